@@ -1,0 +1,1 @@
+"""ReLU networks on NumPy: forward and backward kernels in C++, layers and training in thin Python."""

@@ -1,0 +1,184 @@
+"""Matrix products: the dense layer, matmul, and the sums that training needs of whole arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relu_layers.ops._reference_arrays import (
+    FloatArray,
+    float_array,
+    output,
+    output_tuple,
+    separate,
+    writable,
+)
+
+_quiet = np.errstate(all="ignore")
+
+
+def _dense_arrays(op: str, x: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    x = float_array(op, "x", x)
+    weight = float_array(op, "weight", weight, like=x)
+    if weight.ndim != 2:
+        raise ValueError(f"{op}: weight has shape {weight.shape}, expected (in_features, out_features)")
+    if x.ndim == 0:
+        raise ValueError(f"{op}: x has shape (), expected (batch, in_features)")
+    if x.shape[-1] != weight.shape[0]:
+        raise ValueError(f"{op}: x has {x.shape[-1]} columns but weight has {weight.shape[0]} rows")
+    return x, weight
+
+
+@_quiet
+def dense_forward(
+    x: FloatArray, weight: FloatArray, bias: FloatArray | None = None, *, out: FloatArray | None = None
+) -> FloatArray:
+    """Affine map ``y = x @ weight + bias``.
+
+    Parameters
+    ----------
+    x
+        ``(..., in_features)``; all leading axes together are the batch.
+    weight
+        ``(in_features, out_features)``.
+    bias
+        ``(out_features,)`` or None.
+    out
+        ``(..., out_features)``, apart from every input.
+    """
+    op = "dense_forward"
+    x, weight = _dense_arrays(op, x, weight)
+    features = weight.shape[1]
+    if bias is not None:
+        bias = float_array(op, "bias", bias, like=x, shape=(features,))
+    out = output(
+        op, out, (*x.shape[:-1], features), x.dtype, reads=[x, weight] if bias is None else [x, weight, bias]
+    )
+    out[...] = x @ weight if bias is None else x @ weight + bias
+    return out
+
+
+@_quiet
+def dense_backward(
+    x: FloatArray,
+    weight: FloatArray,
+    dy: FloatArray,
+    *,
+    need_dx: bool = True,
+    out: tuple[FloatArray | None, FloatArray | None, FloatArray | None] | None = None,
+) -> tuple[FloatArray | None, FloatArray, FloatArray]:
+    """Gradients of `dense_forward`: ``dx = dy @ weight.T``, ``dweight = x.T @ dy``, ``dbias = sum of dy over the batch``.
+
+    dx is None when not needed. All three are overwritten, never added to; None in `out` allocates that one.
+    """
+    op = "dense_backward"
+    x, weight = _dense_arrays(op, x, weight)
+    dy = float_array(op, "dy", dy, like=x, shape=(*x.shape[:-1], weight.shape[1]))
+    outs: tuple[Any, ...] = output_tuple(op, out, 3)
+    if not need_dx and outs[0] is not None:
+        raise ValueError(f"{op}: need_dx is False, so out[0] must be None")
+    reads = [x, weight, dy]
+    dx = output(op, outs[0], x.shape, x.dtype, reads=reads, name="out[0]") if need_dx else None
+    dweight = output(op, outs[1], weight.shape, x.dtype, reads=reads, name="out[1]")
+    dbias = output(op, outs[2], weight.shape[1:], x.dtype, reads=reads, name="out[2]")
+    separate(op, dx, dweight, dbias)
+    batch = int(np.prod(x.shape[:-1]))
+    rows, drows = x.reshape(batch, weight.shape[0]), dy.reshape(batch, weight.shape[1])
+    if dx is not None:
+        dx[...] = dy @ weight.T
+    dweight[...] = rows.T @ drows
+    dbias[...] = drows.sum(axis=0)
+    return dx, dweight, dbias
+
+
+@_quiet
+def matmul(
+    a: FloatArray,
+    b: FloatArray,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    accumulate: bool = False,
+    out: FloatArray | None = None,
+) -> FloatArray:
+    """Matrix product ``c = a @ b`` of matrices or broadcast stacks of them, as `numpy.matmul`.
+
+    Parameters
+    ----------
+    a, b
+        ``(..., m, k)`` and ``(..., k, n)``; a transposed operand comes as ``(..., k, m)`` or ``(..., n, k)``.
+    accumulate
+        Add the product to `out` instead of overwriting it; needs `out`.
+    out
+        ``(..., m, n)``, apart from a and b.
+    """
+    op = "matmul"
+    a = float_array(op, "a", a)
+    b = float_array(op, "b", b, like=a)
+    for name, operand in (("a", a), ("b", b)):
+        if operand.ndim < 2:
+            raise ValueError(f"{op}: {name} has shape {operand.shape}, expected at least 2 axes")
+    left = np.swapaxes(a, -1, -2) if transpose_a else a
+    right = np.swapaxes(b, -1, -2) if transpose_b else b
+    if left.shape[-1] != right.shape[-2]:
+        raise ValueError(
+            f"{op}: a has {left.shape[-1]} columns but b has {right.shape[-2]} rows (after transposing)"
+        )
+    try:
+        stack = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"{op}: the stacks {left.shape[:-2]} of a and {right.shape[:-2]} of b do not broadcast"
+        ) from None
+    if accumulate and out is None:
+        raise ValueError(f"{op}: accumulate=True needs out, the array to add to")
+    c = output(op, out, (*stack, left.shape[-2], right.shape[-1]), a.dtype, reads=[a, b])
+    c[...] = c + left @ right if accumulate else left @ right
+    return c
+
+
+@_quiet
+def sum_of_squares(x: FloatArray) -> float:
+    """Sum of ``x * x`` over a contiguous array of any shape, accumulated in float64 (the squared gradient norm)."""
+    x = float_array("sum_of_squares", "x", x)
+    if not x.flags.c_contiguous:
+        raise ValueError("sum_of_squares: x must be C-contiguous: pass np.ascontiguousarray(x)")
+    return float(np.sum(np.square(x, dtype=np.float64)))
+
+
+@_quiet
+def accumulate(total: FloatArray, grad: FloatArray) -> None:
+    """Add ``grad`` to ``total`` in place; both 1-D, contiguous, of one shape."""
+    grad = float_array("accumulate", "grad", grad)
+    if grad.ndim != 1 or not grad.flags.c_contiguous:
+        raise ValueError(f"accumulate: grad has shape {grad.shape}, expected a contiguous 1-D array")
+    total = output(
+        "accumulate",
+        writable("accumulate", "total", total, grad.shape, grad.dtype),
+        grad.shape,
+        grad.dtype,
+        reads=[grad],
+        name="total",
+    )
+    total += grad
+
+
+@_quiet
+def mark_active(x: FloatArray, active: NDArray[np.uint8]) -> int:
+    """Set ``active[j] = 1`` where any ``x[..., j] > 0``; return how many units are still 0.
+
+    Parameters
+    ----------
+    x
+        ``(..., units)``, the input of a ReLU. NaN is not active.
+    active
+        ``(units,)`` uint8, changed in place; what is already 1 stays.
+    """
+    x = float_array("mark_active", "x", x)
+    if x.ndim == 0:
+        raise ValueError("mark_active: x has shape (), expected (..., units)")
+    active = writable("mark_active", "active", active, x.shape[-1:], np.dtype(np.uint8))
+    active[(x > 0).any(axis=tuple(range(x.ndim - 1)))] = 1
+    return int(np.count_nonzero(active == 0))
