@@ -1,0 +1,58 @@
+"""What layers and losses share: a configuration that rebuilds them, a repr, and the ops they run on."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+# An ops namespace is any object with the functions of `relu_layers.ops`: that module, `ops.reference`, a
+# recorder.
+Ops: TypeAlias = Any
+
+
+class _DefaultOps:
+    """``ops`` before anybody set it: the package's native ops, looked up at the first use and then kept.
+
+    A non-data descriptor: an instance attribute of the same name wins, so the second access costs nothing
+    extra.
+    """
+
+    def __get__(self, instance: object | None, owner: type) -> Ops:
+        if instance is None:
+            return self
+        from relu_layers import ops
+
+        instance.__dict__["ops"] = ops
+        return ops
+
+
+class Configured:
+    """Base of layers and losses: attributes named like the constructor's arguments describe the object."""
+
+    ops: Ops = _DefaultOps()
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, JSON-able; ``type(self)(**config)`` rebuilds the object."""
+        return {name: getattr(self, name) for name in _arguments(type(self))}
+
+    def __repr__(self) -> str:
+        """Return the constructor call, without the arguments that have their default values."""
+        config = self.config()
+        parts = []
+        for name, parameter in _arguments(type(self)).items():
+            value = config[name]
+            if parameter.default is not inspect.Parameter.empty and value == parameter.default:
+                continue
+            keyword = parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            parts.append(f"{name}={value!r}" if keyword else f"{value!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _arguments(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the named arguments of the constructor of ``cls``, without ``self``."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(cls).parameters
+    return {name: parameter for name, parameter in parameters.items() if parameter.kind in named}

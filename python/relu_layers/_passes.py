@@ -1,0 +1,186 @@
+"""Running the layers of a model: inference, and forward and backward of training."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from relu_layers import _binding
+from relu_layers._configured import Array
+from relu_layers._params import checked_value
+from relu_layers._workspace import (
+    BYTES_KEPT,
+    SHAPES_KEPT,
+    InferencePool,
+    Shape,
+    TrainingWorkspace,
+    taking_turns,
+)
+from relu_layers.layers import Layer
+
+
+class Passes:
+    """The layers of one model with their buffers.
+
+    Parameters
+    ----------
+    layers : tuple
+        Bound to the model's arrays.
+    views : list of (dict, dict)
+        Each layer's parameters and gradients as views of the model's arrays.
+    dtype : np.dtype
+        Of everything that flows.
+    """
+
+    def __init__(
+        self,
+        layers: tuple[Any, ...],
+        views: list[tuple[dict[str, Array], dict[str, Array]]],
+        dtype: np.dtype[Any],
+    ) -> None:
+        self._layers = layers
+        self._views = views
+        self._dtype = dtype
+        # A managed layer takes workspace buffers; a user's plain layer returns arrays of its own.
+        self._managed = tuple(map(_binding.is_managed, layers))
+        self._skips_dx = tuple(_binding.accepts(layer, "backward", "need_dx") for layer in layers)
+        # Where backward may stop: no layer before this one has anything to learn.
+        learning = (i for i in range(len(layers)) if views[i][0] or not self._managed[i])
+        self._first_learning = next(learning, len(layers))
+        # Inference passes by what does nothing outside training.
+        self.inference_steps = tuple(
+            i
+            for i, layer in enumerate(layers)
+            if not (isinstance(layer, Layer) and layer.identity_at_inference)
+        )
+        self._pool = InferencePool()
+        self._workspaces: dict[Shape, TrainingWorkspace] = {}
+        self._current: TrainingWorkspace | None = None
+        # Depth of the training forward that waits for its backward.
+        self._pending: int | None = None
+
+    def infer(self, x: Array, out: Array | None) -> Array:
+        """Return y in ``out`` or in a new array, computed in buffers of this call's own."""
+        self._pending = None
+        steps, layers, managed = self.inference_steps, self._layers, self._managed
+        buffers, size = self._pool.take(x.shape), 0
+        if buffers is None:
+            shapes = self._shapes(x.shape)
+            buffers, size = taking_turns([shapes[i] for i in steps[:-1]], self._dtype)
+        y, target, index = x, out, 0
+        try:
+            for index, buffer in zip(steps, buffers, strict=False):
+                y = (
+                    layers[index].forward(y, False, out=buffer)
+                    if managed[index]
+                    else self._plain(index, y, False)
+                )
+            if steps:
+                index = steps[-1]
+                if managed[index]:
+                    y = target = layers[index].forward(y, False, out=out)
+                else:
+                    y = self._plain(index, y, False)
+        except (ValueError, TypeError, IndexError) as error:
+            self._raise_with_layer(error, index)
+        if target is None:
+            y = np.array(y, order="C")
+        elif target is not y:
+            np.copyto(checked_value("out", "y", target, y), y)
+            y = target
+        if size <= BYTES_KEPT:
+            self._pool.give(x.shape, buffers)
+        return y
+
+    def forward(self, x: Array, depth: int) -> Array:
+        """Run the first ``depth`` layers for training; return a workspace buffer (x itself for depth 0)."""
+        self._pending = None
+        workspace = self._workspaces.get(x.shape) or self._new_workspace(x.shape)
+        layers, managed, outputs = self._layers, self._managed, workspace.outputs
+        workspace.x = y = x
+        index = 0
+        try:
+            for index in range(depth):
+                if managed[index]:
+                    y = layers[index].forward(y, True, out=outputs[index])
+                else:
+                    y = self._plain(index, y, True)
+                if workspace.partial:
+                    workspace.results[index] = y
+        except (ValueError, TypeError, IndexError) as error:
+            self._raise_with_layer(error, index)
+        self._current = workspace
+        self._pending = depth
+        return y
+
+    def backward(self, dy: Array, depth: int, need_dx: bool) -> Array:
+        """Fill the gradients of the first ``depth`` layers and return dx; without ``need_dx`` stop early."""
+        workspace = self._current
+        if workspace is None or self._pending != depth:
+            raise RuntimeError(
+                "Sequential: backward must follow forward(x, training=True), one backward for each; "
+                "the last call on this model was something else (model(x) is inference)"
+            )
+        layers, managed, gradients = self._layers, self._managed, workspace.gradients
+        stop = 0 if need_dx else self._first_learning
+        index = depth
+        try:
+            for index in range(depth - 1, stop - 1, -1):
+                if not managed[index]:
+                    dy = layers[index].backward(dy)
+                    _binding.adopt(layers[index].grads, self._views[index][1])
+                elif index == stop and not need_dx and self._skips_dx[index]:
+                    layers[index].backward(dy, need_dx=False)
+                else:
+                    dy = layers[index].backward(dy, out=gradients[index])
+        except (ValueError, TypeError, IndexError) as error:
+            self._raise_with_layer(error, index)
+        self._pending = None
+        return dy if managed[0] or not need_dx else np.array(dy, order="C")
+
+    def training_input(self, index: int) -> Array | None:
+        """Return what layer ``index`` got in the last training forward, readable until the next one."""
+        if self._current is None:
+            return None
+        return self._current.x if index == 0 else self._current.results[index - 1]
+
+    def _new_workspace(self, shape: Shape) -> TrainingWorkspace:
+        """Allocate the buffers for training on batches of ``shape``."""
+        workspace = TrainingWorkspace(self._shapes(shape), self._dtype)
+        if len(self._workspaces) >= SHAPES_KEPT:
+            self._workspaces.pop(next(iter(self._workspaces)))
+        self._workspaces[shape] = workspace
+        return workspace
+
+    def _shapes(self, x_shape: Shape) -> list[Shape | None]:
+        """Return each layer's output shape; None from the first layer on that does not tell its own."""
+        shapes: list[Shape | None] = []
+        shape: Shape | None = x_shape
+        for index, layer in enumerate(self._layers):
+            try:
+                shape = layer.output_shape(shape) if shape is not None and self._managed[index] else None
+            except (ValueError, TypeError, IndexError) as error:
+                self._raise_with_layer(error, index)
+            shapes.append(shape)
+        return shapes
+
+    def _plain(self, index: int, x: Array, training: bool) -> Array:
+        """Run a user's layer and check what it returns."""
+        layer, params = self._layers[index], self._views[index][0]
+        if params:
+            _binding.adopt(layer.params, params)
+        y = layer.forward(x, training=training)
+        if not isinstance(y, np.ndarray) or y.dtype != self._dtype:
+            came = y.dtype if isinstance(y, np.ndarray) else type(y).__name__
+            raise TypeError(f"forward returned {came}, expected a {self._dtype} array")
+        return y
+
+    def _raise_with_layer(self, error: Exception, index: int) -> NoReturn:
+        """Raise ``error`` again, its message closed by the layer's number and repr."""
+        context = f"(layer {index}, {self._layers[index]!r})"
+        if type(error) in (ValueError, TypeError, IndexError):
+            error.args = (f"{error} {context}",)
+        else:
+            error.add_note(context)
+        raise error

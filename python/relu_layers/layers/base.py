@@ -1,0 +1,188 @@
+"""The layer protocol and the two base classes of the built-in layers.
+
+Plain protocol, all that a user's own layer needs: ``forward(x, training=False) -> y``, ``backward(dy) -> dx``
+and the mappings ``params`` and ``grads`` (name -> array, empty if there is nothing to learn).
+
+Built-in layers add the keyword ``out=`` (a model hands them its workspace, then nothing is allocated),
+``output_shape(input_shape)``, ``config()`` for files, and ``ops``, the namespace that computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from relu_layers._configured import Array, Configured
+from relu_layers._params import ArrayMapping
+from relu_layers.initializers import Initializer
+
+
+@runtime_checkable
+class LayerLike(Protocol):
+    """The plain layer protocol."""
+
+    params: Any
+    grads: Any
+
+    def forward(self, x: Array, training: bool = False) -> Array: ...
+
+    def backward(self, dy: Array) -> Array: ...
+
+
+class Layer(Configured):
+    """Base of the built-in layers; as it stands, an elementwise layer without parameters.
+
+    Attributes
+    ----------
+    ops : namespace
+        The functions that compute, `relu_layers.ops` unless set; a model sets its own.
+    in_features, out_features : int or None
+        Last axis of input and output; None where any size is taken, or where the input's size is kept.
+    identity_at_inference : bool
+        True if the layer does nothing outside training, so that a model's inference may leave it out.
+    """
+
+    in_features: int | None = None
+    out_features: int | None = None
+    identity_at_inference: bool = False
+    _saved: Any = None
+
+    def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
+        """Return y; only with ``training=True`` is kept what `backward` needs."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array, *, out: Array | None = None) -> Array:
+        """Return dx for the last training forward; anything else before it is a RuntimeError."""
+        raise NotImplementedError
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of y for an x of ``input_shape``; a shape the layer cannot take is a ValueError."""
+        return input_shape
+
+    @property
+    def params(self) -> ArrayMapping:
+        """Parameters by name."""
+        return ArrayMapping("params", {})
+
+    @property
+    def grads(self) -> ArrayMapping:
+        """Gradients by name, of the parameters' shapes; overwritten by every backward."""
+        return ArrayMapping("grads", {})
+
+    def _kept(self) -> Any:
+        """Return what the last training forward kept for backward."""
+        if self._saved is None:
+            raise RuntimeError(
+                f"{self!r}: backward must follow forward(x, training=True), one backward for each; "
+                "the last call on this layer was something else"
+            )
+        return self._saved
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copied or pickled layer starts unbound: no ops (a module), no activations of a pass under way.
+        return {name: value for name, value in self.__dict__.items() if name not in ("ops", "_saved")}
+
+
+class Parameter(NamedTuple):
+    """How one parameter starts."""
+
+    shape: tuple[int, ...]
+    initializer: Initializer
+    fan_in: int
+    fan_out: int
+
+
+class ParameterLayer(Layer):
+    """Base of layers with parameters; a subclass lists them in `parameters`.
+
+    Notes
+    -----
+    A stand-alone layer draws its values when they are first needed: float32 on reading ``params``, the dtype
+    of x on the first forward, or as asked by `initialize`. A model draws the values of layers that have none
+    yet from its own generator, keeps the values of the others, and moves all of them into its contiguous
+    arrays (`bind`).
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, Array] = {}
+        self._gradients: dict[str, Array] = {}
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return name -> shape, initializer and fans, in the order in which they are drawn."""
+        raise NotImplementedError
+
+    @property
+    def initialized(self) -> bool:
+        """Whether the parameters have values yet."""
+        return bool(self._values)
+
+    def initialize(self, rng: np.random.Generator | int | None = None, dtype: Any = None) -> None:
+        """Draw all parameters anew, in place where the layer has them already.
+
+        Parameters
+        ----------
+        rng : np.random.Generator, int or None
+            Source of the values; None is fresh entropy.
+        dtype : np.float32, np.float64 or None
+            None keeps the dtype there is, else float32. A layer of a model cannot change its dtype
+            (TypeError).
+        """
+        generator = np.random.default_rng(rng)
+        have = next(iter(self._values.values())).dtype if self._values else None
+        wanted = np.dtype(dtype) if dtype is not None else (have or np.dtype(np.float32))
+        for name, spec in self.parameters().items():
+            value = spec.initializer(spec.shape, spec.fan_in, spec.fan_out, generator, wanted)
+            if not isinstance(value, np.ndarray) or value.shape != spec.shape:
+                raise ValueError(
+                    f"{self!r}: the initializer of {name} gave {getattr(value, 'shape', type(value).__name__)}, "
+                    f"expected an array of shape {spec.shape}"
+                )
+            if wanted == have:
+                np.copyto(self._values[name], value)
+            elif name in self._values and not self._values[name].flags.owndata:
+                raise TypeError(
+                    f"{self!r}: belongs to a {have} model, so dtype={wanted} is not possible; use model.astype"
+                )
+            else:
+                self._values[name] = np.array(value, dtype=wanted, order="C")
+                self._gradients[name] = np.zeros(spec.shape, dtype=wanted)
+
+    def bind(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
+        """Copy values and gradients into the given arrays and use those from now on."""
+        if not self._values:
+            self.initialize(dtype=next(iter(params.values())).dtype)
+        for name, value in self._values.items():
+            np.copyto(params[name], value)
+            np.copyto(grads[name], self._gradients[name])
+        self._values.update(params)
+        self._gradients.update(grads)
+
+    @property
+    def params(self) -> ArrayMapping:
+        """Parameters by name."""
+        if not self._values:
+            self.initialize()
+        return ArrayMapping("params", self._values)
+
+    @property
+    def grads(self) -> ArrayMapping:
+        """Gradients by name, of the parameters' shapes; overwritten by every backward."""
+        if not self._values:
+            self.initialize()
+        return ArrayMapping("grads", self._gradients)
+
+    def _values_for(self, x: Array) -> dict[str, Array]:
+        """Return the raw dict of parameters, drawn in the dtype of ``x`` if there are none yet."""
+        if not self._values:
+            self.initialize(dtype=x.dtype if x.dtype.kind == "f" else None)
+        return self._values
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies of the views, or a copied layer would share (and a pickled one carry) the model's whole flat
+        # array.
+        state = super().__getstate__()
+        for key in ("_values", "_gradients"):
+            state[key] = {name: array.copy() for name, array in state[key].items()}
+        return state

@@ -1,0 +1,66 @@
+"""Dropout with counter-based random masks."""
+
+from __future__ import annotations
+
+import secrets
+
+from relu_layers._checks import integer, real
+from relu_layers._configured import Array
+from relu_layers.layers.base import Layer
+
+
+class Dropout(Layer):
+    """In training, zero each element with probability ``rate`` and scale the others by ``1 / (1 - rate)``; else identity.
+
+    The mask of a training forward is a function of (key, counter, element index) through Philox4x32-10, so it
+    depends neither on threads nor on dtype, and backward computes it again instead of storing it.
+
+    Parameters
+    ----------
+    rate : float
+        Probability of zero, 0 <= rate < 1.
+
+    Notes
+    -----
+    The key is fresh entropy until a model sets it from its generator; the counter advances with every
+    training forward. Source: Srivastava et al. 2014 (inverted form); Salmon et al. 2011 for Philox.
+    """
+
+    identity_at_inference = True
+
+    def __init__(self, rate: float) -> None:
+        self.rate = real("Dropout", "rate", rate)
+        if not 0.0 <= self.rate < 1.0:
+            raise ValueError(f"Dropout: rate is {self.rate}, expected 0 <= rate < 1")
+        self._key = secrets.randbits(63)
+        self._counter = 0
+
+    def state(self) -> dict[str, int]:
+        """Return key and counter: what a checkpoint needs so that the next masks are the same."""
+        return {"key": self._key, "counter": self._counter}
+
+    def load_state(self, state: dict[str, int]) -> None:
+        """Set key and counter, both in 0 .. 2**64 - 1."""
+        key, counter = (integer("Dropout.load_state", k, state[k], minimum=0) for k in ("key", "counter"))
+        if max(key, counter) >= 2**64:
+            raise ValueError("Dropout.load_state: key and counter must be below 2**64")
+        self._key, self._counter = key, counter
+
+    def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
+        """Return y of the shape of x: masked and scaled in training, else a copy of x."""
+        if not training:
+            self._saved = None
+            y: Array = self.ops.dropout_forward(x, 0.0, key=0, counter=0, out=out)
+            return y
+        counter = self._counter
+        y = self.ops.dropout_forward(x, self.rate, key=self._key, counter=counter, out=out)
+        self._saved = (self._key, counter)
+        self._counter = (counter + 1) % 2**64
+        return y
+
+    def backward(self, dy: Array, *, out: Array | None = None) -> Array:
+        """Return dy through the mask of the last training forward."""
+        key, counter = self._kept()
+        dx: Array = self.ops.dropout_backward(dy, self.rate, key=key, counter=counter, out=out)
+        self._saved = None
+        return dx

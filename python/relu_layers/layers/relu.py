@@ -1,0 +1,34 @@
+"""ReLU, leaky with a negative slope."""
+
+from __future__ import annotations
+
+from relu_layers._checks import real
+from relu_layers._configured import Array
+from relu_layers.layers.base import Layer
+
+
+class ReLU(Layer):
+    """Rectified linear unit: ``y = x if x > 0 else negative_slope * x``, ``dx = dy if x > 0 else negative_slope * dy``.
+
+    At x = 0 the gradient is that of the negative side, as in Caffe's ReLULayer.
+
+    Parameters
+    ----------
+    negative_slope : float
+        Slope for x <= 0; 0.01 is the usual leaky ReLU. Any finite number.
+    """
+
+    def __init__(self, negative_slope: float = 0.0) -> None:
+        self.negative_slope = real("ReLU", "negative_slope", negative_slope)
+
+    def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
+        """Return y of the shape of x."""
+        y: Array = self.ops.relu_forward(x, self.negative_slope, out=out)
+        self._saved = x if training else None
+        return y
+
+    def backward(self, dy: Array, *, out: Array | None = None) -> Array:
+        """Return dx of the shape of dy."""
+        dx: Array = self.ops.relu_backward(self._kept(), dy, self.negative_slope, out=out)
+        self._saved = None
+        return dx

@@ -1,0 +1,277 @@
+"""Losses: ``loss(y, target) -> (value, dy)``, and the one rule on where training ends.
+
+The arithmetic is in `relu_layers.ops`; a loss object holds the options and knows how to score predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from relu_layers._checks import choice, integer, real
+from relu_layers._configured import Array, Configured
+from relu_layers.layers import Sigmoid, Softmax
+
+NORMALIZATIONS = ("valid", "full", "batch_size", "none")
+
+
+class Loss(Configured):
+    """Base of the built-in losses.
+
+    Attributes
+    ----------
+    ops : namespace
+        The functions that compute, `relu_layers.ops` unless set.
+    metric_name : str or None
+        What `accuracy` measures; None where there is no such measure (regression).
+    """
+
+    metric_name: str | None = None
+
+    def __call__(
+        self, y: Array, target: Array, *, sample_weight: Array | None = None, out: Array | None = None
+    ) -> tuple[float, Array]:
+        """Return the loss and its gradient dy, of the shape of y."""
+        raise NotImplementedError
+
+    def accuracy(self, y: Array, target: Array, top_k: int = 1) -> float | None:
+        """Return the fraction predicted right, or None for a loss that has no such measure."""
+        return None
+
+
+class SoftmaxCrossEntropy(Loss):
+    """Cross entropy of softmax(logits) and labels, from log-sum-exp: Caffe's SoftmaxWithLoss without its clamp.
+
+    Parameters
+    ----------
+    axis : int
+        Axis of the classes in the logits.
+    class_weight : sequence of float or None
+        One weight per class.
+    label_smoothing : float
+        Share of the target that is spread evenly over all classes, 0 <= label_smoothing <= 1.
+    ignore_label : int or None
+        Positions with this label count neither in the loss nor in the accuracy.
+    normalization : {"valid", "full", "batch_size", "none"}
+        What the weighted sum is divided by: positions not ignored (or the sum of their weights), all
+        positions, the product of the dimensions before the class axis, or 1.
+
+    Notes
+    -----
+    Labels are integers of the logits' shape without the class axis, or probabilities of the logits' shape and
+    dtype.
+    """
+
+    metric_name = "accuracy"
+
+    def __init__(
+        self,
+        *,
+        axis: int = -1,
+        class_weight: Sequence[float] | Array | None = None,
+        label_smoothing: float = 0.0,
+        ignore_label: int | None = None,
+        normalization: str = "valid",
+    ) -> None:
+        owner = type(self).__name__
+        self.axis = integer(owner, "axis", axis)
+        self.class_weight = class_weight
+        self.label_smoothing = real(owner, "label_smoothing", label_smoothing)
+        if not 0.0 <= self.label_smoothing <= 1.0:
+            raise ValueError(
+                f"{owner}: label_smoothing is {self.label_smoothing}, expected 0 <= label_smoothing <= 1"
+            )
+        self.ignore_label = None if ignore_label is None else integer(owner, "ignore_label", ignore_label)
+        self.normalization = choice(owner, "normalization", normalization, NORMALIZATIONS)
+
+    @property
+    def class_weight(self) -> list[float] | None:
+        """One weight per class, or None."""
+        return None if self._class_weight is None else self._class_weight.tolist()
+
+    @class_weight.setter
+    def class_weight(self, value: Sequence[float] | Array | None) -> None:
+        self._weights: dict[np.dtype[Any], Array] = {}
+        self._class_weight: Array | None = None
+        if value is None:
+            return
+        weights = np.array(value, dtype=np.float64)
+        if weights.ndim != 1 or not weights.size or not np.all(np.isfinite(weights)) or np.any(weights < 0):
+            raise ValueError(
+                f"{type(self).__name__}: class_weight is {value!r}, expected finite numbers >= 0, one per class"
+            )
+        self._class_weight = weights
+
+    def __call__(
+        self, y: Array, target: Array, *, sample_weight: Array | None = None, out: Array | None = None
+    ) -> tuple[float, Array]:
+        """Return the loss of logits ``y`` and dlogits.
+
+        Parameters
+        ----------
+        y : ndarray, float32 or float64
+            Logits, ``(batch, ..., classes, ...)`` with the classes at ``axis``.
+        target : ndarray
+            Integer labels of that shape without the class axis, or probabilities of the shape and dtype of y.
+        sample_weight : ndarray (batch,), keyword
+            Weights in the dtype of y.
+        out : ndarray, keyword
+            Takes dlogits; may be y itself.
+        """
+        value, dy = self.ops.softmax_cross_entropy(
+            y,
+            target,
+            axis=self.axis,
+            class_weight=self._weight_for(y),
+            sample_weight=sample_weight,
+            label_smoothing=self.label_smoothing,
+            ignore_label=self.ignore_label,
+            normalization=self.normalization,
+            out=out,
+        )
+        return value, dy
+
+    def _weight_for(self, y: Array) -> Array | None:
+        """Return the class weights in the dtype of ``y``, converted once per dtype."""
+        if self._class_weight is None:
+            return None
+        weights = self._weights.get(y.dtype)
+        if weights is None:
+            kind = y.dtype if y.dtype.kind == "f" else np.dtype(np.float64)
+            weights = self._weights[y.dtype] = self._class_weight.astype(kind)
+        return weights
+
+    def accuracy(self, y: Array, target: Array, top_k: int = 1) -> float | None:
+        """Return the fraction of positions whose label is among the ``top_k`` largest logits.
+
+        Ignored labels are left out (NaN if nothing is left), probabilities count as their largest class,
+        equal logits rank in class order (as np.argmax), and a position with NaN among its logits is wrong.
+        """
+        top_k = integer("accuracy", "top_k", top_k, minimum=1)
+        scores = np.moveaxis(np.asarray(y), self.axis, -1)
+        labels = np.asarray(target)
+        if labels.dtype.kind == "f":
+            labels = np.argmax(np.moveaxis(labels, self.axis, -1), axis=-1)
+        if labels.shape != scores.shape[:-1]:
+            raise ValueError(
+                f"accuracy: labels of shape {labels.shape} do not fit logits of shape {np.shape(y)}"
+            )
+        counted = (
+            np.ones(labels.shape, dtype=bool) if self.ignore_label is None else labels != self.ignore_label
+        )
+        scores, labels = scores[counted], labels[counted].astype(np.intp)
+        if not labels.size:
+            return float("nan")
+        bad = (labels < 0) | (labels >= scores.shape[-1])
+        if bad.any():
+            first = labels[bad][0]
+            raise IndexError(f"accuracy: label {first} is outside 0 .. {scores.shape[-1] - 1}")
+        own = np.take_along_axis(scores, labels[:, None], axis=-1)
+        before = np.arange(scores.shape[-1]) < labels[:, None]
+        rank = np.sum((scores > own) | ((scores == own) & before), axis=-1)
+        return float(np.mean((rank < top_k) & ~np.isnan(scores).any(axis=-1)))
+
+
+class SigmoidCrossEntropy(Loss):
+    """Binary cross entropy of sigmoid(logits) and targets in [0, 1], elementwise and from the logits.
+
+    Parameters
+    ----------
+    ignore_label : int or None
+        Elements with this target count neither in the loss nor in the accuracy.
+    normalization : {"batch_size", "valid", "full", "none"}
+        What the weighted sum is divided by; ``batch_size`` is y.shape[0], as in Caffe.
+    """
+
+    metric_name = "accuracy"
+
+    def __init__(self, *, ignore_label: int | None = None, normalization: str = "batch_size") -> None:
+        owner = type(self).__name__
+        self.ignore_label = None if ignore_label is None else integer(owner, "ignore_label", ignore_label)
+        self.normalization = choice(owner, "normalization", normalization, NORMALIZATIONS)
+
+    def __call__(
+        self, y: Array, target: Array, *, sample_weight: Array | None = None, out: Array | None = None
+    ) -> tuple[float, Array]:
+        """Return the loss of logits ``y`` against ``target`` (shape and dtype of y) and dlogits."""
+        value, dy = self.ops.sigmoid_cross_entropy(
+            y,
+            target,
+            sample_weight=sample_weight,
+            ignore_label=self.ignore_label,
+            normalization=self.normalization,
+            out=out,
+        )
+        return value, dy
+
+    def accuracy(self, y: Array, target: Array, top_k: int = 1) -> float | None:
+        """Return the fraction of elements with (logit > 0) == (target > 0.5); ignored ones left out, NaN is wrong."""
+        logits, targets = np.asarray(y), np.asarray(target)
+        if logits.shape != targets.shape:
+            raise ValueError(
+                f"accuracy: targets of shape {targets.shape} do not fit logits of shape {logits.shape}"
+            )
+        counted = (
+            np.ones(logits.shape, dtype=bool) if self.ignore_label is None else targets != self.ignore_label
+        )
+        if not counted.any():
+            return float("nan")
+        right = ((logits > 0) == (targets > 0.5)) & ~np.isnan(logits)
+        return float(np.mean(right[counted]))
+
+
+class SquaredError(Loss):
+    """``scale * sum(w * (prediction - target)**2) / n``; Caffe's EuclideanLoss is ``scale=0.5, "batch_size"``.
+
+    Parameters
+    ----------
+    scale : float
+        Factor before the sum.
+    normalization : {"full", "batch_size", "valid", "none"}
+        n: all elements (the mean), y.shape[0], all elements (or the sum of weights), or 1 (the sum).
+    """
+
+    def __init__(self, scale: float = 1.0, normalization: str = "full") -> None:
+        owner = type(self).__name__
+        self.scale = real(owner, "scale", scale)
+        self.normalization = choice(owner, "normalization", normalization, NORMALIZATIONS)
+
+    def __call__(
+        self, y: Array, target: Array, *, sample_weight: Array | None = None, out: Array | None = None
+    ) -> tuple[float, Array]:
+        """Return the loss of ``y`` against ``target`` (shape and dtype of y) and dy."""
+        value, dy = self.ops.squared_error(
+            y,
+            target,
+            scale=self.scale,
+            sample_weight=sample_weight,
+            normalization=self.normalization,
+            out=out,
+        )
+        return value, dy
+
+
+BUILT_IN: dict[str, type[Loss]] = {
+    loss.__name__: loss for loss in (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
+}
+
+
+def training_depth(layers: Sequence[object], loss: object) -> int:
+    """Return how many of ``layers`` training with ``loss`` runs through: all, or all but a final softmax or sigmoid.
+
+    SoftmaxCrossEntropy wants logits, so a final ``Softmax(axis=-1)`` is left out, and likewise a final
+    ``Sigmoid`` with SigmoidCrossEntropy: the loss contains them, computed without loss of accuracy. A final
+    Softmax on another axis than -1, or a loss on another axis than its Softmax, is a ValueError.
+    """
+    last = layers[-1] if layers else None
+    if isinstance(loss, SoftmaxCrossEntropy) and isinstance(last, Softmax):
+        if last.axis != -1 or loss.axis != -1:
+            raise ValueError(
+                f"a final {last!r} with {loss!r}: training on the logits before the softmax needs axis -1 in both"
+            )
+        return len(layers) - 1
+    if isinstance(loss, SigmoidCrossEntropy) and isinstance(last, Sigmoid):
+        return len(layers) - 1
+    return len(layers)

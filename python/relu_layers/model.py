@@ -1,0 +1,296 @@
+"""Sequential: layers in a row on one set of contiguous arrays."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import pairwise
+from os import PathLike
+from types import ModuleType
+from typing import Any, Self
+
+import numpy as np
+
+from relu_layers import _binding
+from relu_layers._checks import integer
+from relu_layers._configured import Array, Ops
+from relu_layers._guard import UsageGuard
+from relu_layers._inputs import converted_array, strict_array
+from relu_layers._params import ArrayMapping, checked_value, unknown_key
+from relu_layers._passes import Passes
+from relu_layers._summary import summarize
+from relu_layers.layers import Dense, Dropout, Layer, ReLU, Sigmoid, Softmax
+
+
+class Sequential:
+    """Layers in a row.
+
+    Parameters
+    ----------
+    *layers
+        Built-in layers or a user's own objects with the plain layer protocol (``forward(x, training=False)``,
+        ``backward(dy)``, ``params``, ``grads``). An object serves one place in one model. A user's layer
+        keeps its arrays in dicts ``params`` and ``grads`` and reads them from there: the model replaces the
+        entries by views of its own.
+    dtype : np.float32 or np.float64, keyword
+        Of inputs, parameters and results.
+    rng : np.random.Generator, int or None, keyword
+        Draws the initial values of layers that have none yet, then Dropout's keys. None is fresh entropy.
+    ops : namespace or None, keyword
+        What computes: None is `relu_layers.ops`; `relu_layers.ops.reference` is plain NumPy.
+
+    Attributes
+    ----------
+    params, grads : mapping
+        ``"0.weight"`` -> view of ``flat_params`` / ``flat_grads``. Assigning copies after checking shape and
+        dtype.
+    flat_params, flat_grads : ndarray, 1-D contiguous
+        All parameters, all gradients.
+    preprocessing : object or None
+        What the data went through before training; travels with the model's file.
+
+    Examples
+    --------
+    >>> model = Sequential(Dense(784, 128), ReLU(0.01), Dense(128, 10))  # doctest: +SKIP
+    >>> model.predict(images)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *layers: Any,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | int | None = None,
+        ops: Ops | None = None,
+    ) -> None:
+        _binding.check_layers(layers)
+        kind = _float_dtype(dtype)
+        if ops is None:
+            from relu_layers import ops
+        self.rng = np.random.default_rng(rng)
+        self.preprocessing: Any = None
+        self._assemble(layers, kind, ops)
+        for layer in layers:
+            if isinstance(layer, Dropout):
+                layer.load_state({"key": int(self.rng.integers(0, 2**63)), "counter": 0})
+
+    def _assemble(
+        self, layers: tuple[Any, ...], dtype: np.dtype[Any], ops: Ops, may_round: bool = False
+    ) -> None:
+        """Bind ``layers`` to new flat arrays of ``dtype``, values kept, or rounded if that is allowed."""
+        _binding.claim(layers, self)
+        self.layers = layers
+        self.dtype = dtype
+        self.ops = ops
+        for layer in layers:
+            if isinstance(layer, Layer):
+                layer.ops = ops
+        self.flat_params, self.flat_grads, params, grads = _binding.bind(layers, dtype, self.rng, may_round)
+        self.params = ArrayMapping("params", params)
+        self.grads = ArrayMapping("grads", grads)
+        views = [
+            tuple({name: arrays[f"{i}.{name}"] for name in layer.params} for arrays in (params, grads))
+            for i, layer in enumerate(layers)
+        ]
+        self._passes = Passes(layers, [(p, g) for p, g in views], dtype)
+        self._guard = UsageGuard()
+
+    # --- inference ---
+
+    def __call__(self, x: Array, out: Array | None = None) -> Array:
+        """Return y for a batch x: inference, callable from many threads at once.
+
+        Parameters
+        ----------
+        x : ndarray (batch, features), of the model's dtype
+            Not converted: another dtype is a TypeError that prints the conversion (`predict` converts).
+        out : ndarray, optional
+            Takes y: exact shape and dtype, C-contiguous. Otherwise y is a new array on every call.
+        """
+        if type(x) is not np.ndarray or x.dtype != self.dtype:
+            x = strict_array("Sequential", "x", x, self.dtype)
+        self._guard.begin_inference()
+        try:
+            return self._passes.infer(x, out)
+        finally:
+            self._guard.end_inference()
+
+    def predict(self, x: Any) -> Array:
+        """Return predictions for x, which is converted to the model's dtype once where it differs.
+
+        Returns
+        -------
+        ndarray
+            By the last layer: after a Sigmoid 0 or 1 for each output (y > 0.5), of y's shape; with two or
+            more outputs the index of the largest along the class axis (Softmax's, else the last); with one
+            output y itself. So a model with several regression outputs, or with one logit, is read through
+            ``model(x)`` instead.
+        """
+        y = self(self._converted(x))
+        last = self._last_layer()
+        if isinstance(last, Sigmoid):
+            return (y > 0.5).astype(np.intp)
+        axis = last.axis if isinstance(last, Softmax) else -1
+        if not isinstance(last, Softmax) and (y.ndim == 0 or y.shape[-1] < 2):
+            return y
+        return np.asarray(np.argmax(y, axis=axis))
+
+    def predict_proba(self, x: Any) -> Array:
+        """Return probabilities for x, which is converted to the model's dtype once where it differs.
+
+        The outputs of a final Softmax or Sigmoid are probabilities already; otherwise softmax over the last
+        axis, or for one output its sigmoid, the probability of class 1. Shape and dtype are those of y.
+        """
+        y = self(self._converted(x))
+        if isinstance(self._last_layer(), (Sigmoid, Softmax)):
+            return y
+        if y.ndim and y.shape[-1] == 1:
+            return np.asarray(self.ops.sigmoid_forward(y, out=y))
+        return np.asarray(self.ops.softmax_forward(y, -1, out=y))
+
+    def _last_layer(self) -> Any:
+        """Return the last layer that does something at inference, None if there is none."""
+        steps = self._passes.inference_steps
+        return self.layers[steps[-1]] if steps else None
+
+    def _converted(self, x: Any) -> Array:
+        """Return x as an array of the model's dtype."""
+        return converted_array("Sequential", "x", x, self.dtype)
+
+    # --- training pass ---
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return y, a new array; with ``training=True`` the layers keep what `backward` needs.
+
+        The first layer keeps x itself, so leave x unchanged until backward.
+        """
+        if not training:
+            return self(x)
+        x = strict_array("Sequential", "x", x, self.dtype)
+        with self._guard:
+            return np.array(self._run_forward(x, len(self.layers)), order="C")
+
+    def backward(self, dy: Array) -> Array:
+        """Fill ``grads`` and return dx, a new array; follows a ``forward(x, training=True)``, else RuntimeError."""
+        dy = strict_array("Sequential", "dy", dy, self.dtype)
+        with self._guard:
+            return self._passes.backward(dy, len(self.layers), need_dx=True)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Return the context in which this thread alone uses the model; a clash with another thread is a RuntimeError."""
+        return self._guard
+
+    def _run_forward(self, x: Array, depth: int) -> Array:
+        """Run the first ``depth`` layers for training; return a workspace buffer (x itself for depth 0)."""
+        return self._passes.forward(x, depth)
+
+    def _run_backward(self, dy: Array, depth: int) -> None:
+        """Fill the gradients of the first ``depth`` layers; the gradient of the model's input is left out."""
+        self._passes.backward(dy, depth, need_dx=False)
+
+    def _training_input(self, index: int) -> Array | None:
+        """Return what layer ``index`` got in the last training forward, readable until the next one."""
+        return self._passes.training_input(index)
+
+    # --- parameters, files, copies ---
+
+    def load_params(self, mapping: Mapping[str, Array], strict: bool = True) -> None:
+        """Copy arrays into the parameters: all of them, or none if one does not fit.
+
+        Parameters
+        ----------
+        mapping : mapping of str to ndarray
+            Such as another model's ``params``; shapes and dtype must match.
+        strict : bool
+            Whether a name that is missing or unknown is a KeyError; False copies what both sides have.
+        """
+        known = self.params
+        missing = [key for key in known if key not in mapping]
+        unknown = [key for key in mapping if key not in known]
+        if strict and (missing or unknown):
+            if unknown:
+                raise KeyError(unknown_key("load_params", unknown[0], dict(known)))
+            raise KeyError(f"load_params: {', '.join(missing)} missing; strict=False leaves them as they are")
+        values = {
+            key: checked_value("load_params", key, mapping[key], target)
+            for key, target in known.items()
+            if key in mapping
+        }
+        # Arrays that look into this model would change under the loop below.
+        values = {k: v.copy() if np.may_share_memory(v, self.flat_params) else v for k, v in values.items()}
+        for key, value in values.items():
+            np.copyto(known[key], value)
+
+    def summary(self) -> str:
+        """Return a table of layers, shapes, parameter counts and bytes."""
+        return summarize(self)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to ``path``; the suffix decides the format (``.npz`` needs no extra)."""
+        from relu_layers import checkpoint
+
+        checkpoint.save(self, path)
+
+    def astype(self, dtype: Any) -> Self:
+        """Return an independent copy of the model in ``dtype``, values rounded where they must be."""
+        result = copy.deepcopy(self)
+        result._assemble(result.layers, _float_dtype(dtype), result.ops, may_round=True)
+        return result
+
+    def __getstate__(self) -> dict[str, Any]:
+        ops = self.ops.__name__ if isinstance(self.ops, ModuleType) else self.ops
+        names = ("layers", "dtype", "rng", "preprocessing")
+        return {name: getattr(self, name) for name in names} | {"ops": ops}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ops = state["ops"]
+        self.rng, self.preprocessing = state["rng"], state["preprocessing"]
+        self._assemble(
+            tuple(state["layers"]),
+            state["dtype"],
+            importlib.import_module(ops) if isinstance(ops, str) else ops,
+        )
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(map(repr, self.layers))
+        return f"Sequential({layers}, dtype=np.{self.dtype})"
+
+
+def mlp(
+    sizes: Sequence[int],
+    *,
+    negative_slope: float = 0.0,
+    dtype: Any = np.float32,
+    rng: np.random.Generator | int | None = None,
+    ops: Ops | None = None,
+) -> Sequential:
+    """Return Dense layers of the given sizes with a ReLU between each two: ``mlp([784, 128, 10])``.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Input features, hidden sizes, outputs; at least two numbers.
+    negative_slope : float, keyword
+        Of every ReLU.
+    dtype, rng, ops
+        As for `Sequential`.
+    """
+    widths = [integer("mlp", f"sizes[{i}]", size, minimum=1) for i, size in enumerate(sizes)]
+    if len(widths) < 2:
+        raise ValueError(f"mlp: sizes is {list(sizes)}, expected at least two: inputs and outputs")
+    layers: list[Layer] = [Dense(widths[0], widths[1])]
+    for inputs, outputs in pairwise(widths[1:]):
+        layers += [ReLU(negative_slope), Dense(inputs, outputs)]
+    return Sequential(*layers, dtype=dtype, rng=rng, ops=ops)
+
+
+def _float_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return ``dtype`` as np.dtype if a model can have it."""
+    kind = np.dtype(dtype)
+    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise TypeError(f"Sequential: dtype is {kind}, expected np.float32 or np.float64")
+    return kind
