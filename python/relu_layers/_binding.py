@@ -173,8 +173,8 @@ def _bind_plain(index: int, layer: Any, params: dict[str, Array], grads: dict[st
             if array is not None:
                 if np.shape(array) != view.shape:
                     raise ValueError(
-                        f"Sequential: gradient {name!r} of {named(index, layer)} has shape {np.shape(array)}, "
-                        f"its parameter {view.shape}"
+                        f"Sequential: gradient {name!r} of {named(index, layer)} "
+                        f"has shape {np.shape(array)}, its parameter {view.shape}"
                     )
                 np.copyto(view, array)
             mapping[name] = view

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def summarize(model: Sequential) -> str:
-    """Return a table with one row per layer: output shape, parameters by name and shape, their number and bytes."""
+    """Return a table with one row per layer: output, parameters by name and shape, count and bytes."""
     itemsize = model.dtype.itemsize
     rows = [("layer", "output", "parameters", "count", "bytes")]
     features: int | None = None

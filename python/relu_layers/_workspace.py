@@ -25,7 +25,7 @@ BYTES_KEPT = 64 * 2**20
 
 
 def taking_turns(shapes: list[Shape | None], dtype: np.dtype[Any]) -> tuple[list[Array | None], int]:
-    """Return a buffer for each shape (None for None), neighbours never in the same memory, and the bytes allocated."""
+    """Return a buffer per shape, neighbours never in the same memory, and the bytes allocated."""
     sizes = [0 if shape is None else math.prod(shape) for shape in shapes]
     memory = [np.empty(max(sizes[turn::2], default=0), dtype=dtype) for turn in (0, 1)]
     buffers = [

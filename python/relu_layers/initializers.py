@@ -94,7 +94,7 @@ BUILT_IN: dict[str, Initializer] = {
 
 
 def get(spec: InitializerLike, *, owner: str = "initializers.get", name: str = "spec") -> Initializer:
-    """Return the initializer that ``spec`` means: a name of `BUILT_IN`, a number (constant), or a callable as it is."""
+    """Return what ``spec`` means: a name of `BUILT_IN`, a number (constant), or a callable as it is."""
     if isinstance(spec, str):
         if spec in BUILT_IN:
             return BUILT_IN[spec]

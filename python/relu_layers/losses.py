@@ -42,7 +42,7 @@ class Loss(Configured):
 
 
 class SoftmaxCrossEntropy(Loss):
-    """Cross entropy of softmax(logits) and labels, from log-sum-exp: Caffe's SoftmaxWithLoss without its clamp.
+    """Cross entropy of softmax(logits) and labels: Caffe's SoftmaxWithLoss without its clamp.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ class SigmoidCrossEntropy(Loss):
         return value, dy
 
     def accuracy(self, y: Array, target: Array, top_k: int = 1) -> float | None:
-        """Return the fraction of elements with (logit > 0) == (target > 0.5); ignored ones left out, NaN is wrong."""
+        """Return the fraction with (logit > 0) == (target > 0.5); ignored ones left out, NaN is wrong."""
         logits, targets = np.asarray(y), np.asarray(target)
         if logits.shape != targets.shape:
             raise ValueError(
@@ -269,7 +269,8 @@ def training_depth(layers: Sequence[object], loss: object) -> int:
     if isinstance(loss, SoftmaxCrossEntropy) and isinstance(last, Softmax):
         if last.axis != -1 or loss.axis != -1:
             raise ValueError(
-                f"a final {last!r} with {loss!r}: training on the logits before the softmax needs axis -1 in both"
+                f"a final {last!r} with {loss!r}: "
+                "training on the logits before the softmax needs axis -1 in both"
             )
         return len(layers) - 1
     if isinstance(loss, SigmoidCrossEntropy) and isinstance(last, Sigmoid):

@@ -178,7 +178,7 @@ class Sequential:
             return self._passes.backward(dy, len(self.layers), need_dx=True)
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Return the context in which this thread alone uses the model; a clash with another thread is a RuntimeError."""
+        """Return the context in which this thread alone uses the model; a clash is a RuntimeError."""
         return self._guard
 
     def _run_forward(self, x: Array, depth: int) -> Array:
@@ -290,7 +290,7 @@ def mlp(
 
 def _float_dtype(dtype: Any) -> np.dtype[Any]:
     """Return ``dtype`` as np.dtype if a model can have it."""
-    kind = np.dtype(dtype)
-    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise TypeError(f"Sequential: dtype is {kind}, expected np.float32 or np.float64")
+    kind: np.dtype[Any] = np.dtype(dtype)
+    if dtype is None or kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise TypeError(f"Sequential: dtype is {dtype!r}, expected np.float32 or np.float64")
     return kind

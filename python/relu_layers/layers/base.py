@@ -58,7 +58,7 @@ class Layer(Configured):
         raise NotImplementedError
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of y for an x of ``input_shape``; a shape the layer cannot take is a ValueError."""
+        """Return the shape of y for an x of ``input_shape``, a ValueError if the layer cannot take it."""
         return input_shape
 
     @property
@@ -130,24 +130,34 @@ class ParameterLayer(Layer):
             (TypeError).
         """
         generator = np.random.default_rng(rng)
-        have = next(iter(self._values.values())).dtype if self._values else None
-        wanted = np.dtype(dtype) if dtype is not None else (have or np.dtype(np.float32))
-        for name, spec in self.parameters().items():
-            value = spec.initializer(spec.shape, spec.fan_in, spec.fan_out, generator, wanted)
-            if not isinstance(value, np.ndarray) or value.shape != spec.shape:
-                raise ValueError(
-                    f"{self!r}: the initializer of {name} gave {getattr(value, 'shape', type(value).__name__)}, "
-                    f"expected an array of shape {spec.shape}"
-                )
-            if wanted == have:
+        have = next(iter(self._values.values()), None)
+        if dtype is not None:
+            wanted = np.dtype(dtype)
+        else:
+            wanted = np.dtype(np.float32) if have is None else have.dtype
+        in_place = have is not None and have.dtype == wanted
+        if have is not None and not in_place and not have.flags.owndata:
+            raise TypeError(
+                f"{self!r}: belongs to a {have.dtype} model and cannot become {wanted}; use model.astype"
+            )
+        drawn = {name: self._draw(name, generator, wanted) for name in self.parameters()}
+        for name, value in drawn.items():
+            if in_place:
                 np.copyto(self._values[name], value)
-            elif name in self._values and not self._values[name].flags.owndata:
-                raise TypeError(
-                    f"{self!r}: belongs to a {have} model, so dtype={wanted} is not possible; use model.astype"
-                )
             else:
                 self._values[name] = np.array(value, dtype=wanted, order="C")
-                self._gradients[name] = np.zeros(spec.shape, dtype=wanted)
+                self._gradients[name] = np.zeros(value.shape, dtype=wanted)
+
+    def _draw(self, name: str, rng: np.random.Generator, dtype: np.dtype[Any]) -> Array:
+        """Return initial values of one parameter, their shape checked."""
+        spec = self.parameters()[name]
+        value = spec.initializer(spec.shape, spec.fan_in, spec.fan_out, rng, dtype)
+        if not isinstance(value, np.ndarray) or value.shape != spec.shape:
+            raise ValueError(
+                f"{self!r}: the initializer of {name} gave {getattr(value, 'shape', type(value).__name__)}, "
+                f"expected an array of shape {spec.shape}"
+            )
+        return value
 
     def bind(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
         """Copy values and gradients into the given arrays and use those from now on."""

@@ -95,7 +95,7 @@ class Dense(ParameterLayer):
         return dx
 
     def _scratch_dbias(self, dtype: np.dtype[Any]) -> Array:
-        """Return the array that takes the bias gradient which the op computes and a layer without bias ignores."""
+        """Return an array for the bias gradient, which the op computes and a layer without bias ignores."""
         if self._unused_dbias is None or self._unused_dbias.dtype != dtype:
             self._unused_dbias = np.empty(self.out_features, dtype=dtype)
         return self._unused_dbias

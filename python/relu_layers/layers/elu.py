@@ -8,7 +8,9 @@ from relu_layers.layers.base import Layer
 
 
 class ELU(Layer):
-    """Exponential linear unit: ``y = x if x > 0 else alpha * (exp(x) - 1)``, ``dx = dy if y > 0 else dy * (y + alpha)``.
+    """Exponential linear unit: ``y = x if x > 0 else alpha * (exp(x) - 1)``.
+
+    Backward: ``dx = dy if y > 0 else dy * (y + alpha)``.
 
     Parameters
     ----------

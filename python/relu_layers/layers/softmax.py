@@ -8,7 +8,9 @@ from relu_layers.layers.base import Layer
 
 
 class Softmax(Layer):
-    """``y = exp(x - max) / sum(exp(x - max))`` along ``axis``; ``dx = y * (dy - sum(y * dy))``, the true Jacobian product.
+    """``y = exp(x - max) / sum(exp(x - max))`` along ``axis``.
+
+    Backward: ``dx = y * (dy - sum(y * dy))``, the true Jacobian-vector product.
 
     With SoftmaxCrossEntropy a final ``Softmax(axis=-1)`` is left out of training and evaluation, which work
     on the logits before it (see `relu_layers.losses.training_depth`).
