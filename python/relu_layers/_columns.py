@@ -1,0 +1,227 @@
+"""One column of a table: read as numbers or text, fitted as numbers or categories, checked if from a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from relu_layers import _checks
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+TEXT = np.dtypes.StringDType()
+
+
+@dataclass(frozen=True, slots=True)
+class NumberColumn:
+    """A column of numbers: one feature ``(value - mean) / scale``; a missing value becomes ``fill`` first."""
+
+    name: str
+    mean: float
+    scale: float
+    fill: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the column as JSON-able values."""
+        return {
+            "kind": "number",
+            "name": self.name,
+            "mean": self.mean,
+            "scale": self.scale,
+            "fill": self.fill,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryColumn:
+    """A column of text: one feature per category, 1 where it holds that category, else 0."""
+
+    name: str
+    categories: tuple[str, ...]
+    fill: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the column as JSON-able values."""
+        return {"kind": "category", "name": self.name, "categories": list(self.categories), "fill": self.fill}
+
+
+def as_column(name: str, values: Any) -> Array:
+    """Return a column as int64 or float64 (missing is NaN) or as text (missing is the empty string)."""
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"column {name!r} has shape {array.shape}, expected one value per row")
+    if array.dtype.kind == "O":
+        array = _typed(name, array)
+    if array.dtype.kind in "UT":
+        return array.astype(TEXT)
+    if array.dtype.kind == "b":
+        return array.astype(np.int64)
+    if array.dtype.kind in "iu":
+        fits = array.dtype != np.uint64 or array.size == 0 or int(array.max()) < 2**63
+        return array.astype(np.int64 if fits else np.float64)
+    if array.dtype.kind == "f":
+        return array.astype(np.float64)
+    raise ValueError(f"column {name!r} has dtype {array.dtype}, expected numbers or text")
+
+
+def _typed(name: str, array: Array) -> Array:
+    """Return an array of Python objects as numbers or text, None and NaN as missing."""
+    present = [not (value is None or (isinstance(value, float) and math.isnan(value))) for value in array]
+    kinds = {type(value) for value, here in zip(array, present, strict=True) if here}
+    if all(issubclass(kind, (bool, int, float, np.bool_, np.integer, np.floating)) for kind in kinds):
+        whole = all(present) and not any(issubclass(kind, (float, np.floating)) for kind in kinds)
+        filled = [value if here else math.nan for value, here in zip(array, present, strict=True)]
+        try:
+            return np.array(filled, dtype=np.int64 if whole else np.float64)
+        except OverflowError:
+            return np.array([float(value) for value in filled], dtype=np.float64)
+    if all(issubclass(kind, str) for kind in kinds):
+        texts = [value if here else "" for value, here in zip(array, present, strict=True)]
+        return np.array(texts, dtype=TEXT)
+    mixed = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise ValueError(f"column {name!r} mixes values of type {mixed}, expected numbers only or text only")
+
+
+def is_text(column: Array) -> bool:
+    """Return whether a column from `as_column` holds text."""
+    return column.dtype.kind == "T"
+
+
+def missing(column: Array) -> Array:
+    """Return where a column from `as_column` has no value."""
+    if is_text(column):
+        return np.asarray(column == "", dtype=bool)
+    return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), dtype=bool)
+
+
+def first_row(where: Array) -> int:
+    """Return the first row, counted from 1, at which ``where`` is true."""
+    return int(np.argmax(where)) + 1
+
+
+def refuse_infinite(name: str, column: Array) -> None:
+    """Raise a ValueError if a column of numbers holds an infinity."""
+    infinite = np.isinf(column)
+    if infinite.any():
+        value, row = column[infinite][0], first_row(infinite)
+        raise ValueError(f"column {name!r} holds {value} in row {row} (counted from 1)")
+
+
+def mean_and_scale(values: Array) -> tuple[float, float]:
+    """Return mean and standard deviation; the scale of constant values is 1. Huge values stay finite."""
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low, 1.0
+    peak = max(abs(low), abs(high))
+    scaled = values / peak
+    return float(scaled.mean()) * peak, float(scaled.std()) * peak or 1.0
+
+
+def unique_texts(column: Array) -> tuple[list[str], Array]:
+    """Return the sorted texts of a column and, for every row, the index of its text among them."""
+    values, inverse = np.unique(column, return_inverse=True)
+    return [str(value) for value in values], np.asarray(inverse).reshape(-1)
+
+
+def as_text(column: Array) -> Array:
+    """Return a column as text: whole numbers print without a decimal point, missing numbers become empty."""
+    if is_text(column):
+        return column
+    return np.array([_number_text(value) for value in column.tolist()], dtype=TEXT)
+
+
+def _number_text(value: int | float) -> str:
+    if value != value:
+        return ""
+    return str(int(value)) if math.isfinite(value) and value == int(value) else str(value)
+
+
+def filled(values: Array, fill: float) -> Array:
+    """Return a column of numbers as float64 with ``fill`` in the place of missing values."""
+    gaps = missing(values)
+    return np.where(gaps, fill, values) if gaps.any() else values.astype(np.float64, copy=False)
+
+
+def category_codes(entry: CategoryColumn, values: Array, unknown: str) -> Array:
+    """Return the index of every row's category, -1 for a category that was not fitted."""
+    position = {category: index for index, category in enumerate(entry.categories)}
+    position[""] = position[entry.fill]
+    texts, inverse = unique_texts(values)
+    unseen = [text for text in texts if text not in position]
+    if unseen and unknown == "error":
+        row = first_row(np.asarray(values == unseen[0], dtype=bool))
+        raise ValueError(
+            f"column {entry.name!r} holds {unseen[0]!r} in row {row} (counted from 1), "
+            f"expected one of {shortened(entry.categories)}{_checks.nearest(unseen[0], entry.categories)}"
+        )
+    return np.array([position.get(text, -1) for text in texts], dtype=np.intp)[inverse]
+
+
+def shortened(names: Sequence[object]) -> str:
+    """Return the first few of a list of names as text."""
+    return ", ".join(repr(name) for name in names[:6]) + (f", ... ({len(names)})" if len(names) > 6 else "")
+
+
+def column_from_dict(entry: Any) -> NumberColumn | CategoryColumn:
+    """Rebuild a column from what `to_dict` gave; anything else is a ValueError."""
+    fields = checked_mapping("column", entry)
+    name = checked_text("column name", fields.get("name"))
+    kind = fields.get("kind")
+    if kind == "number":
+        parts = ("mean", "scale", "fill")
+        mean, scale, fill = (checked_number(f"{part} of column {name!r}", fields.get(part)) for part in parts)
+        return NumberColumn(name, mean, checked_positive(f"scale of column {name!r}", scale), fill)
+    if kind == "category":
+        names = checked_list(f"categories of column {name!r}", fields.get("categories"))
+        categories = tuple(checked_text(f"category of column {name!r}", value) for value in names)
+        frequent = checked_text(f"fill of column {name!r}", fields.get("fill"))
+        if "" in categories or len(set(categories)) != len(categories) or frequent not in categories:
+            raise ValueError(f"preprocessing: column {name!r} has an inconsistent list of categories")
+        return CategoryColumn(name, categories, frequent)
+    raise ValueError(f"preprocessing: column {name!r} is of kind {kind!r}, expected 'number' or 'category'")
+
+
+def checked_mapping(what: str, value: Any) -> dict[str, Any]:
+    """Return ``value`` if it is a dict, else raise a ValueError."""
+    if not isinstance(value, dict):
+        raise ValueError(f"preprocessing: {what} is a {type(value).__name__}, expected a mapping")
+    return value
+
+
+def checked_list(what: str, value: Any) -> list[Any]:
+    """Return ``value`` if it is a list, else raise a ValueError."""
+    if not isinstance(value, list):
+        raise ValueError(f"preprocessing: {what} is a {type(value).__name__}, expected a list")
+    return value
+
+
+def checked_text(what: str, value: Any) -> str:
+    """Return ``value`` if it is text, else raise a ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"preprocessing: {what} is a {type(value).__name__}, expected text")
+    return value
+
+
+def checked_number(what: str, value: Any) -> float:
+    """Return ``value`` as a finite float, else raise a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"preprocessing: {what} is a {type(value).__name__}, expected a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"preprocessing: {what} is {number}, expected a finite number")
+    return number
+
+
+def checked_positive(what: str, value: float) -> float:
+    """Return ``value`` if it is above 0, else raise a ValueError."""
+    if value <= 0:
+        raise ValueError(f"preprocessing: {what} is {value}, expected a number above 0")
+    return value

@@ -1,0 +1,175 @@
+"""The target of a table: classes that become labels, or numbers that become standardised values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from relu_layers import _checks
+from relu_layers._columns import (
+    TEXT,
+    Array,
+    as_text,
+    checked_list,
+    checked_mapping,
+    checked_number,
+    checked_positive,
+    checked_text,
+    first_row,
+    is_text,
+    mean_and_scale,
+    missing,
+    refuse_infinite,
+    shortened,
+    unique_texts,
+)
+
+ClassName: TypeAlias = str | int | float
+_MOST_WHOLE_NUMBER_CLASSES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTarget:
+    """The target of a classification: label i stands for ``classes[i]``."""
+
+    name: str
+    classes: tuple[ClassName, ...]
+
+    @property
+    def task(self) -> str:
+        """What a model of this target does."""
+        return "classification"
+
+    def encode(self, column: Array, dtype: Any) -> Array:
+        """Return the label of every row as int64; ``dtype`` does not matter here."""
+        _refuse_gaps(self.name, column)
+        position = {name: index for index, name in enumerate(self.classes)}
+        names: list[ClassName] = (as_text(column) if isinstance(self.classes[0], str) else column).tolist()
+        unseen = next((row for row, value in enumerate(names) if value not in position), None)
+        if unseen is not None:
+            raise ValueError(
+                f"target {self.name!r} holds {names[unseen]!r} in row {unseen + 1} (counted from 1), "
+                f"expected one of {shortened(self.classes)}"
+            )
+        return np.array([position[value] for value in names], dtype=np.int64)
+
+    def decode(self, labels: Array) -> Array:
+        """Return the class of every label."""
+        names = np.array(self.classes, dtype=TEXT if isinstance(self.classes[0], str) else None)
+        chosen: Array = names[labels]
+        return chosen
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the target as JSON-able values."""
+        return {"task": self.task, "name": self.name, "classes": list(self.classes)}
+
+
+@dataclass(frozen=True, slots=True)
+class NumberTarget:
+    """The target of a regression: the model learns ``(value - mean) / scale``."""
+
+    name: str
+    mean: float
+    scale: float
+
+    @property
+    def task(self) -> str:
+        """What a model of this target does."""
+        return "regression"
+
+    def encode(self, column: Array, dtype: Any) -> Array:
+        """Return the standardised values, of shape (rows, 1)."""
+        _refuse_gaps(self.name, column)
+        if is_text(column):
+            raise ValueError(f"target {self.name!r} is text ({column[0]!r} in row 1), expected numbers")
+        refuse_infinite(self.name, column)
+        scaled: Array = ((column - self.mean) / self.scale).astype(dtype).reshape(-1, 1)
+        return scaled
+
+    def decode(self, values: Array) -> Array:
+        """Return standardised values in the unit of the target."""
+        return values.astype(np.float64) * self.scale + self.mean
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the target as JSON-able values."""
+        return {"task": self.task, "name": self.name, "mean": self.mean, "scale": self.scale}
+
+
+def find_task(column: Array) -> str:
+    """Return the task a target column asks for.
+
+    Classification: text, or at most 20 different whole numbers, each in two rows or more on average.
+    Regression: everything else.
+    """
+    if is_text(column):
+        return "classification"
+    values = np.unique(column[~missing(column)])
+    whole = bool(np.all(values == np.floor(values)))
+    few = len(values) <= _MOST_WHOLE_NUMBER_CLASSES and 2 * len(values) <= len(column)
+    return "classification" if whole and few else "regression"
+
+
+def fitted_target(name: str, column: Array, task: str | None, *, scaled: bool) -> ClassTarget | NumberTarget:
+    """Return what was learned about a target column; see `Preprocessing.fit_target`."""
+    if column.size == 0:
+        raise ValueError(f"target {name!r} has no rows")
+    _refuse_gaps(name, column)
+    if not is_text(column):
+        refuse_infinite(name, column)
+    tasks = ("classification", "regression")
+    if task is None:
+        task = find_task(column)
+    if _checks.choice("Preprocessing.fit_target", "task", task, tasks) == "regression":
+        if is_text(column):
+            text = f"{column[0]!r} in row 1"
+            raise ValueError(f"target {name!r} is text ({text}), but a regression needs numbers")
+        if column.min() == column.max():
+            raise ValueError(f"target {name!r} is {column[0]} in every row: there is nothing to learn")
+        mean, scale = mean_and_scale(column.astype(np.float64)) if scaled else (0.0, 1.0)
+        return NumberTarget(name, mean, scale)
+    classes = _class_names(column)
+    if len(classes) < 2:
+        raise ValueError(f"target {name!r} is {classes[0]!r} in every row: there is nothing to learn")
+    return ClassTarget(name, classes)
+
+
+def target_from_dict(entry: Any) -> ClassTarget | NumberTarget:
+    """Rebuild a target from what `to_dict` gave; anything else is a ValueError."""
+    fields = checked_mapping("target", entry)
+    name = checked_text("target name", fields.get("name"))
+    task = fields.get("task")
+    if task == "regression":
+        parts = ("mean", "scale")
+        mean, scale = (checked_number(f"{part} of target {name!r}", fields.get(part)) for part in parts)
+        return NumberTarget(name, mean, checked_positive(f"scale of target {name!r}", scale))
+    if task != "classification":
+        raise ValueError(f"preprocessing: the task is {task!r}, expected 'classification' or 'regression'")
+    classes = tuple(checked_list(f"classes of target {name!r}", fields.get("classes")))
+    for value in classes:
+        if not isinstance(value, str):
+            checked_number(f"class of target {name!r}", value)
+    kinds = {isinstance(value, str) for value in classes}
+    if len(classes) < 2 or len(kinds) != 1 or len(set(classes)) != len(classes):
+        raise ValueError(f"preprocessing: target {name!r} has an inconsistent list of classes")
+    return ClassTarget(name, classes)
+
+
+def _refuse_gaps(name: str, column: Array) -> None:
+    gaps = missing(column)
+    if gaps.any():
+        raise ValueError(
+            f"target {name!r} has {int(gaps.sum())} missing values, the first in row {first_row(gaps)} "
+            "(counted from 1); a target cannot be filled, drop these rows"
+        )
+
+
+def _class_names(column: Array) -> tuple[ClassName, ...]:
+    """Return the sorted different values of a column; whole numbers are ints whatever the dtype was."""
+    if is_text(column):
+        return tuple(unique_texts(column)[0])
+    values = np.unique(column)
+    if values.dtype.kind == "f" and np.all(values == np.floor(values)) and np.abs(values).max() < 2**53:
+        values = values.astype(np.int64)
+    return tuple(values.tolist())

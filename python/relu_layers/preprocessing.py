@@ -1,0 +1,291 @@
+"""Tables to arrays a network learns from, and its answers back to the table's own words.
+
+A table is a mapping from column names to one-dimensional columns, or a two-dimensional array. Numbers are
+standardised, texts become one-hot features, the classes of a target become labels 0, 1, ..., a numeric target
+is standardised. What `fit` found is plain numbers and text, travels in the model file and is applied again by
+`transform`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from relu_layers import _checks
+from relu_layers._columns import (
+    Array,
+    CategoryColumn,
+    NumberColumn,
+    as_column,
+    as_text,
+    category_codes,
+    column_from_dict,
+    filled,
+    first_row,
+    is_text,
+    mean_and_scale,
+    missing,
+    refuse_infinite,
+    shortened,
+    unique_texts,
+)
+from relu_layers._targets import ClassTarget, NumberTarget, find_task, fitted_target, target_from_dict
+
+__all__ = ["CategoryColumn", "ClassTarget", "NumberColumn", "NumberTarget", "Preprocessing", "find_task"]
+
+_FORMAT = 1
+
+
+class Preprocessing:
+    """Standardisation, one-hot categories and label encoding, fitted on training rows.
+
+    Parameters
+    ----------
+    standardize : {"column", "table", "none"}
+        ``column``: every column of numbers gets mean 0 and standard deviation 1. ``table``: one mean and one
+        scale for all of them, right where columns share a unit (pixels). ``none``: numbers stay as they are.
+        A numeric target is standardised unless ``none``.
+    missing : {"error", "mean", "drop"}
+        What a missing value (NaN, None, empty text) means. ``error``: a ValueError that names column and row.
+        ``mean``: a number becomes the mean of its column, a text the most frequent one. ``drop``: the caller
+        removes the rows that `missing_rows` tells; `fit` and `transform` refuse them.
+    max_categories : int
+        A text column with more different texts than this is a ValueError.
+
+    Attributes
+    ----------
+    columns : tuple of NumberColumn or CategoryColumn
+        What was learned about each column, in the order of the features.
+    target : ClassTarget, NumberTarget or None
+    """
+
+    def __init__(
+        self, *, standardize: str = "column", missing: str = "error", max_categories: int = 100
+    ) -> None:
+        owner = "Preprocessing"
+        self.standardize = _checks.choice(owner, "standardize", standardize, ("column", "table", "none"))
+        self.missing = _checks.choice(owner, "missing", missing, ("error", "mean", "drop"))
+        self.max_categories = _checks.integer(owner, "max_categories", max_categories, minimum=1)
+        self.columns: tuple[NumberColumn | CategoryColumn, ...] = ()
+        self.target: ClassTarget | NumberTarget | None = None
+
+    def __repr__(self) -> str:
+        """Return what was fitted, in one line."""
+        target = "" if self.target is None else f", {self.target.task} of {self.target.name!r}"
+        return f"<Preprocessing: {len(self.columns)} columns to {self.n_features} features{target}>"
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the features: the column's own, or ``column=category`` for each category."""
+        names: list[str] = []
+        for column in self.columns:
+            if isinstance(column, NumberColumn):
+                names.append(column.name)
+            else:
+                names.extend(f"{column.name}={category}" for category in column.categories)
+        return names
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, which is the number of inputs of the model."""
+        return len(self.feature_names)
+
+    def fit(self, table: Mapping[str, Any] | Array) -> Preprocessing:
+        """Learn names, kinds, means, scales and categories of the columns; returns the object itself.
+
+        Raises ValueError for an empty table, columns of different length, infinities, missing values (unless
+        ``mean``) and columns without any value.
+        """
+        columns = _as_table(table)
+        rows = len(next(iter(columns.values()))) if columns else 0
+        if not rows:
+            raise ValueError(f"Preprocessing.fit: the table has no {'rows' if columns else 'columns'}")
+        self._refuse_missing(columns)
+        self.columns = tuple(self._fitted(name, column) for name, column in columns.items())
+        numbers = [column for column in self.columns if isinstance(column, NumberColumn)]
+        if self.standardize == "table" and numbers:
+            pooled = np.concatenate([filled(columns[entry.name], entry.fill) for entry in numbers])
+            mean, scale = mean_and_scale(pooled)
+            pooled_entries = {entry.name: replace(entry, mean=mean, scale=scale) for entry in numbers}
+            self.columns = tuple(pooled_entries.get(entry.name, entry) for entry in self.columns)
+        return self
+
+    def transform(
+        self, table: Mapping[str, Any] | Array, *, unknown: str = "error", dtype: Any = np.float32
+    ) -> Array:
+        """Return the features of a table as a new array of shape (rows, n_features).
+
+        Columns are found by name, whatever their order; further columns are ignored. ``unknown="error"``
+        refuses a category that `fit` did not see, ``unknown="zero"`` gives it a row of zeros.
+
+        Raises ValueError for a missing column (the nearest name is suggested), text where numbers were,
+        infinities, missing values (unless ``mean``) and values too large for ``dtype``.
+        """
+        _checks.choice("Preprocessing.transform", "unknown", unknown, ("error", "zero"))
+        if not self.columns:
+            raise ValueError("Preprocessing.transform: nothing was fitted; call fit first")
+        columns = self._chosen(_as_table(table))
+        self._refuse_missing(columns)
+        rows = len(next(iter(columns.values())))
+        x: Array = np.zeros((rows, self.n_features), dtype=dtype)
+        at = 0
+        for entry in self.columns:
+            values = columns[entry.name]
+            if isinstance(entry, NumberColumn):
+                with np.errstate(over="ignore"):
+                    x[:, at] = (filled(values, entry.fill) - entry.mean) / entry.scale
+                if not np.isfinite(x[:, at]).all():
+                    raise ValueError(f"column {entry.name!r} has values too large for {x.dtype}")
+                at += 1
+            else:
+                codes = category_codes(entry, values, unknown)
+                known = np.flatnonzero(codes >= 0)
+                x[known, at + codes[known]] = 1
+                at += len(entry.categories)
+        return x
+
+    def missing_rows(self, table: Mapping[str, Any] | Array) -> Array:
+        """Return a bool array: which rows miss a value in any column (after `fit`: in any that it saw)."""
+        columns = _as_table(table)
+        columns = self._chosen(columns) if self.columns else columns
+        rows = len(next(iter(columns.values()))) if columns else 0
+        result: Array = np.zeros(rows, dtype=bool)
+        for values in columns.values():
+            result |= missing(values)
+        return result
+
+    def fit_target(self, values: Any, *, task: str | None = None, name: str = "target") -> Preprocessing:
+        """Learn the classes, or mean and scale, of the target; ``task=None`` lets `find_task` decide.
+
+        Raises ValueError for missing values, a target with one value only, and a regression of text.
+        """
+        self.target = fitted_target(name, as_column(name, values), task, scaled=self.standardize != "none")
+        return self
+
+    def encode_target(self, values: Any, *, dtype: Any = np.float32) -> Array:
+        """Return labels (rows,) of dtype int64, or standardised values (rows, 1) of ``dtype``.
+
+        Raises ValueError for a class or a kind of value that `fit_target` did not see.
+        """
+        target = self._fitted_target()
+        return target.encode(as_column(target.name, values), dtype)
+
+    def decode_target(self, values: Any) -> Array:
+        """Return what predictions stand for: the class of each label, or values in the unit of the target.
+
+        Classes come as int64, float64 or text, numbers as float64, of the shape of ``values``.
+        """
+        return self._fitted_target().decode(np.asarray(values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-able lists, text and numbers; `from_dict` gives an equal object."""
+        return {
+            "format": _FORMAT,
+            "standardize": self.standardize,
+            "missing": self.missing,
+            "max_categories": self.max_categories,
+            "columns": [column.to_dict() for column in self.columns],
+            "target": None if self.target is None else self.target.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, entries: Any) -> Preprocessing:
+        """Rebuild an object from what `to_dict` gave; input is not trusted, anything else is a ValueError."""
+        if not isinstance(entries, dict):
+            raise ValueError(f"preprocessing: got a {type(entries).__name__}, expected a mapping")
+        found = entries.get("format")
+        if isinstance(found, bool) or found != _FORMAT:
+            raise ValueError(f"preprocessing: format {found!r} is unknown, expected {_FORMAT}")
+        try:
+            result = cls(
+                standardize=entries.get("standardize", ""),
+                missing=entries.get("missing", ""),
+                max_categories=entries.get("max_categories", 0),
+            )
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        columns = entries.get("columns")
+        if not isinstance(columns, list):
+            raise ValueError("preprocessing: columns is missing or no list")
+        result.columns = tuple(column_from_dict(entry) for entry in columns)
+        names = [column.name for column in result.columns]
+        if len(set(names)) != len(names):
+            raise ValueError("preprocessing: two columns have the same name")
+        target = entries.get("target")
+        result.target = None if target is None else target_from_dict(target)
+        return result
+
+    def _fitted_target(self) -> ClassTarget | NumberTarget:
+        if self.target is None:
+            raise ValueError("Preprocessing: no target was fitted; call fit_target first")
+        return self.target
+
+    def _refuse_missing(self, columns: Mapping[str, Array]) -> None:
+        if self.missing == "mean":
+            return
+        for name, values in columns.items():
+            gaps = missing(values)
+            if gaps.any():
+                raise ValueError(
+                    f"column {name!r} has {int(gaps.sum())} missing values, the first in row "
+                    f"{first_row(gaps)} (counted from 1); missing={self.missing!r} does not fill them"
+                )
+
+    def _fitted(self, name: str, values: Array) -> NumberColumn | CategoryColumn:
+        present = values[~missing(values)]
+        if not present.size:
+            raise ValueError(f"column {name!r} has no value in any row; leave it out")
+        if not is_text(values):
+            refuse_infinite(name, values)
+            mean, scale = mean_and_scale(present)
+            if self.standardize != "column":
+                return NumberColumn(name, 0.0, 1.0, mean)
+            return NumberColumn(name, mean, scale, mean)
+        categories, codes = unique_texts(present)
+        if len(categories) > self.max_categories:
+            raise ValueError(
+                f"column {name!r} is text with {len(categories)} different values ({shortened(categories)}), "
+                f"more than max_categories={self.max_categories}; leave it out, or raise the limit"
+            )
+        return CategoryColumn(name, tuple(categories), categories[int(np.bincount(codes).argmax())])
+
+    def _chosen(self, columns: dict[str, Array]) -> dict[str, Array]:
+        """Return the columns `fit` saw, as the kinds it saw; an error names the nearest to a missing one."""
+        chosen = {}
+        for entry in self.columns:
+            if entry.name not in columns:
+                hint = _checks.nearest(entry.name, columns)
+                has = shortened(list(columns))
+                raise ValueError(f"column {entry.name!r} is missing{hint}; the table has {has}")
+            values = columns[entry.name]
+            if isinstance(entry, CategoryColumn):
+                values = as_text(values)
+            elif is_text(values):
+                present = np.asarray(values != "", dtype=bool)
+                if present.any():
+                    row = first_row(present)
+                    raise ValueError(
+                        f"column {entry.name!r} is text ({values[row - 1]!r} in row {row}, counted from 1), "
+                        "expected numbers"
+                    )
+                values = np.full(len(values), np.nan)
+            else:
+                refuse_infinite(entry.name, values)
+            chosen[entry.name] = values
+        return chosen
+
+
+def _as_table(table: Mapping[str, Any] | Array) -> dict[str, Array]:
+    """Return the columns of a table by name; those of an array are called x0, x1, ..."""
+    if isinstance(table, np.ndarray):
+        if table.ndim != 2:
+            raise ValueError(f"the table is an array of shape {table.shape}, expected (rows, columns)")
+        table = {f"x{index}": table[:, index] for index in range(table.shape[1])}
+    columns = {name: as_column(name, values) for name, values in table.items()}
+    rows = {len(values) for values in columns.values()}
+    if len(rows) > 1:
+        raise ValueError(f"the columns have different numbers of rows: {', '.join(map(str, sorted(rows)))}")
+    return columns
