@@ -100,7 +100,8 @@ class SoftmaxCrossEntropy(Loss):
         weights = np.array(value, dtype=np.float64)
         if weights.ndim != 1 or not weights.size or not np.all(np.isfinite(weights)) or np.any(weights < 0):
             raise ValueError(
-                f"{type(self).__name__}: class_weight is {value!r}, expected finite numbers >= 0, one per class"
+                f"{type(self).__name__}: class_weight is {value!r}, "
+                "expected finite numbers >= 0, one per class"
             )
         self._class_weight = weights
 
@@ -223,7 +224,9 @@ class SigmoidCrossEntropy(Loss):
 
 
 class SquaredError(Loss):
-    """``scale * sum(w * (prediction - target)**2) / n``; Caffe's EuclideanLoss is ``scale=0.5, "batch_size"``.
+    """``scale * sum(w * (prediction - target)**2) / n``.
+
+    Caffe's EuclideanLoss is ``SquaredError(0.5, "batch_size")``.
 
     Parameters
     ----------
@@ -259,7 +262,7 @@ BUILT_IN: dict[str, type[Loss]] = {
 
 
 def training_depth(layers: Sequence[object], loss: object) -> int:
-    """Return how many of ``layers`` training with ``loss`` runs through: all, or all but a final softmax or sigmoid.
+    """Return how many of ``layers`` training with ``loss`` runs through: all, or all but the last.
 
     SoftmaxCrossEntropy wants logits, so a final ``Softmax(axis=-1)`` is left out, and likewise a final
     ``Sigmoid`` with SigmoidCrossEntropy: the loss contains them, computed without loss of accuracy. A final

@@ -172,7 +172,10 @@ class Sequential:
             return np.array(self._run_forward(x, len(self.layers)), order="C")
 
     def backward(self, dy: Array) -> Array:
-        """Fill ``grads`` and return dx, a new array; follows a ``forward(x, training=True)``, else RuntimeError."""
+        """Fill ``grads`` and return dx, a new array.
+
+        Follows a ``forward(x, training=True)``, one backward for each; after anything else it is a RuntimeError.
+        """
         dy = strict_array("Sequential", "dy", dy, self.dtype)
         with self._guard:
             return self._passes.backward(dy, len(self.layers), need_dx=True)

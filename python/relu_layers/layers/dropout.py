@@ -10,7 +10,7 @@ from relu_layers.layers.base import Layer
 
 
 class Dropout(Layer):
-    """Zeroes each element with probability ``rate`` and scales the rest by ``1 / (1 - rate)``, in training only.
+    """In training, zeroes elements with probability ``rate`` and scales the rest by ``1 / (1 - rate)``.
 
     The mask of a training forward is a function of (key, counter, element index) through Philox4x32-10, so it
     depends neither on threads nor on dtype, and backward computes it again instead of storing it.
