@@ -135,7 +135,7 @@ def test_accuracy_of_classes():
     assert np.isnan(loss.accuracy(logits, np.full(4, -1)))
     assert loss.accuracy(logits[:2], np.array([[0.6, 0.3, 0.1], [0.0, 0.2, 0.8]])) == 0.5
     assert losses.SoftmaxCrossEntropy(axis=0).accuracy(logits[:2].T, np.array([0, 1])) == 1.0
-    with pytest.raises(IndexError, match="label 3 is outside 0 .. 2"):
+    with pytest.raises(IndexError, match=r"label 3 is outside 0 \.\. 2"):
         loss.accuracy(logits, np.array([0, 3, 0, 0]))
     with pytest.raises(ValueError, match="do not fit"):
         loss.accuracy(logits, np.array([[0], [1], [2], [0]]))

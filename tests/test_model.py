@@ -106,7 +106,7 @@ def test_values_that_a_layer_has_are_kept():
     with pytest.raises(TypeError, match="is float64 but the model is float32"):
         build(wide, dtype=np.float32)
     assert np.shares_memory(layer.params["weight"], model.flat_params)
-    with pytest.raises(TypeError, match="model.astype"):
+    with pytest.raises(TypeError, match=r"model\.astype"):
         layer.initialize(dtype=np.float32)
 
 

@@ -33,8 +33,8 @@ class Scale:
 class Identity:
     """Returns the very arrays it gets."""
 
-    params: dict = {}
-    grads: dict = {}
+    def __init__(self):
+        self.params, self.grads = {}, {}
 
     def forward(self, x, training=False):
         return x
@@ -47,6 +47,7 @@ class Odd(Identity):
     """Returns whatever it was told to."""
 
     def __init__(self, function):
+        super().__init__()
         self.function = function
 
     def forward(self, x, training=False):
@@ -62,6 +63,17 @@ class Square(rl.Layer):
 
     def backward(self, dy):
         return 2 * self._kept() * dy
+
+
+class Twice(rl.Layer):
+    """Puts x beside itself."""
+
+    def forward(self, x, training=False):
+        return np.concatenate([x, x], axis=-1)
+
+    def backward(self, dy):
+        half = dy.shape[-1] // 2
+        return dy[..., :half] + dy[..., half:]
 
 
 def build(*layers, dtype=np.float64):
@@ -112,6 +124,12 @@ def test_a_parameter_that_the_layer_rebinds_is_taken_over(x):
     assert model.layers[0].params["scale"] is model.params["0.scale"]
 
 
+def test_a_layer_may_change_the_number_of_features(x):
+    model = build(rl.Dense(5, 4), Twice(), rl.Dense(8, 3))
+    assert model(x).shape == (6, 3)
+    assert "?" in model.summary().splitlines()[3]
+
+
 @pytest.mark.parametrize("layers", [[Identity()], [rl.Dense(5, 3), Identity()], [Identity(), Identity()]])
 def test_results_are_new_arrays_whatever_the_layer_returns(x, layers):
     model = build(*copy.deepcopy(layers))
@@ -136,14 +154,14 @@ def test_a_result_of_the_wrong_dtype_names_the_layer(x):
 
 
 def test_errors_of_other_kinds_keep_their_type_and_note_the_layer(x):
-    class Own(ValueError):
+    class OwnError(ValueError):
         def __init__(self, code, detail):
             super().__init__(code, detail)
 
     def fail(_):
-        raise Own(1, "broken")
+        raise OwnError(1, "broken")
 
-    with pytest.raises(Own) as caught:
+    with pytest.raises(OwnError) as caught:
         build(rl.ReLU(), Odd(fail))(x)
     assert any("layer 1" in note for note in caught.value.__notes__)
 

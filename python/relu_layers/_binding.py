@@ -56,17 +56,30 @@ def _check_sizes(layers: tuple[Any, ...]) -> None:
     features: int | None = None
     source = ""
     for index, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            features = None
-            continue
-        if features is not None and layer.in_features is not None and layer.in_features != features:
+        wanted = getattr(layer, "in_features", None)
+        if features is not None and wanted is not None and wanted != features:
             raise ValueError(
-                f"Sequential: {named(index, layer)} takes {layer.in_features} features "
-                f"but {source} gives {features}"
+                f"Sequential: {named(index, layer)} takes {wanted} features but {source} gives {features}"
             )
-        if layer.out_features is not None or layer.in_features is not None:
-            features = layer.in_features if layer.out_features is None else layer.out_features
+        before, features = features, features_after(layer, features)
+        if features != before or wanted is not None:
             source = named(index, layer)
+
+
+def features_after(layer: Any, features: int | None) -> int | None:
+    """Return the size of the last axis after ``layer``, given the one before it; None if unknown."""
+    if not is_managed(layer):
+        return None
+    given: int | None = getattr(layer, "out_features", None)
+    if given is not None:
+        return given
+    if features is None:
+        before: int | None = getattr(layer, "in_features", None)
+        return before
+    try:
+        return int(layer.output_shape((1, features))[-1])
+    except (ValueError, IndexError):  # such as a softmax over an axis that two dimensions lack
+        return None
 
 
 def claim(layers: tuple[Any, ...], model: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relu_layers.layers import Layer
+from relu_layers._binding import features_after, is_managed
 
 if TYPE_CHECKING:
     from relu_layers.model import Sequential
@@ -16,7 +16,7 @@ def summarize(model: Sequential) -> str:
     rows = [("layer", "output", "parameters", "count", "bytes")]
     features: int | None = None
     for index, layer in enumerate(model.layers):
-        features = _output_features(layer, features)
+        features = features_after(layer, features)
         prefix = f"{index}."
         own = {key.removeprefix(prefix): a for key, a in model.params.items() if key.startswith(prefix)}
         count = sum(array.size for array in own.values())
@@ -46,20 +46,14 @@ def summarize(model: Sequential) -> str:
     return "\n".join([lines[0], rule, *lines[1:], rule, closing])
 
 
-def _output_features(layer: Any, features: int | None) -> int | None:
-    """Return the size of the last axis after ``layer``, None if unknown."""
-    if not isinstance(layer, Layer):
-        return None
-    return layer.out_features or layer.in_features or features
-
-
 def _input_features(layers: tuple[Any, ...]) -> str:
     """Return the number of columns that the first sized layer takes, as text."""
     for layer in layers:
-        if not isinstance(layer, Layer):
+        wanted = getattr(layer, "in_features", None)
+        if wanted is not None:
+            return str(wanted)
+        if not is_managed(layer):
             break
-        if layer.in_features is not None:
-            return str(layer.in_features)
     return "?"
 
 

@@ -174,7 +174,7 @@ class Sequential:
     def backward(self, dy: Array) -> Array:
         """Fill ``grads`` and return dx, a new array.
 
-        Follows a ``forward(x, training=True)``, one backward for each; after anything else it is a RuntimeError.
+        Follows a ``forward(x, training=True)``, one backward for each; else it is a RuntimeError.
         """
         dy = strict_array("Sequential", "dy", dy, self.dtype)
         with self._guard:

@@ -10,8 +10,8 @@ from relu_layers.layers.base import Layer
 class ReLU(Layer):
     """Rectified linear unit: ``y = x if x > 0 else negative_slope * x``.
 
-    Backward: ``dx = dy if x > 0 else negative_slope * dy``. At x = 0 the gradient is that of the negative side,
-    as in Caffe's ReLULayer.
+    Backward: ``dx = dy if x > 0 else negative_slope * dy``. At x = 0 the gradient is that of the negative
+    side, as in Caffe's ReLULayer.
 
     Parameters
     ----------
