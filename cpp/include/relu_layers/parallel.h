@@ -1,0 +1,38 @@
+// parallel_for on the project's own thread pool. Results never depend on the number of threads: callers hand out whole
+// outputs, or partial sums at fixed boundaries that they combine in order.
+#pragma once
+
+#include <type_traits>
+
+#include "relu_layers/types.h"
+
+namespace relu_layers {
+
+// Threads that one parallel_for may use, the caller included. At least 1.
+int num_threads();
+// n >= 1; workers are started when they are first needed and sleep while idle.
+void set_num_threads(int n);
+// What the processor affinity, the cgroup quota and RELU_LAYERS_NUM_THREADS allow.
+int default_num_threads();
+
+using RangeBody = void (*)(void* context, index_t begin, index_t end);
+
+// Calls body(context, begin, end) over disjoint ranges that cover [0, count). Each range but the last holds a multiple of
+// `grain` items. `nanoseconds` estimates the whole work on one thread: below the price of waking a worker, or when nested or
+// when another caller has the pool, everything runs on the calling thread. The body must not throw.
+void parallel_ranges(index_t count, index_t grain, double nanoseconds, RangeBody body, void* context);
+
+template <class Body>
+void parallel_for(index_t count, index_t grain, double nanoseconds, Body&& body) {
+    using Plain = typename std::remove_reference<Body>::type;
+    parallel_ranges(
+        count, grain, nanoseconds,
+        [](void* context, index_t begin, index_t end) { (*static_cast<Plain*>(context))(begin, end); }, &body);
+}
+
+// Memory of the calling thread for packing and partial sums, aligned to 64 bytes, kept and grown between calls. Slots keep
+// nested users apart. Throws std::bad_alloc: ask for it before the first write to an output.
+enum class Scratch { pack_a, pack_b, partial, rows, count };
+void* scratch(Scratch slot, std::size_t bytes);
+
+}  // namespace relu_layers

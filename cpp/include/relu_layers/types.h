@@ -1,0 +1,40 @@
+// The few plain types that every other header shares. No Python, no vector width, no allocation.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace relu_layers {
+
+using index_t = std::ptrdiff_t;
+
+// A matrix whose rows are contiguous; consecutive rows start `stride` elements apart (any sign). A contiguous array of any
+// shape is Rows{data, 1, size, size}.
+template <class T>
+struct Rows {
+    T* data;
+    index_t rows;
+    index_t cols;
+    index_t stride;
+
+    T* row(index_t i) const { return data + i * stride; }
+    bool contiguous() const { return rows <= 1 || stride == cols; }
+};
+
+// A matrix with any strides, in elements: a transpose is the same memory with the strides exchanged.
+template <class T>
+struct Matrix {
+    T* data;
+    index_t rows;
+    index_t cols;
+    index_t row_stride;
+    index_t col_stride;
+};
+
+// What a sum of losses is divided by; the fixed vocabulary of the `normalization` arguments.
+enum class Normalization { valid, full, batch_size, none };
+
+// Which penalty `weight_decay` stands for: decay * w, or decay * sign(w).
+enum class Regularization { l2, l1 };
+
+}  // namespace relu_layers

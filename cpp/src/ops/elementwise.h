@@ -1,0 +1,44 @@
+// How an elementwise op meets its kernel: rows one after another, or one long row, split over threads at a fixed grain.
+#pragma once
+
+#include "relu_layers/dispatch.h"
+#include "relu_layers/parallel.h"
+
+namespace relu_layers::ops {
+
+// Pieces small enough to stay in the cache while several threads share one array.
+constexpr index_t elementwise_grain = 4096;
+
+// Calls run(begin, n) with contiguous pieces of a (rows, cols) array: `begin` maps to a pointer by at(view, begin).
+// `nanoseconds` is the price of one element.
+template <class T, class Run>
+void for_pieces(Rows<const T> a, bool all_contiguous, double nanoseconds, Run&& run) {
+    const index_t total = a.rows * a.cols;
+    if (all_contiguous) {
+        parallel_for(total, elementwise_grain, nanoseconds * double(total),
+                     [&](index_t begin, index_t end) { run(index_t(0), begin, end - begin); });
+        return;
+    }
+    const index_t grain = a.cols > 0 && a.cols < elementwise_grain ? elementwise_grain / a.cols : 1;
+    parallel_for(a.rows, grain, nanoseconds * double(total), [&](index_t begin, index_t end) {
+        for (index_t i = begin; i < end; ++i) run(i, index_t(0), a.cols);
+    });
+}
+
+// One input, one contiguous output: kernel(x piece, y piece, n).
+template <class T, class Kernel>
+void map1(Rows<const T> x, T* y, double nanoseconds, Kernel&& kernel) {
+    for_pieces(x, x.contiguous(), nanoseconds, [&](index_t row, index_t begin, index_t n) {
+        kernel(x.row(row) + begin, y + row * x.cols + begin, n);
+    });
+}
+
+// Two inputs of the same shape, one contiguous output: kernel(a piece, b piece, y piece, n).
+template <class T, class Kernel>
+void map2(Rows<const T> a, Rows<const T> b, T* y, double nanoseconds, Kernel&& kernel) {
+    for_pieces(a, a.contiguous() && b.contiguous(), nanoseconds, [&](index_t row, index_t begin, index_t n) {
+        kernel(a.row(row) + begin, b.row(row) + begin, y + row * a.cols + begin, n);
+    });
+}
+
+}  // namespace relu_layers::ops

@@ -1,0 +1,234 @@
+// Vectors of the target this file is compiled for, built on the compiler's vector extension (GCC, Clang): operators + - * /
+// and comparisons work on whole vectors, `mask ? a : b` selects by lane. This folder is the only place that names an
+// intrinsic or a vector width. Everything lives in an unnamed namespace inside the target's own, so no symbol is shared
+// between targets.
+#pragma once
+
+#include "relu_layers/types.h"
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#ifndef RELU_LAYERS_NAMESPACE
+#error "kernels are compiled once per target, with RELU_LAYERS_NAMESPACE and RELU_LAYERS_ELEMENT set by CMake"
+#endif
+
+#define RL_INLINE inline __attribute__((always_inline))
+
+namespace relu_layers::RELU_LAYERS_NAMESPACE {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr index_t vector_bytes = 64;
+constexpr int vector_registers = 32;
+#elif defined(__AVX2__)
+constexpr index_t vector_bytes = 32;
+constexpr int vector_registers = 16;
+#elif defined(__ARM_NEON)
+constexpr index_t vector_bytes = 16;
+constexpr int vector_registers = 32;
+#else
+constexpr index_t vector_bytes = 16;
+constexpr int vector_registers = 16;
+#endif
+
+using f32 = float __attribute__((vector_size(vector_bytes)));
+using f64 = double __attribute__((vector_size(vector_bytes)));
+using i32 = std::int32_t __attribute__((vector_size(vector_bytes)));
+using i64 = std::int64_t __attribute__((vector_size(vector_bytes)));
+using u32 = std::uint32_t __attribute__((vector_size(vector_bytes)));
+using u64 = std::uint64_t __attribute__((vector_size(vector_bytes)));
+
+template <class T>
+struct VecOf;
+template <>
+struct VecOf<float> {
+    using V = f32;  // values
+    using I = i32;  // lane masks and bits
+    using Bits = std::int32_t;
+};
+template <>
+struct VecOf<double> {
+    using V = f64;
+    using I = i64;
+    using Bits = std::int64_t;
+};
+template <class T>
+using Vec = typename VecOf<T>::V;
+template <class T>
+using IntVec = typename VecOf<T>::I;
+template <class T>
+constexpr index_t width = vector_bytes / static_cast<index_t>(sizeof(T));
+
+template <class To, class From>
+RL_INLINE To bit_cast(From from) {
+    static_assert(sizeof(To) == sizeof(From), "same size");
+    To to;
+    __builtin_memcpy(&to, &from, sizeof(to));
+    return to;
+}
+
+template <class T>
+RL_INLINE Vec<T> load(const T* p) {
+    Vec<T> v;
+    __builtin_memcpy(&v, p, sizeof(v));
+    return v;
+}
+template <class T>
+RL_INLINE void store(T* p, Vec<T> v) {
+    __builtin_memcpy(p, &v, sizeof(v));
+}
+
+// ---- what needs the instruction set: broadcast, fused multiply-add, square root, first-n-lanes load and store ----------
+#if defined(__AVX512F__)
+RL_INLINE f32 broadcast(float x) { return bit_cast<f32>(_mm512_set1_ps(x)); }
+RL_INLINE f64 broadcast(double x) { return bit_cast<f64>(_mm512_set1_pd(x)); }
+RL_INLINE f32 fma(f32 a, f32 b, f32 c) { return (f32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+RL_INLINE f64 fma(f64 a, f64 b, f64 c) { return (f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+RL_INLINE f32 square_root(f32 a) { return (f32)_mm512_sqrt_ps((__m512)a); }
+RL_INLINE f64 square_root(f64 a) { return (f64)_mm512_sqrt_pd((__m512d)a); }
+RL_INLINE __mmask16 first_lanes(const float*, index_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+RL_INLINE __mmask8 first_lanes(const double*, index_t n) { return static_cast<__mmask8>((1u << n) - 1u); }
+RL_INLINE f32 load_first(const float* p, index_t n) { return (f32)_mm512_maskz_loadu_ps(first_lanes(p, n), p); }
+RL_INLINE f64 load_first(const double* p, index_t n) { return (f64)_mm512_maskz_loadu_pd(first_lanes(p, n), p); }
+RL_INLINE void store_first(float* p, f32 v, index_t n) { _mm512_mask_storeu_ps(p, first_lanes(p, n), (__m512)v); }
+RL_INLINE void store_first(double* p, f64 v, index_t n) { _mm512_mask_storeu_pd(p, first_lanes(p, n), (__m512d)v); }
+#elif defined(__AVX2__)
+RL_INLINE f32 broadcast(float x) { return (f32)_mm256_set1_ps(x); }
+RL_INLINE f64 broadcast(double x) { return (f64)_mm256_set1_pd(x); }
+RL_INLINE f32 fma(f32 a, f32 b, f32 c) { return (f32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+RL_INLINE f64 fma(f64 a, f64 b, f64 c) { return (f64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+RL_INLINE f32 square_root(f32 a) { return (f32)_mm256_sqrt_ps((__m256)a); }
+RL_INLINE f64 square_root(f64 a) { return (f64)_mm256_sqrt_pd((__m256d)a); }
+RL_INLINE __m256i first_lanes(const float*, index_t n) {
+    return (__m256i)((i32){0, 1, 2, 3, 4, 5, 6, 7} < (i32)_mm256_set1_epi32(static_cast<int>(n)));
+}
+RL_INLINE __m256i first_lanes(const double*, index_t n) {
+    return (__m256i)((i64){0, 1, 2, 3} < (i64)_mm256_set1_epi64x(n));
+}
+RL_INLINE f32 load_first(const float* p, index_t n) { return (f32)_mm256_maskload_ps(p, first_lanes(p, n)); }
+RL_INLINE f64 load_first(const double* p, index_t n) { return (f64)_mm256_maskload_pd(p, first_lanes(p, n)); }
+RL_INLINE void store_first(float* p, f32 v, index_t n) { _mm256_maskstore_ps(p, first_lanes(p, n), (__m256)v); }
+RL_INLINE void store_first(double* p, f64 v, index_t n) { _mm256_maskstore_pd(p, first_lanes(p, n), (__m256d)v); }
+#else
+RL_INLINE f32 broadcast(float x) { return (f32){x, x, x, x}; }
+RL_INLINE f64 broadcast(double x) { return (f64){x, x}; }
+#if defined(__ARM_NEON)
+RL_INLINE f32 fma(f32 a, f32 b, f32 c) { return (f32)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+RL_INLINE f64 fma(f64 a, f64 b, f64 c) { return (f64)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
+RL_INLINE f32 square_root(f32 a) { return (f32)vsqrtq_f32((float32x4_t)a); }
+RL_INLINE f64 square_root(f64 a) { return (f64)vsqrtq_f64((float64x2_t)a); }
+#else
+// Without FMA hardware the product is rounded: the one target whose bits may differ from the others'.
+RL_INLINE f32 fma(f32 a, f32 b, f32 c) { return a * b + c; }
+RL_INLINE f64 fma(f64 a, f64 b, f64 c) { return a * b + c; }
+#if defined(__SSE2__)
+RL_INLINE f32 square_root(f32 a) { return (f32)_mm_sqrt_ps((__m128)a); }
+RL_INLINE f64 square_root(f64 a) { return (f64)_mm_sqrt_pd((__m128d)a); }
+#else
+RL_INLINE f32 square_root(f32 a) {
+    for (int i = 0; i < 4; ++i) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+}
+RL_INLINE f64 square_root(f64 a) { return (f64){__builtin_sqrt(a[0]), __builtin_sqrt(a[1])}; }
+#endif
+#endif
+template <class T>
+RL_INLINE Vec<T> load_first(const T* p, index_t n) {
+    Vec<T> v{};
+    for (index_t i = 0; i < n; ++i) v[i] = p[i];
+    return v;
+}
+template <class T>
+RL_INLINE void store_first(T* p, Vec<T> v, index_t n) {
+    for (index_t i = 0; i < n; ++i) p[i] = v[i];
+}
+#endif
+
+template <class T>
+RL_INLINE T fma_scalar(T a, T b, T c) {
+#if defined(__FMA__) || defined(__ARM_NEON)
+    if constexpr (sizeof(T) == 4) return __builtin_fmaf(a, b, c);
+    else return __builtin_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+// a where a > b, else b: a NaN in `a` gives b, a NaN in `b` gives b.
+template <class V>
+RL_INLINE V greater_of(V a, V b) {
+    return a > b ? a : b;
+}
+template <class V>
+RL_INLINE V lesser_of(V a, V b) {
+    return a < b ? a : b;
+}
+RL_INLINE f32 absolute(f32 a) { return bit_cast<f32>(bit_cast<i32>(a) & 0x7fffffff); }
+RL_INLINE f64 absolute(f64 a) { return bit_cast<f64>(bit_cast<i64>(a) & 0x7fffffffffffffff); }
+
+// ---- walking an array: full vectors, then one masked tail ---------------------------------------------------------------
+// Calls f(i, n) for each vector: i its first index, n its lanes in use. In the full part n is the constant `width`, so
+// get(p + i, n) and put(p + i, v, n) become plain loads and stores there.
+struct Full {};
+struct Tail {
+    index_t n;
+};
+template <class T>
+RL_INLINE Vec<T> get(const T* p, Full) {
+    return load(p);
+}
+template <class T>
+RL_INLINE Vec<T> get(const T* p, Tail t) {
+    return load_first(p, t.n);
+}
+template <class T>
+RL_INLINE void put(T* p, Vec<T> v, Full) {
+    store(p, v);
+}
+template <class T>
+RL_INLINE void put(T* p, Vec<T> v, Tail t) {
+    store_first(p, v, t.n);
+}
+template <class T, class F>
+RL_INLINE void for_each_vector(index_t n, F&& f) {
+    index_t i = 0;
+    for (; i + width<T> <= n; i += width<T>) f(i, Full{});
+    if (i < n) f(i, Tail{n - i});
+}
+
+// ---- reductions: 64 bytes of lanes on every target, combined in one fixed order ------------------------------------------
+template <class T>
+constexpr index_t reduction_lanes = 64 / static_cast<index_t>(sizeof(T));
+template <class T>
+constexpr index_t reduction_vectors = reduction_lanes<T> / width<T>;
+
+// 64 bytes of accumulators: lane j collects the elements whose index is j modulo reduction_lanes.
+template <class T>
+struct Lanes {
+    Vec<T> v[reduction_vectors<T>];
+
+    RL_INLINE explicit Lanes(T initial) {
+        for (index_t k = 0; k < reduction_vectors<T>; ++k) v[k] = broadcast(initial);
+    }
+    // Folds the lanes pairwise: lane j with lane j + half, until one is left.
+    template <class Combine>
+    RL_INLINE T fold(Combine&& combine) const {
+        T lane[reduction_lanes<T>];
+        __builtin_memcpy(lane, v, sizeof(lane));
+        for (index_t half = reduction_lanes<T> / 2; half > 0; half /= 2)
+            for (index_t j = 0; j < half; ++j) lane[j] = combine(lane[j], lane[j + half]);
+        return lane[0];
+    }
+    RL_INLINE T sum() const {
+        return fold([](T a, T b) { return a + b; });
+    }
+};
+
+}  // namespace
+}  // namespace relu_layers::RELU_LAYERS_NAMESPACE
