@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from threading import Lock, get_ident
+# The low-level module: `threading` would add a fifth to the package's import time.
+from _thread import allocate_lock, get_ident
 from types import TracebackType
 
 
@@ -16,7 +17,7 @@ class UsageGuard:
     __slots__ = ("_depth", "_lock", "_readers", "_trainer")
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = allocate_lock()
         self._readers = 0
         self._trainer: int | None = None
         self._depth = 0

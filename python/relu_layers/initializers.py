@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers._checks import nearest, real
+from relu_layers._checks import choice, nearest, real
 from relu_layers._configured import Array
 
-Initializer: TypeAlias = Callable[[tuple[int, ...], int, int, np.random.Generator, Any], Array]
-InitializerLike: TypeAlias = str | float | Initializer
+# Text, not types: naming np.random.Generator would load numpy.random, which takes longer than the rest of the
+# package.
+Initializer: TypeAlias = "Callable[[tuple[int, ...], int, int, np.random.Generator, Any], Array]"
+InitializerLike: TypeAlias = "str | float | Initializer"
 
 
-@dataclass(frozen=True)
 class Scaled:
     """Draws with mean 0 and variance ``numerator / fan``.
 
@@ -43,8 +43,27 @@ class Scaled:
     """
 
     numerator: float
-    fan: Literal["in", "average"]
-    distribution: Literal["normal", "uniform"]
+    fan: Literal["in", average]
+    distribution: Literal[normal, uniform]
+
+    def __init__(self, numerator: float, fan: str, distribution: str) -> None:
+        self.numerator = real("Scaled", "numerator", numerator)
+        if self.numerator <= 0:
+            raise ValueError(f"Scaled: numerator is {numerator}, expected a number above 0")
+        self.fan = choice("Scaled", "fan", fan, ("in", "average"))
+        self.distribution = choice("Scaled", "distribution", distribution, ("normal", "uniform"))
+
+    def _key(self) -> tuple[object, ...]:
+        return Scaled, self.numerator, self.fan, self.distribution
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scaled) and other._key() == self._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Scaled({self.numerator!r}, {self.fan!r}, {self.distribution!r})"
 
     def __call__(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any
@@ -59,14 +78,20 @@ class Scaled:
         return values.astype(dtype)
 
 
-@dataclass(frozen=True)
 class Constant:
     """Every value is ``value``; nothing is drawn from the generator."""
 
-    value: float
+    def __init__(self, value: float) -> None:
+        self.value = real("Constant", "value", value)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "value", real("Constant", "value", self.value))
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and other.value == self.value
+
+    def __hash__(self) -> int:
+        return hash((Constant, self.value))
+
+    def __repr__(self) -> str:
+        return f"Constant({self.value!r})"
 
     def __call__(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any

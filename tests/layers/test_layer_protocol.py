@@ -143,6 +143,7 @@ def test_copies_are_independent_and_unbound(duplicate):
     layer.ops = reference
     layer.forward(np.ones((1, 2)), training=True)
     twin = duplicate(layer)
+    assert repr(twin) == repr(layer)
     np.testing.assert_array_equal(twin.params["weight"], layer.params["weight"])
     twin.params["weight"][...] = 9
     assert (layer.params["weight"] != 9).all()

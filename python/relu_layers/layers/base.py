@@ -10,7 +10,7 @@ Built-in layers add the keyword ``out=`` (a model hands them its workspace, then
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from relu_layers._params import ArrayMapping
 from relu_layers.initializers import Initializer
 
 
-@runtime_checkable
 class LayerLike(Protocol):
     """The plain layer protocol."""
 

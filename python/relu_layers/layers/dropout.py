@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 from relu_layers._checks import integer, real
 from relu_layers._configured import Array
@@ -32,7 +32,7 @@ class Dropout(Layer):
         self.rate = real("Dropout", "rate", rate)
         if not 0.0 <= self.rate < 1.0:
             raise ValueError(f"Dropout: rate is {self.rate}, expected 0 <= rate < 1")
-        self._key = secrets.randbits(63)
+        self._key = int.from_bytes(os.urandom(8), "little") >> 1
         self._counter = 0
 
     def state(self) -> dict[str, int]:
