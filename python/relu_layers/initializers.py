@@ -42,10 +42,6 @@ class Scaled:
     ``lecun_uniform``.
     """
 
-    numerator: float
-    fan: Literal["in", average]
-    distribution: Literal[normal, uniform]
-
     def __init__(self, numerator: float, fan: str, distribution: str) -> None:
         self.numerator = real("Scaled", "numerator", numerator)
         if self.numerator <= 0:
