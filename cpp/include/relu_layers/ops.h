@@ -1,13 +1,14 @@
-// The shape-level ops: what Python calls, without Python. Arguments are already validated (shapes agree, labels are in range,
-// outputs are C-contiguous and overlap nothing they must not). Each op writes its outputs in full and splits over threads by
-// itself. Declared for T = float and double.
+// The shape-level ops: what Python calls, without Python. Arguments are already validated (shapes agree, labels are in
+// range, outputs are C-contiguous and overlap nothing they must not). Each op writes its outputs in full and splits
+// over threads by itself. Declared for T = float and double.
 #pragma once
 
 #include "relu_layers/types.h"
 
 namespace relu_layers::ops {
 
-// ---- elementwise; y, dx contiguous; all inputs of one call have the same rows and cols --------------------------------
+// ---- elementwise; y, dx contiguous; all inputs of one call have the same rows and cols
+// --------------------------------
 template <class T>
 void relu_forward(Rows<const T> x, T negative_slope, T* y);
 template <class T>
@@ -34,27 +35,30 @@ void prelu_forward(Rows<const T> x, const T* slope, index_t slope_count, T* y);
 // dx may be null. dslope has slope_count entries.
 template <class T>
 void prelu_backward(Rows<const T> x, const T* slope, index_t slope_count, Rows<const T> dy, T* dx, T* dslope);
-// Element i (row-major) is kept where word i of Philox4x32-10(key, counter) >= floor(rate * 2^32), scaled by 1/(1-rate). The
-// backward pass is the same function of dy.
+// Element i (row-major) is kept where word i of Philox4x32-10(key, counter) >= floor(rate * 2^32), scaled by
+// 1/(1-rate). The backward pass is the same function of dy.
 template <class T>
 void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t counter, T* y);
 
-// ---- matmul -----------------------------------------------------------------------------------------------------------
-// c (a.rows, b.cols), rows contiguous, = a @ b (+ c when accumulate).
+// ---- matmul
+// ----------------------------------------------------------------------------------------------------------- c
+// (a.rows, b.cols), rows contiguous, = a @ b (+ c when accumulate).
 template <class T>
 void matmul(Matrix<const T> a, Matrix<const T> b, bool accumulate, Rows<T> c);
 // `count` products of the same shapes; the i-th starts a_offsets[i], b_offsets[i], c_offsets[i] elements into a, b, c.
 template <class T>
-void matmul_stack(index_t count, Matrix<const T> a, const index_t* a_offsets, Matrix<const T> b, const index_t* b_offsets,
-                  bool accumulate, Rows<T> c, const index_t* c_offsets);
+void matmul_stack(index_t count, Matrix<const T> a, const index_t* a_offsets, Matrix<const T> b,
+                  const index_t* b_offsets, bool accumulate, Rows<T> c, const index_t* c_offsets);
 // y (batch, out) = x (batch, in) @ weight (in, out) + bias (out); bias may be null.
 template <class T>
 void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, T* y);
-// dx (batch, in) = dy @ weight^T; dweight (in, out) = x^T @ dy; dbias (out) = column sums of dy. dx and dbias may be null.
+// dx (batch, in) = dy @ weight^T; dweight (in, out) = x^T @ dy; dbias (out) = column sums of dy. dx and dbias may be
+// null.
 template <class T>
 void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, T* dx, T* dweight, T* dbias);
 
-// ---- softmax; one row of x holds classes * inner numbers, the classes `inner` apart ------------------------------------
+// ---- softmax; one row of x holds classes * inner numbers, the classes `inner` apart
+// ------------------------------------
 template <class T>
 void softmax_forward(Rows<const T> x, index_t inner, T* y);
 template <class T>
@@ -64,8 +68,9 @@ void log_softmax_forward(Rows<const T> x, index_t inner, T* y);
 template <class T>
 void log_softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx);
 
-// ---- losses -----------------------------------------------------------------------------------------------------------
-// Integer labels of any width, contiguous, one per position (outer, inner).
+// ---- losses
+// ----------------------------------------------------------------------------------------------------------- Integer
+// labels of any width, contiguous, one per position (outer, inner).
 struct Labels {
     const void* data;
     int item_bytes;  // 1, 2, 4 or 8
@@ -79,7 +84,7 @@ struct LossWeights {
     const T* sample_weight;        // (batch) or null
     index_t positions_per_sample;  // positions of one sample; position p belongs to sample p / positions_per_sample
     Normalization normalization;
-    index_t batch_size;            // the divisor of Normalization::batch_size
+    index_t batch_size;  // the divisor of Normalization::batch_size
     bool has_ignore;
     std::int64_t ignore_label;
 };
@@ -106,7 +111,8 @@ double sigmoid_cross_entropy(Rows<const T> logits, Rows<const T> targets, LossWe
 template <class T>
 double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, LossWeights<T> weights, T* dprediction);
 
-// ---- updates, in place on 1-D contiguous arrays of n entries ------------------------------------------------------------
+// ---- updates, in place on 1-D contiguous arrays of n entries
+// ------------------------------------------------------------
 template <class T>
 struct Update {
     T learning_rate;
@@ -122,21 +128,23 @@ void adagrad_update(index_t n, T* param, const T* grad, T* square_sum, Update<T>
 template <class T>
 void rmsprop_update(index_t n, T* param, const T* grad, T* square_mean, Update<T> update, T rho, T epsilon);
 template <class T>
-void adadelta_update(index_t n, T* param, const T* grad, T* square_mean, T* update_mean, Update<T> update, T rho, T epsilon);
+void adadelta_update(index_t n, T* param, const T* grad, T* square_mean, T* update_mean, Update<T> update, T rho,
+                     T epsilon);
 
 // beta and the corrections come as computed in double: 1 - beta in float32 would lose digits.
 template <class T>
 struct AdamRule {
     T beta1, one_minus_beta1, beta2, one_minus_beta2;
-    T step_size;         // param -= step_size * m / (sqrt(v) * denominator_scale + epsilon)
+    T step_size;  // param -= step_size * m / (sqrt(v) * denominator_scale + epsilon)
     T denominator_scale;
     T epsilon;
-    T shrink;            // AdamW: param *= shrink first; 1 for Adam
+    T shrink;  // AdamW: param *= shrink first; 1 for Adam
 };
 template <class T>
 void adam_update(index_t n, T* param, const T* grad, T* mean, T* square_mean, Update<T> update, AdamRule<T> rule);
 
-// ---- helpers of training ------------------------------------------------------------------------------------------------
+// ---- helpers of training
+// ------------------------------------------------------------------------------------------------
 template <class T>
 double sum_of_squares(Rows<const T> x);
 template <class T>

@@ -14,12 +14,15 @@ int num_threads();
 void set_num_threads(int n);
 // What the processor affinity, the cgroup quota and RELU_LAYERS_NUM_THREADS allow.
 int default_num_threads();
+// For tests: work of at least this many nanoseconds is split, and sleeping workers are woken for it; negative restores
+// the measured thresholds.
+void set_parallel_threshold(double nanoseconds);
 
 using RangeBody = void (*)(void* context, index_t begin, index_t end);
 
-// Calls body(context, begin, end) over disjoint ranges that cover [0, count). Each range but the last holds a multiple of
-// `grain` items. `nanoseconds` estimates the whole work on one thread: below the price of waking a worker, or when nested or
-// when another caller has the pool, everything runs on the calling thread. The body must not throw.
+// Calls body(context, begin, end) over disjoint ranges that cover [0, count). Each range but the last holds a multiple
+// of `grain` items. `nanoseconds` estimates the whole work on one thread: below the price of waking a worker, or when
+// nested or when another caller has the pool, everything runs on the calling thread. The body must not throw.
 void parallel_ranges(index_t count, index_t grain, double nanoseconds, RangeBody body, void* context);
 
 template <class Body>
@@ -30,8 +33,8 @@ void parallel_for(index_t count, index_t grain, double nanoseconds, Body&& body)
         [](void* context, index_t begin, index_t end) { (*static_cast<Plain*>(context))(begin, end); }, &body);
 }
 
-// Memory of the calling thread for packing and partial sums, aligned to 64 bytes, kept and grown between calls. Slots keep
-// nested users apart. Throws std::bad_alloc: ask for it before the first write to an output.
+// Memory of the calling thread for packing and partial sums, aligned to 64 bytes, kept and grown between calls. Slots
+// keep nested users apart. Throws std::bad_alloc: ask for it before the first write to an output.
 enum class Scratch { pack_a, pack_b, partial, rows, count };
 void* scratch(Scratch slot, std::size_t bytes);
 

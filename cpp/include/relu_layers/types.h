@@ -8,8 +8,8 @@ namespace relu_layers {
 
 using index_t = std::ptrdiff_t;
 
-// A matrix whose rows are contiguous; consecutive rows start `stride` elements apart (any sign). A contiguous array of any
-// shape is Rows{data, 1, size, size}.
+// A matrix whose rows are contiguous; consecutive rows start `stride` elements apart (any sign). A contiguous array of
+// any shape is Rows{data, 1, size, size}.
 template <class T>
 struct Rows {
     T* data;

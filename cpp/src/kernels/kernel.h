@@ -1,5 +1,5 @@
-// Included first by every kernel file: the element type, the vectors, and the declarations made from kernels.def, which each
-// definition must match or the link fails.
+// Included first by every kernel file: the element type, the vectors, and the declarations made from kernels.def, which
+// each definition must match or the link fails.
 #pragma once
 
 #include "simd/vec.h"

@@ -1,10 +1,10 @@
 // ReLU with a slope, as Caffe's relu_layer.cpp:
 //   forward   y = x where x > 0, negative_slope * x elsewhere
 //   backward  dx = dy where x > 0, negative_slope * dy elsewhere
-// At the kink x = 0 the derivative is negative_slope, by convention. Both are selects, never a product with a mask: a gradient
-// of inf at x < 0 is 0 with slope 0. NaN passes in the forward (x > 0 fails, so slope 0 must not turn it into 0) and in the
-// backward with slope 0; with slope 0 and x = -inf, y is 0 where Caffe computes -inf * 0 = NaN.
-// y may be x (negative_slope >= 0: the sign of y still tells x's), dx may be dy.
+// At the kink x = 0 the derivative is negative_slope, by convention. Both are selects, never a product with a mask: a
+// gradient of inf at x < 0 is 0 with slope 0. NaN passes in the forward (x > 0 fails, so slope 0 must not turn it into
+// 0) and in the backward with slope 0; with slope 0 and x = -inf, y is 0 where Caffe computes -inf * 0 = NaN. y may be
+// x (negative_slope >= 0: the sign of y still tells x's), dx may be dy.
 #include "kernels/kernel.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {

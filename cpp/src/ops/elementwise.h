@@ -28,9 +28,8 @@ void for_pieces(Rows<const T> a, bool all_contiguous, double nanoseconds, Run&& 
 // One input, one contiguous output: kernel(x piece, y piece, n).
 template <class T, class Kernel>
 void map1(Rows<const T> x, T* y, double nanoseconds, Kernel&& kernel) {
-    for_pieces(x, x.contiguous(), nanoseconds, [&](index_t row, index_t begin, index_t n) {
-        kernel(x.row(row) + begin, y + row * x.cols + begin, n);
-    });
+    for_pieces(x, x.contiguous(), nanoseconds,
+               [&](index_t row, index_t begin, index_t n) { kernel(x.row(row) + begin, y + row * x.cols + begin, n); });
 }
 
 // Two inputs of the same shape, one contiguous output: kernel(a piece, b piece, y piece, n).

@@ -12,7 +12,8 @@ void relu_forward(Rows<const T> x, T negative_slope, T* y) {
 template <class T>
 void relu_backward(Rows<const T> x, Rows<const T> dy, T negative_slope, T* dx) {
     const auto kernel = kernels<T>().relu_backward;
-    map2(x, dy, dx, 0.15, [=](const T* xs, const T* dys, T* dxs, index_t n) { kernel(xs, dys, dxs, n, negative_slope); });
+    map2(x, dy, dx, 0.15,
+         [=](const T* xs, const T* dys, T* dxs, index_t n) { kernel(xs, dys, dxs, n, negative_slope); });
 }
 
 template void relu_forward(Rows<const float>, float, float*);

@@ -1,7 +1,7 @@
-// Vectors of the target this file is compiled for, built on the compiler's vector extension (GCC, Clang): operators + - * /
-// and comparisons work on whole vectors, `mask ? a : b` selects by lane. This folder is the only place that names an
-// intrinsic or a vector width. Everything lives in an unnamed namespace inside the target's own, so no symbol is shared
-// between targets.
+// Vectors of the target this file is compiled for, built on the compiler's vector extension (GCC, Clang): operators + -
+// * / and comparisons work on whole vectors, `mask ? a : b` selects by lane. This folder is the only place that names
+// an intrinsic or a vector width. Everything lives in an unnamed namespace inside the target's own, so no symbol is
+// shared between targets.
 #pragma once
 
 #include "relu_layers/types.h"
@@ -84,7 +84,8 @@ RL_INLINE void store(T* p, Vec<T> v) {
     __builtin_memcpy(p, &v, sizeof(v));
 }
 
-// ---- what needs the instruction set: broadcast, fused multiply-add, square root, first-n-lanes load and store ----------
+// ---- what needs the instruction set: broadcast, fused multiply-add, square root, first-n-lanes load and store
+// ----------
 #if defined(__AVX512F__)
 RL_INLINE f32 broadcast(float x) { return bit_cast<f32>(_mm512_set1_ps(x)); }
 RL_INLINE f64 broadcast(double x) { return bit_cast<f64>(_mm512_set1_pd(x)); }
@@ -172,9 +173,10 @@ RL_INLINE V lesser_of(V a, V b) {
 RL_INLINE f32 absolute(f32 a) { return bit_cast<f32>(bit_cast<i32>(a) & 0x7fffffff); }
 RL_INLINE f64 absolute(f64 a) { return bit_cast<f64>(bit_cast<i64>(a) & 0x7fffffffffffffff); }
 
-// ---- walking an array: full vectors, then one masked tail ---------------------------------------------------------------
-// Calls f(i, n) for each vector: i its first index, n its lanes in use. In the full part n is the constant `width`, so
-// get(p + i, n) and put(p + i, v, n) become plain loads and stores there.
+// ---- walking an array: full vectors, then one masked tail
+// --------------------------------------------------------------- Calls f(i, n) for each vector: i its first index, n
+// its lanes in use. In the full part n is the constant `width`, so get(p + i, n) and put(p + i, v, n) become plain
+// loads and stores there.
 struct Full {};
 struct Tail {
     index_t n;
@@ -202,7 +204,8 @@ RL_INLINE void for_each_vector(index_t n, F&& f) {
     if (i < n) f(i, Tail{n - i});
 }
 
-// ---- reductions: 64 bytes of lanes on every target, combined in one fixed order ------------------------------------------
+// ---- reductions: 64 bytes of lanes on every target, combined in one fixed order
+// ------------------------------------------
 template <class T>
 constexpr index_t reduction_lanes = 64 / static_cast<index_t>(sizeof(T));
 template <class T>

@@ -1,0 +1,8 @@
+#pragma once
+
+namespace relu_layers::parallel {
+
+// Processors this process may use: the affinity mask, cut down by the cgroup's quota. At least 1.
+int usable_cpus();
+
+}  // namespace relu_layers::parallel

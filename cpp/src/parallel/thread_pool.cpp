@@ -1,0 +1,239 @@
+// The project's own thread pool. One job at a time; the caller works too, and claims chunks from the same counter as
+// the workers. Workers spin briefly after a job, then sleep. They never touch Python, run with all signals blocked, and
+// are detached: the pool is leaked on purpose, so that exit never waits for a thread and a forked child simply makes a
+// new one.
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "parallel/cpu_count.h"
+#include "relu_layers/parallel.h"
+
+#ifndef _WIN32
+#include <pthread.h>
+#include <signal.h>
+#endif
+
+namespace relu_layers {
+namespace {
+
+// A hot worker takes a job over in about 0.3 us; splitting less than this gains nothing.
+constexpr double least_nanoseconds_hot = 4e3;
+// Waking a sleeping worker takes 15 to 60 us.
+constexpr double least_nanoseconds_asleep = 100e3;
+constexpr auto spin_time = std::chrono::microseconds(75);
+constexpr int max_threads = 1024;
+
+void pause_briefly() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+struct Job {
+    RangeBody body = nullptr;
+    void* context = nullptr;
+    index_t count = 0;
+    index_t chunk = 1;
+    std::atomic<index_t> next{0};
+
+    void work() {
+        for (;;) {
+            const index_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
+            if (begin >= count) return;
+            body(context, begin, begin + chunk < count ? begin + chunk : count);
+        }
+    }
+};
+
+// Set while this thread runs a piece of a job: what it calls in turn stays on it.
+thread_local bool inside_job = false;
+
+class Pool {
+  public:
+    // False where another caller has the pool; the caller then works alone.
+    bool run(index_t count, index_t chunk, RangeBody body, void* context, int threads, bool wake_sleepers) {
+        std::unique_lock<std::mutex> own(job_mutex_, std::try_to_lock);
+        if (!own.owns_lock()) return false;
+        const int wanted = threads - 1;
+        if (wake_sleepers) start_workers(wanted);
+        if (worker_count_ == 0 || (!wake_sleepers && awake_.load() == 0)) return false;
+        job_.body = body;
+        job_.context = context;
+        job_.count = count;
+        job_.chunk = chunk;
+        job_.next.store(0, std::memory_order_relaxed);
+        limit_.store(std::uint64_t(wanted), std::memory_order_relaxed);
+        // Opening the gate with a new generation publishes the job's fields.
+        const std::uint64_t generation = (gate_.load(std::memory_order_relaxed) >> generation_shift) + 1;
+        gate_.store((generation << generation_shift) | open_bit);
+        if (wake_sleepers && awake_.load() < worker_count_) {
+            {
+                std::lock_guard<std::mutex> lock(sleep_mutex_);
+            }
+            wake_.notify_all();
+        }
+        inside_job = true;
+        job_.work();
+        inside_job = false;
+        gate_.fetch_and(~open_bit);
+        for (int spins = 0; (gate_.load(std::memory_order_acquire) & inside_mask) != 0; ++spins) {
+            if (spins < 4000) pause_briefly();
+            else std::this_thread::yield();
+        }
+        return true;
+    }
+
+  private:
+    // gate_: the number of workers inside the job, a bit that lets more of them in, and the job's generation.
+    static constexpr std::uint64_t inside_mask = 0xffff;
+    static constexpr std::uint64_t open_bit = 0x10000;
+    static constexpr int generation_shift = 17;
+
+    void start_workers(int wanted) {
+        if (worker_count_ >= wanted) return;
+#ifndef _WIN32
+        sigset_t all;
+        sigset_t before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+#endif
+        try {
+            while (worker_count_ < wanted) {
+                std::thread([this] { worker(); }).detach();
+                ++worker_count_;
+            }
+        } catch (const std::system_error&) {
+            // No thread to be had: fewer workers give the same result, later.
+        }
+#ifndef _WIN32
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
+#endif
+    }
+
+    bool try_enter(std::uint64_t& seen) {
+        std::uint64_t gate = gate_.load();  // ordered after a sleeper's awake_ decrement: no wake-up is lost
+        while ((gate & open_bit) != 0 && (gate >> generation_shift) != seen) {
+            if ((gate & inside_mask) >= limit_.load(std::memory_order_relaxed)) return false;
+            if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) {
+                seen = gate >> generation_shift;
+                return true;
+            }
+        }
+        return false;
+    }
+
+    void worker() {
+        inside_job = true;
+        std::uint64_t seen = 0;
+        awake_.fetch_add(1);
+        for (;;) {
+            if (try_enter(seen) || spin(seen)) {
+                job_.work();
+                gate_.fetch_sub(1, std::memory_order_release);
+                continue;
+            }
+            std::unique_lock<std::mutex> lock(sleep_mutex_);
+            awake_.fetch_sub(1);
+            bool entered = false;
+            wake_.wait(lock, [&] { return entered = try_enter(seen); });
+            awake_.fetch_add(1);
+            lock.unlock();
+            job_.work();
+            gate_.fetch_sub(1, std::memory_order_release);
+        }
+    }
+
+    bool spin(std::uint64_t& seen) {
+        const auto end = std::chrono::steady_clock::now() + spin_time;
+        do {
+            for (int i = 0; i < 64; ++i) {
+                if (try_enter(seen)) return true;
+                pause_briefly();
+            }
+        } while (std::chrono::steady_clock::now() < end);
+        return false;
+    }
+
+    std::mutex job_mutex_;
+    Job job_;
+    std::atomic<std::uint64_t> gate_{0};
+    std::atomic<std::uint64_t> limit_{0};
+    std::atomic<int> awake_{0};
+    int worker_count_ = 0;  // guarded by job_mutex_
+    std::mutex sleep_mutex_;
+    std::condition_variable wake_;
+};
+
+std::atomic<Pool*> shared_pool{nullptr};
+std::atomic<int> thread_limit{0};
+std::atomic<double> threshold_for_tests{-1};
+
+Pool& pool() {
+    Pool* existing = shared_pool.load(std::memory_order_acquire);
+    if (existing != nullptr) return *existing;
+    Pool* fresh = new Pool;
+    if (shared_pool.compare_exchange_strong(existing, fresh)) {
+#ifndef _WIN32
+        // The child of a fork has none of the workers: it starts over with a pool of its own.
+        static const int registered = pthread_atfork(nullptr, nullptr, [] {
+            shared_pool.store(nullptr);
+            inside_job = false;
+        });
+        static_cast<void>(registered);
+#endif
+        return *fresh;
+    }
+    delete fresh;
+    return *existing;
+}
+
+}  // namespace
+
+int default_num_threads() {
+    if (const char* text = std::getenv("RELU_LAYERS_NUM_THREADS")) {
+        char* end = nullptr;
+        const long wanted = std::strtol(text, &end, 10);
+        if (end != text && *end == '\0' && wanted >= 1)
+            return wanted < max_threads ? static_cast<int>(wanted) : max_threads;
+    }
+    return parallel::usable_cpus();
+}
+
+int num_threads() {
+    int limit = thread_limit.load(std::memory_order_relaxed);
+    if (limit == 0) {
+        limit = default_num_threads();
+        int unset = 0;
+        if (!thread_limit.compare_exchange_strong(unset, limit)) limit = unset;
+    }
+    return limit;
+}
+
+void set_num_threads(int n) { thread_limit.store(n < 1 ? 1 : n < max_threads ? n : max_threads); }
+
+void set_parallel_threshold(double nanoseconds) { threshold_for_tests.store(nanoseconds); }
+
+void parallel_ranges(index_t count, index_t grain, double nanoseconds, RangeBody body, void* context) {
+    if (count <= 0) return;
+    const int threads = num_threads();
+    const double forced = threshold_for_tests.load(std::memory_order_relaxed);
+    const double least = forced >= 0 ? forced : least_nanoseconds_hot;
+    if (threads > 1 && !inside_job && count > grain && nanoseconds >= least) {
+        // A few chunks per thread even out threads that start late or are interrupted.
+        const index_t grains = (count + grain - 1) / grain;
+        const index_t pieces = index_t(threads) * 4;
+        const index_t chunk = grain * ((grains + pieces - 1) / pieces);
+        const bool wake = nanoseconds >= (forced >= 0 ? forced : least_nanoseconds_asleep);
+        if (pool().run(count, chunk, body, context, threads, wake)) return;
+    }
+    body(context, 0, count);
+}
+
+}  // namespace relu_layers
