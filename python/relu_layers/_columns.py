@@ -103,7 +103,9 @@ def first_row(where: Array) -> int:
 
 
 def refuse_infinite(name: str, column: Array) -> None:
-    """Raise a ValueError if a column of numbers holds an infinity."""
+    """Raise a ValueError if a column holds an infinity."""
+    if column.dtype.kind != "f":
+        return
     infinite = np.isinf(column)
     if infinite.any():
         value, row = column[infinite][0], first_row(infinite)

@@ -1,0 +1,146 @@
+"""CSV files as columns: read in blocks, each column numbers if every value is one, else text."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+_BLOCK_ROWS = 8192
+_DELIMITERS = ",;\t|"
+
+
+class _TextFoundError(Exception):
+    """A column holds text and is to be read again as such: name, cell, row, whether it holds numbers too."""
+
+
+def read_csv(path: Path, text: Collection[str], notes: list[str]) -> dict[str, Array]:
+    """Return the columns of a CSV file: int64, float64 (missing is NaN) or text (missing is "").
+
+    The first line names the columns. The delimiter (comma, semicolon, tab or bar) is the one it has most of.
+    Cells are stripped of blanks. Empty cells and NA, N/A, NaN, null, None and ? are missing. ``text`` names
+    columns that stay text; a column that is text although it holds numbers too adds a line to ``notes``.
+
+    Raises ValueError for an empty file, doubled or empty column names, a line with another number of cells,
+    and bytes that are not UTF-8.
+    """
+    as_text = set(text)
+    while True:
+        try:
+            return _read(path, as_text)
+        except _TextFoundError as found:
+            name, cell, row, beside_numbers = found.args
+            as_text.add(name)
+            if beside_numbers:
+                notes.append(f"column {name!r} is read as text because of {cell!r} in row {row}")
+
+
+def _read(path: Path, as_text: set[str]) -> dict[str, Array]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            first = stream.readline()
+            stream.seek(0)
+            delimiter = max(_DELIMITERS, key=first.count)
+            reader = csv.reader(stream, delimiter=delimiter, strict=True)
+            names = _header(path, next(reader, []))
+            blocks: list[list[Array]] = [[] for _ in names]
+            rows = _rows(path, reader, names)
+            while block := list(itertools.islice(rows, _BLOCK_ROWS)):
+                for name, cells, parts in zip(names, zip(*block, strict=True), blocks, strict=True):
+                    begin = sum(map(len, parts))
+                    parts.append(_texts(cells) if name in as_text else _numbers(name, cells, begin))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a UTF-8 text file (byte {error.start})") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}: {error}") from error
+    return {name: _joined(parts) for name, parts in zip(names, blocks, strict=True)}
+
+
+def _header(path: Path, cells: list[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    if not any(names):
+        raise ValueError(
+            f"{path} is empty, expected a line of column names" if not names else _unnamed(path, 1)
+        )
+    if "" in names:
+        raise ValueError(_unnamed(path, names.index("") + 1))
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path}: two columns are called {twice!r}")
+    return names
+
+
+def _unnamed(path: Path, column: int) -> str:
+    return f"{path}: column {column} has no name in the first line (a row index? write the file without it)"
+
+
+def _rows(path: Path, reader: Any, names: list[str]) -> Iterator[list[str]]:
+    """Yield the rows, stripped; blank lines are skipped unless there is one column only."""
+    for row in reader:
+        if len(row) != len(names):
+            if not row:
+                continue
+            raise ValueError(
+                f"{path}, line {reader.line_num}: {len(row)} cells, "
+                f"but the first line names {len(names)} columns"
+            )
+        yield [cell.strip() for cell in row]
+
+
+def _numbers(name: str, cells: tuple[str, ...], begin: int) -> Array:
+    """Return int64 where every cell is a whole number, float64 where every cell is a number or missing.
+
+    ``begin`` is the number of rows before these cells, for the note on text.
+    """
+    gaps = [cell.lower() in MISSING for cell in cells]
+    filled = ["nan" if gap else cell for gap, cell in zip(gaps, cells, strict=True)]
+    if not any(gaps):
+        try:
+            return np.array([_whole(cell) for cell in filled], dtype=np.int64)
+        except (ValueError, OverflowError):
+            pass
+    try:
+        return np.array([_real(cell) for cell in filled], dtype=np.float64)
+    except ValueError:
+        numeric = [_is_number(cell) for cell in filled]
+        row = numeric.index(False)
+        beside_numbers = bool(begin) or any(one and not gap for one, gap in zip(numeric, gaps, strict=True))
+        raise _TextFoundError(name, cells[row], begin + row + 1, beside_numbers) from None
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        _real(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _whole(cell: str) -> int:
+    if "_" in cell:
+        raise ValueError(cell)
+    return int(cell)
+
+
+def _real(cell: str) -> float:
+    if "_" in cell:
+        raise ValueError(cell)
+    return float(cell)
+
+
+def _texts(cells: tuple[str, ...]) -> Array:
+    return np.array(
+        ["" if cell.lower() in MISSING else cell for cell in cells], dtype=np.dtypes.StringDType()
+    )
+
+
+def _joined(parts: list[Array]) -> Array:
+    """Return the blocks of one column as one array; numbers are float64 as soon as one block is."""
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float64)

@@ -1,0 +1,181 @@
+"""`relu-layers predict`: a model file applied to data, its preprocessing included."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import click
+import numpy as np
+from rich.console import Console
+
+from relu_layers import checkpoint
+from relu_layers.preprocessing import CategoryColumn, ClassTarget, Preprocessing
+
+from . import report
+from .errors import Problem, readable
+from .tables import Table, load_table
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+_ROWS_ON_A_TERMINAL = 10
+
+
+@click.command(short_help="Apply the model file MODEL to DATA.")
+@click.argument("model", type=click.Path())
+@click.argument("data")
+@click.option(
+    "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write a CSV file, one line per row."
+)
+@click.option("--proba", is_flag=True, help="Add the probability of every class.")
+@click.option(
+    "--unknown-category",
+    type=click.Choice(["error", "zero"]),
+    default="error",
+    show_default=True,
+    help="A category that training did not see: refuse it, or treat it as none of the known.",
+)
+@click.option(
+    "--target", metavar="COLUMN", help="True values, where the model file does not name the column."
+)
+def predict(
+    model: str, data: str, output: str | None, proba: bool, unknown_category: str, target: str | None
+) -> None:
+    """Apply the model file MODEL to DATA: a .csv, .npz or .parquet file, or digits, two-moons, xor.
+
+    Columns are found by name. If the target is among them, the accuracy (or R2) is told as well. Without
+    --output the predictions go to the standard output as CSV; on a terminal the first ten rows.
+    """
+    with readable():
+        _predict(Path(model), data, output, proba, unknown_category, target)
+
+
+def _predict(
+    path: Path, data: str, output: str | None, proba: bool, unknown: str, target_name: str | None
+) -> None:
+    """Run the whole command."""
+    if not path.is_file():
+        raise Problem(f"{path}: no such model file")
+    model = checkpoint.load(path)
+    preprocessing: Preprocessing | None = model.preprocessing
+    text = [column.name for column in _columns(preprocessing) if isinstance(column, CategoryColumn)]
+    target = None if preprocessing is None else preprocessing.target
+    if isinstance(target, ClassTarget) and isinstance(target.classes[0], str):
+        text.append(target.name)
+    table = load_table(data, text=text)
+    name = target_name or (table.target if target is None else target.name)
+    if target_name is not None:
+        table.column(target_name)
+    x, usable = _features(model, preprocessing, table, unknown, name)
+    y = model(x)
+    if proba and (not isinstance(target, ClassTarget) if target is not None else y.shape[-1] < 2):
+        raise Problem("--proba: this model predicts numbers, which have no probabilities")
+    probabilities = model.predict_proba(x) if proba else None
+    predicted = _decoded(preprocessing, y)
+    rows = _rows(predicted, probabilities, usable)
+    header = ["prediction"]
+    if probabilities is not None:
+        classes = target.classes if isinstance(target, ClassTarget) else range(y.shape[-1])
+        header += [f"probability_{one}" for one in classes]
+    console = Console(highlight=False, stderr=True)
+    if output is not None:
+        report.write_csv(Path(output), header, rows)
+        console.print(f"wrote {output}: {len(rows):,} predictions", soft_wrap=True, markup=False)
+    else:
+        _print_rows(header, rows)
+    if not usable.all():
+        report.say(console, f"no prediction for {int(np.sum(~usable)):,} rows that miss a value")
+    if name is not None and name in table.columns:
+        _print_score(console, preprocessing, table.column(name)[usable], y, predicted)
+
+
+def _columns(preprocessing: Preprocessing | None) -> tuple[Any, ...]:
+    return () if preprocessing is None else preprocessing.columns
+
+
+def _features(
+    model: Any, preprocessing: Preprocessing | None, table: Table, unknown: str, target: str | None
+) -> tuple[Array, Array]:
+    """Return the model's inputs and which rows of the table they are; rows with gaps may be left out."""
+    usable: Array = np.ones(table.rows, dtype=bool)
+    inputs = next((layer.in_features for layer in model.layers if hasattr(layer, "in_features")), None)
+    if preprocessing is not None and preprocessing.columns:
+        if preprocessing.missing == "drop":
+            # Filled for the moment, so that errors count the rows as the file does.
+            usable = ~preprocessing.missing_rows(table.columns)
+            preprocessing = Preprocessing.from_dict(preprocessing.to_dict() | {"missing": "mean"})
+        x = preprocessing.transform(table.columns, unknown=unknown, dtype=model.dtype)[usable]
+    else:
+        columns = table.without({target} if target else ())
+        if inputs is not None and len(columns) != inputs:
+            raise ValueError(
+                f"the model takes {inputs} columns but {table.name} has {len(columns)} (beside the target); "
+                "the model file has no column names, so all are taken in order"
+            )
+        plain = Preprocessing(standardize="none").fit(columns)
+        x = plain.transform(columns, dtype=model.dtype)
+    if inputs is not None and x.shape[1] != inputs:
+        raise ValueError(f"the model takes {inputs} features but its preprocessing gives {x.shape[1]}")
+    return x, usable
+
+
+def _decoded(preprocessing: Preprocessing | None, y: Array) -> Array:
+    """Return one prediction per row: a class, or a number in the unit of the target."""
+    if preprocessing is None or preprocessing.target is None:
+        return y.argmax(axis=-1) if y.shape[-1] > 1 else y.reshape(len(y))
+    target = preprocessing.target
+    outputs = len(target.classes) if isinstance(target, ClassTarget) else 1
+    if y.ndim != 2 or y.shape[1] != outputs:
+        raise ValueError(f"the model gives outputs of shape {y.shape[1:]}, but its target needs {outputs}")
+    values = y.argmax(axis=1) if isinstance(target, ClassTarget) else y[:, 0]
+    return preprocessing.decode_target(values)
+
+
+def _rows(predicted: Array, probabilities: Array | None, usable: Array) -> list[list[object]]:
+    """Return the lines to write, in the order of the data; a row without prediction is blank."""
+    cells: list[list[object]] = [[value] for value in predicted.tolist()]
+    if probabilities is not None:
+        for line, row in zip(cells, probabilities.tolist(), strict=True):
+            line.extend(f"{value:.6g}" for value in row)
+    blank: list[object] = [""] * (1 if probabilities is None else 1 + probabilities.shape[1])
+    given = iter(cells)
+    return [next(given) if one else blank for one in usable.tolist()]
+
+
+def _print_rows(header: list[str], rows: list[list[object]]) -> None:
+    """Print the predictions as CSV; on a terminal a few of them, and how to get all."""
+    terminal = sys.stdout.isatty()
+    shown = rows[:_ROWS_ON_A_TERMINAL] if terminal else rows
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(shown)
+    sys.stdout.flush()
+    if len(shown) < len(rows):
+        click.echo(f"... {len(rows) - len(shown):,} more: --output predictions.csv writes all", err=True)
+
+
+def _print_score(
+    console: Console, preprocessing: Preprocessing | None, values: Array, y: Array, predicted: Array
+) -> None:
+    """Tell how good the predictions are; if the true values cannot be used, why."""
+    part = "given target"
+    target = None if preprocessing is None else preprocessing.target
+    if preprocessing is not None and target is not None:
+        try:
+            truth = preprocessing.encode_target(values, dtype=np.float64)
+        except ValueError as error:
+            report.say(console, f"no score: {error}")
+            return
+        if isinstance(target, ClassTarget):
+            report.print_classification(console, part, None, truth, y.argmax(axis=1), target.classes)
+        else:
+            decoded = preprocessing.decode_target(truth).ravel()
+            report.print_regression(console, part, None, decoded, predicted)
+    elif values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        report.say(console, "no score: the true values are not all numbers")
+    elif y.shape[-1] > 1:
+        right = int(np.sum(values == predicted))
+        report.say(console, f"{part}: accuracy {right / len(values):.2%} ({right:,} of {len(values):,})")
+    else:
+        report.print_regression(console, part, None, values, predicted)

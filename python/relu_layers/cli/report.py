@@ -1,0 +1,139 @@
+"""How good the predictions are, as words and tables: confusion matrix, R2 and RMSE; and the run's files."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .errors import Problem
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+_WIDEST_CONFUSION = 12
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print a line, wrapped between words on a terminal and left in one piece elsewhere."""
+    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+
+
+def print_classification(
+    console: Console, part: str, loss: float | None, labels: Array, predicted: Array, names: Sequence[object]
+) -> None:
+    """Print loss and accuracy, and who was taken for whom."""
+    right = int(np.sum(labels == predicted))
+    told = "" if loss is None else f"loss {loss:.4f}, "
+    share = f"{right / len(labels):.2%} ({right:,} of {len(labels):,})"
+    say(console, f"{part}: {told}accuracy {share}", "bold")
+    counts = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    if len(names) <= _WIDEST_CONFUSION:
+        console.print(Text("rows: true class, columns: predicted", style="dim"))
+        console.print(_confusion(counts, names))
+    elif right < len(labels):
+        say(console, _mistakes(counts, names))
+
+
+def print_regression(console: Console, part: str, loss: float | None, truth: Array, predicted: Array) -> None:
+    """Print loss, R2, root mean squared error and mean absolute error, in the unit of the target."""
+    error = predicted - truth
+    spread = float(np.sum((truth - truth.mean()) ** 2))
+    score = f"R2 {1.0 - float(np.sum(error**2)) / spread:.4f}, " if spread else ""
+    told = "" if loss is None else f"loss {loss:.4f}, "
+    rmse, mae = float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error)))
+    line = f"{part}: {told}{score}RMSE {rmse:.4g}, mean absolute error {mae:.4g} ({len(truth):,} rows)"
+    say(console, line, "bold")
+
+
+def _confusion(counts: Array, names: Sequence[object]) -> Table:
+    """Return the table of true classes (rows) against predicted ones; what never happened stays blank."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("")
+    for name in names:
+        table.add_column(_short(name), justify="right", no_wrap=True)
+    for index, (name, row) in enumerate(zip(names, counts, strict=True)):
+        cells = [
+            Text(f"{count:,}" if count else "\u00b7", style=_cell_style(count, column == index))
+            for column, count in enumerate(row.tolist())
+        ]
+        table.add_row(Text(_short(name), style="bold"), *cells)
+    return table
+
+
+def _cell_style(count: int, diagonal: bool) -> str:
+    if not count:
+        return "dim"
+    return "green" if diagonal else "red"
+
+
+def _mistakes(counts: Array, names: Sequence[object]) -> str:
+    """Return the most frequent confusions in words, where a whole matrix would not fit."""
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:5]
+    pairs = [divmod(int(flat), len(names)) for flat in order if wrong.flat[flat]]
+    return "most frequent mistakes: " + ", ".join(
+        f"{names[true]} taken for {names[guess]} ({wrong[true, guess]})" for true, guess in pairs
+    )
+
+
+def _short(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= 10 else text[:9] + "\u2026"
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file beside its place and rename it, so that no half file is ever seen."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(header)
+            writer.writerows(rows)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_history(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Write one line per epoch; dead units get one column per ReLU layer."""
+    header: list[str] = []
+    for name, value in records[0].items():
+        if np.ndim(value) == 0:
+            header.append(name)
+        else:
+            header.extend(f"{name}_{index}" for index in range(len(value)))
+    rows = [
+        [cell for value in record.values() for cell in np.atleast_1d(_blank(value)).tolist()]
+        for record in records
+    ]
+    write_csv(path, header, rows)
+
+
+def _blank(value: Any) -> Any:
+    """Return a cell as it is written: nothing for None and NaN."""
+    return "" if value is None or (isinstance(value, float) and value != value) else value
+
+
+def output_folder(name: str | None, data: str) -> Path:
+    """Return the folder for the results, made and tried; without a name a new one called after the data."""
+    if name is None:
+        base = Path(data).stem
+        taken = (Path(base if count == 1 else f"{base}-{count}") for count in range(1, 10_000))
+        folder = next(path for path in taken if not path.exists())
+    else:
+        folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".relu-layers-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Problem(f"the output folder {folder} is not writable: {error.strerror}") from error
+    return folder

@@ -1,0 +1,128 @@
+"""`relu-layers train`: from a data file to a model file, with the curve of the loss on the way."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+from rich.console import Console
+
+from .errors import readable
+from .job import run
+from .settings import OPTIMIZERS, settings_from
+
+
+class HiddenSizes(click.ParamType[tuple[int, ...]]):
+    """Sizes of the hidden layers as ``64,32``; ``none`` is a linear model."""
+
+    name = "sizes"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Return the sizes as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        if value == "none":
+            return ()
+        try:
+            sizes = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            sizes = (0,)
+        if min(sizes) < 1:
+            self.fail(f"{value!r} is no list of sizes like 64,32 (or none)", param, ctx)
+        return sizes
+
+
+class Real(click.FloatRange):
+    """A float range that takes neither NaN nor infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
+_Positive = Real(min=0.0, min_open=True)
+_NotNegative = Real(min=0.0)
+_Fraction = Real(min=0.0, max=1.0, max_open=True)
+
+
+@click.command(short_help="Train a network on DATA and write model, history and loss curve.")
+@click.argument("data")
+@click.option("--target", metavar="COLUMN", help="Column to predict.")
+@click.option(
+    "--task", type=click.Choice(["classification", "regression"]), help="Default: found from the target."
+)
+@click.option("--ignore", multiple=True, metavar="COLUMN", help="Leave a column out (repeatable).")
+@click.option(
+    "--category", multiple=True, metavar="COLUMN", help="Numbers in this column are names (repeatable)."
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["error", "mean", "drop"]),
+    default="error",
+    show_default=True,
+    help="Missing values: refuse, fill with mean or most frequent, or leave their rows out.",
+)
+@click.option(
+    "--standardize",
+    type=click.Choice(["column", "table", "none"]),
+    help="One scale per column or for all (pixels). Default: column.",
+)
+@click.option(
+    "--validation", type=_Fraction, help="Part of the rows that chooses the best epoch. Default: 0.1."
+)
+@click.option("--test", type=_Fraction, help="Part of the rows kept for the final score. Default: 0.2.")
+@click.option("--hidden", type=HiddenSizes(), help="Sizes of the hidden layers, or none. Default: 64,32.")
+@click.option(
+    "--negative-slope", type=Real(), default=0.0, show_default=True, help="Slope of the ReLU below 0."
+)
+@click.option(
+    "--dropout", type=_Fraction, default=0.0, show_default=True, help="Rate after each hidden layer."
+)
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
+@click.option("--learning-rate", type=_Positive, help="Default: fits the optimizer (adam 0.003, sgd 0.05).")
+@click.option("--momentum", type=_Fraction, default=0.9, show_default=True, help="Of sgd.")
+@click.option("--weight-decay", type=_NotNegative, default=0.0, show_default=True)
+@click.option(
+    "--schedule",
+    default="cosine",
+    show_default=True,
+    metavar="NAME[:KEY=VALUE,...]",
+    help="constant, cosine, step, exponential, inverse, multistep, polynomial or sigmoid.",
+)
+@click.option("--warmup", type=_NotNegative, default=0.0, show_default=True, help="In epochs.")
+@click.option(
+    "--label-smoothing", type=_Fraction, help="Share of a label spread over all classes. Default: 0."
+)
+@click.option("--clip-norm", type=_Positive, help="Largest norm of the gradient.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Default: 60.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Default: 32.")
+@click.option(
+    "--patience",
+    type=click.IntRange(min=0),
+    help="Epochs without a lower validation loss before stopping; 0: never. Default: 15.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of split and weights."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Default: the cores this program may use.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Default: a new folder named after DATA.",
+)
+def train(**options: Any) -> None:
+    """Train a network on DATA and write model.npz, history.csv and loss.png.
+
+    DATA is digits, two-moons or xor, or a .csv, .npz or .parquet file with column names; --target says which
+    column to predict. digits and xor bring their own defaults.
+    """
+    with readable():
+        run(settings_from(options), Console(highlight=False))
