@@ -1,1 +1,95 @@
 """ReLU networks on NumPy: forward and backward kernels in C++, layers and training in thin Python."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from relu_layers import ops, schedules
+from relu_layers.callbacks import Callback, EarlyStopping
+from relu_layers.checkpoint import load
+from relu_layers.history import History
+from relu_layers.layers import (
+    ELU,
+    Dense,
+    Dropout,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    Threshold,
+)
+from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from relu_layers.model import Sequential, mlp
+from relu_layers.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
+from relu_layers.runtime import (
+    __version__,
+    build_info,
+    get_num_threads,
+    set_num_threads,
+    target,
+    threads,
+    use_target,
+)
+from relu_layers.trainer import DivergenceError, Trainer
+
+if TYPE_CHECKING:
+    from relu_layers import data, initializers, layers, losses, optimizers, preprocessing
+
+_LAZY_MODULES = ("data", "initializers", "layers", "losses", "optimizers", "preprocessing", "plot", "sklearn")
+
+__all__ = [
+    "ELU",
+    "SGD",
+    "AdaDelta",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Callback",
+    "Dense",
+    "DivergenceError",
+    "Dropout",
+    "EarlyStopping",
+    "History",
+    "PReLU",
+    "RMSProp",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "SigmoidCrossEntropy",
+    "Softmax",
+    "SoftmaxCrossEntropy",
+    "SquaredError",
+    "Tanh",
+    "Threshold",
+    "Trainer",
+    "__version__",
+    "build_info",
+    "data",
+    "get_num_threads",
+    "initializers",
+    "layers",
+    "load",
+    "losses",
+    "mlp",
+    "ops",
+    "optimizers",
+    "preprocessing",
+    "schedules",
+    "set_num_threads",
+    "target",
+    "threads",
+    "use_target",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a module of the package when it is first asked for, so that the core stays quick to import."""
+    if name in _LAZY_MODULES:
+        return import_module(f"relu_layers.{name}")
+    raise AttributeError(f"module 'relu_layers' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY_MODULES})

@@ -1,0 +1,75 @@
+"""Development sessions: `nox` runs lint and tests, `nox -s NAME` one of the others."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "tests"]
+nox.options.default_venv_backend = "venv"
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite against an installed package, C++ warnings as errors."""
+    session.install("-Ccmake.define.RELU_LAYERS_WARNINGS_AS_ERRORS=ON", ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """The long batteries: many shapes, seeds and damaged files."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and types."""
+    session.install(".[test]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    sources = sorted(str(path) for path in Path("cpp").rglob("*") if path.suffix in {".h", ".cpp"})
+    session.run("clang-format", "--dry-run", "--Werror", *sources)
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """AddressSanitizer and UndefinedBehaviorSanitizer over the test suite (GCC on Linux)."""
+    session.install(
+        "-Ccmake.build-type=Debug",
+        "-Cinstall.strip=false",
+        "-Ccmake.define.RELU_LAYERS_SANITIZE=address,undefined",
+        "-Ccmake.define.CMAKE_CXX_FLAGS=-O1",
+        ".[test]",
+    )
+    runtimes = [
+        subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip()
+        for name in ("libasan.so", "libubsan.so", "libstdc++.so")
+    ]
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        *session.posargs,
+        env={
+            "LD_PRELOAD": " ".join(runtimes),
+            # Python's own allocations outlive it; doubled frees and overruns are what is looked for.
+            "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+            "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+            "PYTHONMALLOC": "malloc",
+            "RELU_LAYERS_SANITIZED": "1",
+        },
+    )
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the sdist and a wheel from it."""
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", "dist")
