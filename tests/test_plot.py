@@ -81,7 +81,8 @@ def test_file_is_a_png_of_the_figure(tmp_path: Path) -> None:
     data = (tmp_path / "loss.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    assert width > 1000 and height > 500
+    assert width > 1000
+    assert height > 500
 
 
 def test_pyplot_stays_out() -> None:

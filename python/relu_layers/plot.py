@@ -127,9 +127,9 @@ def _panel(axes: Axes, name: str, training: Any, validation: Any, best: int) -> 
 
 def _percent_axis(axes: Axes) -> None:
     """Show an accuracy between 0 and 1 as per cent."""
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import FuncFormatter
 
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g}%"))
     axes.set_ylim(top=1.02)
 
 

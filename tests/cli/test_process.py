@@ -26,7 +26,8 @@ def test_without_the_extra_the_command_names_it(absent: str) -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 1
-    assert run.stderr.count("\n") == 1 and 'pip install "relu_layers[cli]"' in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert 'pip install "relu_layers[cli]"' in run.stderr
 
 
 def test_module_and_command_are_one_program() -> None:
@@ -44,7 +45,8 @@ def test_ctrl_c_writes_the_model_so_far(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as child:
-        assert child.stdout is not None and child.stderr is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
         for line in child.stdout:
             if line.startswith("epoch "):
                 break

@@ -132,7 +132,8 @@ def test_npz_with_x_and_y_needs_no_target() -> None:
     x = np.stack([columns["length"], columns["weight"]], axis=1)
     np.savez("data.npz", x=x, y=np.unique(columns["kind"], return_inverse=True)[1])
     result = done("train", "data.npz", "--epochs", "5", "--dtype", "float64", "--threads", "1")
-    assert "2 features" in result.output and "float64" in result.output
+    assert "2 features" in result.output
+    assert "float64" in result.output
     assert len(done("predict", "data/model.npz", "data.npz").stdout.splitlines()) == 151
 
 
@@ -264,7 +265,8 @@ def test_without_matplotlib_training_works_and_says_what_to_install(monkeypatch:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = done("train", "xor", "--epochs", "2")
     assert 'pip install "relu_layers[plot]"' in result.output
-    assert Path("xor/model.npz").exists() and not Path("xor/loss.png").exists()
+    assert Path("xor/model.npz").exists()
+    assert not Path("xor/loss.png").exists()
 
 
 def test_info_tells_where_it_runs() -> None:

@@ -57,7 +57,7 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     preprocessing = Preprocessing(standardize=settings.standardize, missing=settings.missing)
     values = table.column(target)
     preprocessing.fit_target(values, task=settings.task, name=target)
-    notes.append(_told_task(preprocessing, settings.task))
+    notes.append(_told_task(preprocessing, values, settings.task))
     split = _split(preprocessing, values, settings, rng)
     features = Table(table.name, table.without({target}))
     if not isinstance(preprocessing.target, ClassTarget):
@@ -100,7 +100,7 @@ def _without_gaps(table: Table, target: str, missing: str) -> tuple[Table, int]:
     return table, 0
 
 
-def _told_task(preprocessing: Preprocessing, asked: str | None) -> str:
+def _told_task(preprocessing: Preprocessing, values: Array, asked: str | None) -> str:
     """Return what the target was taken for, and how to change that."""
     target = preprocessing.target
     assert target is not None
@@ -115,8 +115,8 @@ def _told_task(preprocessing: Preprocessing, asked: str | None) -> str:
         other = "regression"
     else:
         told, other = f"target {target.name!r}: regression", "classification"
-    numbers = not isinstance(target, ClassTarget) or not isinstance(target.classes[0], str)
-    return told + (f"; --task {other} would change that" if asked is None and numbers else "")
+    doubtful = asked is None and values.dtype.kind == "i"
+    return told + (f"; --task {other} would change that" if doubtful else "")
 
 
 def _split(

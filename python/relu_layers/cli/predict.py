@@ -73,7 +73,7 @@ def _predict(
         raise Problem("--proba: this model predicts numbers, which have no probabilities")
     probabilities = model.predict_proba(x) if proba else None
     predicted = _decoded(preprocessing, y)
-    rows = _rows(predicted, probabilities, usable)
+    rows = _rows(predicted, probabilities, usable, 9 if y.dtype == np.float32 else 17)
     header = ["prediction"]
     if probabilities is not None:
         classes = target.classes if isinstance(target, ClassTarget) else range(y.shape[-1])
@@ -132,9 +132,11 @@ def _decoded(preprocessing: Preprocessing | None, y: Array) -> Array:
     return preprocessing.decode_target(values)
 
 
-def _rows(predicted: Array, probabilities: Array | None, usable: Array) -> list[list[object]]:
-    """Return the lines to write, in the order of the data; a row without prediction is blank."""
-    cells: list[list[object]] = [[value] for value in predicted.tolist()]
+def _rows(predicted: Array, probabilities: Array | None, usable: Array, digits: int) -> list[list[object]]:
+    """Return the lines to write, numbers with ``digits`` digits; a row without prediction is blank."""
+    cells: list[list[object]] = [
+        [f"{value:.{digits}g}" if isinstance(value, float) else value] for value in predicted.tolist()
+    ]
     if probabilities is not None:
         for line, row in zip(cells, probabilities.tolist(), strict=True):
             line.extend(f"{value:.6g}" for value in row)

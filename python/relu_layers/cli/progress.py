@@ -89,10 +89,10 @@ class EpochTable:
         dead = _has(last, "dead_units")
         table = Table(box=None, padding=(0, 1), header_style="bold")
         for name in names:
-            table.add_column(name.replace("_", " "), justify="right")
+            table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
         if dead:
-            table.add_column("dead units", justify="right")
-        table.add_column("")
+            table.add_column("dead\nunits", justify="right")
+        table.add_column("", no_wrap=True)
         best = self.best
         shown = self.records[-_ROWS_SHOWN:]
         if all(record is not best for record in shown):

@@ -13,26 +13,19 @@ from .job import run
 from .settings import OPTIMIZERS, settings_from
 
 
-class HiddenSizes(click.ParamType[tuple[int, ...]]):
-    """Sizes of the hidden layers as ``64,32``; ``none`` is a linear model."""
-
-    name = "sizes"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Return the sizes as a tuple."""
-        if isinstance(value, tuple):
-            return value
-        if value == "none":
-            return ()
-        try:
-            sizes = tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            sizes = (0,)
-        if min(sizes) < 1:
-            self.fail(f"{value!r} is no list of sizes like 64,32 (or none)", param, ctx)
-        return sizes
+def hidden_sizes(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Return sizes of hidden layers given as ``64,32``; ``none`` is a linear model."""
+    if value is None or value == "none":
+        return None if value is None else ()
+    try:
+        sizes = tuple(int(part) for part in value.split(","))
+    except ValueError:
+        sizes = (0,)
+    if min(sizes) < 1:
+        raise click.BadParameter(f"{value!r} is no list of sizes like 64,32 (or none)", context, parameter)
+    return sizes
 
 
 class Real(click.FloatRange):
@@ -77,7 +70,12 @@ _Fraction = Real(min=0.0, max=1.0, max_open=True)
     "--validation", type=_Fraction, help="Part of the rows that chooses the best epoch. Default: 0.1."
 )
 @click.option("--test", type=_Fraction, help="Part of the rows kept for the final score. Default: 0.2.")
-@click.option("--hidden", type=HiddenSizes(), help="Sizes of the hidden layers, or none. Default: 64,32.")
+@click.option(
+    "--hidden",
+    callback=hidden_sizes,
+    metavar="SIZES",
+    help="Sizes of the hidden layers, or none. Default: 64,32.",
+)
 @click.option(
     "--negative-slope", type=Real(), default=0.0, show_default=True, help="Slope of the ReLU below 0."
 )
