@@ -233,7 +233,8 @@ def test_bad_input_is_one_clear_line(arguments: list[str], code: int, message: s
     result = call(*arguments)
     assert result.exit_code == code, result.output
     errors = [line for line in result.output.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1 and message in errors[0], result.output
+    assert len(errors) == 1, result.output
+    assert message in errors[0]
     assert result.exception is None or isinstance(result.exception, SystemExit)
     if "1e30" not in arguments:
         assert sorted(Path().rglob("*")) == before

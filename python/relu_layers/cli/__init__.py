@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from .info import info
-from .predict import predict
-from .train import train
+from relu_layers.cli.info import info
+from relu_layers.cli.predict import predict
+from relu_layers.cli.train import train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -7,12 +7,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers._columns import as_column, refuse_infinite
+from relu_layers.cli.settings import Settings
+from relu_layers.cli.splitting import Split, split_rows
+from relu_layers.cli.tables import Table, load_table
 from relu_layers.preprocessing import ClassTarget, Preprocessing
-
-from .settings import Settings
-from .splitting import Split, split_rows
-from .tables import Table, load_table
+from relu_layers.preprocessing.columns import as_column, refuse_infinite
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _MANY_CLASSES = 1000

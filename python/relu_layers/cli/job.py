@@ -10,15 +10,14 @@ from rich.console import Console
 
 from relu_layers import runtime
 from relu_layers.callbacks import EarlyStopping
+from relu_layers.cli import report
+from relu_layers.cli.dataset import Dataset, prepare
+from relu_layers.cli.progress import EpochTable
+from relu_layers.cli.settings import Settings, optimizer_from, schedule_from
 from relu_layers.layers import Dense, Dropout, ReLU
 from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential
 from relu_layers.trainer import Trainer
-
-from . import report
-from .dataset import Dataset, prepare
-from .progress import EpochTable
-from .settings import Settings, optimizer_from, schedule_from
 
 
 def run(settings: Settings, console: Console) -> None:

@@ -12,11 +12,10 @@ import numpy as np
 from rich.console import Console
 
 from relu_layers import checkpoint
+from relu_layers.cli import report
+from relu_layers.cli.errors import Problem, readable
+from relu_layers.cli.tables import Table, load_table
 from relu_layers.preprocessing import CategoryColumn, ClassTarget, Preprocessing
-
-from . import report
-from .errors import Problem, readable
-from .tables import Table, load_table
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _ROWS_ON_A_TERMINAL = 10

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .errors import Problem
+from relu_layers.cli.errors import Problem
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _WIDEST_CONFUSION = 12

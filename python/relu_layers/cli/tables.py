@@ -11,8 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from relu_layers import _checks
-
-from .csv_file import read_csv
+from relu_layers.cli.csv_file import read_csv
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 BUILT_IN = ("digits", "two-moons", "xor")

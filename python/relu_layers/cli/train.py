@@ -8,9 +8,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from .errors import readable
-from .job import run
-from .settings import OPTIMIZERS, settings_from
+from relu_layers.cli.errors import readable
+from relu_layers.cli.job import run
+from relu_layers.cli.settings import OPTIMIZERS, settings_from
 
 
 def hidden_sizes(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers import _checks
-from relu_layers._columns import (
+from relu_layers.preprocessing.columns import (
     Array,
     CategoryColumn,
     NumberColumn,
@@ -32,9 +32,7 @@ from relu_layers._columns import (
     shortened,
     unique_texts,
 )
-from relu_layers._targets import ClassTarget, NumberTarget, find_task, fitted_target, target_from_dict
-
-__all__ = ["CategoryColumn", "ClassTarget", "NumberColumn", "NumberTarget", "Preprocessing", "find_task"]
+from relu_layers.preprocessing.targets import ClassTarget, NumberTarget, fitted_target, target_from_dict
 
 _FORMAT = 1
 

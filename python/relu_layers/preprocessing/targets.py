@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from relu_layers import _checks
-from relu_layers._columns import (
+from relu_layers.preprocessing.columns import (
     TEXT,
     Array,
     as_text,
