@@ -28,12 +28,17 @@ def run(settings: Settings, console: Console) -> None:
     data_rng, model_rng, trainer_rng = np.random.default_rng(settings.seed).spawn(3)
     data = prepare(settings, data_rng)
     model, loss = build(settings, data, model_rng)
-    folder = report.output_folder(settings.output, settings.data)
-    _print_head(console, settings, data, model)
     updates = settings.epochs * -(-len(data.train[0]) // settings.batch_size)
     optimizer = optimizer_from(settings, updates)
     trainer = Trainer(model, loss, optimizer, clip_norm=settings.clip_norm, rng=trainer_rng)
-    table, interrupted = _fit(console, settings, data, trainer)
+    folder = report.output_folder(settings.output, settings.data)
+    _print_head(console, settings, data, model)
+    try:
+        table, interrupted = _fit(console, settings, data, trainer)
+    except Exception:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise
     if interrupted:
         epoch = len(table.records) + 1
         report.say(console, f"interrupted in epoch {epoch}: the model is as after its last whole step")
