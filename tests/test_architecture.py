@@ -20,7 +20,7 @@ RINGS: list[set[str]] = [
     {"_core"},
     {"_checks", "_inputs", "_configured", "preprocessing"},
     {"ops", "runtime"},
-    {"layers", "losses", "optimizers", "schedules", "initializers"},
+    {"layers", "losses", "optimizers", "schedules", "initializers", "_optimizer"},
     {"_params", "_guard", "_binding", "_passes", "_summary", "_workspace", "model"},
     {"trainer", "callbacks", "history", "data", "checkpoint"},
     {"sklearn", "plot"},
