@@ -1,4 +1,4 @@
-"""What the optimizers share: state in flat arrays, multipliers, decay, schedules; the rules are in `optimizers`."""
+"""What the optimizers share: flat state, multipliers, decay, schedules; the rules are in `optimizers`."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Optimizer(Configured):
         )
 
     def update(self, grad: Array, grad_scale: float = 1.0) -> None:
-        """Update the parameters from ``grad * grad_scale``; grad is flat like ``model.flat_grads``, only read."""
+        """Update the parameters from ``grad * grad_scale``; the flat gradient is only read."""
         rate = self.learning_rate_now
         for segment in self._segments:
             if segment.param.size:

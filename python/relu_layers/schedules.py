@@ -136,7 +136,7 @@ class Sigmoid(_Scaled):
 
 
 class Cosine(_Scaled):
-    """Half a cosine from ``base`` to ``final`` over ``total`` updates, then ``final`` (Loshchilov & Hutter 2017)."""
+    """Half a cosine from ``base`` to ``final`` over ``total`` updates (Loshchilov & Hutter 2017)."""
 
     def __init__(self, base: float, total: int, final: float = 0.0) -> None:
         super().__init__(base)
