@@ -1,9 +1,10 @@
 """One kernel inside a NumPy pipeline, on NumPy's own memory.
 
-The pipeline finds the beats in a sound: spectrum of each frame, difference to the frame before, and of that difference
-only what grew, summed over the frequencies. "Only what grew" is a ReLU. Everything else is NumPy; the kernel writes
-into an array that NumPy made (``out=``), so nothing is copied, converted or allocated. The program proves it: the
-array that comes back is the one that went in, and the traced memory does not grow by a single frame.
+The pipeline finds the beats in a sound: spectrum of each frame, difference to the frame before, and of that
+difference only what grew, summed over the frequencies. "Only what grew" is a ReLU. Everything else is
+NumPy; the kernel writes into an array that NumPy made (``out=``), so nothing is copied, converted or
+allocated. The program proves it: the array that comes back is the one that went in, and the traced memory
+does not grow by a single frame.
 
 Run it with ``python examples/kernel_in_pipeline.py``.
 """

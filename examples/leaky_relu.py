@@ -1,8 +1,9 @@
 """Leaky ReLU: a slope of 0.01 below zero, and why one might want it.
 
-A ReLU unit whose input is below zero for every row is dead: its output is 0, its derivative is 0, so no update ever
-reaches its weights again. Here every hidden unit starts dead, on purpose: inputs lie in [-1, 1], and a bias of -6
-keeps all sums below zero. With ``negative_slope=0.01`` one hundredth of the gradient passes, and the units recover.
+A ReLU unit whose input is below zero for every row is dead: its output is 0, its derivative is 0, so no
+update ever reaches its weights again. Here every hidden unit starts dead, on purpose: inputs lie in [-1,
+1], and a bias of -6 keeps all sums below zero. With ``negative_slope=0.01`` one hundredth of the gradient
+passes, and the units recover.
 
 Run it with ``python examples/leaky_relu.py``.
 """

@@ -1,8 +1,8 @@
 """max(e, x) for any number e: the Threshold layer with both arguments equal to e.
 
 ``Threshold(threshold, value)`` passes what is above the threshold and puts ``value`` everywhere else. With
-``Threshold(e, e)`` that is max(e, x); ReLU is the case e = 0. The gradient passes where x > e and is 0 where x <= e,
-the corner x == e included.
+``Threshold(e, e)`` that is max(e, x); ReLU is the case e = 0. The gradient passes where x > e and is 0
+where x <= e, the corner x == e included.
 
 Run it with ``python examples/max_e_x.py``.
 """
@@ -34,7 +34,9 @@ def main() -> None:
         print("{:6.2f} {:11.2f} {:10.0f} {:17.0f} {:18.0f}".format(*row))
 
     print("equal to np.maximum(e, x):", np.array_equal(y, np.maximum(E, x)))
-    print("Threshold(0, 0) equal to ReLU:", np.array_equal(rl.Threshold(0, 0).forward(x), rl.ReLU().forward(x)))
+    print(
+        "Threshold(0, 0) equal to ReLU:", np.array_equal(rl.Threshold(0, 0).forward(x), rl.ReLU().forward(x))
+    )
 
 
 if __name__ == "__main__":

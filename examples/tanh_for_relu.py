@@ -1,7 +1,7 @@
 """Swap ReLU for tanh: it is one line.
 
-Two half moons of 200 points each, one class per moon. `build` gets the activation as an object; everything else
-(weights to start from, batches, optimizer) is the same for both runs.
+Two half moons of 200 points each, one class per moon. `build` gets the activation as an object; everything
+else (weights to start from, batches, optimizer) is the same for both runs.
 
 Run it with ``python examples/tanh_for_relu.py``.
 """

@@ -1,8 +1,9 @@
 """XOR by regression, twice: with relu_layers, and with the same program in plain NumPy.
 
-Four inputs, two features, 30 hidden units, one output, no biases; the squared errors are summed, and every step
-uses all four rows. Both programs start from the same weights, so they must print the same losses: the last lines
-compare all 200 of them, and the program fails if any two differ by more than 1e-12 of their value.
+Four inputs, two features, 30 hidden units, one output, no biases; the squared errors are summed, and every
+step uses all four rows. Both programs start from the same weights, so they must print the same losses: the
+last lines compare all 200 of them, and the program fails if any two differ by more than 1e-12 of their
+value.
 
 Run it with ``python examples/xor.py``. If matplotlib is installed, it also writes ``xor_loss.png``.
 """

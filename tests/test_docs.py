@@ -1,0 +1,101 @@
+"""Every code block in the README and the docs runs, and prints what stands below it.
+
+A ``python`` block prints exactly the ``text`` block that follows it, or nothing if none follows. The blocks
+of one page share their names and a folder, from top to bottom. A ``console`` block holds ``$ relu-layers``
+commands that must succeed.
+
+``python tests/test_docs.py`` writes the output of the blocks into the pages anew; read the difference
+before you commit it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(
+    r"^```(?P<kind>python|console)\n(?P<code>.*?)^```$(?:\n+^```text\n(?P<output>.*?)^```$)?", re.M | re.S
+)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def run_page(text: str, folder: Path) -> list[tuple[re.Match[str], str]]:
+    """Run the blocks of a page in ``folder``; return each python block with what it printed."""
+    names: dict[str, object] = {"__name__": "__main__"}
+    results = []
+    with contextlib.chdir(folder):
+        for block in BLOCK.finditer(text):
+            if block["kind"] == "console":
+                run_commands(block["code"])
+                continue
+            line = text.count("\n", 0, block.start("code"))
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile("\n" * line + block["code"], "page", "exec"), names)
+            results.append((block, printed.getvalue()))
+    return results
+
+
+def run_commands(code: str) -> None:
+    """Run the lines that begin with ``$ relu-layers``; the others are their output, shortened."""
+    for command in re.findall(r"^\$ relu-layers (.*)$", code, re.M):
+        arguments = [sys.executable, "-m", "relu_layers", *shlex.split(command)]
+        run = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+        assert run.returncode == 0, f"relu-layers {command}\n{run.stdout}{run.stderr}"
+
+
+def comparable(printed: str) -> list[str]:
+    """Lines without blanks at their ends, which editors strip."""
+    return [line.rstrip() for line in printed.splitlines()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_blocks_print_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    if "sklearn" in "".join(block["code"] for block in BLOCK.finditer(text)):
+        pytest.importorskip("sklearn")
+    for block, printed in run_page(text, tmp_path):
+        line = text.count("\n", 0, block.start()) + 1
+        expected = comparable(block["output"] or "")
+        assert comparable(printed) == expected, f"{page.name}, block in line {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_files_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_a_block_that_prints_something_else_is_noticed(tmp_path: Path) -> None:
+    page = "```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n"
+    [(block, printed)] = run_page(page, tmp_path)
+    assert (block["output"], printed) == ("3\n", "2\n")
+
+
+def rewrite(page: Path) -> None:
+    """Put the real output of every block below it."""
+    text = page.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        results = run_page(text, Path(folder))
+    for block, printed in reversed(results):
+        shown = "\n".join(comparable(printed))
+        below = f"\n\n```text\n{shown}\n```" if shown else ""
+        text = text[: block.end("code")] + "```" + below + text[block.end() :]
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("MPLBACKEND", "agg")
+    for each in PAGES:
+        rewrite(each)
