@@ -1,9 +1,9 @@
 """Leaky ReLU: a slope of 0.01 below zero, and why one might want it.
 
 A ReLU unit whose input is below zero for every row is dead: its output is 0, its derivative is 0, so no
-update ever reaches its weights again. Here every hidden unit starts dead, on purpose: inputs lie in [-1,
-1], and a bias of -6 keeps all sums below zero. With ``negative_slope=0.01`` one hundredth of the gradient
-passes, and the units recover.
+update ever reaches its weights again. Here every hidden unit starts dead, on purpose: the inputs lie between
+-1 and 1, the weights between -1.8 and 1.8, and a bias of -3 keeps all sums below zero. With a slope of 0.01
+one hundredth of the gradient passes, and enough units come back to solve the problem.
 
 Run it with ``python examples/leaky_relu.py``.
 """
@@ -18,17 +18,17 @@ SLOPE = 0.01
 
 
 def train(negative_slope: float) -> tuple[rl.History, rl.Sequential]:
-    """Learn y = |x| with 16 hidden units that all start dead."""
+    """Learn y = |x - 0.3| with 16 hidden units that all start dead."""
     x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(-1, 1)
-    y = np.abs(x)
+    y = np.abs(x - np.float32(0.3))
     model = rl.Sequential(
-        rl.Dense(1, 16, bias_init=-6.0),
+        rl.Dense(1, 16, weight_init="lecun_uniform", bias_init=-3.0),
         rl.ReLU(negative_slope),
         rl.Dense(16, 1),
         rng=0,
     )
     trainer = rl.Trainer(model, rl.SquaredError(), rl.Adam(0.05), rng=1)
-    history = trainer.fit(x, y, epochs=300, batch_size=64, progress=False)
+    history = trainer.fit(x, y, epochs=400, batch_size=16, progress=False)
     return history, model
 
 
