@@ -79,7 +79,7 @@ class Settings:
     optimizer: str
     learning_rate: float
     momentum: float
-    weight_decay: float
+    weight_decay: float | None
     schedule: str
     warmup: float
     label_smoothing: float
@@ -120,7 +120,9 @@ def optimizer_from(settings: Settings, updates: int) -> Any:
     rate = schedule_from(settings.schedule, settings.learning_rate, updates)
     if settings.warmup:
         rate = schedules.Warmup(rate, max(round(settings.warmup * updates / settings.epochs), 1))
-    return build(rate, weight_decay=settings.weight_decay, **extra)
+    if settings.weight_decay is not None:
+        extra["weight_decay"] = settings.weight_decay
+    return build(rate, **extra)
 
 
 def schedule_from(text: str, base: float, updates: int) -> Any:

@@ -85,7 +85,7 @@ _Fraction = Real(min=0.0, max=1.0, max_open=True)
 @click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
 @click.option("--learning-rate", type=_Positive, help="Default: fits the optimizer (adam 0.003, sgd 0.05).")
 @click.option("--momentum", type=_Fraction, default=0.9, show_default=True, help="Of sgd.")
-@click.option("--weight-decay", type=_NotNegative, default=0.0, show_default=True)
+@click.option("--weight-decay", type=_NotNegative, help="Default: 0.01 for adamw, else 0.")
 @click.option(
     "--schedule",
     default="cosine",
