@@ -114,34 +114,18 @@ double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, Lo
 // ---- updates, in place on 1-D contiguous arrays of n entries
 // ------------------------------------------------------------
 template <class T>
-struct Update {
-    T learning_rate;
-    T weight_decay;
-    Regularization regularization;
-    T grad_scale;
-};
-
+void sgd_update(index_t n, T* param, const T* grad, T* velocity, GradientRule<T> rule, T learning_rate, T momentum,
+                bool nesterov);
 template <class T>
-void sgd_update(index_t n, T* param, const T* grad, T* velocity, Update<T> update, T momentum, bool nesterov);
+void adagrad_update(index_t n, T* param, const T* grad, T* square_sum, GradientRule<T> rule, T learning_rate, T epsilon);
 template <class T>
-void adagrad_update(index_t n, T* param, const T* grad, T* square_sum, Update<T> update, T epsilon);
+void rmsprop_update(index_t n, T* param, const T* grad, T* square_mean, GradientRule<T> rule, T learning_rate, double rho,
+                    T epsilon);
 template <class T>
-void rmsprop_update(index_t n, T* param, const T* grad, T* square_mean, Update<T> update, T rho, T epsilon);
+void adadelta_update(index_t n, T* param, const T* grad, T* square_mean, T* update_mean, GradientRule<T> rule,
+                     T learning_rate, double rho, T epsilon);
 template <class T>
-void adadelta_update(index_t n, T* param, const T* grad, T* square_mean, T* update_mean, Update<T> update, T rho,
-                     T epsilon);
-
-// beta and the corrections come as computed in double: 1 - beta in float32 would lose digits.
-template <class T>
-struct AdamRule {
-    T beta1, one_minus_beta1, beta2, one_minus_beta2;
-    T step_size;  // param -= step_size * m / (sqrt(v) * denominator_scale + epsilon)
-    T denominator_scale;
-    T epsilon;
-    T shrink;  // AdamW: param *= shrink first; 1 for Adam
-};
-template <class T>
-void adam_update(index_t n, T* param, const T* grad, T* mean, T* square_mean, Update<T> update, AdamRule<T> rule);
+void adam_update(index_t n, T* param, const T* grad, T* mean, T* square_mean, GradientRule<T> rule, AdamRule<T> adam);
 
 // ---- helpers of training
 // ------------------------------------------------------------------------------------------------

@@ -37,4 +37,22 @@ enum class Normalization { valid, full, batch_size, none };
 // Which penalty `weight_decay` stands for: decay * w, or decay * sign(w).
 enum class Regularization { l2, l1 };
 
+// The gradient that an update uses: grad * grad_scale + weight_decay * w, or + weight_decay * sign(w).
+template <class T>
+struct GradientRule {
+    T grad_scale;
+    T weight_decay;
+    Regularization regularization;
+};
+
+// Adam's numbers, computed in double by the caller: 1 - beta in float32 would lose digits.
+template <class T>
+struct AdamRule {
+    T beta1, one_minus_beta1, beta2, one_minus_beta2;
+    T step_size;  // w -= step_size * m / (sqrt(v) * denominator_scale + epsilon)
+    T denominator_scale;
+    T epsilon;
+    T shrink;  // AdamW: w *= shrink first; 1 for Adam
+};
+
 }  // namespace relu_layers

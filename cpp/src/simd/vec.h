@@ -91,8 +91,8 @@ RL_INLINE f32 broadcast(float x) { return bit_cast<f32>(_mm512_set1_ps(x)); }
 RL_INLINE f64 broadcast(double x) { return bit_cast<f64>(_mm512_set1_pd(x)); }
 RL_INLINE f32 fma(f32 a, f32 b, f32 c) { return (f32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 RL_INLINE f64 fma(f64 a, f64 b, f64 c) { return (f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
-RL_INLINE f32 square_root(f32 a) { return (f32)_mm512_sqrt_ps((__m512)a); }
-RL_INLINE f64 square_root(f64 a) { return (f64)_mm512_sqrt_pd((__m512d)a); }
+RL_INLINE f32 square_root(f32 a) { return (f32)_mm512_maskz_sqrt_ps(0xffff, (__m512)a); }
+RL_INLINE f64 square_root(f64 a) { return (f64)_mm512_maskz_sqrt_pd(0xff, (__m512d)a); }
 RL_INLINE __mmask16 first_lanes(const float*, index_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 RL_INLINE __mmask8 first_lanes(const double*, index_t n) { return static_cast<__mmask8>((1u << n) - 1u); }
 RL_INLINE f32 load_first(const float* p, index_t n) { return (f32)_mm512_maskz_loadu_ps(first_lanes(p, n), p); }
@@ -173,6 +173,39 @@ RL_INLINE V lesser_of(V a, V b) {
 RL_INLINE f32 absolute(f32 a) { return bit_cast<f32>(bit_cast<i32>(a) & 0x7fffffff); }
 RL_INLINE f64 absolute(f64 a) { return bit_cast<f64>(bit_cast<i64>(a) & 0x7fffffffffffffff); }
 
+// Whether any lane of a comparison's result is set.
+RL_INLINE bool any_lane(i32 mask) {
+#if defined(__AVX512F__)
+    return _mm512_movepi32_mask((__m512i)mask) != 0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_ps((__m256)mask) != 0;
+#else
+    return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
+#endif
+}
+RL_INLINE bool any_lane(i64 mask) {
+#if defined(__AVX512F__)
+    return _mm512_movepi64_mask((__m512i)mask) != 0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_pd((__m256d)mask) != 0;
+#else
+    return (mask[0] | mask[1]) != 0;
+#endif
+}
+
+// 0, 1, 2, ... by lane.
+template <class T>
+RL_INLINE IntVec<T> lane_index() {
+    IntVec<T> index;
+    for (index_t j = 0; j < width<T>; ++j) index[j] = static_cast<typename VecOf<T>::Bits>(j);
+    return index;
+}
+// The lanes of a vector whose index is below n.
+template <class T>
+RL_INLINE IntVec<T> lanes_below(index_t n) {
+    return lane_index<T>() < static_cast<typename VecOf<T>::Bits>(n);
+}
+
 // ---- walking an array: full vectors, then one masked tail
 // --------------------------------------------------------------- Calls f(i, n) for each vector: i its first index, n
 // its lanes in use. In the full part n is the constant `width`, so get(p + i, n) and put(p + i, v, n) become plain
@@ -189,6 +222,22 @@ template <class T>
 RL_INLINE Vec<T> get(const T* p, Tail t) {
     return load_first(p, t.n);
 }
+// The same with `fill` in the lanes that are not in use.
+template <class T>
+RL_INLINE Vec<T> get_or(const T* p, Full, T) {
+    return load(p);
+}
+template <class T>
+RL_INLINE Vec<T> get_or(const T* p, Tail t, T fill) {
+    return lanes_below<T>(t.n) ? load_first(p, t.n) : broadcast(fill);
+}
+// v in the lanes in use, `other` in the rest.
+template <class V>
+RL_INLINE V in_use_or(V v, V, Full) {
+    return v;
+}
+RL_INLINE f32 in_use_or(f32 v, f32 other, Tail t) { return lanes_below<float>(t.n) ? v : other; }
+RL_INLINE f64 in_use_or(f64 v, f64 other, Tail t) { return lanes_below<double>(t.n) ? v : other; }
 template <class T>
 RL_INLINE void put(T* p, Vec<T> v, Full) {
     store(p, v);
