@@ -86,7 +86,8 @@ struct LossWeights {
     Normalization normalization;
     index_t batch_size;  // the divisor of Normalization::batch_size
     bool has_ignore;
-    std::int64_t ignore_label;
+    std::int64_t ignore_label;     // integer labels
+    double ignore_value;           // targets of the sigmoid cross entropy
 };
 
 template <class T>

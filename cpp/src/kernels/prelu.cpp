@@ -1,0 +1,48 @@
+// ReLU with learned slopes (He et al. 2015; Caffe's PReLU), one per column:
+//   forward   y = x where x > 0, slope[j] * x elsewhere
+//   backward  dx = dy where x > 0, slope[j] * dy elsewhere;  dslope[j] = sum of x * dy where x is not > 0
+// Sums over rows run in order within a block of rows and the caller adds the blocks in order. dx may be dy.
+#include "kernels/kernel.h"
+
+namespace relu_layers::RELU_LAYERS_NAMESPACE {
+
+void prelu_forward(const T* x, const T* slope, T* y, index_t n) {
+    const V zero = broadcast(T(0));
+    for_each_vector<T>(n, [&](index_t j, auto lanes) {
+        const V v = get(x + j, lanes);
+        put(y + j, v > zero ? v : v * get(slope + j, lanes), lanes);
+    });
+}
+
+void prelu_backward(const T* x, const T* slope, const T* dy, T* dx, index_t n) {
+    const V zero = broadcast(T(0));
+    for_each_vector<T>(n, [&](index_t j, auto lanes) {
+        const V g = get(dy + j, lanes);
+        put(dx + j, get(x + j, lanes) > zero ? g : g * get(slope + j, lanes), lanes);
+    });
+}
+
+// sum[j] += x[j] * dy[j] where x[j] is not > 0.
+void prelu_slope_add(const T* x, const T* dy, T* sum, index_t n) {
+    const V zero = broadcast(T(0));
+    for_each_vector<T>(n, [&](index_t j, auto lanes) {
+        const V v = get(x + j, lanes);
+        const V s = get(sum + j, lanes);
+        put(sum + j, v > zero ? s : fma(v, get(dy + j, lanes), s), lanes);
+    });
+}
+
+// The sum of x[j] * dy[j] where x[j] is not > 0, over one row: for a slope that all columns share.
+T prelu_slope_sum(const T* x, const T* dy, index_t n) {
+    Lanes<T> sums(T(0));
+    const V zero = broadcast(T(0));
+    index_t k = 0;
+    for_each_vector<T>(n, [&](index_t j, auto lanes) {
+        const V v = get(x + j, lanes);
+        sums.v[k] = v > zero ? sums.v[k] : fma(v, get(dy + j, lanes), sums.v[k]);
+        k = (k + 1) % reduction_vectors<T>;
+    });
+    return sums.sum();
+}
+
+}  // namespace relu_layers::RELU_LAYERS_NAMESPACE

@@ -1,0 +1,21 @@
+// Hyperbolic tangent, (exp(2|x|) - 1) / (exp(2|x|) + 1) with the sign of x, accurate near 0:
+//   forward   y = tanh(x);  backward  dx = dy * (1 - y) * (1 + y), from the output
+// y may be x, dx may be dy. NaN passes through.
+#include "kernels/kernel.h"
+#include "simd/math.h"
+
+namespace relu_layers::RELU_LAYERS_NAMESPACE {
+
+void tanh_forward(const T* x, T* y, index_t n) {
+    for_each_vector<T>(n, [&](index_t i, auto lanes) { put(y + i, hyperbolic_tangent<T>(get(x + i, lanes)), lanes); });
+}
+
+void tanh_backward(const T* y, const T* dy, T* dx, index_t n) {
+    const V one = broadcast(T(1));
+    for_each_vector<T>(n, [&](index_t i, auto lanes) {
+        const V v = get(y + i, lanes);
+        put(dx + i, get(dy + i, lanes) * ((one - v) * (one + v)), lanes);
+    });
+}
+
+}  // namespace relu_layers::RELU_LAYERS_NAMESPACE

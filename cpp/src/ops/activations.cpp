@@ -1,0 +1,78 @@
+#include <cmath>
+#include <cstdint>
+
+#include "ops/elementwise.h"
+#include "relu_layers/ops.h"
+
+namespace relu_layers::ops {
+
+template <class T>
+void threshold_forward(Rows<const T> x, T threshold, T value, T* y) {
+    const auto kernel = kernels<T>().threshold_forward;
+    map1(x, y, 0.1, [=](const T* xs, T* ys, index_t n) { kernel(xs, ys, n, threshold, value); });
+}
+
+template <class T>
+void threshold_backward(Rows<const T> x, Rows<const T> dy, T threshold, T* dx) {
+    const auto kernel = kernels<T>().threshold_backward;
+    map2(x, dy, dx, 0.15, [=](const T* xs, const T* dys, T* dxs, index_t n) { kernel(xs, dys, dxs, n, threshold); });
+}
+
+template <class T>
+void elu_forward(Rows<const T> x, T alpha, T* y) {
+    const auto kernel = kernels<T>().elu_forward;
+    map1(x, y, 0.5, [=](const T* xs, T* ys, index_t n) { kernel(xs, ys, n, alpha); });
+}
+
+template <class T>
+void elu_backward(Rows<const T> y, Rows<const T> dy, T alpha, T* dx) {
+    const auto kernel = kernels<T>().elu_backward;
+    map2(y, dy, dx, 0.15, [=](const T* ys, const T* dys, T* dxs, index_t n) { kernel(ys, dys, dxs, n, alpha); });
+}
+
+template <class T>
+void sigmoid_forward(Rows<const T> x, T* y) {
+    map1(x, y, 0.6, kernels<T>().sigmoid_forward);
+}
+
+template <class T>
+void sigmoid_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
+    map2(y, dy, dx, 0.15, kernels<T>().sigmoid_backward);
+}
+
+template <class T>
+void tanh_forward(Rows<const T> x, T* y) {
+    map1(x, y, 0.6, kernels<T>().tanh_forward);
+}
+
+template <class T>
+void tanh_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
+    map2(y, dy, dx, 0.15, kernels<T>().tanh_backward);
+}
+
+template <class T>
+void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t counter, T* y) {
+    const auto kernel = kernels<T>().dropout;
+    const auto threshold = static_cast<std::uint32_t>(std::floor(rate * 4294967296.0));
+    const T scale = static_cast<T>(1.0 / (1.0 - rate));
+    for_pieces(x, x.contiguous(), 4.0, [=](index_t row, index_t begin, index_t n) {
+        const index_t first = row * x.cols + begin;
+        kernel(x.row(row) + begin, y + first, n, static_cast<std::uint64_t>(first), threshold, scale, key, counter);
+    });
+}
+
+#define RELU_LAYERS_INSTANTIATE(T)                                                  \
+    template void threshold_forward(Rows<const T>, T, T, T*);                       \
+    template void threshold_backward(Rows<const T>, Rows<const T>, T, T*);          \
+    template void elu_forward(Rows<const T>, T, T*);                                \
+    template void elu_backward(Rows<const T>, Rows<const T>, T, T*);                \
+    template void sigmoid_forward(Rows<const T>, T*);                               \
+    template void sigmoid_backward(Rows<const T>, Rows<const T>, T*);               \
+    template void tanh_forward(Rows<const T>, T*);                                  \
+    template void tanh_backward(Rows<const T>, Rows<const T>, T*);                  \
+    template void dropout(Rows<const T>, double, std::uint64_t, std::uint64_t, T*);
+RELU_LAYERS_INSTANTIATE(float)
+RELU_LAYERS_INSTANTIATE(double)
+#undef RELU_LAYERS_INSTANTIATE
+
+}  // namespace relu_layers::ops

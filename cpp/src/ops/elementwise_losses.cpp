@@ -1,0 +1,98 @@
+#include <algorithm>
+#include <limits>
+
+#include "ops/loss_blocks.h"
+#include "relu_layers/dispatch.h"
+
+namespace relu_layers::ops {
+namespace {
+
+// Elements whose losses are summed in T before a double takes over: few enough that float32 loses nothing that matters.
+constexpr index_t block = 512;
+
+// Elements [first, first + n) of a in row-major order: in place where they are one piece, else copied to `room`.
+template <class T>
+const T* piece(Rows<const T> a, index_t first, index_t n, T* room) {
+    if (a.contiguous()) return a.data + first;
+    index_t row = first / a.cols;
+    index_t col = first % a.cols;
+    for (index_t i = 0; i < n; ++i) {
+        room[i] = a.row(row)[col];
+        if (++col == a.cols) {
+            col = 0;
+            ++row;
+        }
+    }
+    return room;
+}
+
+// run(prediction, target, weight or null, gradient, n, factor) for each block; returns the sum over n, the normalizer.
+template <class T, class Run>
+double blocks(Rows<const T> prediction, Rows<const T> target, LossWeights<T> weights, T* gradient, double n,
+              double nanoseconds, Run&& run) {
+    const index_t size = prediction.rows * prediction.cols;
+    if (n == 0.0 || size == 0) {
+        std::fill(gradient, gradient + size, T(0));
+        return 0.0;
+    }
+    const T factor = static_cast<T>(1.0 / n);
+    const double sum = sum_blocks(size, block, nanoseconds * double(size), [&](index_t first, index_t count) {
+        T room_p[block];
+        T room_t[block];
+        T room_w[block];
+        if (weights.sample_weight != nullptr)
+            for (index_t i = 0; i < count; ++i) room_w[i] = sample_weight_at(weights, first + i);
+        return double(run(piece(prediction, first, count, room_p), piece(target, first, count, room_t),
+                          weights.sample_weight == nullptr ? nullptr : room_w, gradient + first, count, factor));
+    });
+    return sum / n;
+}
+
+}  // namespace
+
+template <class T>
+double sigmoid_cross_entropy(Rows<const T> logits, Rows<const T> targets, LossWeights<T> weights, T* dlogits) {
+    const index_t size = logits.rows * logits.cols;
+    // No number equals NaN, so NaN ignores nothing.
+    const T ignore = weights.has_ignore ? static_cast<T>(weights.ignore_value) : std::numeric_limits<T>::quiet_NaN();
+    index_t counted = 0;
+    double weight_sum = 0.0;
+    if (weights.normalization == Normalization::valid) {
+        index_t i = 0;
+        for (index_t row = 0; row < targets.rows; ++row)
+            for (index_t col = 0; col < targets.cols; ++col, ++i) {
+                if (targets.row(row)[col] == ignore) continue;
+                ++counted;
+                weight_sum += double(sample_weight_at(weights, i));
+            }
+    }
+    const double n = normalizer(weights, size, counted, weights.sample_weight != nullptr, weight_sum);
+    const auto kernel = kernels<T>().sigmoid_cross_entropy;
+    return blocks(logits, targets, weights, dlogits, n, 1.2,
+                  [=](const T* x, const T* t, const T* w, T* dx, index_t count, T factor) {
+                      return kernel(x, t, w, dx, count, ignore, factor);
+                  });
+}
+
+template <class T>
+double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, LossWeights<T> weights, T* dprediction) {
+    const index_t size = prediction.rows * prediction.cols;
+    double weight_sum = 0.0;
+    if (weights.normalization == Normalization::valid && weights.sample_weight != nullptr)
+        for (index_t i = 0; i < size; ++i) weight_sum += double(sample_weight_at(weights, i));
+    const double n = normalizer(weights, size, size, weights.sample_weight != nullptr, weight_sum);
+    const auto kernel = kernels<T>().squared_error;
+    return blocks(prediction, target, weights, dprediction, n, 0.2,
+                  [=](const T* p, const T* t, const T* w, T* dp, index_t count, T factor) {
+                      return kernel(p, t, w, dp, count, scale, factor);
+                  });
+}
+
+#define RELU_LAYERS_INSTANTIATE(T)                                                              \
+    template double sigmoid_cross_entropy(Rows<const T>, Rows<const T>, LossWeights<T>, T*);    \
+    template double squared_error(Rows<const T>, Rows<const T>, T, LossWeights<T>, T*);
+RELU_LAYERS_INSTANTIATE(float)
+RELU_LAYERS_INSTANTIATE(double)
+#undef RELU_LAYERS_INSTANTIATE
+
+}  // namespace relu_layers::ops

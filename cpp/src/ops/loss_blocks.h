@@ -1,0 +1,47 @@
+// How a loss is summed: positions in fixed blocks, a double for each block, the blocks added in order. So the sum depends neither
+// on the threads nor on the layout of the inputs.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "relu_layers/ops.h"
+#include "relu_layers/parallel.h"
+
+namespace relu_layers::ops {
+
+// run(first, count) returns the sum over the positions [first, first + count) of one block.
+template <class Run>
+double sum_blocks(index_t positions, index_t block, double nanoseconds, Run&& run) {
+    if (positions <= block) return positions > 0 ? run(index_t(0), positions) : 0.0;
+    const index_t blocks = (positions + block - 1) / block;
+    auto* partial =
+        static_cast<double*>(scratch(Scratch::partial, sizeof(double) * static_cast<std::size_t>(blocks)));
+    parallel_for(blocks, 1, nanoseconds, [&](index_t begin, index_t end) {
+        for (index_t b = begin; b < end; ++b)
+            partial[b] = run(b * block, std::min(block, positions - b * block));
+    });
+    double sum = 0.0;
+    for (index_t b = 0; b < blocks; ++b) sum += partial[b];
+    return sum;
+}
+
+// What the sum is divided by. `counted` positions are not ignored; `weight_sum` is the sum of their weights, used where any
+// weights are given. A count is at least 1.
+template <class T>
+double normalizer(const LossWeights<T>& weights, index_t positions, index_t counted, bool weighted, double weight_sum) {
+    switch (weights.normalization) {
+        case Normalization::none: return 1.0;
+        case Normalization::full: return double(std::max<index_t>(positions, 1));
+        case Normalization::batch_size: return double(std::max<index_t>(weights.batch_size, 1));
+        case Normalization::valid: break;
+    }
+    return weighted ? weight_sum : double(std::max<index_t>(counted, 1));
+}
+
+template <class T>
+T sample_weight_at(const LossWeights<T>& weights, index_t position) {
+    return weights.sample_weight == nullptr ? T(1) : weights.sample_weight[position / weights.positions_per_sample];
+}
+
+}  // namespace relu_layers::ops

@@ -1,0 +1,109 @@
+#include "ops/elementwise.h"
+#include "relu_layers/ops.h"
+
+namespace relu_layers::ops {
+namespace {
+
+template <class Run>
+void for_ranges(index_t n, double nanoseconds, Run&& run) {
+    parallel_for(n, elementwise_grain, nanoseconds * double(n),
+                 [&](index_t begin, index_t end) { run(begin, end - begin); });
+}
+
+}  // namespace
+
+template <class T>
+void sgd_update(index_t n, T* param, const T* grad, T* velocity, GradientRule<T> rule, T learning_rate, T momentum,
+                bool nesterov) {
+    const auto kernel = kernels<T>().sgd_update;
+    for_ranges(n, 0.25, [=](index_t i, index_t count) {
+        kernel(param + i, grad + i, velocity + i, count, rule, learning_rate, momentum, nesterov ? T(1) : T(0));
+    });
+}
+
+template <class T>
+void adagrad_update(index_t n, T* param, const T* grad, T* square_sum, GradientRule<T> rule, T learning_rate,
+                    T epsilon) {
+    const auto kernel = kernels<T>().adagrad_update;
+    for_ranges(n, 0.5, [=](index_t i, index_t count) {
+        kernel(param + i, grad + i, square_sum + i, count, rule, learning_rate, epsilon);
+    });
+}
+
+template <class T>
+void rmsprop_update(index_t n, T* param, const T* grad, T* square_mean, GradientRule<T> rule, T learning_rate,
+                    double rho, T epsilon) {
+    const auto kernel = kernels<T>().rmsprop_update;
+    for_ranges(n, 0.5, [=](index_t i, index_t count) {
+        kernel(param + i, grad + i, square_mean + i, count, rule, learning_rate, T(rho), T(1 - rho), epsilon);
+    });
+}
+
+template <class T>
+void adadelta_update(index_t n, T* param, const T* grad, T* square_mean, T* update_mean, GradientRule<T> rule,
+                     T learning_rate, double rho, T epsilon) {
+    const auto kernel = kernels<T>().adadelta_update;
+    for_ranges(n, 0.7, [=](index_t i, index_t count) {
+        kernel(param + i, grad + i, square_mean + i, update_mean + i, count, rule, learning_rate, T(rho), T(1 - rho),
+               epsilon);
+    });
+}
+
+template <class T>
+void adam_update(index_t n, T* param, const T* grad, T* mean, T* square_mean, GradientRule<T> rule, AdamRule<T> adam) {
+    const auto kernel = kernels<T>().adam_update;
+    for_ranges(n, 0.5, [=](index_t i, index_t count) {
+        kernel(param + i, grad + i, mean + i, square_mean + i, count, rule, adam);
+    });
+}
+
+template <class T>
+void accumulate(index_t n, T* total, const T* grad) {
+    const auto kernel = kernels<T>().accumulate;
+    for_ranges(n, 0.15, [=](index_t i, index_t count) { kernel(total + i, grad + i, count); });
+}
+
+template <class T>
+double sum_of_squares(Rows<const T> x) {
+    // Fixed pieces, added in order: the sum does not depend on the threads.
+    const index_t total = x.rows * x.cols;
+    if (total == 0) return 0.0;
+    const auto kernel = kernels<T>().sum_of_squares;
+    const index_t pieces = (x.cols + elementwise_grain - 1) / elementwise_grain;
+    const index_t count = x.rows * pieces;
+    auto* partial = static_cast<double*>(scratch(Scratch::partial, sizeof(double) * static_cast<std::size_t>(count)));
+    parallel_for(count, 1, 0.2 * double(total), [&](index_t begin, index_t end) {
+        for (index_t i = begin; i < end; ++i) {
+            const index_t first = i % pieces * elementwise_grain;
+            const index_t n = x.cols - first < elementwise_grain ? x.cols - first : elementwise_grain;
+            partial[i] = kernel(x.row(i / pieces) + first, n);
+        }
+    });
+    double sum = 0.0;
+    for (index_t i = 0; i < count; ++i) sum += partial[i];
+    return sum;
+}
+
+template <class T>
+index_t mark_active(Rows<const T> x, std::uint8_t* active) {
+    const auto kernel = kernels<T>().mark_active;
+    for (index_t row = 0; row < x.rows; ++row) kernel(x.row(row), active, x.cols);
+    index_t inactive = 0;
+    for (index_t j = 0; j < x.cols; ++j) inactive += active[j] == 0;
+    return inactive;
+}
+
+#define RELU_LAYERS_INSTANTIATE(T)                                                                     \
+    template void sgd_update(index_t, T*, const T*, T*, GradientRule<T>, T, T, bool);                  \
+    template void adagrad_update(index_t, T*, const T*, T*, GradientRule<T>, T, T);                    \
+    template void rmsprop_update(index_t, T*, const T*, T*, GradientRule<T>, T, double, T);            \
+    template void adadelta_update(index_t, T*, const T*, T*, T*, GradientRule<T>, T, double, T);       \
+    template void adam_update(index_t, T*, const T*, T*, T*, GradientRule<T>, AdamRule<T>);            \
+    template void accumulate(index_t, T*, const T*);                                                   \
+    template double sum_of_squares(Rows<const T>);                                                     \
+    template index_t mark_active(Rows<const T>, std::uint8_t*);
+RELU_LAYERS_INSTANTIATE(float)
+RELU_LAYERS_INSTANTIATE(double)
+#undef RELU_LAYERS_INSTANTIATE
+
+}  // namespace relu_layers::ops

@@ -1,0 +1,167 @@
+// exp, expm1 and log1p on vectors: the same operations on every target, lane and position, so the same bits.
+//
+// exp(x) = 2^n * exp(r) with n = round(x / ln 2) and |r| <= ln(2) / 2; ln 2 is split into a part with trailing zeros, so that
+// n * high is exact, and a rest. exp(r) = 1 + r + r^2 * p(r): for float p is the minimax polynomial of degree 4 (error of the
+// whole 8e-9, found by Chebyshev fitting), for double the Taylor series up to r^13 / 13!.
+// log(u) = k ln 2 + log(1 + f), sqrt(1/2) <= 1 + f < sqrt(2); with s = f / (2 + f): log(1 + f) = f - s * (f - 2 s^2 (1/3 + s^2/5 + ...)).
+#pragma once
+
+#include "simd/vec.h"
+
+namespace relu_layers::RELU_LAYERS_NAMESPACE {
+namespace {
+
+template <class T>
+struct MathConstants;
+
+template <>
+struct MathConstants<float> {
+    static constexpr float log2_e = 1.44269504f;
+    static constexpr float ln2_high = 0.693359375f;
+    static constexpr float ln2_low = -2.12194440e-4f;
+    static constexpr float round_magic = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+    static constexpr std::int32_t bias = 127;
+    static constexpr int mantissa_bits = 23;
+    static constexpr std::int32_t mantissa_mask = 0x7fffff;
+    static constexpr std::int32_t sqrt_half_bits = 0x3f3504f3;
+    static constexpr float exp_lowest = -104.0f;  // exp of it rounds to 0
+    static constexpr float exp_highest = 89.0f;   // exp of it is infinite
+    static constexpr float expm1_lowest = -40.0f;
+    static constexpr int exp_terms = 5;
+    static constexpr float exp_p[exp_terms] = {0.5f, 0.166665766661f, 0.041666554213f, 0.00836323288368f,
+                                               0.00139262508315f};
+    static constexpr int log_terms = 5;
+    static constexpr float log_p[log_terms] = {2.0f / 3, 2.0f / 5, 2.0f / 7, 2.0f / 9, 2.0f / 11};
+};
+
+template <>
+struct MathConstants<double> {
+    static constexpr double log2_e = 1.4426950408889634;
+    static constexpr double ln2_high = 0.6931471803691238;
+    static constexpr double ln2_low = 1.9082149292705877e-10;
+    static constexpr double round_magic = 6755399441055744.0;  // 1.5 * 2^52
+    static constexpr std::int64_t bias = 1023;
+    static constexpr int mantissa_bits = 52;
+    static constexpr std::int64_t mantissa_mask = 0xfffffffffffff;
+    static constexpr std::int64_t sqrt_half_bits = 0x3fe6a09e667f3bcd;
+    static constexpr double exp_lowest = -746.0;
+    static constexpr double exp_highest = 710.0;
+    static constexpr double expm1_lowest = -80.0;
+    static constexpr int exp_terms = 12;
+    static constexpr double exp_p[exp_terms] = {1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,
+                                                1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
+                                                1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
+    static constexpr int log_terms = 10;
+    static constexpr double log_p[log_terms] = {2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11,
+                                                2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21};
+};
+
+// p[0] + x p[1] + x^2 p[2] + ..., by Horner's rule.
+template <class T, int n>
+RL_INLINE Vec<T> polynomial(Vec<T> x, const T (&p)[n]) {
+    Vec<T> sum = broadcast(p[n - 1]);
+    for (int i = n - 2; i >= 0; --i) sum = fma(sum, x, broadcast(p[i]));
+    return sum;
+}
+
+// 2^n for integers n within the exponent range.
+template <class T>
+RL_INLINE Vec<T> power_of_two(IntVec<T> n) {
+    using C = MathConstants<T>;
+    return bit_cast<Vec<T>>((n + C::bias) << C::mantissa_bits);
+}
+
+// x = n ln 2 + r; returns n, sets r. NaN gives some n and r = NaN.
+template <class T>
+RL_INLINE IntVec<T> reduce_by_ln2(Vec<T> x, Vec<T>& r) {
+    using C = MathConstants<T>;
+    const Vec<T> magic = broadcast(C::round_magic);
+    const Vec<T> shifted = fma(x, broadcast(C::log2_e), magic);
+    const Vec<T> n = shifted - magic;
+    r = fma(n, broadcast(-C::ln2_high), x);
+    r = fma(n, broadcast(-C::ln2_low), r);
+    return bit_cast<IntVec<T>>(shifted) - bit_cast<IntVec<T>>(magic);
+}
+
+// exp(r) - 1 for the reduced r, with relative accuracy near 0.
+template <class T>
+RL_INLINE Vec<T> expm1_reduced(Vec<T> r) {
+    const Vec<T> p = polynomial<T>(r, MathConstants<T>::exp_p);
+    return fma(r * r, p, r);
+}
+
+template <class T>
+RL_INLINE Vec<T> exponential(Vec<T> x) {
+    using C = MathConstants<T>;
+    const Vec<T> lowest = broadcast(C::exp_lowest);
+    const Vec<T> highest = broadcast(C::exp_highest);
+    x = x < lowest ? lowest : x;
+    x = x > highest ? highest : x;
+    Vec<T> r;
+    const IntVec<T> n = reduce_by_ln2<T>(x, r);
+    // Two factors, since 2^n alone may leave the range although the result is a denormal.
+    const IntVec<T> half = n >> 1;
+    return (expm1_reduced<T>(r) + T(1)) * power_of_two<T>(half) * power_of_two<T>(n - half);
+}
+
+// exp(x) - 1 for x <= 40 (what elu and tanh need), with relative accuracy near 0.
+template <class T>
+RL_INLINE Vec<T> exponential_minus_one(Vec<T> x) {
+    using C = MathConstants<T>;
+    const Vec<T> lowest = broadcast(C::expm1_lowest);
+    x = x < lowest ? lowest : x;
+    Vec<T> r;
+    const IntVec<T> n = reduce_by_ln2<T>(x, r);
+    const Vec<T> scale = power_of_two<T>(n);
+    const Vec<T> result = fma(scale, expm1_reduced<T>(r), scale - T(1));
+    return n == 0 ? r == T(0) ? x : expm1_reduced<T>(r) : result;  // -0 stays -0
+}
+
+// log(1 + x) for x >= 0, infinity and NaN included, with relative accuracy near 0.
+template <class T>
+RL_INLINE Vec<T> log_one_plus(Vec<T> x) {
+    using C = MathConstants<T>;
+    const Vec<T> u = x + T(1);
+    const Vec<T> lost = x - (u - T(1));  // what rounding took from u
+    const IntVec<T> bits = bit_cast<IntVec<T>>(u) - C::sqrt_half_bits;
+    const IntVec<T> k = bits >> C::mantissa_bits;
+    const Vec<T> m = bit_cast<Vec<T>>((bits & C::mantissa_mask) + C::sqrt_half_bits);
+    // Without a power of two, 1 + f = u exactly and f is x itself.
+    const Vec<T> f = k == 0 ? x : m - T(1);
+    const Vec<T> correction = k == 0 ? Vec<T>{} : lost / u;
+    const Vec<T> s = f / (f + T(2));
+    const Vec<T> z = s * s;
+    const Vec<T> rest = z * polynomial<T>(z, C::log_p);
+    const Vec<T> log_m = f - s * (f - rest);
+    const Vec<T> exponent = __builtin_convertvector(k, Vec<T>);
+    const Vec<T> result =
+        fma(exponent, broadcast(C::ln2_high), log_m + fma(exponent, broadcast(C::ln2_low), correction));
+    const Vec<T> largest = broadcast(sizeof(T) == 4 ? T(3.4028234663852886e38) : T(1.7976931348623157e308));
+    return x <= largest ? result : x;
+}
+
+template <class T>
+RL_INLINE Vec<T> logistic(Vec<T> x) {
+    const Vec<T> one = broadcast(T(1));
+    const Vec<T> e = exponential<T>(-absolute(x));
+    return (x < T(0) ? e : one) / (e + one);
+}
+
+template <class T>
+RL_INLINE Vec<T> hyperbolic_tangent(Vec<T> x) {
+    const Vec<T> limit = broadcast(sizeof(T) == 4 ? T(10) : T(20));  // beyond it, 1 to the last bit
+    const Vec<T> a = absolute(x);
+    const Vec<T> e = exponential_minus_one<T>((a > limit ? limit : a) * T(2));
+    const Vec<T> y = e / (e + T(2));
+    const IntVec<T> sign = bit_cast<IntVec<T>>(x) ^ bit_cast<IntVec<T>>(a);
+    return x == x ? bit_cast<Vec<T>>(bit_cast<IntVec<T>>(y) | sign) : x;
+}
+
+// The same functions of one number, for what is computed once per row.
+template <class T>
+RL_INLINE T log_one_plus_scalar(T x) {
+    return log_one_plus<T>(broadcast(x))[0];
+}
+
+}  // namespace
+}  // namespace relu_layers::RELU_LAYERS_NAMESPACE
