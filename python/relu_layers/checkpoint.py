@@ -1,0 +1,259 @@
+"""Models and whole trainings in one file: weights, optimizer, schedule position, generator states, counters.
+
+`save`, `load`, `save_trainer` and `restore_trainer` turn objects into a document of plain values and arrays and
+back; the suffix of the path picks the format that writes it. What the package defines is rebuilt from its name
+and configuration. A user's own layer, loss, schedule or optimizer cannot be: it is passed to `restore_trainer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relu_layers import layers, losses, optimizers
+from relu_layers._checks import nearest
+from relu_layers._configured import Array
+from relu_layers.layers import Dropout, ParameterLayer
+from relu_layers.model import Sequential
+
+# Suffix -> the functions write(document, path) and read(path) of its format, imported when first used.
+FORMATS = {".npz": ("relu_layers._npz:write", "relu_layers._npz:read")}
+
+_FORMAT = "relu_layers"
+_VERSION = 1
+_BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+
+
+def save(model: Sequential, path: str | PathLike[str]) -> None:
+    """Write a model to ``path``: layers, parameters, generator state, preprocessing.
+
+    Raises
+    ------
+    ValueError
+        The suffix is not one of `FORMATS`.
+    """
+    where = Path(fspath(path))
+    _function(where, 0)({**_header("model"), "model": _model_document(model)}, where)
+
+
+def load(path: str | PathLike[str]) -> Sequential:
+    """Return the model in ``path``, written by ``model.save`` or ``trainer.save_checkpoint``.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The suffix is unknown, the file is damaged or not one of this package, or it holds a user's own layer.
+    """
+    where = Path(fspath(path))
+    document = _read(where)
+    model: Sequential = _checked(where, _model_from, document["model"])
+    return model
+
+
+def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
+    """Write everything that a training needs to go on bit for bit to ``path``."""
+    where = Path(fspath(path))
+    optimizer, loss = trainer.optimizer, trainer.loss
+    document = {
+        **_header("trainer"),
+        "model": _model_document(trainer.model),
+        "loss": _described(loss, losses.BUILT_IN),
+        "optimizer": {
+            **_described(optimizer, optimizers.BUILT_IN),
+            "updates": optimizer.updates,
+            "slots": dict(optimizer.slots),
+        },
+        "options": {"clip_norm": trainer.clip_norm, "accumulate": trainer.accumulate},
+        "shared_generator": trainer.rng is trainer.model.rng,
+        "generator": _generator_document(trainer.rng),
+        "state": trainer.state_dict(),
+    }
+    _function(where, 0)(document, where)
+
+
+def restore_trainer(
+    path: str | PathLike[str],
+    *,
+    model: Sequential | None = None,
+    loss: Any = None,
+    optimizer: Any = None,
+    callbacks: Sequence[Any] = (),
+) -> Any:
+    """Return the trainer in ``path``, ready to go on; what is passed takes the place of what would be rebuilt.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged or holds no training, or something in it is not of this package and was not passed.
+    """
+    where = Path(fspath(path))
+    document = _read(where)
+    if document["kind"] != "trainer":
+        raise ValueError(f"{where} holds a model without its training: use relu_layers.load")
+    return _checked(where, _trainer_from, document, model, loss, optimizer, callbacks)
+
+
+def _trainer_from(
+    document: dict[str, Any], model: Sequential | None, loss: Any, optimizer: Any, callbacks: Sequence[Any]
+) -> Any:
+    from relu_layers.trainer import Trainer
+
+    if model is None:
+        model = _model_from(document["model"])
+    else:
+        _fill_model(model, document["model"])
+    if loss is None:
+        loss = _rebuilt("loss", document["loss"], losses.BUILT_IN)
+    entry = document["optimizer"]
+    if optimizer is None:
+        optimizer = _rebuilt("optimizer", entry, optimizers.BUILT_IN)
+    elif type(optimizer).__name__ != entry["name"]:
+        raise ValueError(
+            f"optimizer is {type(optimizer).__name__}, but the file was written with {entry['name']}"
+        )
+    options = document["options"]
+    if document["shared_generator"]:
+        rng = None
+    else:
+        rng = np.random.default_rng(0)
+        rng = _set_generator(rng, document["generator"])
+    trainer = Trainer(
+        model,
+        loss,
+        optimizer,
+        clip_norm=options["clip_norm"],
+        accumulate=options["accumulate"],
+        callbacks=callbacks,
+        rng=rng,
+    )
+    for name, slot in optimizer.slots.items():
+        _copy(f"optimizer slot {name}", entry["slots"][name], slot)
+    optimizer.updates = int(entry["updates"])
+    trainer.load_state_dict(document["state"])
+    return trainer
+
+
+def _header(kind: str) -> dict[str, Any]:
+    return {"format": _FORMAT, "version": _VERSION, "kind": kind}
+
+
+def _function(path: Path, which: int) -> Any:
+    """Return the writer (0) or reader (1) for the suffix of ``path``."""
+    names = FORMATS.get(path.suffix.lower())
+    if names is None:
+        raise ValueError(f"{path}: the suffix {path.suffix!r} names no format, expected {', '.join(FORMATS)}")
+    module, function = names[which].split(":")
+    return getattr(import_module(module), function)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = _function(path, 1)(path)
+    if document.get("format") != _FORMAT or document.get("kind") not in ("model", "trainer"):
+        raise ValueError(f"{path} is not a relu_layers file")
+    if document.get("version") != _VERSION:
+        raise ValueError(f"{path} has version {document.get('version')!r}, this package reads {_VERSION}")
+    return document
+
+
+def _checked(path: Path, build: Any, *arguments: Any) -> Any:
+    """Call ``build``; whatever a wrong document makes it raise becomes a ValueError that names the file."""
+    try:
+        return build(*arguments)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
+        raise ValueError(f"{path} cannot be loaded: {error}") from error
+
+
+def _described(thing: Any, built_in: Mapping[str, type[Any]]) -> dict[str, Any]:
+    """Return the name, and for a class of the package the configuration that rebuilds it."""
+    name = type(thing).__name__
+    if built_in.get(name) is not type(thing):
+        return {"name": name, "own": True}
+    return {"name": name, "config": thing.config()}
+
+
+def _rebuilt(what: str, entry: dict[str, Any], built_in: Mapping[str, type[Any]]) -> Any:
+    name = entry["name"]
+    if entry.get("own"):
+        raise ValueError(f"{what} {name} is not of this package: pass it to Trainer.restore")
+    if name not in built_in:
+        raise ValueError(f"{what} {name!r} is unknown{nearest(str(name), built_in)}")
+    return built_in[name](**entry["config"])
+
+
+def _model_document(model: Sequential) -> dict[str, Any]:
+    preprocessing = model.preprocessing
+    return {
+        "layers": [_described(layer, layers.BUILT_IN) for layer in model.layers],
+        "dtype": model.dtype.name,
+        "params": dict(model.params),
+        "dropout": {
+            str(i): layer.state() for i, layer in enumerate(model.layers) if isinstance(layer, Dropout)
+        },
+        "generator": _generator_document(model.rng),
+        "preprocessing": None if preprocessing is None else preprocessing.to_dict(),
+    }
+
+
+def _model_from(document: dict[str, Any]) -> Sequential:
+    made = [_rebuilt(f"layer {i}", entry, layers.BUILT_IN) for i, entry in enumerate(document["layers"])]
+    params: dict[str, Array] = document["params"]
+    # Before the model allocates what its layers ask for: the file must hold parameters of just these shapes.
+    for i, layer in enumerate(made):
+        if isinstance(layer, ParameterLayer):
+            for name, parameter in layer.parameters().items():
+                found = params[f"{i}.{name}"].shape
+                if found != parameter.shape:
+                    raise ValueError(f"{i}.{name} has shape {found}, but {layer!r} needs {parameter.shape}")
+    model = Sequential(*made, dtype=np.dtype(document["dtype"]), rng=0)
+    _fill_model(model, document)
+    return model
+
+
+def _fill_model(model: Sequential, document: dict[str, Any]) -> None:
+    """Copy parameters, generator state, dropout state and preprocessing into a model of the same layers."""
+    names = [entry["name"] for entry in document["layers"]]
+    if [type(layer).__name__ for layer in model.layers] != names:
+        raise ValueError(f"model has layers {model!r}, but the file was written with {', '.join(names)}")
+    if model.dtype.name != document["dtype"]:
+        raise ValueError(f"model has dtype {model.dtype}, but the file was written with {document['dtype']}")
+    model.load_params(document["params"])
+    for index, state in document["dropout"].items():
+        layer = model.layers[int(index)]
+        if isinstance(layer, Dropout):
+            layer.load_state(state)
+    model.rng = _set_generator(model.rng, document["generator"])
+    if document["preprocessing"] is not None:
+        from relu_layers.preprocessing import Preprocessing
+
+        model.preprocessing = Preprocessing.from_dict(document["preprocessing"])
+
+
+def _generator_document(rng: np.random.Generator) -> dict[str, Any]:
+    return dict(rng.bit_generator.state)
+
+
+def _set_generator(rng: np.random.Generator, state: dict[str, Any]) -> np.random.Generator:
+    """Return a generator in ``state``: ``rng`` itself where it is of the same kind."""
+    name = state["bit_generator"]
+    if name not in _BIT_GENERATORS:
+        raise ValueError(f"bit generator {name!r} is not one of {', '.join(_BIT_GENERATORS)}")
+    if type(rng.bit_generator).__name__ != name:
+        rng = np.random.Generator(getattr(np.random, name)())
+    rng.bit_generator.state = state
+    return rng
+
+
+def _copy(what: str, source: Any, target: Array) -> None:
+    if not isinstance(source, np.ndarray) or source.shape != target.shape or source.dtype != target.dtype:
+        raise ValueError(f"{what} does not fit: expected {target.dtype} of shape {target.shape}")
+    np.copyto(target, source)
+
+
+__all__ = ["FORMATS", "load", "restore_trainer", "save", "save_trainer"]
