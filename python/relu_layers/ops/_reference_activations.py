@@ -1,6 +1,7 @@
 """Elementwise activations, forward beside backward.
 
-Every backward is a select, never a multiplication by a mask: where a unit is off, dx is 0 even when dy is infinite.
+Every backward is a select, never a multiplication by a mask: where a unit is off, dx is 0 even when dy is
+infinite.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _quiet = np.errstate(all="ignore")
 
 @_quiet
 def relu_forward(x: FloatArray, negative_slope: float = 0.0, *, out: FloatArray | None = None) -> FloatArray:
-    """Rectify: ``y = x`` where x > 0, else ``negative_slope * x``; with slope 0, +0 for x < 0, and x for 0, -0, NaN.
+    """Rectify: ``y = x`` where x > 0, else ``negative_slope * x``.
+
+    With slope 0, y is +0 for x < 0, and x for 0, -0 and NaN.
 
     Parameters
     ----------
@@ -36,14 +39,14 @@ def relu_forward(x: FloatArray, negative_slope: float = 0.0, *, out: FloatArray 
 
     Notes
     -----
-    Equal to Caffe's ``max(x, 0) + slope * min(x, 0)`` for every finite x. At x = -inf with slope 0 the result is 0.
+    Equal to Caffe's ``max(x, 0) + slope * min(x, 0)`` for every finite x. At x = -inf with slope 0, y is 0.
     """
     x = float_array("relu_forward", "x", x)
     out = output("relu_forward", out, x.shape, x.dtype, may_alias=[x])
     if same_memory(x, out) and not negative_slope >= 0:
         raise ValueError(
-            f"relu_forward: negative_slope is {negative_slope} and out is x: in place the sign of y no longer tells "
-            "the sign of x, so the gradient would be wrong; pass another out"
+            f"relu_forward: negative_slope is {negative_slope} and out is x: in place the sign of y would not "
+            "tell the sign of x any more, and the gradient would be wrong; pass another out"
         )
     if negative_slope == 0:
         out[...] = np.where(x < 0, x.dtype.type(0), x)
@@ -56,10 +59,11 @@ def relu_forward(x: FloatArray, negative_slope: float = 0.0, *, out: FloatArray 
 def relu_backward(
     x: FloatArray, dy: FloatArray, negative_slope: float = 0.0, *, out: FloatArray | None = None
 ) -> FloatArray:
-    """Gradient of `relu_forward`: ``dx = dy`` where x > 0, else ``negative_slope * dy``; the kink at 0 counts as off.
+    """Gradient of `relu_forward`: ``dx = dy`` where x > 0, else ``negative_slope * dy``.
 
-    With slope 0, dx is +0 for x <= 0 whatever dy is, and dy where x is NaN. `x` may be the result of the forward
-    pass instead when the slope is >= 0 (in place). ``out=dy`` is allowed.
+    The kink at 0 counts as off. With slope 0, dx is +0 for x <= 0 whatever dy is, and dy where x is NaN.
+    `x` may be the result of the forward pass instead when the slope is >= 0 (in place).
+    ``out=dy`` is allowed.
     """
     x = float_array("relu_backward", "x", x)
     dy = float_array("relu_backward", "dy", dy, like=x, shape=x.shape)
@@ -104,7 +108,7 @@ def _prelu_arrays(op: str, x: FloatArray, slope: FloatArray) -> tuple[FloatArray
         raise ValueError(f"{op}: slope has shape {slope.shape}, expected (features,) or (1,)")
     if slope.shape[0] != 1 and (x.ndim == 0 or x.shape[-1] != slope.shape[0]):
         raise ValueError(
-            f"{op}: x has shape {x.shape} but slope has {slope.shape[0]} features, expected them on x's last axis"
+            f"{op}: x has shape {x.shape} but slope has {slope.shape[0]} features, expected on the last axis"
         )
     return x, slope
 
@@ -137,9 +141,10 @@ def prelu_backward(
     need_dx: bool = True,
     out: tuple[FloatArray | None, FloatArray | None] | None = None,
 ) -> tuple[FloatArray | None, FloatArray]:
-    """Gradients of `prelu_forward`: ``dx = dy`` where x > 0, else ``slope * dy``; ``dslope = sum of x * dy where x <= 0``.
+    """Gradients of `prelu_forward`: ``dx = dy`` where x > 0, else ``slope * dy``.
 
-    The sum runs over all rows, and over the features too for a shared slope. dx is None when not needed; dx may be dy.
+    dslope is the sum of ``x * dy`` where x is not > 0, over all rows, and over the features too for a shared
+    slope. dx is None when not needed; dx may be dy.
     """
     op = "prelu_backward"
     x, slope = _prelu_arrays(op, x, slope)
@@ -168,7 +173,10 @@ def _check_alpha(op: str, alpha: float) -> None:
 
 @_quiet
 def elu_forward(x: FloatArray, alpha: float = 1.0, *, out: FloatArray | None = None) -> FloatArray:
-    """Exponential linear unit: ``y = x`` where x > 0, else ``alpha * (exp(x) - 1)``, alpha >= 0. ``out=x`` is allowed."""
+    """Exponential linear unit: ``y = x`` where x > 0, else ``alpha * (exp(x) - 1)``, with alpha >= 0.
+
+    ``out=x`` is allowed.
+    """
     x = float_array("elu_forward", "x", x)
     _check_alpha("elu_forward", alpha)
     out = output("elu_forward", out, x.shape, x.dtype, may_alias=[x])
@@ -180,7 +188,10 @@ def elu_forward(x: FloatArray, alpha: float = 1.0, *, out: FloatArray | None = N
 def elu_backward(
     y: FloatArray, dy: FloatArray, alpha: float = 1.0, *, out: FloatArray | None = None
 ) -> FloatArray:
-    """Gradient of `elu_forward` from its result: ``dx = dy`` where y > 0, else ``dy * (y + alpha)``. ``out=dy`` is allowed."""
+    """Gradient of `elu_forward` from its result: ``dx = dy`` where y > 0, else ``dy * (y + alpha)``.
+
+    ``out=dy`` is allowed.
+    """
     y = float_array("elu_backward", "y", y)
     dy = float_array("elu_backward", "dy", dy, like=y, shape=y.shape)
     _check_alpha("elu_backward", alpha)
@@ -191,7 +202,7 @@ def elu_backward(
 
 @_quiet
 def sigmoid_forward(x: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
-    """Logistic function ``y = 1 / (1 + exp(-x))``, by the exponential that cannot overflow. ``out=x`` is allowed."""
+    """Logistic function ``y = 1 / (1 + exp(-x))``, without overflow. ``out=x`` is allowed."""
     x = float_array("sigmoid_forward", "x", x)
     out = output("sigmoid_forward", out, x.shape, x.dtype, may_alias=[x])
     e = np.exp(-np.abs(x))

@@ -1,7 +1,8 @@
 """The rules that every reference op keeps about its arrays: what may come in, where results go.
 
-Inputs are NumPy arrays (or memory maps) of float32 or float64, all of one dtype, of any layout; other CPU objects
-may come in through DLPack. Results go to a new array, or to ``out``, which is never converted, copied or resized.
+Inputs are NumPy arrays (or memory maps) of float32 or float64, all of one dtype, of any layout; other CPU
+objects may come in through DLPack. Results go to a new array, or to ``out``, which is never converted, copied
+or resized.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def as_array(op: str, name: str, value: object) -> NDArray[Any]:
         array = np.from_dlpack(value)
     if not array.dtype.isnative:
         raise TypeError(
-            f"{op}: {name} is byte-swapped ({array.dtype.str}): pass {name}.astype({name}.dtype.newbyteorder('='))"
+            f"{op}: {name} is byte-swapped ({array.dtype.str}), expected native byte order: "
+            f"pass {name}.astype({name}.dtype.newbyteorder('='))"
         )
     return array
 
@@ -43,7 +45,8 @@ def float_array(
     array = as_array(op, name, value)
     if array.dtype not in _FLOAT_DTYPES:
         raise TypeError(
-            f"{op}: {name} has dtype {array.dtype}, expected float32 or float64: pass {name}.astype(np.float32)"
+            f"{op}: {name} has dtype {array.dtype}, expected float32 or float64: "
+            f"pass {name}.astype(np.float32)"
         )
     if like is not None and array.dtype != like.dtype:
         raise TypeError(
@@ -74,13 +77,15 @@ def writable(op: str, name: str, value: object, shape: Sequence[int], dtype: np.
         )
     if value.dtype != dtype:
         raise TypeError(
-            f"{op}: {name} has dtype {value.dtype}, expected {dtype}: pass np.empty({tuple(shape)}, np.{dtype})"
+            f"{op}: {name} has dtype {value.dtype}, expected {dtype}: "
+            f"pass np.empty({tuple(shape)}, np.{dtype})"
         )
     if value.shape != tuple(shape):
         raise ValueError(f"{op}: {name} has shape {value.shape}, expected {tuple(shape)}")
     if not (value.flags.c_contiguous and value.flags.writeable and value.flags.aligned):
         raise ValueError(
-            f"{op}: {name} must be C-contiguous, aligned and writable: pass np.empty({tuple(shape)}, np.{dtype})"
+            f"{op}: {name} must be C-contiguous, aligned and writable: "
+            f"pass np.empty({tuple(shape)}, np.{dtype})"
         )
     array: NDArray[Any] = np.asarray(value)
     return array

@@ -69,7 +69,7 @@ def dense_backward(
     need_dx: bool = True,
     out: tuple[FloatArray | None, FloatArray | None, FloatArray | None] | None = None,
 ) -> tuple[FloatArray | None, FloatArray, FloatArray]:
-    """Gradients of `dense_forward`: ``dx = dy @ weight.T``, ``dweight = x.T @ dy``, ``dbias = sum of dy over the batch``.
+    """Gradients of `dense_forward`: ``dx = dy @ weight.T``, ``dweight = x.T @ dy``, ``dbias = dy.sum(0)``.
 
     dx is None when not needed. All three are overwritten, never added to; None in `out` allocates that one.
     """
@@ -141,7 +141,7 @@ def matmul(
 
 @_quiet
 def sum_of_squares(x: FloatArray) -> float:
-    """Sum of ``x * x`` over a contiguous array of any shape, accumulated in float64 (the squared gradient norm)."""
+    """Sum of ``x * x`` over a contiguous array of any shape, in float64 (the squared gradient norm)."""
     x = float_array("sum_of_squares", "x", x)
     if not x.flags.c_contiguous:
         raise ValueError("sum_of_squares: x must be C-contiguous: pass np.ascontiguousarray(x)")

@@ -1,6 +1,7 @@
 """Dropout whose mask is a function of (key, counter, element index), so threads and order do not matter.
 
-The generator is Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011).
+The generator is Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
+(2011).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def philox4x32(
     counter: tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]],
     key: tuple[int, int],
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
-    """Return the four 32-bit output words (held in uint64) for four 32-bit counter words and two key words."""
+    """Return the four 32-bit output words (held in uint64) for four counter words and two key words."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(_ROUNDS):

@@ -1,14 +1,14 @@
 """Losses with their gradients in one call: ``loss = sum(w * l) / n`` and ``w * dl / n``.
 
-l is the loss of one position (a prediction: one row of logits, or one element), w its weight, n the normalizer:
+l is the loss of one position (one row of logits, or one element), w its weight, n the normalizer:
 
 - ``full``: the number of all positions;
 - ``batch_size``: the product of the dimensions before the class axis (without a class axis: ``shape[0]``);
 - ``valid``: the number of positions not ignored, or the sum of their weights where weights are given;
 - ``none``: 1, the plain sum.
 
-A count is at least 1, so a batch of ignored positions has loss and gradient 0. A sum of weights is never raised:
-where it is 0, loss and gradient are 0. The sum over positions runs in float64.
+A count is at least 1, so a batch of ignored positions has loss and gradient 0. A sum of weights is never
+raised: where it is 0, loss and gradient are 0. The sum over positions runs in float64.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _sample_weight(op: str, value: object, array: FloatArray, trailing: int) -> 
 def _class_indices(
     op: str, labels: NDArray[Any], classes: int, ignore_label: int | None
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Return labels that index (0 where ignored) and which positions count; IndexError names the first bad label."""
+    """Return indices (0 where ignored) and which positions count; IndexError names the first bad label."""
     used = np.ones(labels.shape, np.bool_) if ignore_label is None else labels != ignore_label
     bad = used & ((labels < 0) | (labels >= classes))
     if bad.any():
@@ -86,15 +86,16 @@ def softmax_cross_entropy(
     logits
         Any shape with a class axis.
     labels
-        Integers of the shape of logits without the class axis, or probabilities of the shape and dtype of logits.
+        Integers of the shape of logits without the class axis, or probabilities with the shape and dtype of
+        logits.
     class_weight
         ``(classes,)``.
     sample_weight
         ``(batch,)``, one weight per entry of the first axis, which is then not the class axis.
     label_smoothing
         In [0, 1]: this much of the target is spread evenly over the classes. With class weights as PyTorch:
-        ``(1 - s) * w_y * nll_y + s / classes * sum_c w_c * nll_c``, while ``valid`` still divides by the sum of w_y.
-        For probability labels ``valid`` counts positions (or sums sample weights), class weights or not.
+        ``(1 - s) * w_y * nll_y + s / classes * sum_c w_c * nll_c``, while ``valid`` still divides by the sum
+        of w_y. For probability labels ``valid`` counts positions (or sums sample weights), class weights or not.
     ignore_label
         Positions with this label count nowhere; integer labels only.
     normalization
@@ -105,8 +106,8 @@ def softmax_cross_entropy(
     Returns
     -------
     loss, dlogits
-        The loss as a float, and its gradient in the shape of logits: ``w * (softmax * sum(t) - t) / n`` with the
-        weighted target t.
+        The loss as a float, and its gradient in the shape of logits: ``w * (softmax * sum(t) - t) / n`` with
+        the weighted target t.
     """
     op = "softmax_cross_entropy"
     logits = float_array(op, "logits", logits)
@@ -133,7 +134,8 @@ def softmax_cross_entropy(
     if np.issubdtype(labels.dtype, np.integer):
         if labels.shape != rows.shape[:-1]:
             raise ValueError(
-                f"{op}: labels has shape {labels.shape}, expected {rows.shape[:-1]}, logits without axis {axis}"
+                f"{op}: labels has shape {labels.shape}, expected {rows.shape[:-1]} (logits without "
+                f"axis {axis})"
             )
         index, used = _class_indices(
             op, labels, classes, None if ignore_label is None else operator.index(ignore_label)
@@ -203,9 +205,9 @@ def sigmoid_cross_entropy(
 ) -> tuple[float, FloatArray]:
     """Cross-entropy of the logistic function against targets in [0, 1], element by element.
 
-    ``l = log(1 + exp(-|x|)) + |x| * (1 - t where x >= 0, else t)`` and ``dl = sigmoid(x) - t``; `targets` has the shape
-    and dtype of `logits`, elements equal to `ignore_label` count nowhere, `sample_weight` is ``(batch,)``.
-    ``out=logits`` is allowed. Returns the loss as a float and its gradient.
+    ``l = log(1 + exp(-|x|)) + |x| * (1 - t where x >= 0, else t)`` and ``dl = sigmoid(x) - t``; `targets` has
+    the shape and dtype of `logits`, elements equal to `ignore_label` count nowhere, `sample_weight` is
+    ``(batch,)``. ``out=logits`` is allowed. Returns the loss as a float and its gradient.
     """
     op = "sigmoid_cross_entropy"
     logits = float_array(op, "logits", logits)

@@ -1,7 +1,7 @@
 """Softmax and its logarithm along any axis, forward beside backward.
 
-A row with NaN or +inf, or of nothing but -inf, has no softmax: it is NaN throughout, and other rows do not notice.
-A single -inf among finite values has probability 0.
+A row with NaN or +inf, or of nothing but -inf, has no softmax: it is NaN throughout, other rows do not
+notice. A single -inf among finite values has probability 0.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def shifted_row_terms(rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatAr
         ``exp(shifted)``.
     others
         Sum of the exponentials without the (first) maximum, last axis kept with length 1: the whole sum is
-        ``1 + others``, and its logarithm ``log1p(others)`` keeps its relative accuracy when the maximum dominates.
-        NaN for a row that has no softmax.
+        ``1 + others``, and its logarithm ``log1p(others)`` keeps its relative accuracy when the maximum
+        dominates. NaN for a row that has no softmax.
     """
     maximum = rows.max(axis=-1, keepdims=True)
     shifted = rows - maximum
@@ -39,7 +39,7 @@ def shifted_row_terms(rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatAr
 
 @_quiet
 def softmax_forward(x: FloatArray, axis: int = -1, *, out: FloatArray | None = None) -> FloatArray:
-    """Softmax ``y = exp(x) / sum(exp(x))`` along `axis`, computed from ``x - max(x)``. ``out=x`` is allowed."""
+    """Softmax ``y = exp(x) / sum(exp(x))`` along `axis`, from ``x - max(x)``. ``out=x`` is allowed."""
     x = float_array("softmax_forward", "x", x)
     axis = class_axis("softmax_forward", "x", x, axis)
     out = output("softmax_forward", out, x.shape, x.dtype, may_alias=[x])
@@ -53,7 +53,10 @@ def softmax_forward(x: FloatArray, axis: int = -1, *, out: FloatArray | None = N
 def softmax_backward(
     y: FloatArray, dy: FloatArray, axis: int = -1, *, out: FloatArray | None = None
 ) -> FloatArray:
-    """Jacobian-vector product of `softmax_forward` from its result: ``dx = y * (dy - sum(dy * y))``. ``out=dy`` is allowed."""
+    """Jacobian-vector product of `softmax_forward` from its result: ``dx = y * (dy - sum(dy * y))``.
+
+    ``out=dy`` is allowed.
+    """
     y = float_array("softmax_backward", "y", y)
     dy = float_array("softmax_backward", "dy", dy, like=y, shape=y.shape)
     axis = class_axis("softmax_backward", "y", y, axis)
@@ -64,9 +67,9 @@ def softmax_backward(
 
 @_quiet
 def log_softmax_forward(x: FloatArray, axis: int = -1, *, out: FloatArray | None = None) -> FloatArray:
-    """Logarithm of softmax, ``y = x - max - log1p(sum of the other exponentials)``, accurate also where y is near 0.
+    """Logarithm of softmax, ``y = x - max - log1p(sum of the other exponentials)``.
 
-    ``out=x`` is allowed.
+    The form keeps relative accuracy where y is near 0. ``out=x`` is allowed.
     """
     x = float_array("log_softmax_forward", "x", x)
     axis = class_axis("log_softmax_forward", "x", x, axis)

@@ -1,7 +1,8 @@
 """Optimizer updates in place, with the formulas of Caffe's solvers and AdamW.
 
-param, grad and state are 1-D contiguous arrays of one dtype and length; param and state change, grad does not.
-The gradient that counts is ``g = grad * grad_scale + weight_decay * param`` (l2) or ``+ weight_decay * sign(param)`` (l1).
+param, grad and state are 1-D contiguous arrays of one dtype and length: param and state change, grad not.
+The gradient that counts is ``g = grad * grad_scale + weight_decay * param`` (l2), or with
+``weight_decay * sign(param)`` instead (l1).
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def sgd_update(
     regularization: str = "l2",
     grad_scale: float = 1.0,
 ) -> None:
-    """Gradient descent: ``v = momentum * v + rate * g; w -= v``; Nesterov: ``w -= (1 + momentum) * v_new - momentum * v_old``.
+    """Gradient descent: ``v = momentum * v + rate * g; w -= v``.
+
+    Nesterov: ``w -= (1 + momentum) * v_new - momentum * v_old``.
 
     The rate is inside the velocity, as in Caffe, so a change of rate does not rescale what is already moving.
     """
@@ -180,8 +183,9 @@ def adam_update(
 ) -> None:
     """Adam (Kingma and Ba, 2015): moving means m of g and v of g * g, corrected for their start at 0.
 
-    ``w -= rate * (m / (1 - beta1**step)) / (sqrt(v / (1 - beta2**step)) + epsilon)``; with ``epsilon_hat`` the paper's
-    other form, which Caffe uses: ``w -= rate * sqrt(1 - beta2**step) / (1 - beta1**step) * m / (sqrt(v) + epsilon)``.
+    ``w -= rate * (m / (1 - beta1**step)) / (sqrt(v / (1 - beta2**step)) + epsilon)``; with ``epsilon_hat``
+    the paper's other form, which Caffe uses:
+    ``w -= rate * sqrt(1 - beta2**step) / (1 - beta1**step) * m / (sqrt(v) + epsilon)``.
     `step` counts from 1.
     """
     step = _check_step("adam_update", step)
@@ -208,7 +212,7 @@ def adamw_update(
     weight_decay: float = 0.01,
     grad_scale: float = 1.0,
 ) -> None:
-    """AdamW (Loshchilov and Hutter, 2019): first ``w *= 1 - rate * weight_decay``, then `adam_update` without decay."""
+    """AdamW (Loshchilov and Hutter, 2019): first ``w *= 1 - rate * weight_decay``, then as `adam_update`."""
     step = _check_step("adamw_update", step)
     _arrays("adamw_update", param, grad, mean=mean, square_mean=square_mean)
     param *= 1 - learning_rate * weight_decay

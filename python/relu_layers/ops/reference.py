@@ -1,6 +1,6 @@
 """Every op in plain NumPy: the specification that the compiled kernels are tested against.
 
-Same names and signatures as the native namespace, so a model runs on either. The code here prefers the formula to
+Same names and signatures as the native namespace, so a model runs on either. The code prefers the formula to
 speed; it is split by idea into the ``_reference_*`` files beside this one.
 """
 
