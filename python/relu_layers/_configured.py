@@ -38,6 +38,10 @@ class Configured:
         """Return the constructor's arguments, JSON-able; ``type(self)(**config)`` rebuilds the object."""
         return {name: getattr(self, name) for name in _arguments(type(self))}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles look their ops up again: a module can be neither copied nor pickled.
+        return {name: value for name, value in self.__dict__.items() if name != "ops"}
+
     def __repr__(self) -> str:
         """Return the constructor call, without the arguments that have their default values."""
         config = self.config()

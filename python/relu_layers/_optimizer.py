@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import math
 from collections.abc import Mapping
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 
 from relu_layers import schedules
-from relu_layers._checks import choice, nearest, real
+from relu_layers._checks import choice, integer, nearest, real
 from relu_layers._configured import Array, Configured
 
 REGULARIZATIONS = ("l2", "l1")
@@ -19,18 +22,13 @@ REGULARIZATIONS = ("l2", "l1")
 class _Segment:
     """Parameters that lie side by side and share their multipliers: views into every flat array."""
 
-    def __init__(
-        self, param: Array, slots: tuple[Array, ...], where: slice, rate: float, decay: float
-    ) -> None:
-        self.param, self.slots, self.where, self.rate, self.decay = param, slots, where, rate, decay
-        # The gradient array changes only when a trainer starts to accumulate, so its view is kept.
-        self._grad: Array | None = None
-        self._whole: Array | None = None
+    __slots__ = ("decay", "grad", "param", "rate", "slots")
 
-    def grad(self, whole: Array) -> Array:
-        if whole is not self._whole or self._grad is None:
-            self._whole, self._grad = whole, whole[self.where]
-        return self._grad
+    def __init__(
+        self, param: Array, grad: Array, slots: tuple[Array, ...], factors: tuple[float, float]
+    ) -> None:
+        self.param, self.grad, self.slots = param, grad, slots
+        self.rate, self.decay = factors
 
 
 class Optimizer(Configured):
@@ -52,6 +50,10 @@ class Optimizer(Configured):
     ----------
     updates : int
         Updates done so far.
+    last_learning_rate : float or None
+        The rate of the last update, before multipliers.
+    slots : dict of str to ndarray
+        State such as ``"velocity"``, each array parallel to ``model.flat_params``.
     """
 
     slot_names: ClassVar[tuple[str, ...]] = ()
@@ -63,74 +65,160 @@ class Optimizer(Configured):
         regularization: str,
         multipliers: Mapping[str, tuple[float, float]] | None,
     ) -> None:
-        owner = type(self).__name__
-        self.learning_rate = schedules.as_schedule(owner, "learning_rate", learning_rate)
-        self.weight_decay = at_least_zero(owner, "weight_decay", weight_decay)
-        self.regularization = choice(owner, "regularization", regularization, REGULARIZATIONS)
-        self.multipliers = _checked_multipliers(owner, multipliers)
-        self.updates = 0
-        self.slots: dict[str, Array] = {}
         self._model: Any = None
         self._segments: list[_Segment] = []
+        self.slots: dict[str, Array] = {}
+        self.updates = 0
+        self.last_learning_rate: float | None = None
+        self.learning_rate = learning_rate
+        self.weight_decay = at_least_zero(type(self).__name__, "weight_decay", weight_decay)
+        self.regularization = choice(
+            type(self).__name__, "regularization", regularization, REGULARIZATIONS
+        )
+        self.multipliers = multipliers
+
+    @property
+    def learning_rate(self) -> Any:
+        """The schedule; a number that is assigned becomes `schedules.Constant`."""
+        return self._schedule
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        self._schedule = schedules.as_schedule(type(self).__name__, "learning_rate", value)
+
+    @property
+    def multipliers(self) -> Mapping[str, tuple[float, float]]:
+        """``{key: (rate, decay)}``, read-only; assign a whole mapping to change it."""
+        return self._multipliers
+
+    @multipliers.setter
+    def multipliers(self, value: Mapping[str, tuple[float, float]] | None) -> None:
+        checked = _checked_multipliers(type(self).__name__, value)
+        if self._model is not None:
+            self._check_keys(self._model, checked)
+        self._multipliers = MappingProxyType(checked)
+        if self._model is not None:
+            self._segments = self._split(self._model)
 
     def bind(self, model: Any) -> None:
         """Allocate the state for ``model``, zeros; a ValueError names a multiplier that fits no parameter.
 
-        An optimizer that is bound already keeps its state if ``model`` is the same, and refuses another.
+        An optimizer that is bound already keeps its state if ``model`` is the same, and refuses another. A
+        copy of an optimizer keeps the copied state.
         """
         if self._model is model:
             return
+        owner = type(self).__name__
         if self._model is not None:
-            raise ValueError(
-                f"{type(self).__name__}: this optimizer belongs to another model, make a new one"
-            )
-        for key in self.multipliers:
-            if key not in model.params:
-                hint = nearest(key, model.params)
-                raise ValueError(f"{type(self).__name__}: multipliers names {key!r}, not a parameter{hint}")
-        self.slots = {name: np.zeros_like(model.flat_params) for name in self.slot_names}
+            raise ValueError(f"{owner}: this optimizer belongs to another model, make a new one")
+        self._check_keys(model, self._multipliers)
+        for name, array in self.slots.items():
+            self._check_slot(name, array, model.flat_params)
+        if not self.slots:
+            self.slots = {name: np.zeros_like(model.flat_params) for name in self.slot_names}
         self._model = model
         self._segments = self._split(model)
 
+    def _check_keys(self, model: Any, multipliers: Mapping[str, Any]) -> None:
+        for key in multipliers:
+            if key not in model.params:
+                hint = nearest(key, model.params) or "; the keys are " + ", ".join(model.params)
+                raise ValueError(f"{type(self).__name__}: multipliers names {key!r}, not a parameter{hint}")
+
+    def _check_slot(self, name: str, array: Array, like: Array) -> None:
+        if np.shape(array) != like.shape or array.dtype != like.dtype:
+            raise ValueError(
+                f"{type(self).__name__}: state {name!r} is {array.dtype} of shape {array.shape}, "
+                f"but the model's parameters are {like.dtype} of shape {like.shape}"
+            )
+
     def _split(self, model: Any) -> list[_Segment]:
-        """Return the stretches of equal multipliers, in the order of the flat arrays."""
+        """Return the stretches of equal multipliers, frozen ones left out, in the order of the flat arrays."""
         sizes = [(key, array.size) for key, array in model.params.items()]
         segments: list[_Segment] = []
         start = 0
-        for factors, group in groupby(sizes, key=lambda item: self.multipliers.get(item[0], (1.0, 1.0))):
+        for factors, group in groupby(sizes, key=lambda item: self._multipliers.get(item[0], (1.0, 1.0))):
             stop = start + sum(size for _, size in group)
-            where = slice(start, stop)
-            slots = tuple(self.slots[name][where] for name in self.slot_names)
-            segments.append(_Segment(model.flat_params[where], slots, where, *factors))
+            part = slice(start, stop)
+            if stop > start and factors[0] != 0.0:
+                slots = tuple(self.slots[name][part] for name in self.slot_names)
+                segments.append(_Segment(model.flat_params[part], model.flat_grads[part], slots, factors))
             start = stop
         return segments
 
     @property
     def learning_rate_now(self) -> float:
-        """The learning rate of the next update."""
-        return float(self.learning_rate(self.updates))
+        """The learning rate of the next update; a ValueError if the schedule gives no finite number."""
+        try:
+            rate = float(self._schedule(self.updates))
+        except OverflowError:
+            rate = math.inf
+        if not math.isfinite(rate):
+            raise ValueError(
+                f"{type(self).__name__}: the learning rate after {self.updates} updates is {rate}, "
+                f"expected a finite number; it comes from {self._schedule!r}"
+            )
+        return rate
 
-    def gradient_norm(self, grad: Array) -> float:
-        """Return the Euclidean norm of a flat gradient, frozen parameters left out."""
-        ops = self._model.ops
-        return math.sqrt(
-            sum(ops.sum_of_squares(segment.grad(grad)) for segment in self._segments if segment.rate != 0.0)
-        )
+    def gradient_norm(self) -> float:
+        """Return the Euclidean norm of ``model.flat_grads``, frozen parameters left out."""
+        sum_of_squares = self._model.ops.sum_of_squares
+        return math.sqrt(sum(sum_of_squares(segment.grad) for segment in self._segments))
 
-    def update(self, grad: Array, grad_scale: float = 1.0) -> None:
-        """Update the parameters from ``grad * grad_scale``; the flat gradient is only read."""
+    def update(self, grad_scale: float = 1.0) -> None:
+        """Update ``model.flat_params`` from ``model.flat_grads * grad_scale``; the gradient is only read."""
         rate = self.learning_rate_now
         for segment in self._segments:
-            if segment.param.size:
-                self._apply(
-                    segment.param,
-                    segment.grad(grad),
-                    segment.slots,
-                    learning_rate=rate * segment.rate,
-                    weight_decay=self.weight_decay * segment.decay,
-                    grad_scale=grad_scale,
-                )
+            self._apply(
+                segment.param,
+                segment.grad,
+                segment.slots,
+                learning_rate=rate * segment.rate,
+                weight_decay=self.weight_decay * segment.decay,
+                grad_scale=grad_scale,
+            )
         self.updates += 1
+        self.last_learning_rate = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the progress: updates, the last rate, and the slots by name (the arrays themselves)."""
+        return {
+            "updates": self.updates,
+            "last_learning_rate": self.last_learning_rate,
+            "slots": dict(self.slots),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; on a bound optimizer all slots must fit, or nothing changes."""
+        owner = type(self).__name__
+        updates = integer(owner, "updates", state["updates"], minimum=0)
+        rate = state["last_learning_rate"]
+        rate = None if rate is None else real(owner, "last_learning_rate", rate)
+        slots = dict(state["slots"])
+        if self._model is None:
+            slots = {name: np.array(array) for name, array in slots.items()}
+        elif slots.keys() != self.slots.keys():
+            raise ValueError(f"{owner}: state has {sorted(slots)}, expected {sorted(self.slots)}")
+        else:
+            for name, array in slots.items():
+                self._check_slot(name, array, self.slots[name])
+            for name, array in slots.items():
+                np.copyto(self.slots[name], array)
+            slots = self.slots
+        self.slots, self.updates, self.last_learning_rate = slots, updates, rate
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy starts unbound with a state of its own: the views would look into the old model's arrays.
+        slots = {name: array.copy() for name, array in self.slots.items()}
+        replaced = {"_model": None, "_segments": [], "slots": slots, "_multipliers": dict(self._multipliers)}
+        return self.__dict__ | replaced
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._multipliers = MappingProxyType(self._multipliers)
+
+    def __copy__(self) -> Optimizer:
+        return copy.deepcopy(self)
 
     def _apply(self, param: Array, grad: Array, slots: tuple[Array, ...], **common: float) -> None:
         """Call this optimizer's op on one stretch."""
@@ -145,10 +233,12 @@ class Optimizer(Configured):
 
     def __repr__(self) -> str:
         rate = self.learning_rate
-        shown = rate.base if type(rate) is schedules.Constant else rate
-        rest = {name: getattr(self, name) for name in super().config() if name != "learning_rate"}
-        parts = ", ".join(f"{name}={value!r}" for name, value in rest.items() if value not in (None, {}))
-        return f"{type(self).__name__}({shown!r}, {parts})"
+        parts = [repr(rate.base) if type(rate) is schedules.Constant else repr(rate)]
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name)
+            if name != "learning_rate" and value and value != parameter.default:
+                parts.append(f"{name}={dict(value) if name == 'multipliers' else value!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 def at_least_zero(owner: str, name: str, value: Any) -> float:

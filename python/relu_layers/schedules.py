@@ -186,13 +186,13 @@ def describe(schedule: Any) -> dict[str, Any]:
     name = type(schedule).__name__
     if BUILT_IN.get(name) is type(schedule):
         return {"name": name, "config": schedule.config()}
-    return {"name": name}
+    return {"name": getattr(schedule, "__qualname__", name)}
 
 
 def rebuild(description: dict[str, Any]) -> Schedule:
     """Return the schedule that `describe` described; a ValueError names one that is not of this package."""
     name, config = description.get("name"), description.get("config")
-    if name not in BUILT_IN or not isinstance(config, dict):
+    if not isinstance(name, str) or name not in BUILT_IN or not isinstance(config, dict):
         raise ValueError(f"schedule {name!r} is not one of this package: pass the optimizer that uses it")
     try:
         return BUILT_IN[name](**config)
