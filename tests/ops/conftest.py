@@ -1,0 +1,46 @@
+"""The fixture `ops`: the reference, and the native ops on every target of this CPU with one and two threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import relu_layers as rl
+from relu_layers import _core
+
+NATIVE = [f"{target}-{threads}" for target in rl.build_info()["targets"] for threads in (1, 2)]
+
+
+@pytest.fixture(params=NATIVE)
+def native(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The native ops; with two threads even the smallest work is split."""
+    target, threads = request.param.split("-")
+    before = rl.target()
+    rl.use_target(target)
+    try:
+        with rl.threads(int(threads)):
+            _core.set_parallel_threshold(0.0)
+            yield rl.ops
+    finally:
+        _core.set_parallel_threshold(-1.0)
+        rl.use_target(before)
+
+
+@pytest.fixture(params=["reference", *NATIVE])
+def ops(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The reference, or the native ops as in `native`."""
+    if request.param == "reference":
+        yield rl.ops.reference
+        return
+    target, threads = request.param.split("-")
+    before = rl.target()
+    rl.use_target(target)
+    try:
+        with rl.threads(int(threads)):
+            _core.set_parallel_threshold(0.0)
+            yield rl.ops
+    finally:
+        _core.set_parallel_threshold(-1.0)
+        rl.use_target(before)
