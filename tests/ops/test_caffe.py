@@ -71,9 +71,13 @@ def test_inner_product(ops: Any, case: str, dtype: str) -> None:
     # One element of a product of k terms may lose eps * k of the sum of |terms|.
     slack = np.finfo(kind).eps * rows.shape[1] * 8
     y = ops.dense_forward(rows, weight, bias)
-    np.testing.assert_allclose(y, expected("y").reshape(y.shape), rtol=close["rtol"], atol=max(slack, close["atol"]))
+    np.testing.assert_allclose(
+        y, expected("y").reshape(y.shape), rtol=close["rtol"], atol=max(slack, close["atol"])
+    )
     dx, dweight, dbias = ops.dense_backward(rows, weight, dy)
-    np.testing.assert_allclose(dx, expected("dx").reshape(dx.shape), rtol=close["rtol"], atol=max(slack, close["atol"]))
+    np.testing.assert_allclose(
+        dx, expected("dx").reshape(dx.shape), rtol=close["rtol"], atol=max(slack, close["atol"])
+    )
     dw = expected("dW")
     slack = np.finfo(kind).eps * rows.shape[0] * 8
     np.testing.assert_allclose(

@@ -39,7 +39,9 @@ def test_slope_0(ops: Any, dtype: Any) -> None:
             np.testing.assert_array_equal(np.signbit(y[x == 0]), np.signbit(x[x == 0]))
             dy = np.array([GRADIENTS[i % 4] for i in range(length)], dtype)
             dx = ops.relu_backward(x, dy)
-            want = np.array([backward_slope_0(a, b) for a, b in zip(x.tolist(), dy.tolist(), strict=True)], dtype)
+            want = np.array(
+                [backward_slope_0(a, b) for a, b in zip(x.tolist(), dy.tolist(), strict=True)], dtype
+            )
             np.testing.assert_array_equal(dx, want)
             assert not np.signbit(dx[x <= 0]).any()
             assert point is not None

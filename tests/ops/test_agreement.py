@@ -1,0 +1,336 @@
+"""Native ops against the reference: layouts, shapes, options; and the same bits on every target and number of threads.
+
+Tolerances: an elementwise function of a few operations differs by some units of rounding (8 eps of the largest value); a sum of k products
+by at most eps * k * the sum of magnitudes, here bounded by its largest entry.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import relu_layers as rl
+from relu_layers import _core
+
+REFERENCE = rl.ops.reference
+DTYPES = [np.float32, np.float64]
+SHAPES: list[tuple[int, ...]] = [(), (0,), (1,), (17,), (3, 5), (0, 4), (2, 3, 4), (33, 67), (5, 1)]
+
+
+def laid_out(array: Any, layout: str) -> Any:
+    """The same numbers in another layout in memory."""
+    if layout == "fortran":
+        return np.asfortranarray(array)
+    if layout == "rows" and array.ndim:
+        wide = np.full((*array.shape[:-1], array.shape[-1] + 3), np.nan, array.dtype)
+        wide[..., : array.shape[-1]] = array
+        return wide[..., : array.shape[-1]]
+    if layout == "reversed" and array.ndim:
+        return array[::-1].copy()[::-1]
+    if layout == "misaligned":
+        raw = np.zeros(array.nbytes + 1, np.uint8)
+        view = raw[1:].view(array.dtype).reshape(array.shape)
+        view[...] = array
+        return view
+    if layout == "read-only":
+        frozen = array.copy()
+        frozen.flags.writeable = False
+        return frozen
+    return array
+
+
+LAYOUTS = ["plain", "fortran", "rows", "reversed", "misaligned", "read-only"]
+
+UNARY = {
+    "relu_forward": lambda o, x: o.relu_forward(x, 0.1),
+    "threshold_forward": lambda o, x: o.threshold_forward(x, 0.5, -2.0),
+    "elu_forward": lambda o, x: o.elu_forward(x, 1.3),
+    "sigmoid_forward": lambda o, x: o.sigmoid_forward(x),
+    "tanh_forward": lambda o, x: o.tanh_forward(x),
+    "dropout_forward": lambda o, x: o.dropout_forward(x, 0.3, key=2**63 + 5, counter=2**40),
+}
+BINARY = {
+    "relu_backward": lambda o, x, d: o.relu_backward(x, d, 0.1),
+    "threshold_backward": lambda o, x, d: o.threshold_backward(x, d, 0.5),
+    "elu_backward": lambda o, x, d: o.elu_backward(x, d, 1.3),
+    "sigmoid_backward": lambda o, x, d: o.sigmoid_backward(x, d),
+    "tanh_backward": lambda o, x, d: o.tanh_backward(x, d),
+}
+
+
+def close(found: Any, wanted: Any, eps_times: float = 8.0) -> None:
+    assert found.shape == wanted.shape
+    assert found.dtype == wanted.dtype
+    eps = np.finfo(wanted.dtype).eps
+    largest = np.nanmax(np.abs(wanted), initial=0.0, where=np.isfinite(wanted))
+    np.testing.assert_allclose(found, wanted, rtol=eps_times * eps, atol=eps_times * eps * largest)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_elementwise(native: Any, dtype: Any, layout: str) -> None:
+    rng = np.random.default_rng(0)
+    for shape in SHAPES:
+        x = laid_out(np.asarray(3 * rng.standard_normal(shape), dtype), layout)
+        dy = laid_out(np.asarray(rng.standard_normal(shape), dtype), LAYOUTS[(LAYOUTS.index(layout) + 1) % 6])
+        for unary in UNARY.values():
+            close(unary(native, x), unary(REFERENCE, x))
+        for binary in BINARY.values():
+            close(binary(native, x, dy), binary(REFERENCE, x, dy))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax(native: Any, dtype: Any, layout: str) -> None:
+    rng = np.random.default_rng(1)
+    for shape, axis in [
+        ((5, 10), -1),
+        ((5, 10), 0),
+        ((2, 7, 3), 1),
+        ((40, 2), 1),
+        ((3, 100), 1),
+        ((0, 4), 1),
+        ((4, 1), 1),
+    ]:
+        x = laid_out((5 * rng.standard_normal(shape)).astype(dtype), layout)
+        dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
+        for name in ("softmax", "log_softmax"):
+            y = getattr(REFERENCE, f"{name}_forward")(x, axis)
+            close(getattr(native, f"{name}_forward")(x, axis), y, 32)
+            backward = getattr(native, f"{name}_backward")(laid_out(y, layout), dy, axis)
+            close(backward, getattr(REFERENCE, f"{name}_backward")(y, dy, axis), 4 * shape[axis] + 32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax_rows_that_are_not_finite(native: Any, dtype: Any) -> None:
+    inf, nan = np.inf, np.nan
+    x = np.array([[1, 2, 3], [nan, 1, 2], [inf, 0, 0], [-inf] * 3, [-inf, 0, 1], [0, nan, inf]], dtype)
+    for rows in (x, np.repeat(x, 9, axis=1)):
+        y = native.softmax_forward(rows)
+        np.testing.assert_array_equal(np.isnan(y).all(axis=1), [False, True, True, True, False, True])
+        np.testing.assert_array_equal(np.isnan(y).any(axis=1), [False, True, True, True, False, True])
+        assert y[4, 0] == 0.0
+        close(y, REFERENCE.softmax_forward(rows), 32)
+        close(native.log_softmax_forward(rows), REFERENCE.log_softmax_forward(rows), 32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_loss_keeps_its_digits_near_0(native: Any, dtype: Any) -> None:
+    for margin in (5.0, 20.0, 40.0, 80.0):
+        logits = np.array([[margin, 0.0]], dtype)
+        loss, _ = native.softmax_cross_entropy(logits, np.array([0]))
+        assert loss == pytest.approx(np.log1p(np.exp(-margin)), rel=1e-6 if dtype == np.float32 else 1e-14)
+        value = float(native.log_softmax_forward(logits)[0, 0])
+        assert -value == pytest.approx(np.log1p(np.exp(-margin)), rel=1e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("normalization", ["valid", "full", "batch_size", "none"])
+def test_losses(native: Any, dtype: Any, normalization: str) -> None:
+    rng = np.random.default_rng(2)
+    for batch, classes in [(1, 1), (3, 2), (64, 10), (300, 7), (2, 1000)]:
+        logits = (4 * rng.standard_normal((batch, classes))).astype(dtype)
+        labels = rng.integers(0, classes, batch)
+        if classes > 1:
+            labels[rng.random(batch) < 0.2] = 1
+        options: list[dict[str, Any]] = [
+            {},
+            {"ignore_label": 1},
+            {"class_weight": rng.uniform(0.1, 2, classes).astype(dtype)},
+            {"sample_weight": rng.uniform(0, 2, batch).astype(dtype), "label_smoothing": 0.1},
+        ]
+        for option in options:
+            for kind in (np.int8 if classes < 128 else np.int16, np.int64, np.uint32):
+                found, gradient = native.softmax_cross_entropy(
+                    logits, labels.astype(kind), normalization=normalization, **option
+                )
+                wanted, expected = REFERENCE.softmax_cross_entropy(
+                    logits, labels, normalization=normalization, **option
+                )
+                assert found == pytest.approx(wanted, rel=64 * np.finfo(dtype).eps)
+                close(gradient, expected, 64)
+        targets = rng.random((batch, classes)).astype(dtype)
+        weight = rng.uniform(0, 2, batch).astype(dtype)
+        for name, extra in [("sigmoid_cross_entropy", {}), ("squared_error", {"scale": 0.5})]:
+            for sample_weight in (None, weight):
+                arguments = {"sample_weight": sample_weight, "normalization": normalization, **extra}
+                found, gradient = getattr(native, name)(logits, targets, **arguments)
+                wanted, expected = getattr(REFERENCE, name)(logits, targets, **arguments)
+                assert found == pytest.approx(wanted, rel=64 * np.finfo(dtype).eps)
+                close(gradient, expected, 16)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    m=st.integers(0, 40),
+    n=st.integers(0, 70),
+    k=st.integers(0, 30) | st.integers(500, 530),
+    layouts=st.tuples(st.sampled_from(LAYOUTS), st.sampled_from(LAYOUTS)),
+    transposes=st.tuples(st.booleans(), st.booleans()),
+    double=st.booleans(),
+)
+def test_matmul(native: Any, m: int, n: int, k: int, layouts: Any, transposes: Any, double: bool) -> None:
+    rng = np.random.default_rng(m + 100 * n)
+    dtype = np.float64 if double else np.float32
+    a = rng.standard_normal((k, m) if transposes[0] else (m, k)).astype(dtype)
+    b = rng.standard_normal((n, k) if transposes[1] else (k, n)).astype(dtype)
+    options = {"transpose_a": transposes[0], "transpose_b": transposes[1]}
+    wanted = REFERENCE.matmul(a, b, **options)
+    found = native.matmul(laid_out(a, layouts[0]), laid_out(b, layouts[1]), **options)
+    close(found, wanted, 4 * k + 8)
+    total = rng.standard_normal((m, n)).astype(dtype)
+    close(native.matmul(a, b, accumulate=True, out=total.copy(), **options), total + wanted, 4 * k + 8)
+
+
+def test_matmul_stacks_and_broadcasts(native: Any) -> None:
+    rng = np.random.default_rng(3)
+    for left, right in [
+        ((5, 2, 3), (3, 4)),
+        ((2, 1, 3, 4), (3, 4, 5)),
+        ((2, 3), (6, 3, 2)),
+        ((0, 2, 3), (3, 2)),
+    ]:
+        a, b = rng.standard_normal(left), rng.standard_normal(right)
+        close(native.matmul(a, b), np.matmul(a, b), 40)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dense(native: Any, dtype: Any, layout: str) -> None:
+    rng = np.random.default_rng(4)
+    for batch, inputs, outputs in [
+        (1, 2, 30),
+        (4, 30, 1),
+        (64, 100, 10),
+        (0, 3, 4),
+        (3, 0, 2),
+        (700, 5, 3),
+        (9, 600, 33),
+    ]:
+        x = laid_out(rng.standard_normal((batch, inputs)).astype(dtype), layout)
+        weight = laid_out(rng.standard_normal((inputs, outputs)).astype(dtype), layout)
+        bias = rng.standard_normal(outputs).astype(dtype)
+        dy = laid_out(rng.standard_normal((batch, outputs)).astype(dtype), layout)
+        close(native.dense_forward(x, weight, bias), REFERENCE.dense_forward(x, weight, bias), 4 * inputs + 8)
+        found = native.dense_backward(x, weight, dy)
+        for array, wanted in zip(found, REFERENCE.dense_backward(x, weight, dy), strict=True):
+            close(array, wanted, 4 * max(batch, outputs) + 8)
+
+
+STATES = {"sgd": 1, "adagrad": 1, "rmsprop": 1, "adadelta": 2, "adam": 2, "adamw": 2}
+
+
+@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_updates(native: Any, dtype: Any, name: str) -> None:
+    rng = np.random.default_rng(5)
+    options: dict[str, Any] = {"learning_rate": 0.05, "weight_decay": 0.01, "grad_scale": 0.25}
+    variants: list[dict[str, Any]] = [{}, {"weight_decay": 0.0}]
+    if name != "adamw":
+        variants.append({"regularization": "l1"})
+    if name == "sgd":
+        variants += [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}]
+    if name.startswith("adam"):
+        options["step"] = 3
+        variants.append({"epsilon_hat": True})
+    for variant in variants:
+        for n in (0, 1, 15, 16, 1000, 9000):
+            param, grad = rng.standard_normal(n).astype(dtype), rng.standard_normal(n).astype(dtype)
+            state = [np.abs(rng.standard_normal(n)).astype(dtype) for _ in range(STATES[name])]
+            mine, theirs = [param.copy(), *map(np.copy, state)], [param.copy(), *map(np.copy, state)]
+            getattr(native, f"{name}_update")(mine[0], grad, *mine[1:], **{**options, **variant})
+            getattr(REFERENCE, f"{name}_update")(theirs[0], grad, *theirs[1:], **{**options, **variant})
+            for found, wanted in zip(mine, theirs, strict=True):
+                close(found, wanted)
+
+
+def test_helpers_of_training(native: Any) -> None:
+    rng = np.random.default_rng(6)
+    for dtype in DTYPES:
+        for n in (0, 1, 7, 5000):
+            x = rng.standard_normal(n).astype(dtype)
+            assert native.sum_of_squares(x) == pytest.approx(
+                float(np.sum(x.astype(np.float64) ** 2)), rel=1e-13
+            )
+            total = np.ones(n, dtype)
+            native.accumulate(total, x)
+            np.testing.assert_array_equal(total, 1 + x)
+    x = np.array([[1.0, -1.0, 0.0, np.nan], [-1.0, -2.0, 0.0, -1.0]])
+    active = np.zeros(4, np.uint8)
+    assert native.mark_active(x, active) == 3
+    np.testing.assert_array_equal(active, [1, 0, 0, 0])
+
+
+FMA_TARGETS = [name for name in rl.build_info()["targets"] if name != "baseline"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_same_bits_for_every_target_and_number_of_threads(dtype: Any) -> None:
+    if not FMA_TARGETS:
+        pytest.skip("only the baseline target here, which has no fused multiply-add")
+    before = rl.target()
+
+    def everything() -> list[Any]:
+        results: list[Any] = []
+        made = np.random.default_rng(8)
+        for _ in range(10):
+            m, n, k = (int(v) for v in made.integers(1, 80, 3))
+            k += 600 * int(made.integers(0, 2))
+            x, w, b = (made.standard_normal(s).astype(dtype) for s in ((m, k), (k, n), (n,)))
+            dy = made.standard_normal((m, n)).astype(dtype)
+            y = rl.ops.dense_forward(x, w, b)
+            results += [
+                y,
+                *rl.ops.dense_backward(x, w, dy),
+                rl.ops.softmax_forward(y),
+                rl.ops.softmax_forward(y, 0),
+            ]
+            results += [rl.ops.tanh_forward(y), rl.ops.elu_forward(y), rl.ops.sigmoid_forward(y)]
+            labels = made.integers(0, n, m)
+            for loss, gradient in (
+                rl.ops.softmax_cross_entropy(y, labels),
+                rl.ops.softmax_cross_entropy(y, labels, label_smoothing=0.1),
+                rl.ops.sigmoid_cross_entropy(y, dy),
+                rl.ops.squared_error(y, dy),
+            ):
+                results += [np.float64(loss), gradient]
+            results += [np.float64(rl.ops.sum_of_squares(x)), *rl.ops.prelu_backward(y, b, dy)]
+            results += [rl.ops.prelu_backward(y, b[:1], dy)[1]]
+        return results
+
+    try:
+        wanted: list[Any] | None = None
+        for target in FMA_TARGETS:
+            rl.use_target(target)
+            for threads in (1, 2, 3, 7):
+                with rl.threads(threads):
+                    _core.set_parallel_threshold(0.0)
+                    found = everything()
+                if wanted is None:
+                    wanted = found
+                for one, other in zip(found, wanted, strict=True):
+                    np.testing.assert_array_equal(one, other, err_msg=f"{target}, {threads} threads")
+    finally:
+        _core.set_parallel_threshold(-1.0)
+        rl.use_target(before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_alone_equals_the_row_in_a_batch(native: Any, dtype: Any) -> None:
+    rng = np.random.default_rng(9)
+    for inputs, outputs in [(2, 30), (64, 10), (600, 40), (33, 1)]:
+        x = rng.standard_normal((37, inputs)).astype(dtype)
+        weight, bias = (
+            rng.standard_normal((inputs, outputs)).astype(dtype),
+            rng.standard_normal(outputs).astype(dtype),
+        )
+        batch = native.softmax_forward(native.tanh_forward(native.dense_forward(x, weight, bias)))
+        for i in (0, 5, 36):
+            row = native.softmax_forward(
+                native.tanh_forward(native.dense_forward(x[i : i + 1], weight, bias))
+            )
+            np.testing.assert_array_equal(row[0], batch[i])
