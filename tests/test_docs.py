@@ -42,7 +42,7 @@ def run_page(text: str, folder: Path) -> list[tuple[re.Match[str], str]]:
             line = text.count("\n", 0, block.start("code"))
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
-                exec(compile("\n" * line + block["code"], "page", "exec"), names)
+                exec(compile("\n" * line + block["code"], "page", "exec", dont_inherit=True), names)
             results.append((block, printed.getvalue()))
     return results
 
@@ -75,6 +75,14 @@ def test_blocks_print_what_the_page_says(page: Path, tmp_path: Path) -> None:
 def test_links_between_files_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_files_that_contributors_are_sent_to_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = {path for path in re.findall(r"`([\w.]*/[\w./]+)`", text) if "softplus" not in path}
+    assert len(named) > 20
+    for path in named:
+        assert (ROOT / path).exists() or (ROOT / "python" / "relu_layers" / path).exists(), path
 
 
 def test_a_block_that_prints_something_else_is_noticed(tmp_path: Path) -> None:
