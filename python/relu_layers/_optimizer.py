@@ -72,9 +72,7 @@ class Optimizer(Configured):
         self.last_learning_rate: float | None = None
         self.learning_rate = learning_rate
         self.weight_decay = at_least_zero(type(self).__name__, "weight_decay", weight_decay)
-        self.regularization = choice(
-            type(self).__name__, "regularization", regularization, REGULARIZATIONS
-        )
+        self.regularization = choice(type(self).__name__, "regularization", regularization, REGULARIZATIONS)
         self.multipliers = multipliers
 
     @property
@@ -210,7 +208,12 @@ class Optimizer(Configured):
     def __getstate__(self) -> dict[str, Any]:
         # A copy starts unbound with a state of its own: the views would look into the old model's arrays.
         slots = {name: array.copy() for name, array in self.slots.items()}
-        replaced = {"_model": None, "_segments": [], "slots": slots, "_multipliers": dict(self._multipliers)}
+        replaced: dict[str, Any] = {
+            "_model": None,
+            "_segments": [],
+            "slots": slots,
+            "_multipliers": dict(self._multipliers),
+        }
         return self.__dict__ | replaced
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -60,6 +60,12 @@ class Passes:
         # Depth of the training forward that waits for its backward.
         self._pending: int | None = None
 
+    def first(self, depth: int) -> Passes:
+        """Return the passes of the first ``depth`` layers alone, with buffers of their own."""
+        if depth == len(self._layers):
+            return self
+        return Passes(self._layers[:depth], self._views[:depth], self._dtype)
+
     def infer(self, x: Array, out: Array | None) -> Array:
         """Return y in ``out`` or in a new array, computed in buffers of this call's own."""
         self._pending = None

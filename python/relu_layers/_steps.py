@@ -1,0 +1,212 @@
+"""One step of training: forward, loss, backward, the sum over minibatches, clipping, update.
+
+The order is Caffe's: the gradients of ``accumulate`` minibatches are summed; the norm of the sum is clipped;
+the sum is divided by the number of minibatches; decay is added; the optimizer updates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from relu_layers._checks import boolean, integer, real
+from relu_layers._configured import Array
+from relu_layers._divergence import diverged
+from relu_layers._inputs import strict_array
+from relu_layers._interrupt import Interrupts
+from relu_layers.callbacks import Moments, check_callback
+from relu_layers.history import History
+from relu_layers.layers import Dropout
+from relu_layers.losses import Loss, training_depth
+from relu_layers.model import Sequential
+from relu_layers.optimizers import Optimizer
+
+# Batch shapes for which the gradient of the outputs keeps its memory.
+_SHAPES_KEPT = 8
+
+
+class Stepper:
+    """What `Trainer` is made of: the objects that train together, their progress, and the step."""
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Any,
+        optimizer: Optimizer,
+        *,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        callbacks: Sequence[Any] = (),
+        rng: np.random.Generator | int | None = None,
+        capture: bool = True,
+    ) -> None:
+        if not isinstance(model, Sequential):
+            raise TypeError(f"Trainer: model is {model!r}, expected a Sequential")
+        if isinstance(loss, type) or not callable(loss):
+            raise TypeError(f"Trainer: loss is {loss!r}, expected an object such as SoftmaxCrossEntropy()")
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"Trainer: optimizer is {optimizer!r}, expected one such as SGD(0.1)")
+        self._depth = training_depth(model.layers, loss)
+        self.clip_norm = None if clip_norm is None else real("Trainer", "clip_norm", clip_norm)
+        if self.clip_norm is not None and self.clip_norm <= 0.0:
+            raise ValueError(f"Trainer: clip_norm is {clip_norm}, expected above 0, or None")
+        self.accumulate = integer("Trainer", "accumulate", accumulate, minimum=1)
+        for callback in callbacks:
+            check_callback(callback)
+        self.callbacks = tuple(callbacks)
+        self.capture = boolean("Trainer", "capture", capture)
+        self.rng = model.rng if rng is None else np.random.default_rng(rng)
+        optimizer.bind(model)
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.history = History()
+        self.steps = 0
+        self.recorded: tuple[str, ...] = ()
+        # The sum over the minibatches of a group that is not complete yet, and their number.
+        self._sum: Array | None = None
+        self._summed = 0
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what is not part of the state."""
+        self._moments = Moments(self.callbacks)
+        self._interrupts = Interrupts()
+        self._dropouts = [layer for layer in self.model.layers if isinstance(layer, Dropout)]
+        self._inference = self.model._passes.first(self._depth)
+        self._gradients: dict[tuple[int, ...], Array] = {}
+        self._output: Any = None
+        self._place: tuple[int, int] | None = None
+        self._stopping = False
+
+    def step(self, x: Array, y: Array, sample_weight: Array | None = None) -> float:
+        """Train on one minibatch and return its loss before the update.
+
+        Parameters
+        ----------
+        x : ndarray (batch, features), of the model's dtype
+            Not converted: another dtype is a TypeError that prints the conversion (`fit` converts).
+        y : ndarray
+            What the loss compares with: labels, or an array of the dtype and shape of the outputs.
+        sample_weight : ndarray (batch,), optional
+            Of the model's dtype.
+
+        Raises
+        ------
+        DivergenceError
+            The loss is not finite; parameters and optimizer are as before the step.
+        """
+        model, interrupts = self.model, self._interrupts
+        if type(x) is not np.ndarray or x.dtype != model.dtype:
+            x = strict_array("Trainer.step", "x", x, model.dtype)
+        with model.exclusive():
+            installed = interrupts.install()
+            interrupts.hold()
+            try:
+                value = self._step(x, y, sample_weight)
+            finally:
+                if installed:
+                    interrupts.remove()
+        for end in self._moments.on_step_end:
+            end(self, self.steps, value)
+        return value
+
+    def _step(self, x: Array, y: Array, sample_weight: Array | None = None, close: bool = False) -> float:
+        """Run one step; ``close`` ends the group of accumulated minibatches even if it is not complete."""
+        masks = [layer.state() for layer in self._dropouts] if self._dropouts else ()
+        try:
+            value = self._backpropagate(x, y, sample_weight)
+            self._take_gradient(x, close)
+        except BaseException:
+            for layer, state in zip(self._dropouts, masks, strict=False):
+                layer.load_state(state)
+            raise
+        self.steps += 1
+        return value
+
+    def _backpropagate(self, x: Array, target: Array, sample_weight: Array | None) -> float:
+        """Fill the model's gradients from one minibatch and return its loss."""
+        model, loss = self.model, self.loss
+        self._output = y = model._run_forward(x, self._depth)
+        if isinstance(loss, Loss):
+            loss.ops = model.ops
+            given, dy = loss(y, target, sample_weight=sample_weight, out=self._buffer(y))
+        elif sample_weight is None:
+            given, dy = loss(y, target)
+        else:
+            given, dy = loss(y, target, sample_weight=sample_weight)
+        value = float(given)
+        if not math.isfinite(value):
+            raise diverged(self, "the loss", value, x, y, self._place)
+        if dy.shape != y.shape or dy.dtype != y.dtype:
+            raise ValueError(
+                f"{loss!r} returned a gradient {dy.dtype} of shape {dy.shape}, expected {y.dtype} of {y.shape}"
+            )
+        model._run_backward(dy, self._depth)
+        return value
+
+    def _buffer(self, y: Array) -> Array:
+        """Return the array that takes the gradient of ``y``."""
+        buffer = self._gradients.get(y.shape)
+        if buffer is None:
+            if len(self._gradients) >= _SHAPES_KEPT:
+                self._gradients.pop(next(iter(self._gradients)))
+            buffer = self._gradients[y.shape] = np.empty(y.shape, dtype=y.dtype)
+        return buffer
+
+    def _take_gradient(self, x: Array, close: bool) -> None:
+        """Add this minibatch's gradient to its group, and update if that completes the group."""
+        model, count = self.model, self._summed + 1
+        if count < self.accumulate and not close:
+            if self._sum is None:
+                self._sum = np.zeros_like(model.flat_grads)
+            if count == 1:
+                np.copyto(self._sum, model.flat_grads)
+            else:
+                model.ops.accumulate(self._sum, model.flat_grads)
+            self._summed = count
+            return
+        if count > 1:
+            # Into the model's own array, so that callbacks find the sum where gradients always are.
+            model.ops.accumulate(model.flat_grads, self._sum)
+        for ready in self._moments.on_gradients_ready:
+            ready(self)
+        scale = 1.0
+        if self.clip_norm is not None:
+            norm = self.optimizer.gradient_norm()
+            if not math.isfinite(norm):
+                raise diverged(self, "the gradient norm", norm, x, self._output, self._place)
+            if norm > self.clip_norm:
+                scale = self.clip_norm / norm
+        self.optimizer.update(scale / count)
+        self._summed = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the progress that is neither the model's nor the optimizer's: plain values and arrays."""
+        state: dict[str, Any] = {
+            "steps": self.steps,
+            "summed": self._summed,
+            "history": self.history.records(),
+        }
+        return {**state, "sum": self._sum} if self._summed and self._sum is not None else state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        summed = integer("Trainer", "summed", state["summed"], minimum=0)
+        total = state["sum"] if summed else None
+        like = self.model.flat_grads
+        if total is not None and (np.shape(total) != like.shape or total.dtype != like.dtype):
+            raise ValueError("Trainer: the sum of gradients does not fit the model's parameters")
+        self.history = History.from_records(state["history"])
+        self.steps = integer("Trainer", "steps", state["steps"], minimum=0)
+        self._summed, self._sum = summed, total
+
+    def __getstate__(self) -> dict[str, Any]:
+        made = ("_moments", "_interrupts", "_dropouts", "_inference", "_gradients", "_output", "_place")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.optimizer.bind(self.model)
+        self._prepare()

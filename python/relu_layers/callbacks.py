@@ -1,0 +1,207 @@
+"""Callbacks: what may look at, or end, a training.
+
+A callback is a plain callable ``callback(trainer, record)``, called after every epoch with that epoch's row of
+the history, or an object with some of the ``on_*`` methods of `Callback`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from relu_layers._checks import boolean, integer, real
+from relu_layers._configured import Array, Configured
+
+MOMENTS = (
+    "on_fit_begin",
+    "on_epoch_begin",
+    "on_gradients_ready",
+    "on_step_end",
+    "on_epoch_end",
+    "on_fit_end",
+)
+
+
+class Callback:
+    """Base of callbacks: override the moments that matter.
+
+    An exception from a callback ends the training; model, optimizer and history are then as after the last
+    whole step (one from `on_gradients_ready` undoes its step).
+    """
+
+    def on_fit_begin(self, trainer: Any) -> None:
+        """Before the first epoch of a `Trainer.fit`."""
+
+    def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
+        """Before an epoch; epochs count from 1 over all calls of fit."""
+
+    def on_gradients_ready(self, trainer: Any) -> None:
+        """Before an update: ``trainer.model.grads`` holds the sum over the accumulated minibatches.
+
+        The moment to look at gradients or to change them in place; clipping, division and decay come after.
+        """
+
+    def on_step_end(self, trainer: Any, step: int, loss: float) -> None:
+        """After a minibatch; ``step`` is ``trainer.steps``, ``loss`` its loss before the update."""
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+        """After an epoch, its row of the history in ``record``."""
+
+    def on_fit_end(self, trainer: Any, history: Any) -> None:
+        """After the last epoch, also after `Trainer.stop`; not after an exception or Ctrl-C."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs to go on: plain values and arrays."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+
+
+class EarlyStopping(Callback, Configured):
+    """Ends a training whose ``monitor`` has stopped getting better, and keeps its best weights.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without improvement before the training is stopped.
+    monitor : str
+        Column of the history. Names with ``accuracy`` are better when larger, all others when smaller.
+    min_delta : float
+        What counts as an improvement: a change by more than this.
+    restore_best : bool
+        Whether the model has the weights of the best epoch when fit ends, stopped or not.
+
+    Attributes
+    ----------
+    best : float or None
+        Best value so far.
+    best_epoch : int or None
+        Its epoch, counted from 1.
+
+    Notes
+    -----
+    The best value and its weights stay from one `Trainer.fit` to the next of the same trainer; the count of
+    epochs without improvement stays too, unless it was what ended the last one.
+    """
+
+    def __init__(
+        self,
+        patience: int = 10,
+        monitor: str = "validation_loss",
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+    ) -> None:
+        self.patience = integer("EarlyStopping", "patience", patience, minimum=1)
+        self.monitor = monitor
+        self.min_delta = real("EarlyStopping", "min_delta", min_delta)
+        if self.min_delta < 0.0:
+            raise ValueError(f"EarlyStopping: min_delta is {self.min_delta}, expected at least 0")
+        self.restore_best = boolean("EarlyStopping", "restore_best", restore_best)
+        self._owner: weakref.ref[Any] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.waited = 0
+        self._weights: Array | None = None
+
+    def on_fit_begin(self, trainer: Any) -> None:
+        """Check that the column will be there, and start anew with another trainer."""
+        if self.monitor not in trainer.recorded:
+            hint = "pass validation=(x, y) to fit, or " if self.monitor.startswith("validation") else ""
+            raise ValueError(
+                f"EarlyStopping: this training records no {self.monitor!r}; "
+                f"{hint}choose monitor from {', '.join(trainer.recorded)}"
+            )
+        if self._owner is not None and self._owner() is not trainer:
+            self._forget()
+        self._owner = weakref.ref(trainer)
+        if self.waited >= self.patience:
+            self.waited = 0
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+        """Compare this epoch with the best one."""
+        value = float(record[self.monitor])
+        if self._improved(value):
+            self.best, self.best_epoch, self.waited = value, record["epoch"], 0
+            if self.restore_best:
+                if self._weights is None:
+                    self._weights = trainer.model.flat_params.copy()
+                else:
+                    np.copyto(self._weights, trainer.model.flat_params)
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            trainer.stop()
+
+    def _improved(self, value: float) -> bool:
+        if self.best is None:
+            return value == value
+        change = value - self.best if "accuracy" in self.monitor else self.best - value
+        return change > self.min_delta
+
+    def on_fit_end(self, trainer: Any, history: Any) -> None:
+        """Put the best weights back."""
+        if self._weights is not None:
+            np.copyto(trainer.model.flat_params, self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value, its epoch and weights, and how long there was no better one."""
+        state = {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
+        return state if self._weights is None else {**state, "weights": self._weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        best, epoch, weights = state["best"], state["best_epoch"], state.get("weights")
+        if weights is not None and not isinstance(weights, np.ndarray):
+            raise ValueError(f"EarlyStopping: weights are {type(weights).__name__}, expected an array")
+        self.waited = integer("EarlyStopping", "waited", state["waited"], minimum=0)
+        self.best = None if best is None else real("EarlyStopping", "best", best)
+        self.best_epoch = None if epoch is None else integer("EarlyStopping", "best_epoch", epoch)
+        self._weights = None if weights is None else np.array(weights)
+        self._owner = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_owner": None}
+
+
+BUILT_IN: dict[str, type[Any]] = {"EarlyStopping": EarlyStopping}
+
+
+class Moments:
+    """The methods of some callbacks, by moment; methods of `Callback` itself are left out."""
+
+    __slots__ = MOMENTS
+
+    def __init__(self, callbacks: Iterable[Any]) -> None:
+        found: dict[str, list[Callable[..., None]]] = {name: [] for name in MOMENTS}
+        for callback in callbacks:
+            check_callback(callback)
+            for name in MOMENTS:
+                method = getattr(callback, name, None)
+                if method is not None and getattr(type(callback), name, None) is not getattr(Callback, name):
+                    found[name].append(method)
+            if callable(callback):
+                found["on_epoch_end"].append(callback)
+        self.on_fit_begin = found["on_fit_begin"]
+        self.on_epoch_begin = found["on_epoch_begin"]
+        self.on_gradients_ready = found["on_gradients_ready"]
+        self.on_step_end = found["on_step_end"]
+        self.on_epoch_end = found["on_epoch_end"]
+        self.on_fit_end = found["on_fit_end"]
+
+
+def check_callback(callback: Any) -> None:
+    """Raise a TypeError unless ``callback`` can be called or has a method of `Callback`."""
+    if isinstance(callback, type):
+        raise TypeError(f"callbacks: got the class {callback.__name__}; pass {callback.__name__}(...)")
+    if not callable(callback) and not any(hasattr(callback, name) for name in MOMENTS):
+        raise TypeError(
+            f"callbacks: {callback!r} is neither callable as callback(trainer, record) "
+            f"nor has any of {', '.join(MOMENTS)}"
+        )
