@@ -71,16 +71,35 @@ RL_INLINE Vec<T> power_of_two(IntVec<T> n) {
     return bit_cast<Vec<T>>((n + C::bias) << C::mantissa_bits);
 }
 
-// x = n ln 2 + r; returns n, sets r. NaN gives some n and r = NaN.
+// x = n ln 2 + r; NaN gives some n and r = NaN.
 template <class T>
-RL_INLINE IntVec<T> reduce_by_ln2(Vec<T> x, Vec<T>& r) {
-    using C = MathConstants<T>;
-    const Vec<T> magic = broadcast(C::round_magic);
-    const Vec<T> shifted = fma(x, broadcast(C::log2_e), magic);
-    const Vec<T> n = shifted - magic;
-    r = fma(n, broadcast(-C::ln2_high), x);
-    r = fma(n, broadcast(-C::ln2_low), r);
-    return bit_cast<IntVec<T>>(shifted) - bit_cast<IntVec<T>>(magic);
+struct Reduced {
+    Vec<T> r;
+    Vec<T> n;
+    Vec<T> shifted;  // n + round_magic
+
+    RL_INLINE explicit Reduced(Vec<T> x) {
+        using C = MathConstants<T>;
+        const Vec<T> magic = broadcast(C::round_magic);
+        shifted = fma(x, broadcast(C::log2_e), magic);
+        n = shifted - magic;
+        r = fma(n, broadcast(-C::ln2_low), fma(n, broadcast(-C::ln2_high), x));
+    }
+    RL_INLINE IntVec<T> integer() const {
+        return bit_cast<IntVec<T>>(shifted) - bit_cast<IntVec<T>>(broadcast(MathConstants<T>::round_magic));
+    }
+};
+
+// x * 2^n, rounded once, for x near 1: also where 2^n alone would leave the exponent range.
+template <class T>
+RL_INLINE Vec<T> scaled(Vec<T> x, const Reduced<T>& reduced) {
+#if defined(__AVX512F__)
+    return scale_by_power_of_two(x, reduced.n);
+#else
+    const IntVec<T> n = reduced.integer();
+    const IntVec<T> half = n >> 1;
+    return x * power_of_two<T>(half) * power_of_two<T>(n - half);
+#endif
 }
 
 // exp(r) - 1 for the reduced r, with relative accuracy near 0.
@@ -90,31 +109,26 @@ RL_INLINE Vec<T> expm1_reduced(Vec<T> r) {
     return fma(r * r, p, r);
 }
 
+// exp(x) for x <= 0 or NaN.
+template <class T>
+RL_INLINE Vec<T> exponential_of_negative(Vec<T> x) {
+    const Reduced<T> reduced(greater_of(broadcast(MathConstants<T>::exp_lowest), x));
+    return scaled<T>(expm1_reduced<T>(reduced.r) + T(1), reduced);
+}
+
 template <class T>
 RL_INLINE Vec<T> exponential(Vec<T> x) {
-    using C = MathConstants<T>;
-    const Vec<T> lowest = broadcast(C::exp_lowest);
-    const Vec<T> highest = broadcast(C::exp_highest);
-    x = x < lowest ? lowest : x;
-    x = x > highest ? highest : x;
-    Vec<T> r;
-    const IntVec<T> n = reduce_by_ln2<T>(x, r);
-    // Two factors, since 2^n alone may leave the range although the result is a denormal.
-    const IntVec<T> half = n >> 1;
-    return (expm1_reduced<T>(r) + T(1)) * power_of_two<T>(half) * power_of_two<T>(n - half);
+    return exponential_of_negative<T>(lesser_of(broadcast(MathConstants<T>::exp_highest), x));
 }
 
 // exp(x) - 1 for x <= 40 (what elu and tanh need), with relative accuracy near 0.
 template <class T>
 RL_INLINE Vec<T> exponential_minus_one(Vec<T> x) {
-    using C = MathConstants<T>;
-    const Vec<T> lowest = broadcast(C::expm1_lowest);
-    x = x < lowest ? lowest : x;
-    Vec<T> r;
-    const IntVec<T> n = reduce_by_ln2<T>(x, r);
-    const Vec<T> scale = power_of_two<T>(n);
-    const Vec<T> result = fma(scale, expm1_reduced<T>(r), scale - T(1));
-    return n == 0 ? r == T(0) ? x : expm1_reduced<T>(r) : result;  // -0 stays -0
+    const Reduced<T> reduced(greater_of(broadcast(MathConstants<T>::expm1_lowest), x));
+    const Vec<T> scale = power_of_two<T>(reduced.integer());
+    const Vec<T> e = expm1_reduced<T>(reduced.r);
+    const Vec<T> result = fma(scale, e, scale - T(1));
+    return x == T(0) ? x : result;  // -0 stays -0
 }
 
 // log(1 + x) for x >= 0, infinity and NaN included, with relative accuracy near 0.
@@ -143,7 +157,7 @@ RL_INLINE Vec<T> log_one_plus(Vec<T> x) {
 template <class T>
 RL_INLINE Vec<T> logistic(Vec<T> x) {
     const Vec<T> one = broadcast(T(1));
-    const Vec<T> e = exponential<T>(-absolute(x));
+    const Vec<T> e = exponential_of_negative<T>(-absolute(x));
     return (x < T(0) ? e : one) / (e + one);
 }
 

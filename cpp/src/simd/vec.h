@@ -93,6 +93,9 @@ RL_INLINE f32 fma(f32 a, f32 b, f32 c) { return (f32)_mm512_fmadd_ps((__m512)a, 
 RL_INLINE f64 fma(f64 a, f64 b, f64 c) { return (f64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
 RL_INLINE f32 square_root(f32 a) { return (f32)_mm512_maskz_sqrt_ps(0xffff, (__m512)a); }
 RL_INLINE f64 square_root(f64 a) { return (f64)_mm512_maskz_sqrt_pd(0xff, (__m512d)a); }
+// x * 2^n for integers n, rounded once.
+RL_INLINE f32 scale_by_power_of_two(f32 x, f32 n) { return (f32)_mm512_maskz_scalef_ps(0xffff, (__m512)x, (__m512)n); }
+RL_INLINE f64 scale_by_power_of_two(f64 x, f64 n) { return (f64)_mm512_maskz_scalef_pd(0xff, (__m512d)x, (__m512d)n); }
 RL_INLINE __mmask16 first_lanes(const float*, index_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 RL_INLINE __mmask8 first_lanes(const double*, index_t n) { return static_cast<__mmask8>((1u << n) - 1u); }
 RL_INLINE f32 load_first(const float* p, index_t n) { return (f32)_mm512_maskz_loadu_ps(first_lanes(p, n), p); }
@@ -114,8 +117,30 @@ RL_INLINE __m256i first_lanes(const double*, index_t n) {
 }
 RL_INLINE f32 load_first(const float* p, index_t n) { return (f32)_mm256_maskload_ps(p, first_lanes(p, n)); }
 RL_INLINE f64 load_first(const double* p, index_t n) { return (f64)_mm256_maskload_pd(p, first_lanes(p, n)); }
-RL_INLINE void store_first(float* p, f32 v, index_t n) { _mm256_maskstore_ps(p, first_lanes(p, n), (__m256)v); }
-RL_INLINE void store_first(double* p, f64 v, index_t n) { _mm256_maskstore_pd(p, first_lanes(p, n), (__m256d)v); }
+// In powers of two: AVX2's masked stores are microcoded on some processors, four times slower in softmax of 10 classes.
+RL_INLINE void store_first(float* p, f32 v, index_t n) {
+    __m128 half = _mm256_castps256_ps128((__m256)v);
+    if (n & 4) {
+        _mm_storeu_ps(p, half);
+        half = _mm256_extractf128_ps((__m256)v, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi(reinterpret_cast<__m64*>(p), half);
+        half = _mm_movehl_ps(half, half);
+        p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, half);
+}
+RL_INLINE void store_first(double* p, f64 v, index_t n) {
+    __m128d half = _mm256_castpd256_pd128((__m256d)v);
+    if (n & 2) {
+        _mm_storeu_pd(p, half);
+        half = _mm256_extractf128_pd((__m256d)v, 1);
+        p += 2;
+    }
+    if (n & 1) _mm_store_sd(p, half);
+}
 #else
 RL_INLINE f32 broadcast(float x) { return (f32){x, x, x, x}; }
 RL_INLINE f64 broadcast(double x) { return (f64){x, x}; }
@@ -151,6 +176,21 @@ RL_INLINE void store_first(T* p, Vec<T> v, index_t n) {
 }
 #endif
 
+// The 64-bit products of the low 32 bits of each lane.
+RL_INLINE u64 multiply_low_words(u64 a, u64 b) {
+#if defined(__AVX512F__)
+    return (u64)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return (u64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__ARM_NEON)
+    return (u64)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+#elif defined(__SSE2__)
+    return (u64)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#else
+    return (a & 0xffffffff) * (b & 0xffffffff);
+#endif
+}
+
 template <class T>
 RL_INLINE T fma_scalar(T a, T b, T c) {
 #if defined(__FMA__) || defined(__ARM_NEON)
@@ -161,7 +201,18 @@ RL_INLINE T fma_scalar(T a, T b, T c) {
 #endif
 }
 
-// a where a > b, else b: a NaN in `a` gives b, a NaN in `b` gives b.
+// a where a > b, else b: a NaN in `a` gives b, a NaN in `b` gives b. x86's maximum and minimum are defined just so.
+#if defined(__AVX512F__)
+RL_INLINE f32 greater_of(f32 a, f32 b) { return (f32)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b); }
+RL_INLINE f64 greater_of(f64 a, f64 b) { return (f64)_mm512_maskz_max_pd(0xff, (__m512d)a, (__m512d)b); }
+RL_INLINE f32 lesser_of(f32 a, f32 b) { return (f32)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b); }
+RL_INLINE f64 lesser_of(f64 a, f64 b) { return (f64)_mm512_maskz_min_pd(0xff, (__m512d)a, (__m512d)b); }
+#elif defined(__AVX2__)
+RL_INLINE f32 greater_of(f32 a, f32 b) { return (f32)_mm256_max_ps((__m256)a, (__m256)b); }
+RL_INLINE f64 greater_of(f64 a, f64 b) { return (f64)_mm256_max_pd((__m256d)a, (__m256d)b); }
+RL_INLINE f32 lesser_of(f32 a, f32 b) { return (f32)_mm256_min_ps((__m256)a, (__m256)b); }
+RL_INLINE f64 lesser_of(f64 a, f64 b) { return (f64)_mm256_min_pd((__m256d)a, (__m256d)b); }
+#else
 template <class V>
 RL_INLINE V greater_of(V a, V b) {
     return a > b ? a : b;
@@ -170,6 +221,7 @@ template <class V>
 RL_INLINE V lesser_of(V a, V b) {
     return a < b ? a : b;
 }
+#endif
 RL_INLINE f32 absolute(f32 a) { return bit_cast<f32>(bit_cast<i32>(a) & 0x7fffffff); }
 RL_INLINE f64 absolute(f64 a) { return bit_cast<f64>(bit_cast<i64>(a) & 0x7fffffffffffffff); }
 
@@ -281,6 +333,23 @@ struct Lanes {
         return fold([](T a, T b) { return a + b; });
     }
 };
+
+// for_each_vector for a reduction: f(i, k, lanes), k being the accumulator of Lanes that element i belongs to. It is a constant
+// in every copy of the unrolled body, so the accumulators stay in registers.
+template <class T, class F>
+RL_INLINE void for_each_lane_vector(index_t n, F&& f) {
+    index_t i = 0;
+    for (; i + reduction_lanes<T> <= n; i += reduction_lanes<T>)
+        for (index_t k = 0; k < reduction_vectors<T>; ++k) f(i + k * width<T>, k, Full{});
+    for (index_t k = 0; k < reduction_vectors<T>; ++k) {
+        if (i + width<T> > n) {
+            if (i < n) f(i, k, Tail{n - i});
+            return;
+        }
+        f(i, k, Full{});
+        i += width<T>;
+    }
+}
 
 }  // namespace
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE
