@@ -1,0 +1,15 @@
+// What the table of contents in module.cpp lists: each function adds one group of ops to the extension.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace relu_layers::bindings {
+
+void bind_elementwise(pybind11::module_& m);
+void bind_matmul(pybind11::module_& m);
+void bind_softmax(pybind11::module_& m);
+void bind_losses(pybind11::module_& m);
+void bind_updates(pybind11::module_& m);
+void bind_runtime(pybind11::module_& m);
+
+}  // namespace relu_layers::bindings

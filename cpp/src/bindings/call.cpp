@@ -1,0 +1,181 @@
+#include "bindings/call.h"
+
+#include <chrono>
+#include <thread>
+
+namespace relu_layers::bindings {
+namespace {
+
+using py::detail::npy_api;
+
+bool is_ndarray(PyObject* object) { return Py_TYPE(object) == npy_api::get().PyArray_Type_; }
+
+bool same_memory(const Array& a, const Array& b) {
+    return a.data == b.data && a.type == b.type && a.contiguous() && b.contiguous() && a.same_shape(b.ndim, b.shape);
+}
+
+// The addresses between which an array's elements lie.
+struct Extent {
+    const char* begin;
+    const char* end;
+
+    explicit Extent(const Array& array) : begin(array.data), end(array.data + array.item_bytes) {
+        for (int i = 0; i < array.ndim; ++i) {
+            const index_t reach = (array.shape[i] - 1) * array.strides[i];
+            if (reach < 0) begin += reach;
+            else end += reach;
+        }
+    }
+};
+
+}  // namespace
+
+Call::ReleasedGil::~ReleasedGil() {
+    try {
+        PyEval_RestoreThread(state_);
+    } catch (...) {
+        // The interpreter is shutting down and wants this daemon thread to unwind, which would run destructors without
+        // the GIL and end in std::terminate. The thread ends with the process instead.
+        for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+}
+
+void Call::look(Array& array, const char* name, PyObject* object) {
+    const auto* proxy = py::detail::array_proxy(object);
+    const auto* descr = py::detail::array_descriptor_proxy(proxy->descr);
+    array.name = name;
+    array.object = object;
+    array.data = proxy->data;
+    array.type = descr->type_num;
+    array.flags = proxy->flags;
+    array.ndim = proxy->nd;
+    array.size = 1;
+    for (int i = 0; i < proxy->nd; ++i) {
+        array.shape[i] = proxy->dimensions[i];
+        array.strides[i] = proxy->strides[i];
+        array.size *= proxy->dimensions[i];
+    }
+    switch (array.type) {
+        case float32_type:
+            array.item_bytes = sizeof(float);
+            break;
+        case float64_type:
+            array.item_bytes = sizeof(double);
+            break;
+        default:
+            array.item_bytes = py::reinterpret_borrow<py::dtype>(proxy->descr).itemsize();
+    }
+    if (seen_count_ == max_arrays) throw std::logic_error("more arrays in one call than a Call can hold");
+    seen_[seen_count_++] = object;
+    // NumPy marks native order '=', types without an order '|', and foreign order with its own sign.
+    if (descr->byteorder != '=' && descr->byteorder != '|')
+        type_error(std::string(name) + " is byte-swapped (" + repr_of(proxy->descr) +
+                   "), expected native byte order: pass " + name + ".astype(" + name + ".dtype.newbyteorder('='))");
+}
+
+void Call::read(Array& array, const char* name, py::handle value) {
+    if (is_ndarray(value.ptr())) look(array, name, value.ptr());
+    else import(array, name, value);
+}
+
+void Call::read_floats(Array& array, const char* name, py::handle value) {
+    read(array, name, value);
+    if (type_ == array.type) return;
+    expect_floats(array);
+    type_ = array.type;
+    type_from_ = name;
+}
+
+void Call::output(Array& array, const char* name, py::handle value, const Shape& shape) {
+    if (value.is_none()) {
+        array.name = name;
+        allocate(array, shape, type_);
+    } else {
+        update(array, name, value, shape, type_);
+    }
+}
+
+void Call::update(Array& array, const char* name, py::handle value, const Shape& shape, int type) {
+    array.name = name;
+    if (!is_ndarray(value.ptr()) && !is_memmap(value)) expect_writable(array, value, shape, type);
+    look(array, name, value.ptr());
+    const int needed = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_ | npy_api::NPY_ARRAY_WRITEABLE_;
+    if (array.type != type || (array.flags & needed) != needed || !array.same_shape(shape.ndim, shape.dims))
+        expect_writable(array, value, shape, type);
+}
+
+void Call::allocate(Array& array, const Shape& shape, int type) {
+    const npy_api& api = npy_api::get();
+    PyObject* made = api.PyArray_NewFromDescr_(api.PyArray_Type_, api.PyArray_DescrFromType_(type), shape.ndim,
+                                               shape.dims, nullptr, nullptr, 0, nullptr);
+    if (made == nullptr) throw py::error_already_set();
+    array.owned = py::reinterpret_steal<py::object>(made);
+    array.fresh = true;
+    const int seen = seen_count_;
+    look(array, array.name, made);
+    seen_count_ = seen;  // nobody else knows this array, so nobody can resize it
+}
+
+void Call::copy(Array& array) {
+    protect();
+    const Array original = array;
+    allocate(array, Shape(original), original.type);
+    if (npy_api::get().PyArray_CopyInto_(array.object, original.object) < 0) throw py::error_already_set();
+}
+
+void Call::check_overlap(const Array& out, std::initializer_list<const Array*> reads, const Array* alias) {
+    if (out.fresh || out.size == 0) return;
+    const bool in_place = alias != nullptr && same_memory(out, *alias);
+    if (alias != nullptr && !in_place && shares_memory(out, *alias))
+        value_error(std::string(out.name) + " overlaps " + alias->name + " in part: pass " + alias->name +
+                    " itself or separate memory");
+    for (const Array* other : reads) {
+        if (!other->present() || !shares_memory(out, *other)) continue;
+        if (in_place && same_memory(*other, *alias)) continue;
+        value_error(std::string(out.name) + " shares memory with " + other->name + ": pass separate memory");
+    }
+}
+
+bool Call::shares_memory(const Array& a, const Array& b) {
+    if (a.size == 0 || b.size == 0 || a.fresh || b.fresh) return false;
+    const Extent left(a);
+    const Extent right(b);
+    if (left.end <= right.begin || right.end <= left.begin) return false;
+    if (a.contiguous() && b.contiguous()) return true;
+    protect();
+    const py::module_ numpy = py::module_::import("numpy");
+    try {
+        // Exact, but within bounds: the problem is hard in general, and what it cannot rule out counts as an overlap.
+        return numpy.attr("shares_memory")(py::handle(a.object), py::handle(b.object), py::arg("max_work") = 1000000)
+            .cast<bool>();
+    } catch (const py::error_already_set& error) {
+        if (error.matches(numpy.attr("exceptions").attr("TooHardError"))) return true;
+        throw;
+    }
+}
+
+void Call::protect() {
+    const npy_api& api = npy_api::get();
+    for (; protected_count_ < seen_count_; ++protected_count_) {
+        // A view's memory belongs to the end of its chain of bases. What is no ndarray there (a memoryview, an mmap)
+        // guards its buffer itself.
+        PyObject* object = seen_[protected_count_];
+        while (object != nullptr && api.PyArray_Check_(object)) {
+            hold(object);
+            object = py::detail::array_proxy(object)->base;
+        }
+    }
+}
+
+void Call::hold(PyObject* object) {
+    if (held_ == nullptr) {
+        held_ = PyList_New(0);
+        if (held_ == nullptr) throw py::error_already_set();
+    }
+    const auto reference = py::reinterpret_steal<py::object>(PyWeakref_NewRef(object, nullptr));
+    if (!reference || PyList_Append(held_, reference.ptr()) < 0) throw py::error_already_set();
+}
+
+void Call::release() { Py_CLEAR(held_); }
+
+}  // namespace relu_layers::bindings

@@ -1,0 +1,195 @@
+// One call of an op from Python: the arrays it was given, seen through the ndarray's own struct, and the order of
+// things that keeps the call safe. Everything is checked, copied and allocated before the first write; whatever may let
+// other Python code run (a conversion, a copy by NumPy, the release of the GIL) comes after protect().
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <initializer_list>
+#include <string>
+
+#include "relu_layers/types.h"
+
+namespace relu_layers::bindings {
+
+namespace py = pybind11;
+
+constexpr int max_ndim = 64;  // NumPy's own limit
+
+// NumPy's type numbers of the two element types.
+constexpr int float32_type = py::detail::npy_api::NPY_FLOAT_;
+constexpr int float64_type = py::detail::npy_api::NPY_DOUBLE_;
+
+// Releasing the GIL costs some 30 ns: worth it only where one thread is busy for several microseconds. Work is counted
+// in elements of a cheap elementwise op.
+constexpr double work_worth_releasing = 50e3;
+constexpr double work_of_exponential = 4;
+constexpr double work_of_multiply_add = 2.5;
+
+// What an ndarray's struct said when the call looked at it. Shape and strides (in bytes) are copies, because another
+// thread may reshape the array while the call runs.
+struct Array {
+    const char* name = "";
+    PyObject* object = nullptr;  // the ndarray; nullptr for an optional argument that was None
+    py::object owned;            // keeps `object` alive where it is not the caller's own
+    char* data = nullptr;
+    int type = 0;
+    index_t item_bytes = 0;
+    int ndim = 0;
+    int flags = 0;
+    index_t size = 0;
+    bool fresh = false;  // allocated by this call: nothing else can overlap it
+    index_t shape[max_ndim];
+    index_t strides[max_ndim];
+
+    Array() {}  // leaves shape and strides as they are: 1 KiB that most calls never touch
+    bool present() const { return object != nullptr; }
+    bool contiguous() const { return (flags & py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_) != 0; }
+    bool aligned() const { return (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0; }
+    bool writable() const { return (flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) != 0; }
+    // Readable as one run of numbers.
+    bool plain() const { return contiguous() && aligned(); }
+    bool same_shape(int n, const index_t* dims) const {
+        if (ndim != n) return false;
+        for (int i = 0; i < n; ++i)
+            if (shape[i] != dims[i]) return false;
+        return true;
+    }
+    template <class T>
+    T* as() const {
+        return reinterpret_cast<T*>(data);
+    }
+};
+
+// The shape of a result.
+struct Shape {
+    int ndim = 0;
+    index_t dims[max_ndim];
+
+    Shape() {}
+    explicit Shape(const Array& like, int axes) : ndim(axes) {
+        for (int i = 0; i < axes; ++i) dims[i] = like.shape[i];
+    }
+    explicit Shape(const Array& like) : Shape(like, like.ndim) {}
+    Shape& add(index_t n) {
+        dims[ndim++] = n;
+        return *this;
+    }
+};
+
+class Call {
+  public:
+    explicit Call(const char* op) : op_(op) {}
+    ~Call() { release(); }
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+
+    const char* op() const { return op_; }
+    // The type number that all float arrays of the call share; set by the first.
+    int type() const { return type_; }
+
+    // Any ndarray or memmap in native byte order, or what DLPack makes one of.
+    void read(Array& array, const char* name, py::handle value);
+    // The same, float32 or float64, of the call's type.
+    void read_floats(Array& array, const char* name, py::handle value);
+    void read_optional_floats(Array& array, const char* name, py::handle value) {
+        array.name = name;
+        if (!value.is_none()) read_floats(array, name, value);
+    }
+    // An array to be written: strictly what is expected. None allocates it.
+    void output(Array& array, const char* name, py::handle value, const Shape& shape);
+    // An array to be changed in place: strictly what is expected.
+    void update(Array& array, const char* name, py::handle value, const Shape& shape, int type);
+
+    // TypeError unless the array has the call's type.
+    void expect_floats(const Array& array) const;
+    void expect_shape(const Array& array, const Shape& shape) const;
+
+    // ValueError unless `out` is separate from each of `reads`; `alias` may also be exactly `out`, and so may any array
+    // that is exactly `alias`.
+    void check_overlap(const Array& out, std::initializer_list<const Array*> reads, const Array* alias = nullptr);
+
+    // Replaces the array by a C-contiguous, aligned copy of it.
+    void copy(Array& array);
+
+    // Keeps every caller's array seen so far, and the arrays they are views of, from being resized: NumPy refuses to
+    // while a weak reference exists.
+    void protect();
+
+    // Runs the body, without the GIL where the work is worth it. Nothing in it may touch Python.
+    template <class Body>
+    void run(double work, Body&& body) {
+        if (work <= work_worth_releasing) return body();
+        protect();
+        const ReleasedGil released;
+        body();
+    }
+
+    // Scalars. What is not a number is a TypeError that names the argument.
+    double number(const char* name, py::handle value) {
+        return PyFloat_CheckExact(value.ptr()) ? PyFloat_AS_DOUBLE(value.ptr()) : convert_number(name, value);
+    }
+    py::int_ index(const char* name, py::handle value);
+    std::int64_t integer(const char* name, py::handle value);
+    // 0 <= value < 2^64
+    std::uint64_t word(const char* name, py::handle value);
+    bool flag(const char* name, py::handle value);
+    // The position of the text in `choices`.
+    int choice(const char* name, py::handle value, std::initializer_list<const char*> choices);
+
+    [[noreturn]] void type_error(const std::string& text) const;
+    [[noreturn]] void value_error(const std::string& text) const;
+
+  private:
+    // Gives the GIL up and takes it back.
+    class ReleasedGil {
+      public:
+        ReleasedGil() : state_(PyEval_SaveThread()) {}
+        ~ReleasedGil();
+        ReleasedGil(const ReleasedGil&) = delete;
+        ReleasedGil& operator=(const ReleasedGil&) = delete;
+
+      private:
+        PyThreadState* state_;
+    };
+
+    static constexpr int max_arrays = 8;
+
+    void look(Array& array, const char* name, PyObject* object);
+    bool is_memmap(py::handle value);
+    void import(Array& array, const char* name, py::handle value);
+    void expect_writable(const Array& array, py::handle value, const Shape& shape, int type) const;
+    void allocate(Array& array, const Shape& shape, int type);
+    bool shares_memory(const Array& a, const Array& b);
+    double convert_number(const char* name, py::handle value);
+    void hold(PyObject* object);
+    void release();
+
+    const char* op_;
+    int type_ = 0;
+    const char* type_from_ = nullptr;  // the argument that set the type
+    PyObject* seen_[max_arrays];
+    int seen_count_ = 0;
+    int protected_count_ = 0;
+    PyObject* held_ = nullptr;  // a list of weak references, made when first needed
+};
+
+// "(3, 4)", as Python writes a tuple.
+std::string text_of(const index_t* dims, int ndim);
+inline std::string text_of(const Array& array) { return text_of(array.shape, array.ndim); }
+inline std::string text_of(const Shape& shape) { return text_of(shape.dims, shape.ndim); }
+std::string repr_of(py::handle value);
+std::string dtype_name(const Array& array);
+
+// Calls body(float()) or body(double()) for the type of the call's arrays.
+template <class Body>
+void for_type(const Call& call, Body&& body) {
+    if (call.type() == float32_type) body(float());
+    else body(double());
+}
+
+// The result of a call: the caller's own object, or the new array.
+inline py::object result(const Array& array) { return py::reinterpret_borrow<py::object>(array.object); }
+
+}  // namespace relu_layers::bindings

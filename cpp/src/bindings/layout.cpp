@@ -1,0 +1,69 @@
+#include "bindings/layout.h"
+
+namespace relu_layers::bindings {
+
+index_t count(const Array& array, int begin, int end) {
+    index_t n = 1;
+    for (int i = begin; i < end; ++i) n *= array.shape[i];
+    return n;
+}
+
+bool single_stride(const Array& array, int begin, int end, index_t& stride) {
+    stride = 0;
+    index_t next = 0;  // what the stride of the next axis outwards must be
+    bool first = true;
+    for (int i = end - 1; i >= begin; --i) {
+        if (array.shape[i] == 1) continue;
+        if (array.shape[i] == 0) {
+            stride = 0;
+            return true;
+        }
+        if (first) stride = array.strides[i];
+        else if (array.strides[i] != next) return false;
+        first = false;
+        next = array.strides[i] * array.shape[i];
+    }
+    return true;
+}
+
+bool row_contiguous(const Array& array, int split) {
+    if (array.plain()) return true;
+    if (!array.aligned()) return false;
+    index_t expected = array.item_bytes;
+    for (int i = array.ndim - 1; i >= split; --i) {
+        if (array.shape[i] != 1 && array.strides[i] != expected) return false;
+        expected *= array.shape[i];
+    }
+    index_t stride = 0;
+    return single_stride(array, 0, split, stride) && stride % array.item_bytes == 0;
+}
+
+int common_split(Call& call, std::initializer_list<Array*> arrays) {
+    const int ndim = (*arrays.begin())->ndim;
+    bool all_plain = true;
+    for (Array* array : arrays) all_plain = all_plain && array->plain();
+    if (all_plain) return 0;
+    for (Array* array : arrays) {
+        bool somehow = false;
+        for (int split = 0; split < ndim && !somehow; ++split) somehow = row_contiguous(*array, split);
+        if (!somehow) call.copy(*array);
+    }
+    for (int split = 0; split < ndim; ++split) {
+        bool all = true;
+        for (Array* array : arrays) all = all && row_contiguous(*array, split);
+        if (all) return split;
+    }
+    for (Array* array : arrays)
+        if (!array->plain()) call.copy(*array);
+    return 0;
+}
+
+int class_axis(Call& call, const Array& array, py::handle axis_) {
+    const std::int64_t axis = call.integer("axis", axis_);
+    if (axis < -array.ndim || axis >= array.ndim)
+        call.value_error("axis is " + std::to_string(axis) + ", but " + array.name + " has shape " + text_of(array) +
+                         ": expected -ndim <= axis < ndim");
+    return static_cast<int>(axis < 0 ? axis + array.ndim : axis);
+}
+
+}  // namespace relu_layers::bindings

@@ -1,0 +1,251 @@
+// Losses with their gradients. Labels are checked in full before anything is written.
+#include "bindings/bindings.h"
+#include "bindings/layout.h"
+#include "relu_layers/ops.h"
+
+namespace relu_layers::bindings {
+namespace {
+
+using py::detail::npy_api;
+
+bool is_integer(const Array& array) {
+    return array.type >= npy_api::NPY_BYTE_ && array.type <= npy_api::NPY_ULONGLONG_;
+}
+
+// NumPy numbers its integers signed, unsigned, signed, ... from NPY_BYTE on.
+bool is_signed(const Array& array) { return (array.type - npy_api::NPY_BYTE_) % 2 == 0; }
+
+// What the three losses share: the mean's divisor, the weights of the samples and the label that does not count.
+struct Common {
+    Array sample_weight;
+    Normalization normalization = Normalization::none;
+    bool has_ignore = false;
+    std::int64_t ignore_label = 0;
+    double ignore_value = 0;
+    index_t positions = 1;
+    index_t batch_size = 1;
+    index_t positions_per_sample = 1;
+
+    void read_normalization(Call& call, py::handle value) {
+        constexpr Normalization all[] = {Normalization::valid, Normalization::full, Normalization::batch_size,
+                                         Normalization::none};
+        normalization = all[call.choice("normalization", value, {"valid", "full", "batch_size", "none"})];
+    }
+    // `leading` is what Normalization::batch_size divides by.
+    void count_positions(Call& call, const Array& prediction, index_t number, index_t leading) {
+        positions = number;
+        batch_size = leading > 0 ? leading : 1;
+        if (positions == 0 && normalization != Normalization::none)
+            call.value_error(std::string(prediction.name) + " has shape " + text_of(prediction) +
+                             ", and there is no mean over nothing: pass at least one row, or normalization='none'");
+        if (prediction.ndim > 0 && prediction.shape[0] > 0) positions_per_sample = positions / prediction.shape[0];
+    }
+    void read_sample_weight(Call& call, const Array& prediction, py::handle value) {
+        call.read_optional_floats(sample_weight, "sample_weight", value);
+        if (!sample_weight.present()) return;
+        if (prediction.ndim == 0)
+            call.value_error(std::string("sample_weight needs a batch axis, but ") + prediction.name + " has shape ()");
+        call.expect_shape(sample_weight, Shape(prediction, 1));
+    }
+    template <class T>
+    ops::LossWeights<T> weights(Call& call) {
+        return {run_of<T>(call, sample_weight), positions_per_sample, normalization, batch_size, has_ignore,
+                ignore_label,                   ignore_value};
+    }
+};
+
+py::object loss_and_gradient(double loss, const Array& gradient) { return py::make_tuple(loss, result(gradient)); }
+
+int class_axis_of_logits(Call& call, const Array& logits, py::handle axis_) {
+    const int axis = class_axis(call, logits, axis_);
+    if (logits.shape[axis] == 0)
+        call.value_error("logits has shape " + text_of(logits) + " with no class on axis " + std::to_string(axis));
+    return axis;
+}
+
+Shape without_axis(const Array& array, int axis) {
+    Shape shape(array, axis);
+    for (int i = axis + 1; i < array.ndim; ++i) shape.add(array.shape[i]);
+    return shape;
+}
+
+// A number that the labels' type cannot hold matches no label.
+void read_ignore_label(Call& call, Common& common, const Array& labels, py::handle value) {
+    if (value.is_none()) return;
+    if (!is_integer(labels)) call.value_error("ignore_label needs integer labels, but labels holds probabilities");
+    const py::int_ number = call.index("ignore_label", value);
+    const bool full_words = labels.item_bytes == 8 && !is_signed(labels);
+    int overflow = 0;
+    common.ignore_label = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+    common.has_ignore = overflow == 0 && !(full_words && common.ignore_label < 0);
+    if (overflow > 0 && full_words) {
+        const unsigned long long bits = PyLong_AsUnsignedLongLong(number.ptr());
+        common.has_ignore = PyErr_Occurred() == nullptr;
+        PyErr_Clear();
+        common.ignore_label = static_cast<std::int64_t>(bits);  // as ops::Labels reads such a word
+    }
+}
+
+[[noreturn]] void bad_label(const Call& call, const ops::Labels& labels, const Shape& shape, index_t position,
+                            index_t classes) {
+    const std::int64_t label = labels[position];
+    std::string place;
+    for (int i = shape.ndim - 1; i >= 0; --i) {
+        place = std::to_string(position % shape.dims[i]) + (place.empty() ? "" : ", ") + place;
+        position /= shape.dims[i];
+    }
+    if (shape.ndim > 0) place = "[" + place + "]";
+    const std::string value =
+        labels.is_signed ? std::to_string(label) : std::to_string(static_cast<std::uint64_t>(label));
+    throw py::index_error(std::string(call.op()) + ": labels" + place + " is " + value + " but logits have " +
+                          std::to_string(classes) + " classes: expected 0 <= label < " + std::to_string(classes));
+}
+
+// Integers of the logits' shape without the class axis, or probabilities of the logits' own shape and type.
+void read_labels(Call& call, Array& labels, py::handle labels_, const Array& logits, int axis) {
+    call.read(labels, "labels", labels_);
+    const Shape classless = without_axis(logits, axis);
+    if (is_integer(labels)) {
+        if (!labels.same_shape(classless.ndim, classless.dims))
+            call.value_error("labels has shape " + text_of(labels) + ", expected " + text_of(classless) +
+                             ", the shape of logits without axis " + std::to_string(axis));
+        return;
+    }
+    if (labels.type == npy_api::NPY_BOOL_ || labels.same_shape(classless.ndim, classless.dims))
+        call.type_error("labels has dtype " + dtype_name(labels) +
+                        ", expected integers, or probabilities of the shape of logits: pass labels.astype(np.int64)");
+    call.expect_floats(labels);
+    call.expect_shape(labels, Shape(logits));
+}
+
+py::object softmax_cross_entropy(py::handle logits_, py::handle labels_, py::handle axis_, py::handle class_weight_,
+                                 py::handle sample_weight_, py::handle label_smoothing_, py::handle ignore_label_,
+                                 py::handle normalization_, py::handle out) {
+    Call call("softmax_cross_entropy");
+    const double smoothing = call.number("label_smoothing", label_smoothing_);
+    if (!(smoothing >= 0 && smoothing <= 1))
+        call.value_error("label_smoothing is " + repr_of(label_smoothing_) + ", expected 0 <= label_smoothing <= 1");
+    Common common;
+    common.read_normalization(call, normalization_);
+    Array logits;
+    Array labels;
+    Array class_weight;
+    Array dlogits;
+    call.read_floats(logits, "logits", logits_);
+    const int axis = class_axis_of_logits(call, logits, axis_);
+    const index_t classes = logits.shape[axis];
+    const index_t inner = count(logits, axis + 1, logits.ndim);
+    const index_t outer = count(logits, 0, axis);
+    call.read_optional_floats(class_weight, "class_weight", class_weight_);
+    if (class_weight.present()) call.expect_shape(class_weight, Shape().add(classes));
+    if (!sample_weight_.is_none() && axis == 0)
+        call.value_error("sample_weight needs a batch axis before the class axis, but axis is 0");
+    common.read_sample_weight(call, logits, sample_weight_);
+    read_labels(call, labels, labels_, logits, axis);
+    read_ignore_label(call, common, labels, ignore_label_);
+    common.count_positions(call, logits, outer * inner, outer);
+    call.output(dlogits, "out", out, Shape(logits));
+    call.check_overlap(dlogits, {}, &logits);
+    call.check_overlap(dlogits, {&labels, &class_weight, &common.sample_weight});
+    double loss = 0;
+    if (logits.size > 0)
+        for_type(call, [&](auto element) {
+            using T = decltype(element);
+            const Rows<const T> logit_rows = rows<T>(call, logits, axis);
+            const ops::ClassOptions<T> options{run_of<T>(call, class_weight), T(smoothing)};
+            const ops::LossWeights<T> weights = common.weights<T>(call);
+            const double work = work_of_exponential * double(logits.size);
+            if (is_integer(labels)) {
+                if (!labels.plain()) call.copy(labels);
+                const ops::Labels indices{labels.data, static_cast<int>(labels.item_bytes), is_signed(labels)};
+                const index_t bad =
+                    ops::find_bad_label(indices, outer * inner, classes, common.has_ignore, common.ignore_label);
+                if (bad >= 0) bad_label(call, indices, without_axis(logits, axis), bad, classes);
+                call.run(work, [&] {
+                    loss = ops::softmax_cross_entropy(logit_rows, inner, indices, options, weights, dlogits.as<T>());
+                });
+            } else {
+                const Rows<const T> probabilities = rows<T>(call, labels, axis);
+                call.run(work, [&] {
+                    loss =
+                        ops::softmax_cross_entropy(logit_rows, inner, probabilities, options, weights, dlogits.as<T>());
+                });
+            }
+        });
+    return loss_and_gradient(loss, dlogits);
+}
+
+// A loss whose positions are the elements; out may be the prediction. f(predictions, targets, weights, gradient).
+template <class Function>
+py::object elementwise(Call& call, Common& common, Array& prediction, Array& target, py::handle sample_weight,
+                       py::handle out, double work, Function&& function) {
+    Array gradient;
+    common.read_sample_weight(call, prediction, sample_weight);
+    common.count_positions(call, prediction, prediction.size, prediction.ndim > 0 ? prediction.shape[0] : 1);
+    call.output(gradient, "out", out, Shape(prediction));
+    call.check_overlap(gradient, {}, &prediction);
+    call.check_overlap(gradient, {&target, &common.sample_weight});
+    double loss = 0;
+    if (prediction.size > 0)
+        for_type(call, [&](auto element) {
+            using T = decltype(element);
+            const int split = common_split(call, {&prediction, &target});
+            const Rows<const T> predictions = rows<T>(call, prediction, split);
+            const Rows<const T> targets = rows<T>(call, target, split);
+            const ops::LossWeights<T> weights = common.weights<T>(call);
+            call.run(work * double(prediction.size),
+                     [&] { loss = function(predictions, targets, weights, gradient.as<T>()); });
+        });
+    return loss_and_gradient(loss, gradient);
+}
+
+py::object sigmoid_cross_entropy(py::handle logits_, py::handle targets_, py::handle sample_weight,
+                                 py::handle ignore_label_, py::handle normalization_, py::handle out) {
+    Call call("sigmoid_cross_entropy");
+    Common common;
+    common.read_normalization(call, normalization_);
+    if (!ignore_label_.is_none()) {
+        common.has_ignore = true;
+        common.ignore_value = call.number("ignore_label", ignore_label_);
+    }
+    Array logits;
+    Array targets;
+    call.read_floats(logits, "logits", logits_);
+    call.read_floats(targets, "targets", targets_);
+    call.expect_shape(targets, Shape(logits));
+    return elementwise(
+        call, common, logits, targets, sample_weight, out, work_of_exponential,
+        [](auto x, auto t, auto weights, auto* dx) { return ops::sigmoid_cross_entropy(x, t, weights, dx); });
+}
+
+py::object squared_error(py::handle prediction_, py::handle target_, py::handle scale_, py::handle sample_weight,
+                         py::handle normalization_, py::handle out) {
+    Call call("squared_error");
+    const double scale = call.number("scale", scale_);
+    Common common;
+    common.read_normalization(call, normalization_);
+    Array prediction;
+    Array target;
+    call.read_floats(prediction, "prediction", prediction_);
+    call.read_floats(target, "target", target_);
+    call.expect_shape(target, Shape(prediction));
+    return elementwise(call, common, prediction, target, sample_weight, out, 1,
+                       [=](auto p, auto t, auto weights, auto* dp) {
+                           return ops::squared_error(p, t, decltype(+*dp)(scale), weights, dp);
+                       });
+}
+
+}  // namespace
+
+void bind_losses(py::module_& m) {
+    using py::arg;
+    m.def("softmax_cross_entropy", &softmax_cross_entropy, arg("logits"), arg("labels"), arg("axis"),
+          arg("class_weight"), arg("sample_weight"), arg("label_smoothing"), arg("ignore_label"), arg("normalization"),
+          arg("out"));
+    m.def("sigmoid_cross_entropy", &sigmoid_cross_entropy, arg("logits"), arg("targets"), arg("sample_weight"),
+          arg("ignore_label"), arg("normalization"), arg("out"));
+    m.def("squared_error", &squared_error, arg("prediction"), arg("target"), arg("scale"), arg("sample_weight"),
+          arg("normalization"), arg("out"));
+}
+
+}  // namespace relu_layers::bindings

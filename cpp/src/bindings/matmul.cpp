@@ -1,0 +1,208 @@
+// Matrix products, and the dense layer made of them. Operands of any strides are read in place.
+#include <vector>
+
+#include "bindings/bindings.h"
+#include "bindings/layout.h"
+#include "relu_layers/ops.h"
+
+namespace relu_layers::bindings {
+namespace {
+
+double multiply_adds(index_t m, index_t n, index_t k) {
+    return work_of_multiply_add * double(m) * double(n) * double(k);
+}
+
+// x (..., in_features), weight (in_features, out_features)
+void read_dense(Call& call, Array& x, py::handle x_, Array& weight, py::handle weight_) {
+    call.read_floats(x, "x", x_);
+    call.read_floats(weight, "weight", weight_);
+    if (weight.ndim != 2)
+        call.value_error("weight has shape " + text_of(weight) + ", expected (in_features, out_features)");
+    if (x.ndim == 0) call.value_error("x has shape (), expected (batch, in_features)");
+    const index_t columns = x.shape[x.ndim - 1];
+    if (columns != weight.shape[0])
+        call.value_error("x has " + std::to_string(columns) + " columns but weight has " +
+                         std::to_string(weight.shape[0]) + " rows");
+}
+
+py::object dense_forward(py::handle x_, py::handle weight_, py::handle bias_, py::handle out) {
+    Call call("dense_forward");
+    Array x;
+    Array weight;
+    Array bias;
+    Array y;
+    read_dense(call, x, x_, weight, weight_);
+    call.read_optional_floats(bias, "bias", bias_);
+    if (bias.present()) call.expect_shape(bias, Shape().add(weight.shape[1]));
+    call.output(y, "out", out, Shape(x, x.ndim - 1).add(weight.shape[1]));
+    call.check_overlap(y, {&x, &weight, &bias});
+    for_type(call, [&](auto element) {
+        using T = decltype(element);
+        const Matrix<const T> xs = matrix<T>(call, x);
+        const Matrix<const T> weights = matrix<T>(call, weight);
+        const T* biases = run_of<T>(call, bias);
+        call.run(multiply_adds(xs.rows, weights.rows, weights.cols),
+                 [&] { ops::dense_forward(xs, weights, biases, y.as<T>()); });
+    });
+    return result(y);
+}
+
+py::object dense_backward(py::handle x_, py::handle weight_, py::handle dy_, py::handle need_dx_, py::handle out_dx,
+                          py::handle out_dweight, py::handle out_dbias) {
+    Call call("dense_backward");
+    const bool need_dx = call.flag("need_dx", need_dx_);
+    Array x;
+    Array weight;
+    Array dy;
+    Array dx;
+    Array dweight;
+    Array dbias;
+    read_dense(call, x, x_, weight, weight_);
+    call.read_floats(dy, "dy", dy_);
+    call.expect_shape(dy, Shape(x, x.ndim - 1).add(weight.shape[1]));
+    if (need_dx) call.output(dx, "out[0]", out_dx, Shape(x));
+    else if (!out_dx.is_none()) call.value_error("need_dx is False, expected None as out[0]");
+    call.output(dweight, "out[1]", out_dweight, Shape(weight));
+    call.output(dbias, "out[2]", out_dbias, Shape().add(weight.shape[1]));
+    if (need_dx) call.check_overlap(dx, {&x, &weight, &dy});
+    call.check_overlap(dweight, {&x, &weight, &dy, &dx});
+    call.check_overlap(dbias, {&x, &weight, &dy, &dx, &dweight});
+    for_type(call, [&](auto element) {
+        using T = decltype(element);
+        const Matrix<const T> xs = matrix<T>(call, x);
+        const Matrix<const T> weights = matrix<T>(call, weight);
+        const Matrix<const T> dys = matrix<T>(call, dy);
+        call.run((need_dx ? 2 : 1) * multiply_adds(xs.rows, weights.rows, weights.cols),
+                 [&] { ops::dense_backward(xs, weights, dys, dx.as<T>(), dweight.as<T>(), dbias.as<T>()); });
+    });
+    return py::make_tuple(need_dx ? result(dx) : py::none(), result(dweight), result(dbias));
+}
+
+// One operand of a product of stacks: the last two axes, transposed if asked, and where each matrix of the broadcast
+// stack starts.
+struct Operand {
+    Array array;
+    bool transposed = false;
+
+    int stack_ndim() const { return array.ndim - 2; }
+    int row_axis() const { return array.ndim - (transposed ? 1 : 2); }
+    int column_axis() const { return array.ndim - (transposed ? 2 : 1); }
+    index_t rows() const { return array.shape[row_axis()]; }
+    index_t columns() const { return array.shape[column_axis()]; }
+
+    // An axis of one element may carry any stride: it is never taken.
+    index_t stride(int axis) const { return array.shape[axis] > 1 ? array.strides[axis] / array.item_bytes : 0; }
+    bool in_elements() const {
+        bool all = array.aligned();
+        for (int i = 0; i < array.ndim; ++i)
+            all = all && (array.shape[i] <= 1 || array.strides[i] % array.item_bytes == 0);
+        return all;
+    }
+    // Whether the whole stack is one tall matrix.
+    bool tall() const {
+        index_t stride = 0;
+        return !transposed && single_stride(array, 0, array.ndim - 1, stride);
+    }
+    template <class T>
+    Matrix<const T> matrix() const {
+        return {array.as<const T>(), rows(), columns(), stride(row_axis()), stride(column_axis())};
+    }
+    // Offsets, in elements, of the matrices of a stack of shape `stack`.
+    std::vector<index_t> offsets(const Shape& stack, index_t number) const {
+        std::vector<index_t> found(static_cast<std::size_t>(number), 0);
+        index_t repeat = 1;  // consecutive matrices that share the index on the axis
+        for (int axis = stack.ndim - 1; axis >= 0; --axis) {
+            const int own = axis - (stack.ndim - stack_ndim());
+            const index_t step = own >= 0 ? stride(own) : 0;
+            for (index_t i = 0; i < number && step != 0; ++i)
+                found[static_cast<std::size_t>(i)] += i / repeat % stack.dims[axis] * step;
+            repeat *= stack.dims[axis];
+        }
+        return found;
+    }
+};
+
+// The shape that the stacks of both operands broadcast to.
+Shape broadcast_stacks(const Call& call, const Operand& a, const Operand& b) {
+    Shape stack;
+    stack.ndim = a.stack_ndim() > b.stack_ndim() ? a.stack_ndim() : b.stack_ndim();
+    for (int axis = 0; axis < stack.ndim; ++axis) {
+        const auto length = [&](const Operand& operand) {
+            const int own = axis - (stack.ndim - operand.stack_ndim());
+            return own >= 0 ? operand.array.shape[own] : 1;
+        };
+        if (length(a) != length(b) && length(a) != 1 && length(b) != 1)
+            call.value_error("the stacks " + text_of(Shape(a.array, a.stack_ndim())) + " of a and " +
+                             text_of(Shape(b.array, b.stack_ndim())) + " of b do not broadcast");
+        stack.dims[axis] = length(a) == 1 ? length(b) : length(a);
+    }
+    return stack;
+}
+
+template <class T>
+void multiply(Call& call, Operand& a, Operand& b, const Shape& stack, bool accumulate, const Array& c) {
+    if (!a.in_elements()) call.copy(a.array);
+    if (!b.in_elements()) call.copy(b.array);
+    index_t number = 1;
+    for (int i = 0; i < stack.ndim; ++i) number *= stack.dims[i];
+    const index_t m = a.rows();
+    const index_t n = b.columns();
+    const double work = double(number) * multiply_adds(m, n, a.columns());
+    if (number == 1) {
+        const Rows<T> product{c.as<T>(), m, n, n};
+        call.run(work, [&] { ops::matmul(a.matrix<T>(), b.matrix<T>(), accumulate, product); });
+    } else if (b.stack_ndim() == 0 && a.tall()) {
+        const Matrix<const T> tall = matrix<T>(call, a.array);
+        const Rows<T> product{c.as<T>(), tall.rows, n, n};
+        call.run(work, [&] { ops::matmul(tall, b.matrix<T>(), accumulate, product); });
+    } else {
+        const std::vector<index_t> a_offsets = a.offsets(stack, number);
+        const std::vector<index_t> b_offsets = b.offsets(stack, number);
+        std::vector<index_t> c_offsets(static_cast<std::size_t>(number));
+        for (std::size_t i = 0; i < c_offsets.size(); ++i) c_offsets[i] = static_cast<index_t>(i) * m * n;
+        const Rows<T> product{c.as<T>(), m, n, n};
+        call.run(work, [&] {
+            ops::matmul_stack(number, a.matrix<T>(), a_offsets.data(), b.matrix<T>(), b_offsets.data(), accumulate,
+                              product, c_offsets.data());
+        });
+    }
+}
+
+py::object matmul(py::handle a_, py::handle b_, py::handle transpose_a, py::handle transpose_b, py::handle accumulate_,
+                  py::handle out) {
+    Call call("matmul");
+    Operand a;
+    Operand b;
+    a.transposed = call.flag("transpose_a", transpose_a);
+    b.transposed = call.flag("transpose_b", transpose_b);
+    const bool accumulate = call.flag("accumulate", accumulate_);
+    call.read_floats(a.array, "a", a_);
+    call.read_floats(b.array, "b", b_);
+    for (const Array* array : {&a.array, &b.array})
+        if (array->ndim < 2)
+            call.value_error(std::string(array->name) + " has shape " + text_of(*array) + ", expected at least 2 axes");
+    if (a.columns() != b.rows())
+        call.value_error("a has " + std::to_string(a.columns()) + " columns but b has " + std::to_string(b.rows()) +
+                         " rows (after transposing)");
+    const Shape stack = broadcast_stacks(call, a, b);
+    if (accumulate && out.is_none())
+        call.value_error("accumulate is True and out is None: pass out, the array to add to");
+    Array c;
+    call.output(c, "out", out, Shape(stack).add(a.rows()).add(b.columns()));
+    call.check_overlap(c, {&a.array, &b.array});
+    if (c.size > 0)
+        for_type(call, [&](auto element) { multiply<decltype(element)>(call, a, b, stack, accumulate, c); });
+    return result(c);
+}
+
+}  // namespace
+
+void bind_matmul(py::module_& m) {
+    using py::arg;
+    m.def("matmul", &matmul, arg("a"), arg("b"), arg("transpose_a"), arg("transpose_b"), arg("accumulate"), arg("out"));
+    m.def("dense_forward", &dense_forward, arg("x"), arg("weight"), arg("bias"), arg("out"));
+    m.def("dense_backward", &dense_backward, arg("x"), arg("weight"), arg("dy"), arg("need_dx"), arg("out_dx"),
+          arg("out_dweight"), arg("out_dbias"));
+}
+
+}  // namespace relu_layers::bindings

@@ -1,0 +1,200 @@
+// The slow side of a call: what cannot be taken as it is, and the errors that say what to pass instead.
+#include <cmath>
+
+#include "bindings/call.h"
+
+namespace relu_layers::bindings {
+namespace {
+
+using py::detail::npy_api;
+
+std::string type_name(py::handle value) { return Py_TYPE(value.ptr())->tp_name; }
+
+std::string short_type_name(py::handle value) {
+    const std::string full = type_name(value);
+    const auto dot = full.rfind('.');
+    return dot == std::string::npos ? full : full.substr(dot + 1);
+}
+
+const char* float_name(int type) { return type == float32_type ? "float32" : "float64"; }
+
+std::string article(const std::string& noun) {
+    return (std::string("AEIOUaeio").find(noun[0]) == std::string::npos ? "a " : "an ") + noun;
+}
+
+// What to pass instead of something that is no plain ndarray.
+std::string remedy(const char* name, py::handle value, int type) {
+    const std::string dtype = std::string("np.") + float_name(type);
+    const std::string own = name;
+    const std::string kind = short_type_name(value);
+    if (kind == "MaskedArray") return "pass " + own + ".filled(0), or another value for what is masked";
+    if (PyObject_HasAttrString(value.ptr(), "to_numpy") == 1)
+        return "pass " + own + ".to_numpy().astype(" + dtype + ")";
+    if (npy_api::get().PyArray_Check_(value.ptr())) return "pass np.asarray(" + own + ")";
+    if (value.is_none()) return "pass an array";
+    return "pass np.asarray(" + own + ", dtype=" + dtype + ")";
+}
+
+bool is_true_attribute(py::handle value, const char* attribute) {
+    const auto found = py::reinterpret_steal<py::object>(PyObject_GetAttrString(value.ptr(), attribute));
+    if (!found) {
+        PyErr_Clear();
+        return false;
+    }
+    const int truth = PyObject_IsTrue(found.ptr());
+    if (truth < 0) PyErr_Clear();
+    return truth == 1;
+}
+
+}  // namespace
+
+std::string text_of(const index_t* dims, int ndim) {
+    std::string text = "(";
+    for (int i = 0; i < ndim; ++i) text += (i > 0 ? ", " : "") + std::to_string(dims[i]);
+    return text + (ndim == 1 ? ",)" : ")");
+}
+
+std::string dtype_name(const Array& array) {
+    return py::str(py::handle(py::detail::array_proxy(array.object)->descr)).cast<std::string>();
+}
+
+std::string repr_of(py::handle value) { return py::repr(value).cast<std::string>(); }
+
+void Call::type_error(const std::string& text) const { throw py::type_error(std::string(op_) + ": " + text); }
+void Call::value_error(const std::string& text) const { throw py::value_error(std::string(op_) + ": " + text); }
+
+// A memmap is an ndarray with a file behind it. Other subclasses carry a meaning (a mask, units, matrix products) that
+// the op would drop.
+bool Call::is_memmap(py::handle value) {
+    protect();
+    return py::type::handle_of(value).is(py::module_::import("numpy").attr("memmap"));
+}
+
+void Call::import(Array& array, const char* name, py::handle value) {
+    if (is_memmap(value)) {
+        look(array, name, value.ptr());
+        return;
+    }
+    const bool exports = !py::isinstance<py::array>(value) && PyObject_HasAttrString(value.ptr(), "__dlpack__") == 1;
+    if (!exports)
+        type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
+                   ", expected a numpy.ndarray: " + remedy(name, value, type_ == 0 ? float32_type : type_));
+    try {
+        array.owned = py::module_::import("numpy").attr("from_dlpack")(value);
+    } catch (py::error_already_set& error) {
+        if (!error.matches(PyExc_Exception)) throw;
+        const std::string advice = is_true_attribute(value, "requires_grad")
+                                       ? std::string("it requires grad: pass ") + name + ".detach()"
+                                       : std::string("pass a NumPy array, or a dense array in the memory of the CPU");
+        const std::string what = article(short_type_name(value)) + " that could not be read through DLPack (" +
+                                 py::str(error.value()).cast<std::string>() + ")";
+        py::raise_from(error, PyExc_TypeError,
+                       (std::string(op_) + ": " + name + " is " + what + "; " + advice).c_str());
+        throw py::error_already_set();
+    }
+    look(array, name, array.owned.ptr());
+}
+
+void Call::expect_floats(const Array& array) const {
+    const std::string name = array.name;
+    if (array.type != float32_type && array.type != float64_type)
+        type_error(name + " has dtype " + dtype_name(array) + ", expected " +
+                   (type_ == 0 ? "float32 or float64" : float_name(type_)) + ": pass " + name + ".astype(np." +
+                   float_name(type_ == 0 ? float32_type : type_) + ")");
+    if (type_ != 0 && array.type != type_)
+        type_error(name + " has dtype " + float_name(array.type) + " but " + type_from_ + " has " + float_name(type_) +
+                   ", expected one dtype for all arrays: pass " + name + ".astype(np." + float_name(type_) + ")");
+}
+
+void Call::expect_shape(const Array& array, const Shape& shape) const {
+    if (!array.same_shape(shape.ndim, shape.dims))
+        value_error(std::string(array.name) + " has shape " + text_of(array) + ", expected " + text_of(shape));
+}
+
+// Says what is wrong with an array that is to be written; the caller found that something is.
+void Call::expect_writable(const Array& array, py::handle value, const Shape& shape, int type) const {
+    const std::string dtype = type == float32_type || type == float64_type ? float_name(type) : "uint8";
+    const std::string advice = ": pass np.empty(" + text_of(shape) + ", np." + dtype + ")";
+    if (!array.present())
+        type_error(std::string(array.name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
+                   ", expected a numpy.ndarray to write to" + advice);
+    const std::string name = array.name;
+    if (array.type != type) type_error(name + " has dtype " + dtype_name(array) + ", expected " + dtype + advice);
+    if (!array.same_shape(shape.ndim, shape.dims))
+        value_error(name + " has shape " + text_of(array) + ", expected " + text_of(shape) + advice);
+    if (!array.writable()) value_error(name + " is read-only, expected a writable array" + advice);
+    if (!array.contiguous()) value_error(name + " is not C-contiguous, expected an array that is" + advice);
+    value_error(name + " is misaligned, expected an aligned array" + advice);
+}
+
+double Call::convert_number(const char* name, py::handle value) {
+    protect();
+    const auto fail = [&] {
+        type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
+                   ", expected a number: pass float(" + name + ")");
+    };
+    if (py::isinstance<py::array>(value) && py::detail::array_proxy(value.ptr())->nd > 0) fail();
+    const double number = PyFloat_AsDouble(value.ptr());
+    if (number != -1.0 || !PyErr_Occurred()) return number;
+    if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+        fail();
+    }
+    if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Clear();
+        value_error(std::string(name) + " is an integer too large for a float");
+    }
+    throw py::error_already_set();
+}
+
+py::int_ Call::index(const char* name, py::handle value) {
+    if (!PyLong_CheckExact(value.ptr())) protect();
+    PyObject* const index = PyNumber_Index(value.ptr());
+    if (index != nullptr) return py::reinterpret_steal<py::int_>(index);
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+    PyErr_Clear();
+    type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
+               ", expected an integer: pass int(" + name + ")");
+}
+
+std::int64_t Call::integer(const char* name, py::handle value) {
+    const py::int_ number = index(name, value);
+    int overflow = 0;
+    const long long found = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+    if (overflow != 0) value_error(std::string(name) + " is " + repr_of(number) + ", expected an integer of 64 bits");
+    return found;
+}
+
+std::uint64_t Call::word(const char* name, py::handle value) {
+    const py::int_ number = index(name, value);
+    const unsigned long long found = PyLong_AsUnsignedLongLong(number.ptr());
+    if (found == static_cast<unsigned long long>(-1) && PyErr_Occurred() != nullptr) {
+        PyErr_Clear();
+        value_error(std::string(name) + " is " + repr_of(number) + ", expected 0 <= " + name + " < 2**64");
+    }
+    return found;
+}
+
+bool Call::flag(const char* name, py::handle value) {
+    if (value.ptr() == Py_True || value.ptr() == Py_False) return value.ptr() == Py_True;
+    protect();
+    if (!py::isinstance(value, py::module_::import("numpy").attr("bool_")))
+        type_error(std::string(name) + " is " + repr_of(value) + ", expected True or False");
+    return PyObject_IsTrue(value.ptr()) == 1;
+}
+
+int Call::choice(const char* name, py::handle value, std::initializer_list<const char*> choices) {
+    if (PyUnicode_Check(value.ptr())) {
+        int position = 0;
+        for (const char* text : choices) {
+            if (PyUnicode_CompareWithASCIIString(value.ptr(), text) == 0) return position;
+            ++position;
+        }
+    }
+    protect();
+    std::string listed;
+    for (const char* text : choices) listed += (listed.empty() ? "'" : ", '") + std::string(text) + "'";
+    value_error(std::string(name) + " is " + repr_of(value) + ", expected one of " + listed);
+}
+
+}  // namespace relu_layers::bindings

@@ -1,0 +1,16 @@
+// The extension relu_layers._core: a table of contents. Arguments are positional here; names, defaults and
+// documentation are those of relu_layers.ops.native.
+#include "bindings/bindings.h"
+
+#include <pybind11/numpy.h>
+
+PYBIND11_MODULE(_core, m) {
+    using namespace relu_layers::bindings;
+    pybind11::detail::npy_api::get();  // looks NumPy up now rather than in the first call
+    bind_elementwise(m);
+    bind_matmul(m);
+    bind_softmax(m);
+    bind_losses(m);
+    bind_updates(m);
+    bind_runtime(m);
+}

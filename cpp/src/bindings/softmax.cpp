@@ -1,0 +1,84 @@
+#include "bindings/bindings.h"
+#include "bindings/layout.h"
+#include "relu_layers/ops.h"
+
+namespace relu_layers::bindings {
+
+namespace {
+
+// y = f(x) along an axis; out may be x.
+template <class Function>
+py::object forward(const char* op, py::handle x_, py::handle axis_, py::handle out, Function&& function) {
+    Call call(op);
+    Array x;
+    Array y;
+    call.read_floats(x, "x", x_);
+    const int axis = class_axis(call, x, axis_);
+    call.output(y, "out", out, Shape(x));
+    call.check_overlap(y, {}, &x);
+    const index_t inner = count(x, axis + 1, x.ndim);
+    if (x.size > 0)
+        for_type(call, [&](auto element) {
+            using T = decltype(element);
+            const Rows<const T> xs = rows<T>(call, x, axis);
+            call.run(work_of_exponential * double(x.size), [&] { function(xs, inner, y.as<T>()); });
+        });
+    return result(y);
+}
+
+// dx = f(y, dy) along an axis; out may be dy.
+template <class Function>
+py::object backward(const char* op, py::handle y_, py::handle dy_, py::handle axis_, py::handle out, double work,
+                    Function&& function) {
+    Call call(op);
+    Array y;
+    Array dy;
+    Array dx;
+    call.read_floats(y, "y", y_);
+    call.read_floats(dy, "dy", dy_);
+    call.expect_shape(dy, Shape(y));
+    const int axis = class_axis(call, y, axis_);
+    call.output(dx, "out", out, Shape(y));
+    call.check_overlap(dx, {&y}, &dy);
+    const index_t inner = count(y, axis + 1, y.ndim);
+    if (y.size > 0)
+        for_type(call, [&](auto element) {
+            using T = decltype(element);
+            const Rows<const T> ys = rows<T>(call, y, axis);
+            const Rows<const T> dys = rows<T>(call, dy, axis);
+            call.run(work * double(y.size), [&] { function(ys, dys, inner, dx.as<T>()); });
+        });
+    return result(dx);
+}
+
+py::object softmax_forward(py::handle x, py::handle axis, py::handle out) {
+    return forward("softmax_forward", x, axis, out,
+                   [](auto xs, index_t inner, auto* y) { ops::softmax_forward(xs, inner, y); });
+}
+
+py::object softmax_backward(py::handle y, py::handle dy, py::handle axis, py::handle out) {
+    return backward("softmax_backward", y, dy, axis, out, 2,
+                    [](auto ys, auto dys, index_t inner, auto* dx) { ops::softmax_backward(ys, dys, inner, dx); });
+}
+
+py::object log_softmax_forward(py::handle x, py::handle axis, py::handle out) {
+    return forward("log_softmax_forward", x, axis, out,
+                   [](auto xs, index_t inner, auto* y) { ops::log_softmax_forward(xs, inner, y); });
+}
+
+py::object log_softmax_backward(py::handle y, py::handle dy, py::handle axis, py::handle out) {
+    return backward("log_softmax_backward", y, dy, axis, out, work_of_exponential,
+                    [](auto ys, auto dys, index_t inner, auto* dx) { ops::log_softmax_backward(ys, dys, inner, dx); });
+}
+
+}  // namespace
+
+void bind_softmax(py::module_& m) {
+    using py::arg;
+    m.def("softmax_forward", &softmax_forward, arg("x"), arg("axis"), arg("out"));
+    m.def("softmax_backward", &softmax_backward, arg("y"), arg("dy"), arg("axis"), arg("out"));
+    m.def("log_softmax_forward", &log_softmax_forward, arg("x"), arg("axis"), arg("out"));
+    m.def("log_softmax_backward", &log_softmax_backward, arg("y"), arg("dy"), arg("axis"), arg("out"));
+}
+
+}  // namespace relu_layers::bindings

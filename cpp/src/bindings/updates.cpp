@@ -1,0 +1,262 @@
+// Optimizer updates in place, and the sums that training needs of whole arrays.
+#include <cmath>
+
+#include "bindings/bindings.h"
+#include "bindings/layout.h"
+#include "relu_layers/ops.h"
+
+namespace relu_layers::bindings {
+namespace {
+
+// An input that the op reads as one run of numbers, of any length.
+void read_run(Call& call, Array& array, const char* name, py::handle value) {
+    call.read_floats(array, name, value);
+    if (array.ndim != 1 || !array.contiguous())
+        call.value_error(std::string(name) + " has shape " + text_of(array) +
+                         (array.ndim == 1 ? " and is not contiguous" : "") +
+                         ", expected a contiguous 1-D array: pass np.ascontiguousarray(" + name + ").reshape(-1)");
+}
+
+// What every update takes: the parameters, their gradient, one or two arrays of state, and the common numbers.
+struct Step {
+    Array param;
+    Array grad;
+    Array state[2];
+    double learning_rate = 0;
+    double weight_decay = 0;
+    double grad_scale = 1;
+    Regularization regularization = Regularization::l2;
+
+    void read_numbers(Call& call, py::handle rate, py::handle decay, py::handle scale) {
+        learning_rate = call.number("learning_rate", rate);
+        weight_decay = call.number("weight_decay", decay);
+        grad_scale = call.number("grad_scale", scale);
+    }
+    void read_regularization(Call& call, py::handle value) {
+        regularization =
+            call.choice("regularization", value, {"l2", "l1"}) == 0 ? Regularization::l2 : Regularization::l1;
+    }
+    void read_arrays(Call& call, py::handle param_, py::handle grad_, const char* name, py::handle value,
+                     const char* second_name = nullptr, py::handle second = py::handle()) {
+        read_run(call, grad, "grad", grad_);
+        call.update(param, "param", param_, Shape(grad), grad.type);
+        call.update(state[0], name, value, Shape(grad), grad.type);
+        if (second_name != nullptr) call.update(state[1], second_name, second, Shape(grad), grad.type);
+        call.check_overlap(param, {&grad});
+        call.check_overlap(state[0], {&grad, &param});
+        if (second_name != nullptr) call.check_overlap(state[1], {&grad, &param, &state[0]});
+    }
+    // f(n, param, grad, state, second state, rule, learning rate)
+    template <class Function>
+    void run(Call& call, Function&& function) {
+        for_type(call, [&](auto element) {
+            using T = decltype(element);
+            const T* grads = run_of<T>(call, grad);
+            const GradientRule<T> rule{T(grad_scale), T(weight_decay), regularization};
+            call.run(2 * double(grad.size),
+                     [&] {
+                         function(grad.size, param.as<T>(), grads, state[0].as<T>(), state[1].as<T>(), rule,
+                                  T(learning_rate));
+                     });
+        });
+    }
+};
+
+void sgd_update(py::handle param, py::handle grad, py::handle velocity, py::handle learning_rate, py::handle momentum_,
+                py::handle nesterov_, py::handle weight_decay, py::handle regularization, py::handle grad_scale) {
+    Call call("sgd_update");
+    Step step;
+    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
+    step.read_regularization(call, regularization);
+    const double momentum = call.number("momentum", momentum_);
+    const bool nesterov = call.flag("nesterov", nesterov_);
+    step.read_arrays(call, param, grad, "velocity", velocity);
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* v, auto*, auto rule, auto rate) {
+        ops::sgd_update(n, w, g, v, rule, rate, decltype(rate)(momentum), nesterov);
+    });
+}
+
+void adagrad_update(py::handle param, py::handle grad, py::handle square_sum, py::handle learning_rate,
+                    py::handle epsilon_, py::handle weight_decay, py::handle regularization, py::handle grad_scale) {
+    Call call("adagrad_update");
+    Step step;
+    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
+    step.read_regularization(call, regularization);
+    const double epsilon = call.number("epsilon", epsilon_);
+    step.read_arrays(call, param, grad, "square_sum", square_sum);
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate) {
+        ops::adagrad_update(n, w, g, h, rule, rate, decltype(rate)(epsilon));
+    });
+}
+
+void rmsprop_update(py::handle param, py::handle grad, py::handle square_mean, py::handle learning_rate,
+                    py::handle rho_, py::handle epsilon_, py::handle weight_decay, py::handle regularization,
+                    py::handle grad_scale) {
+    Call call("rmsprop_update");
+    Step step;
+    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
+    step.read_regularization(call, regularization);
+    const double rho = call.number("rho", rho_);
+    const double epsilon = call.number("epsilon", epsilon_);
+    step.read_arrays(call, param, grad, "square_mean", square_mean);
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate) {
+        ops::rmsprop_update(n, w, g, h, rule, rate, rho, decltype(rate)(epsilon));
+    });
+}
+
+void adadelta_update(py::handle param, py::handle grad, py::handle square_mean, py::handle update_mean,
+                     py::handle learning_rate, py::handle rho_, py::handle epsilon_, py::handle weight_decay,
+                     py::handle regularization, py::handle grad_scale) {
+    Call call("adadelta_update");
+    Step step;
+    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
+    step.read_regularization(call, regularization);
+    const double rho = call.number("rho", rho_);
+    const double epsilon = call.number("epsilon", epsilon_);
+    step.read_arrays(call, param, grad, "square_mean", square_mean, "update_mean", update_mean);
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto* d, auto rule, auto rate) {
+        ops::adadelta_update(n, w, g, h, d, rule, rate, rho, decltype(rate)(epsilon));
+    });
+}
+
+// The numbers of Adam, in double until they are rounded once for the kernel.
+struct Adam {
+    double beta1;
+    double beta2;
+    double epsilon;
+    bool epsilon_hat;
+    double steps;
+    double shrink = 1;
+
+    Adam(Call& call, py::handle step, py::handle beta1_, py::handle beta2_, py::handle epsilon_,
+         py::handle epsilon_hat_)
+        : beta1(decay(call, "beta1", beta1_)),
+          beta2(decay(call, "beta2", beta2_)),
+          epsilon(call.number("epsilon", epsilon_)),
+          epsilon_hat(call.flag("epsilon_hat", epsilon_hat_)) {
+        const std::int64_t number = call.integer("step", step);
+        if (number < 1)
+            call.value_error("step is " + std::to_string(number) + ", expected >= 1: the first update is step 1");
+        steps = double(number);
+    }
+    static double decay(Call& call, const char* name, py::handle value) {
+        const double beta = call.number(name, value);
+        if (!(beta >= 0 && beta < 1))
+            call.value_error(std::string(name) + " is " + repr_of(value) + ", expected 0 <= " + name + " < 1");
+        return beta;
+    }
+    template <class T>
+    AdamRule<T> rule(double learning_rate) const {
+        const double correction1 = 1 - std::pow(beta1, steps);
+        const double correction2 = 1 - std::pow(beta2, steps);
+        const double step_size =
+            epsilon_hat ? learning_rate * std::sqrt(correction2) / correction1 : learning_rate / correction1;
+        return {T(beta1),     T(1 - beta1), T(beta2),
+                T(1 - beta2), T(step_size), epsilon_hat ? T(1) : T(1 / std::sqrt(correction2)),
+                T(epsilon),   T(shrink)};
+    }
+};
+
+void run_adam(Call& call, Step& step, const Adam& adam) {
+    const double learning_rate = step.learning_rate;
+    step.run(call, [&](index_t n, auto* w, auto* g, auto* mean, auto* square_mean, auto rule, auto rate) {
+        ops::adam_update(n, w, g, mean, square_mean, rule, adam.rule<decltype(rate)>(learning_rate));
+    });
+}
+
+void adam_update(py::handle param, py::handle grad, py::handle mean, py::handle square_mean, py::handle learning_rate,
+                 py::handle step_number, py::handle beta1, py::handle beta2, py::handle epsilon, py::handle epsilon_hat,
+                 py::handle weight_decay, py::handle regularization, py::handle grad_scale) {
+    Call call("adam_update");
+    Step step;
+    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
+    step.read_regularization(call, regularization);
+    const Adam adam(call, step_number, beta1, beta2, epsilon, epsilon_hat);
+    step.read_arrays(call, param, grad, "mean", mean, "square_mean", square_mean);
+    run_adam(call, step, adam);
+}
+
+void adamw_update(py::handle param, py::handle grad, py::handle mean, py::handle square_mean, py::handle learning_rate,
+                  py::handle step_number, py::handle beta1, py::handle beta2, py::handle epsilon,
+                  py::handle epsilon_hat, py::handle weight_decay, py::handle grad_scale) {
+    Call call("adamw_update");
+    Step step;
+    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
+    Adam adam(call, step_number, beta1, beta2, epsilon, epsilon_hat);
+    adam.shrink = 1 - step.learning_rate * step.weight_decay;
+    step.weight_decay = 0;  // decoupled: it shrinks the parameters instead of joining the gradient
+    step.read_arrays(call, param, grad, "mean", mean, "square_mean", square_mean);
+    run_adam(call, step, adam);
+}
+
+double sum_of_squares(py::handle x_) {
+    Call call("sum_of_squares");
+    Array x;
+    call.read_floats(x, "x", x_);
+    if (!x.contiguous()) call.value_error("x is not C-contiguous: pass np.ascontiguousarray(x)");
+    double sum = 0;
+    for_type(call, [&](auto element) {
+        using T = decltype(element);
+        const Rows<const T> xs = rows<T>(call, x, 0);
+        call.run(double(x.size), [&] { sum = ops::sum_of_squares(xs); });
+    });
+    return sum;
+}
+
+void accumulate(py::handle total_, py::handle grad_) {
+    Call call("accumulate");
+    Array total;
+    Array grad;
+    read_run(call, grad, "grad", grad_);
+    call.update(total, "total", total_, Shape(grad), grad.type);
+    call.check_overlap(total, {&grad});
+    for_type(call, [&](auto element) {
+        using T = decltype(element);
+        const T* grads = run_of<T>(call, grad);
+        call.run(double(grad.size), [&] { ops::accumulate(grad.size, total.as<T>(), grads); });
+    });
+}
+
+index_t mark_active(py::handle x_, py::handle active_) {
+    Call call("mark_active");
+    Array x;
+    Array active;
+    call.read_floats(x, "x", x_);
+    if (x.ndim == 0) call.value_error("x has shape (), expected (..., units)");
+    const index_t units = x.shape[x.ndim - 1];
+    call.update(active, "active", active_, Shape().add(units), py::detail::npy_api::NPY_UBYTE_);
+    call.check_overlap(active, {&x});
+    index_t inactive = 0;
+    for_type(call, [&](auto element) {
+        using T = decltype(element);
+        const Rows<const T> xs = rows<T>(call, x, x.ndim - 1);
+        call.run(double(x.size), [&] { inactive = ops::mark_active(xs, active.as<std::uint8_t>()); });
+    });
+    return inactive;
+}
+
+}  // namespace
+
+void bind_updates(py::module_& m) {
+    using py::arg;
+    m.def("sgd_update", &sgd_update, arg("param"), arg("grad"), arg("velocity"), arg("learning_rate"), arg("momentum"),
+          arg("nesterov"), arg("weight_decay"), arg("regularization"), arg("grad_scale"));
+    m.def("adagrad_update", &adagrad_update, arg("param"), arg("grad"), arg("square_sum"), arg("learning_rate"),
+          arg("epsilon"), arg("weight_decay"), arg("regularization"), arg("grad_scale"));
+    m.def("rmsprop_update", &rmsprop_update, arg("param"), arg("grad"), arg("square_mean"), arg("learning_rate"),
+          arg("rho"), arg("epsilon"), arg("weight_decay"), arg("regularization"), arg("grad_scale"));
+    m.def("adadelta_update", &adadelta_update, arg("param"), arg("grad"), arg("square_mean"), arg("update_mean"),
+          arg("learning_rate"), arg("rho"), arg("epsilon"), arg("weight_decay"), arg("regularization"),
+          arg("grad_scale"));
+    m.def("adam_update", &adam_update, arg("param"), arg("grad"), arg("mean"), arg("square_mean"), arg("learning_rate"),
+          arg("step"), arg("beta1"), arg("beta2"), arg("epsilon"), arg("epsilon_hat"), arg("weight_decay"),
+          arg("regularization"), arg("grad_scale"));
+    m.def("adamw_update", &adamw_update, arg("param"), arg("grad"), arg("mean"), arg("square_mean"),
+          arg("learning_rate"), arg("step"), arg("beta1"), arg("beta2"), arg("epsilon"), arg("epsilon_hat"),
+          arg("weight_decay"), arg("grad_scale"));
+    m.def("sum_of_squares", &sum_of_squares, arg("x"));
+    m.def("accumulate", &accumulate, arg("total"), arg("grad"));
+    m.def("mark_active", &mark_active, arg("x"), arg("active"));
+}
+
+}  // namespace relu_layers::bindings
