@@ -1,7 +1,8 @@
-"""Native ops against the reference: layouts, shapes, options; and the same bits on every target and number of threads.
+"""Native ops against the reference: layouts, shapes, options, special values.
 
-Tolerances: an elementwise function of a few operations differs by some units of rounding (8 eps of the largest value); a sum of k products
-by at most eps * k * the sum of magnitudes, here bounded by its largest entry.
+Tolerances: an elementwise function of a few operations differs by some units of rounding (8 eps of the largest
+value); a sum of k products by at most eps * k * the sum of magnitudes, here bounded by its largest entry. One file,
+because every op shares these layouts and tolerances.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import relu_layers as rl
-from relu_layers import _core
 
 REFERENCE = rl.ops.reference
 DTYPES = [np.float32, np.float64]
@@ -24,7 +24,7 @@ SHAPES: list[tuple[int, ...]] = [(), (0,), (1,), (17,), (3, 5), (0, 4), (2, 3, 4
 def laid_out(array: Any, layout: str) -> Any:
     """The same numbers in another layout in memory."""
     if layout == "fortran":
-        return np.asfortranarray(array)
+        return np.array(array, order="F")
     if layout == "rows" and array.ndim:
         wide = np.full((*array.shape[:-1], array.shape[-1] + 3), np.nan, array.dtype)
         wide[..., : array.shape[-1]] = array
@@ -81,6 +81,70 @@ def test_elementwise(native: Any, dtype: Any, layout: str) -> None:
             close(unary(native, x), unary(REFERENCE, x))
         for binary in BINARY.values():
             close(binary(native, x, dy), binary(REFERENCE, x, dy))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_elementwise_at_special_values(native: Any, dtype: Any) -> None:
+    info = np.finfo(dtype)
+    special = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 0.5, 88.0, -88.0, 750.0, -750.0]
+    special += [float(info.tiny), -float(info.tiny), float(info.max), float(info.min), 1e-10, -1e-10]
+    x = np.resize(np.array(special, dtype), 3 * len(special))
+    for unary in UNARY.values():
+        close(unary(native, x), unary(REFERENCE, x))
+    dy = np.resize(np.array([1.0, -2.0, 0.0, 0.25, -0.0], dtype), x.shape)
+    for name, binary in BINARY.items():
+        close(binary(native, x, dy), binary(REFERENCE, x, dy), 8 if name.startswith("relu") else 16)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_prelu(native: Any, dtype: Any, layout: str) -> None:
+    rng = np.random.default_rng(10)
+    for shape in [(4,), (3, 5), (0, 4), (2, 3, 7), (33, 67), (600, 2)]:
+        for slopes in (1, shape[-1]):
+            x = laid_out(rng.standard_normal(shape).astype(dtype), layout)
+            dy = laid_out(rng.standard_normal(shape).astype(dtype), layout)
+            slope = rng.uniform(-0.5, 0.5, slopes).astype(dtype)
+            close(native.prelu_forward(x, slope), REFERENCE.prelu_forward(x, slope))
+            dx, dslope = native.prelu_backward(x, slope, dy)
+            wanted_dx, wanted_dslope = REFERENCE.prelu_backward(x, slope, dy)
+            close(dx, wanted_dx)
+            # Each slope's sum, with the exponent of its largest possible partial sum.
+            magnitude = float(np.abs(x * dy).sum())
+            assert dslope.dtype == wanted_dslope.dtype
+            np.testing.assert_allclose(
+                dslope,
+                wanted_dslope,
+                rtol=0,
+                atol=4 * float(np.finfo(dtype).eps) * (1 + x.size) ** 0.5 * magnitude,
+            )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax_cross_entropy_on_other_axes_and_with_probabilities(native: Any, dtype: Any) -> None:
+    rng = np.random.default_rng(11)
+    for shape, axis in [((3, 5, 4), 1), ((6, 9), 0), ((2, 3, 7), -1), ((2, 10, 3, 3), 1), ((5,), 0)]:
+        logits = (4 * rng.standard_normal(shape)).astype(dtype)
+        classes = shape[axis]
+        positions = tuple(np.delete(shape, axis))
+        class_weight = rng.uniform(0.1, 2, classes).astype(dtype)
+        probabilities = np.moveaxis(rng.dirichlet(np.ones(classes), positions).astype(dtype), -1, axis)
+        labels = np.asarray(rng.integers(0, classes, positions))
+        calls: list[tuple[Any, dict[str, Any]]] = [
+            (labels, {}),
+            (labels, {"class_weight": class_weight, "label_smoothing": 0.2, "ignore_label": 0}),
+            (probabilities, {}),
+            (probabilities, {"class_weight": class_weight, "label_smoothing": 0.2}),
+        ]
+        if axis != 0:
+            calls.append((probabilities, {"sample_weight": rng.uniform(0, 2, shape[0]).astype(dtype)}))
+        for target, option in calls:
+            for normalization in ("valid", "full", "batch_size", "none"):
+                option = {**option, "axis": axis, "normalization": normalization}
+                found, gradient = native.softmax_cross_entropy(logits, target, **option)
+                wanted, expected = REFERENCE.softmax_cross_entropy(logits, target, **option)
+                assert found == pytest.approx(wanted, rel=64 * float(np.finfo(dtype).eps))
+                close(gradient, expected, 64)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -151,7 +215,7 @@ def test_losses(native: Any, dtype: Any, normalization: str) -> None:
                 wanted, expected = REFERENCE.softmax_cross_entropy(
                     logits, labels, normalization=normalization, **option
                 )
-                assert found == pytest.approx(wanted, rel=64 * np.finfo(dtype).eps)
+                assert found == pytest.approx(wanted, rel=64 * float(np.finfo(dtype).eps))
                 close(gradient, expected, 64)
         targets = rng.random((batch, classes)).astype(dtype)
         weight = rng.uniform(0, 2, batch).astype(dtype)
@@ -160,7 +224,7 @@ def test_losses(native: Any, dtype: Any, normalization: str) -> None:
                 arguments = {"sample_weight": sample_weight, "normalization": normalization, **extra}
                 found, gradient = getattr(native, name)(logits, targets, **arguments)
                 wanted, expected = getattr(REFERENCE, name)(logits, targets, **arguments)
-                assert found == pytest.approx(wanted, rel=64 * np.finfo(dtype).eps)
+                assert found == pytest.approx(wanted, rel=64 * float(np.finfo(dtype).eps))
                 close(gradient, expected, 16)
 
 
@@ -263,74 +327,3 @@ def test_helpers_of_training(native: Any) -> None:
     active = np.zeros(4, np.uint8)
     assert native.mark_active(x, active) == 3
     np.testing.assert_array_equal(active, [1, 0, 0, 0])
-
-
-FMA_TARGETS = [name for name in rl.build_info()["targets"] if name != "baseline"]
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_the_same_bits_for_every_target_and_number_of_threads(dtype: Any) -> None:
-    if not FMA_TARGETS:
-        pytest.skip("only the baseline target here, which has no fused multiply-add")
-    before = rl.target()
-
-    def everything() -> list[Any]:
-        results: list[Any] = []
-        made = np.random.default_rng(8)
-        for _ in range(10):
-            m, n, k = (int(v) for v in made.integers(1, 80, 3))
-            k += 600 * int(made.integers(0, 2))
-            x, w, b = (made.standard_normal(s).astype(dtype) for s in ((m, k), (k, n), (n,)))
-            dy = made.standard_normal((m, n)).astype(dtype)
-            y = rl.ops.dense_forward(x, w, b)
-            results += [
-                y,
-                *rl.ops.dense_backward(x, w, dy),
-                rl.ops.softmax_forward(y),
-                rl.ops.softmax_forward(y, 0),
-            ]
-            results += [rl.ops.tanh_forward(y), rl.ops.elu_forward(y), rl.ops.sigmoid_forward(y)]
-            labels = made.integers(0, n, m)
-            for loss, gradient in (
-                rl.ops.softmax_cross_entropy(y, labels),
-                rl.ops.softmax_cross_entropy(y, labels, label_smoothing=0.1),
-                rl.ops.sigmoid_cross_entropy(y, dy),
-                rl.ops.squared_error(y, dy),
-            ):
-                results += [np.float64(loss), gradient]
-            results += [np.float64(rl.ops.sum_of_squares(x)), *rl.ops.prelu_backward(y, b, dy)]
-            results += [rl.ops.prelu_backward(y, b[:1], dy)[1]]
-        return results
-
-    try:
-        wanted: list[Any] | None = None
-        for target in FMA_TARGETS:
-            rl.use_target(target)
-            for threads in (1, 2, 3, 7):
-                with rl.threads(threads):
-                    _core.set_parallel_threshold(0.0)
-                    found = everything()
-                if wanted is None:
-                    wanted = found
-                for one, other in zip(found, wanted, strict=True):
-                    np.testing.assert_array_equal(one, other, err_msg=f"{target}, {threads} threads")
-    finally:
-        _core.set_parallel_threshold(-1.0)
-        rl.use_target(before)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_a_row_alone_equals_the_row_in_a_batch(native: Any, dtype: Any) -> None:
-    rng = np.random.default_rng(9)
-    for inputs, outputs in [(2, 30), (64, 10), (600, 40), (33, 1)]:
-        x = rng.standard_normal((37, inputs)).astype(dtype)
-        weight, bias = (
-            rng.standard_normal((inputs, outputs)).astype(dtype),
-            rng.standard_normal(outputs).astype(dtype),
-        )
-        batch = native.softmax_forward(native.tanh_forward(native.dense_forward(x, weight, bias)))
-        for i in (0, 5, 36):
-            row = native.softmax_forward(
-                native.tanh_forward(native.dense_forward(x[i : i + 1], weight, bias))
-            )
-            np.testing.assert_array_equal(row[0], batch[i])

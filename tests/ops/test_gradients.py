@@ -1,7 +1,7 @@
 """Every backward op against four-point central differences of its forward, in float64, in place included.
 
-The rule: within 1e-8 of the largest entry of the array. The step is 1e-3 of inputs of order 1, so the truncation error h^4/30 f''''' is
-below 1e-12 and rounding eps/h about 1e-13 of the objective, which is kept at order 1.
+The rule: within 1e-8 of the largest entry of the array. The step is 1e-3 of inputs of order 1, so the truncation
+error h^4/30 f''''' is below 1e-12 and rounding eps/h about 1e-13 of the objective, which is kept at order 1.
 """
 
 from __future__ import annotations

@@ -82,6 +82,6 @@ def test_in_place_gives_the_same_bits(ops: Any, dtype: Any, slope: float) -> Non
 
 def test_a_negative_slope_in_place_is_refused(ops: Any) -> None:
     x = np.array([1.0, -1.0])
-    with pytest.raises(ValueError, match="negative_slope is -0.2 and out is x"):
+    with pytest.raises(ValueError, match=r"negative_slope is -0\.2 and out is x"):
         ops.relu_forward(x, -0.2, out=x)
     np.testing.assert_array_equal(x, [1.0, -1.0])
