@@ -1,20 +1,20 @@
 """A tree of JSON values and arrays as one ``.npz`` file: no pickle, a checksum, an atomic write.
 
 The file is an ordinary NumPy archive of stored members. ``document.json`` (a uint8 array) holds the tree; arrays
-in it are ``{"array": name}`` and live in members of their own; ``checksum`` is the SHA-256 of all the others.
+in it are ``{"__array__": name}`` and live in members of their own; ``checksum`` is the SHA-256 of all the others.
 Nothing in a file is believed: sizes are checked against the size of the file before memory is asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import tempfile
+import re
+import struct
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,74 +22,90 @@ from relu_layers._configured import Array
 
 _DOCUMENT = "document.json"
 _CHECKSUM = "checksum"
-_LONGEST_DOCUMENT = 64 * 2**20
+_REFERENCE = "__array__"
+# A description is small: arrays are apart. Parsed JSON takes up to 30 times the memory of its text.
+_LONGEST_DOCUMENT = 32 * 2**20
 _DEEPEST = 40
 _MEMBERS = 4096
-_DTYPES = {np.dtype(t) for t in (np.float32, np.float64, np.uint8, np.int64, np.uint64, np.uint32)}
+# NumPy's own header, version 1.0, exactly as it is written; the evaluating parser of NumPy takes more than that.
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '([<|][biuf][1248])', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n",
+    re.DOTALL,
+)
+_LONGEST_HEADER = 10 + 2**16
 
 
 def write(document: dict[str, Any], path: Path) -> None:
     """Write ``document`` to ``path``: a temporary file in the same folder, synced, then renamed over it."""
     arrays: dict[str, Array] = {}
-    text = json.dumps(_packed(document, "", arrays), allow_nan=True, separators=(",", ":"))
-    members = {_DOCUMENT: np.frombuffer(text.encode(), np.uint8), **arrays}
+    text = json.dumps(_packed(document, "", arrays), separators=(",", ":")).encode()
+    if len(text) > _LONGEST_DOCUMENT or len(arrays) > _MEMBERS - 2:
+        raise ValueError(f"{path}: {len(text)} bytes of description, {len(arrays)} arrays are more than fit")
+    members = {_DOCUMENT: np.frombuffer(text, np.uint8), **arrays}
     members[_CHECKSUM] = np.frombuffer(_digest(members), np.uint8)
-    folder = path.parent
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    target = Path(os.path.realpath(path))
+    part = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    # Created by open itself, so that the file gets the permissions that any new file would get.
+    with part.open("xb") as file:
+        try:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
                 for member, array in members.items():
-                    with archive.open(f"{member}.npy", "w", force_zip64=True) as stream:
-                        np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+                    entry = zipfile.ZipInfo(f"{member}.npy")
+                    with archive.open(entry, "w", force_zip64=True) as stream:
+                        np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+            file.close()
+            os.replace(part, target)
+        except BaseException:
+            file.close()
+            part.unlink(missing_ok=True)
+            raise
     if os.name == "posix":
-        directory = os.open(folder, os.O_RDONLY)
+        folder = os.open(target.parent, os.O_RDONLY)
         try:
-            os.fsync(directory)
+            os.fsync(folder)
         finally:
-            os.close(directory)
+            os.close(folder)
 
 
 def read(path: Path) -> dict[str, Any]:
     """Return the document in ``path``; anything but an intact file of ours is a ValueError that says so."""
-    size = path.stat().st_size
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = _members(archive, size)
-        stored = members.pop(_CHECKSUM, None)
-        text = members.get(_DOCUMENT)
-        if stored is None or text is None:
-            raise ValueError("it lacks the members of a relu_layers file")
-        if stored.tobytes() != _digest(members):
-            raise ValueError("its checksum does not match: the file is damaged")
-        del members[_DOCUMENT]
-        if text.size > _LONGEST_DOCUMENT:
-            raise ValueError("its description is too long")
-        document = _unpacked(json.loads(text.tobytes().decode()), members)
-    except (ValueError, KeyError, TypeError, EOFError, NotImplementedError, RecursionError) as error:
-        raise ValueError(f"{path} is not a readable relu_layers file: {_reason(error)}") from None
-    except (zipfile.BadZipFile, OverflowError, SyntaxError, MemoryError, OSError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a readable relu_layers file: {_reason(error)}") from None
+    with path.open("rb") as file:
+        try:
+            return _document(file)
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            EOFError,
+            OSError,
+            OverflowError,
+            RuntimeError,
+            struct.error,
+            zipfile.BadZipFile,
+        ) as error:
+            reason = str(error) or type(error).__name__
+            raise ValueError(f"{path} is not a readable relu_layers file: {reason}") from None
+
+
+def _document(file: BinaryIO) -> dict[str, Any]:
+    size = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        members = _members(archive, size)
+    stored = members.pop(_CHECKSUM, None)
+    text = members.get(_DOCUMENT)
+    if stored is None or text is None:
+        raise ValueError("it lacks the members of a relu_layers file")
+    if stored.tobytes() != _digest(members):
+        raise ValueError("its checksum does not match, so the file is damaged")
+    del members[_DOCUMENT]
+    if text.size > _LONGEST_DOCUMENT:
+        raise ValueError("its description is too long")
+    document = _unpacked(json.loads(text.tobytes().decode()), members)
     if not isinstance(document, dict):
-        raise ValueError(f"{path} is not a readable relu_layers file: its description is not a mapping")
+        raise ValueError("its description is not a mapping")
     return document
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _digest(members: dict[str, Array]) -> bytes:
@@ -98,11 +114,12 @@ def _digest(members: dict[str, Array]) -> bytes:
     for name in sorted(members):
         array = members[name]
         total.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        total.update(np.ascontiguousarray(array).data)
+        total.update(array.data if array.size else b"")
     return total.digest()
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, Array]:
+    """Return all arrays of the archive, read-only."""
     entries = archive.infolist()
     if len(entries) > _MEMBERS:
         raise ValueError("it has too many members")
@@ -120,45 +137,58 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, Array]:
 
 def _array(content: bytes) -> Array:
     """Return the array of an .npy member; its header must agree with its length."""
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    if version != (1, 0):
+    header = _HEADER.match(content, 0, _LONGEST_HEADER)
+    if header is None or struct.unpack_from("<H", content, 8)[0] != header.end() - 10:
         raise ValueError("a member has an unknown array format")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=4096)
-    if dtype not in _DTYPES or fortran or any(length < 0 for length in shape):
-        raise ValueError(f"a member has dtype {dtype} or an order that does not belong")
+    dtype = np.dtype(header[1].decode())
+    shape = tuple(int(length) for length in header[2].replace(b" ", b"").split(b",") if length)
     count = 1
     for length in shape:
         count *= length
-    offset = stream.tell()
-    if count * dtype.itemsize != len(content) - offset:
+    if count * dtype.itemsize != len(content) - header.end():
         raise ValueError("a member's shape does not agree with its length")
-    return np.frombuffer(content, dtype, count, offset).reshape(shape)
+    return np.frombuffer(content, dtype, count, header.end()).reshape(shape)
 
 
 def _packed(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     """Return ``value`` with its arrays moved to ``arrays``, named by where they stood."""
     if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {"array": name}
+        array = np.ascontiguousarray(value).reshape(value.shape)
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        if not _HEADER.match(_header(array)):
+            raise ValueError(f"{name}: arrays of dtype {value.dtype} cannot be written to a file")
+        while name in arrays or name in (_DOCUMENT, _CHECKSUM):
+            name += "_"
+        arrays[name] = array
+        return {_REFERENCE: name}
     if isinstance(value, dict):
-        return {
-            str(key): _packed(item, f"{name}/{key}" if name else str(key), arrays)
-            for key, item in value.items()
-        }
+        for key in value:
+            if not isinstance(key, str) or key == _REFERENCE:
+                raise ValueError(
+                    f"{name or 'document'}: key {key!r} cannot be written to a file, use strings"
+                )
+        return {k: _packed(item, f"{name}/{k}" if name else k, arrays) for k, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_packed(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
     if isinstance(value, np.generic):
         return value.item()
+    if value is not None and not isinstance(value, (str, bool, int, float)):
+        raise ValueError(f"{name}: a {type(value).__name__} cannot be written to a file")
     return value
+
+
+def _header(array: Array) -> bytes:
+    """Return the start of the member that would hold ``array``."""
+    described = f"{{'descr': '{array.dtype.str}', 'fortran_order': False, 'shape': (), }}\n"
+    return b"\x93NUMPY\x01\x00  " + described.encode()
 
 
 def _unpacked(value: Any, arrays: dict[str, Array], depth: int = 0) -> Any:
     if depth > _DEEPEST:
         raise ValueError("its description is nested too deeply")
     if isinstance(value, dict):
-        if set(value) == {"array"}:
-            return arrays[value["array"]].copy()
+        if set(value) == {_REFERENCE}:
+            return arrays[value[_REFERENCE]].copy()
         return {key: _unpacked(item, arrays, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_unpacked(item, arrays, depth + 1) for item in value]

@@ -187,7 +187,7 @@ class Stepper:
         state: dict[str, Any] = {
             "steps": self.steps,
             "summed": self._summed,
-            "history": self.history.records(),
+            "history": self.history.columns(),
         }
         return {**state, "sum": self._sum} if self._summed and self._sum is not None else state
 
@@ -198,7 +198,7 @@ class Stepper:
         like = self.model.flat_grads
         if total is not None and (np.shape(total) != like.shape or total.dtype != like.dtype):
             raise ValueError("Trainer: the sum of gradients does not fit the model's parameters")
-        self.history = History.from_records(state["history"])
+        self.history = History.from_columns(state["history"])
         self.steps = integer("Trainer", "steps", state["steps"], minimum=0)
         self._summed, self._sum = summed, total
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from relu_layers import callbacks as callback_module
 from relu_layers import layers, losses, optimizers
 from relu_layers._checks import nearest
 from relu_layers._configured import Array
@@ -41,8 +42,15 @@ def save(model: Sequential, path: str | PathLike[str]) -> None:
     _function(where, 0)({**_header("model"), "model": _model_document(model)}, where)
 
 
-def load(path: str | PathLike[str]) -> Sequential:
+def load(path: str | PathLike[str], *, model: Sequential | None = None) -> Sequential:
     """Return the model in ``path``, written by ``model.save`` or ``trainer.save_checkpoint``.
+
+    Parameters
+    ----------
+    path : path-like
+        The suffix decides the format.
+    model : Sequential, optional
+        Of the same layers; it is filled and returned. Needed where a layer is not of this package.
 
     Raises
     ------
@@ -53,26 +61,28 @@ def load(path: str | PathLike[str]) -> Sequential:
     """
     where = Path(fspath(path))
     document = _read(where)
-    model: Sequential = _checked(where, _model_from, document["model"])
-    return model
+    loaded: Sequential = _checked(where, _model_in, document["model"], model)
+    return loaded
 
 
 def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
     """Write everything that a training needs to go on bit for bit to ``path``."""
     where = Path(fspath(path))
-    optimizer, loss = trainer.optimizer, trainer.loss
     document = {
         **_header("trainer"),
         "model": _model_document(trainer.model),
-        "loss": _described(loss, losses.BUILT_IN),
+        "loss": _described(trainer.loss, losses.BUILT_IN),
         "optimizer": {
-            **_described(optimizer, optimizers.BUILT_IN),
-            "updates": optimizer.updates,
-            "slots": dict(optimizer.slots),
+            **_described(trainer.optimizer, optimizers.BUILT_IN),
+            "state": trainer.optimizer.state_dict(),
         },
-        "options": {"clip_norm": trainer.clip_norm, "accumulate": trainer.accumulate},
-        "shared_generator": trainer.rng is trainer.model.rng,
-        "generator": _generator_document(trainer.rng),
+        "options": {
+            "clip_norm": trainer.clip_norm,
+            "accumulate": trainer.accumulate,
+            "capture": trainer.capture,
+        },
+        "callbacks": [_callback_document(callback) for callback in trainer.callbacks],
+        "generator": None if trainer.rng is trainer.model.rng else _generator_document(trainer.rng),
         "state": trainer.state_dict(),
     }
     _function(where, 0)(document, where)
@@ -105,39 +115,51 @@ def _trainer_from(
 ) -> Any:
     from relu_layers.trainer import Trainer
 
-    if model is None:
-        model = _model_from(document["model"])
-    else:
-        _fill_model(model, document["model"])
+    model = _model_in(document["model"], model)
     if loss is None:
-        loss = _rebuilt("loss", document["loss"], losses.BUILT_IN)
+        loss = _rebuilt("loss", document["loss"], losses.BUILT_IN, "pass loss= to Trainer.restore")
     entry = document["optimizer"]
     if optimizer is None:
-        optimizer = _rebuilt("optimizer", entry, optimizers.BUILT_IN)
+        advice = "pass optimizer= to Trainer.restore"
+        optimizer = _rebuilt("optimizer", entry, optimizers.BUILT_IN, advice)
     elif type(optimizer).__name__ != entry["name"]:
         raise ValueError(
             f"optimizer is {type(optimizer).__name__}, but the file was written with {entry['name']}"
         )
-    options = document["options"]
-    if document["shared_generator"]:
-        rng = None
-    else:
-        rng = np.random.default_rng(0)
-        rng = _set_generator(rng, document["generator"])
+    state = document["generator"]
     trainer = Trainer(
         model,
         loss,
         optimizer,
-        clip_norm=options["clip_norm"],
-        accumulate=options["accumulate"],
-        callbacks=callbacks,
-        rng=rng,
+        **document["options"],
+        callbacks=_callbacks_from(document["callbacks"], callbacks),
+        rng=None if state is None else _set_generator(np.random.default_rng(0), state),
     )
-    for name, slot in optimizer.slots.items():
-        _copy(f"optimizer slot {name}", entry["slots"][name], slot)
-    optimizer.updates = int(entry["updates"])
+    optimizer.load_state_dict(entry["state"])
     trainer.load_state_dict(document["state"])
     return trainer
+
+
+def _callback_document(callback: Any) -> dict[str, Any]:
+    state = callback.state_dict() if hasattr(callback, "state_dict") else {}
+    return {**_described(callback, callback_module.BUILT_IN), "state": state}
+
+
+def _callbacks_from(entries: Sequence[dict[str, Any]], passed: Sequence[Any]) -> list[Any]:
+    """Return the callbacks in the order of the file, those passed in their places, further ones at the end."""
+    left = list(passed)
+    result = []
+    for entry in entries:
+        callback = next((given for given in left if _name(given) == entry["name"]), None)
+        if callback is None:
+            advice = "pass it in callbacks= to Trainer.restore"
+            callback = _rebuilt("callback", entry, callback_module.BUILT_IN, advice)
+        else:
+            left = [given for given in left if given is not callback]
+        if hasattr(callback, "load_state_dict"):
+            callback.load_state_dict(entry["state"])
+        result.append(callback)
+    return result + left
 
 
 def _header(kind: str) -> dict[str, Any]:
@@ -170,18 +192,23 @@ def _checked(path: Path, build: Any, *arguments: Any) -> Any:
         raise ValueError(f"{path} cannot be loaded: {error}") from error
 
 
+def _name(thing: Any) -> str:
+    """Return the name of a function, or of the class of any other object."""
+    return str(getattr(thing, "__qualname__", type(thing).__name__))
+
+
 def _described(thing: Any, built_in: Mapping[str, type[Any]]) -> dict[str, Any]:
     """Return the name, and for a class of the package the configuration that rebuilds it."""
-    name = type(thing).__name__
+    name = _name(thing)
     if built_in.get(name) is not type(thing):
         return {"name": name, "own": True}
     return {"name": name, "config": thing.config()}
 
 
-def _rebuilt(what: str, entry: dict[str, Any], built_in: Mapping[str, type[Any]]) -> Any:
+def _rebuilt(what: str, entry: dict[str, Any], built_in: Mapping[str, type[Any]], advice: str) -> Any:
     name = entry["name"]
     if entry.get("own"):
-        raise ValueError(f"{what} {name} is not of this package: pass it to Trainer.restore")
+        raise ValueError(f"{what} {name} is not of this package: {advice}")
     if name not in built_in:
         raise ValueError(f"{what} {name!r} is unknown{nearest(str(name), built_in)}")
     return built_in[name](**entry["config"])
@@ -201,8 +228,15 @@ def _model_document(model: Sequential) -> dict[str, Any]:
     }
 
 
-def _model_from(document: dict[str, Any]) -> Sequential:
-    made = [_rebuilt(f"layer {i}", entry, layers.BUILT_IN) for i, entry in enumerate(document["layers"])]
+def _model_in(document: dict[str, Any], model: Sequential | None) -> Sequential:
+    """Return ``model``, filled, or one that is built from the document."""
+    if model is not None:
+        _fill_model(model, document)
+        return model
+    advice = "build the model and pass it as model="
+    made = [
+        _rebuilt(f"layer {i}", entry, layers.BUILT_IN, advice) for i, entry in enumerate(document["layers"])
+    ]
     params: dict[str, Array] = document["params"]
     # Before the model allocates what its layers ask for: the file must hold parameters of just these shapes.
     for i, layer in enumerate(made):
@@ -223,20 +257,25 @@ def _fill_model(model: Sequential, document: dict[str, Any]) -> None:
         raise ValueError(f"model has layers {model!r}, but the file was written with {', '.join(names)}")
     if model.dtype.name != document["dtype"]:
         raise ValueError(f"model has dtype {model.dtype}, but the file was written with {document['dtype']}")
+    preprocessing = None
+    if document["preprocessing"] is not None:
+        from relu_layers.preprocessing import Preprocessing
+
+        preprocessing = Preprocessing.from_dict(document["preprocessing"])
     model.load_params(document["params"])
+    model.preprocessing = preprocessing
     for index, state in document["dropout"].items():
         layer = model.layers[int(index)]
         if isinstance(layer, Dropout):
             layer.load_state(state)
     model.rng = _set_generator(model.rng, document["generator"])
-    if document["preprocessing"] is not None:
-        from relu_layers.preprocessing import Preprocessing
-
-        model.preprocessing = Preprocessing.from_dict(document["preprocessing"])
 
 
 def _generator_document(rng: np.random.Generator) -> dict[str, Any]:
-    return dict(rng.bit_generator.state)
+    state = dict(rng.bit_generator.state)
+    if state["bit_generator"] not in _BIT_GENERATORS:
+        raise ValueError(f"bit generator {state['bit_generator']!r} cannot be written to a file")
+    return state
 
 
 def _set_generator(rng: np.random.Generator, state: dict[str, Any]) -> np.random.Generator:
@@ -248,12 +287,6 @@ def _set_generator(rng: np.random.Generator, state: dict[str, Any]) -> np.random
         rng = np.random.Generator(getattr(np.random, name)())
     rng.bit_generator.state = state
     return rng
-
-
-def _copy(what: str, source: Any, target: Array) -> None:
-    if not isinstance(source, np.ndarray) or source.shape != target.shape or source.dtype != target.dtype:
-        raise ValueError(f"{what} does not fit: expected {target.dtype} of shape {target.shape}")
-    np.copyto(target, source)
 
 
 __all__ = ["FORMATS", "load", "restore_trainer", "save", "save_trainer"]

@@ -72,17 +72,26 @@ class History:
         """Return the row of the last epoch."""
         return dict(self._records[-1])
 
-    def records(self) -> list[dict[str, Any]]:
-        """Return the rows as dicts, JSON-able: `from_records` makes the history again."""
-        return [dict(record) for record in self._records]
+    def columns(self) -> dict[str, Array]:
+        """Return all columns; `from_columns` makes the history again."""
+        return {name: self[name] for name in self.names}
 
     @classmethod
-    def from_records(cls, records: list[dict[str, Any]]) -> History:
-        """Return the history of these rows."""
+    def from_columns(cls, columns: Mapping[str, Array]) -> History:
+        """Return the history of columns of equal length; where there is NaN, the epoch had no number."""
+        lengths = {len(values) for values in columns.values()}
+        if len(lengths) > 1:
+            raise ValueError(f"History: columns have {sorted(lengths)} rows, expected equal numbers")
         history = cls()
-        for record in records:
-            row = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
-            history._records.append(row)
+        for row in range(lengths.pop() if lengths else 0):
+            record: dict[str, Any] = {}
+            for name, values in columns.items():
+                value = values[row].tolist()
+                if isinstance(value, list):
+                    value = tuple(value)
+                if value == value:
+                    record[name] = value
+            history.append(record)
         return history
 
     def to_csv(self, path: str | PathLike[str]) -> None:
