@@ -1,173 +1,191 @@
-// The matrix product of one block: c (m, n) = a (m, k) @ b (k, n), k at most 512, on one thread and without packing of its own.
+// The matrix product of one block, c (m, n) = a (m, k) @ b (k, n), on one thread.
 //
-// Order of operations, the same on every target and for every tile: each element of c is one chain of fused multiply-adds over
-// k in order, starting from 0; then it is stored, or added to what c holds (`add`), and last the bias of its column is added.
+// Order of operations, the same on every target and for every tile: each element of c is one chain of fused
+// multiply-adds over k in order, starting from 0; it is stored, or added to what c holds (`add`); last the bias of its
+// column is added. The caller cuts k into blocks of 512 and calls once a block.
 //
-//         n ->  panel 0      panel 1          The columns of b come in panels of `gemm_panel` columns. Panel p starts
-//   k   +------------------+-----------+      p * b_panel elements after b, its rows lie b_row elements apart:
-//   |   | b[0][0 .. panel) | b[0][...] |        read in place   b_row = stride of b,  b_panel = panel
-//   v   | b[1][0 .. panel) |           |        packed          b_row = panel,        b_panel = k * panel
-//       +------------------+-----------+      a is read through any two strides, so a transpose costs nothing.
+// Requires: k >= 1; a through any two strides, so that a transpose costs nothing; b in panels of `panel` columns, a
+// width that gemm_panel gave for this a and n:
 //
-// A tile keeps R rows x V vectors of c in registers; each step loads V vectors of b and broadcasts R numbers of a. Rows are
-// dealt out evenly (64 rows as 13+13+13+13+12 for tiles of 14). Columns beyond the last full vector are masked.
+//         n ->  panel 0      panel 1          Panel p starts p * panel_stride elements after b, its rows lie b.stride
+//   k   +------------------+-----------+      elements apart:
+//   |   | b[0][0 .. panel) | b[0][...] |        read in place   b.stride as it is,  panel_stride = panel
+//   v   | b[1][0 .. panel) |           |        packed          b.stride = panel,   panel_stride = k * panel
+//       +------------------+-----------+      Nothing is read beyond column n.
 //
-//   registers   rows x vectors of the largest tile   few rows
-//   32          14 x 2                               up to 3 rows x 8, 4-7 rows x 4
-//   16          6 x 2                                1 row x 8, 2-3 rows x 4
+// A tile keeps R rows x V vectors of c in registers; each step loads V vectors of b and broadcasts R numbers of a.
+// Vectors lie along n, never along k. Every tile that leaves room for its row of b and one number of a is instantiated,
+// so rows are dealt out evenly (64 rows as 13+13+13+13+12) and few rows take more vectors; the last vector is masked.
+//
+//   registers   largest tile, rows x vectors            fewer rows
+//   32          14 x 2                                  9 x 3, 6 x 4, 5 x 5, 4 x 6, 3 x 7, 2 x 8, 1 x 8
+//   16 and FMA   6 x 2                                  4 x 3 (3 x 3), 2 x 5, 1 x 7
+//   16           4 x 2                                  as far as they fit
 #include "kernels/kernel.h"
+#include "simd/unroll.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-constexpr int accumulators = vector_registers == 32 ? 28 : 12;
-constexpr int tile_rows = accumulators / 2;
-constexpr index_t panel = 2 * width<T>;
+#if defined(__FMA__) || defined(__ARM_NEON)
+constexpr int spare_registers = 1;  // the number of a
+constexpr int most_rows = vector_registers == 32 ? 14 : 6;
+#else
+constexpr int spare_registers = 2;  // and a product
+constexpr int most_rows = 4;
+#endif
+constexpr int most_vectors = 8;
 
-// The widest tile of `rows` rows whose accumulators fit the registers.
-constexpr int tile_vectors(int rows) {
-    const int fit = accumulators / rows;
-    return fit >= 8 ? 8 : fit >= 4 ? 4 : 2;
+constexpr bool fits(int rows, int vectors) { return rows * vectors + vectors + spare_registers <= vector_registers; }
+
+constexpr int rows_beside(int vectors) {
+    int rows = most_rows;
+    while (!fits(rows, vectors)) --rows;
+    return rows;
+}
+constexpr int vectors_beside(int rows) {
+    int vectors = most_vectors;
+    while (!fits(rows, vectors)) --vectors;
+    return vectors;
 }
 
 struct Block {
     index_t k;
-    const T* a;
     index_t a_row, a_col;
-    const T* b;
     index_t b_row;
-    T* c;
     index_t c_row;
-    const T* bias;  // of the tile's first column, or null
     bool add;
-    index_t last;  // lanes in use in the last vector
 };
 
+// One tile; `last` lanes of the last vector are in use. The rows of a are addressed in threes from one pointer each (p,
+// p + stride, p + 2 strides are single addresses), which keeps all fourteen in the general registers.
 template <int R, int V, bool masked>
-RL_INLINE void tile(const Block& t) {
+void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index_t last) {
+    constexpr int groups = (R + 2) / 3;
+    const index_t a_row = block.a_row;
+    const index_t a_col = block.a_col;
+    const index_t b_row = block.b_row;
+    const T* from[groups];
+    RL_UNROLL
+    for (int g = 0; g < groups; ++g) from[g] = a + 3 * g * a_row;
     Vec<T> sum[R][V];
-    for (int r = 0; r < R; ++r)
-        for (int v = 0; v < V; ++v) sum[r][v] = Vec<T>{};
-    const T* a = t.a;
-    const T* b = t.b;
-    for (index_t p = 0; p < t.k; ++p, a += t.a_col, b += t.b_row) {
+    RL_UNROLL
+    for (int r = 0; r < R; ++r) RL_UNROLL
+    for (int v = 0; v < V; ++v) sum[r][v] = Vec<T>{};
+    for (index_t left = block.k; left > 0; --left) {
         Vec<T> row[V];
+        RL_UNROLL
         for (int v = 0; v < V; ++v)
-            row[v] = masked && v == V - 1 ? load_first(b + v * width<T>, t.last) : load(b + v * width<T>);
+            row[v] = masked && v == V - 1 ? load_first(b + v * width<T>, last) : load(b + v * width<T>);
+        RL_UNROLL
         for (int r = 0; r < R; ++r) {
-            const Vec<T> x = broadcast(a[r * t.a_row]);
+            const Vec<T> x = broadcast(from[r / 3][r % 3 * a_row]);
+            RL_UNROLL
             for (int v = 0; v < V; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
         }
+        RL_UNROLL
+        for (int g = 0; g < groups; ++g) from[g] += a_col;
+        b += b_row;
     }
-    for (int v = 0; v < V; ++v) {
-        const bool partial = masked && v == V - 1;
-        Vec<T> bias{};
-        if (t.bias != nullptr) bias = partial ? load_first(t.bias + v * width<T>, t.last) : load(t.bias + v * width<T>);
-        for (int r = 0; r < R; ++r) {
-            T* c = t.c + r * t.c_row + v * width<T>;
-            Vec<T> y = sum[r][v];
-            if (t.add) y = (partial ? load_first(c, t.last) : load(c)) + y;
-            if (t.bias != nullptr) y = y + bias;
-            if (partial) store_first(c, y, t.last);
-            else store(c, y);
+    const index_t c_row = block.c_row;
+    if (block.add) {
+        const T* old = c;
+        RL_UNROLL
+        for (int r = 0; r < R; ++r, old += c_row) {
+            RL_UNROLL
+            for (int v = 0; v < V; ++v) {
+                const T* at = old + v * width<T>;
+                sum[r][v] = (masked && v == V - 1 ? load_first(at, last) : load(at)) + sum[r][v];
+            }
+        }
+    }
+    if (bias != nullptr) {
+        RL_UNROLL
+        for (int v = 0; v < V; ++v) {
+            const T* at = bias + v * width<T>;
+            const Vec<T> shift = masked && v == V - 1 ? load_first(at, last) : load(at);
+            RL_UNROLL
+            for (int r = 0; r < R; ++r) sum[r][v] = sum[r][v] + shift;
+        }
+    }
+    RL_UNROLL
+    for (int r = 0; r < R; ++r, c += c_row) {
+        RL_UNROLL
+        for (int v = 0; v < V; ++v) {
+            if (masked && v == V - 1) store_first(c + v * width<T>, sum[r][v], last);
+            else store(c + v * width<T>, sum[r][v]);
         }
     }
 }
 
+using Tile = void (*)(const Block&, const T*, const T*, T*, const T*, index_t);
+
+struct Tiles {
+    Tile full[most_rows][most_vectors];
+    Tile masked[most_rows][most_vectors];
+};
+
 template <int R, int V>
-void strip(const Block& t) {
-    if (t.last == width<T>) tile<R, V, false>(t);
-    else tile<R, V, true>(t);
-}
-
-using Strip = void (*)(const Block&);
-
-// strips[rows - 1][log2 of vectors]; null where the tile would not fit.
-template <int R>
-struct Strips {
-    static constexpr Strip of(int log_v) {
-        return log_v == 0                          ? &strip<R, 1>
-               : log_v == 1                        ? &strip<R, 2>
-               : log_v == 2 && tile_vectors(R) >= 4 ? &strip<R, tile_vectors(R) >= 4 ? 4 : 1>
-               : log_v == 3 && tile_vectors(R) >= 8 ? &strip<R, tile_vectors(R) >= 8 ? 8 : 1>
-                                                   : nullptr;
+constexpr void fill(Tiles& tiles) {
+    if constexpr (fits(R, V)) {
+        tiles.full[R - 1][V - 1] = &tile<R, V, false>;
+        tiles.masked[R - 1][V - 1] = &tile<R, V, true>;
     }
-};
+    if constexpr (V < most_vectors) fill<R, V + 1>(tiles);
+    else if constexpr (R < most_rows) fill<R + 1, 1>(tiles);
+}
+constexpr Tiles all_tiles() {
+    Tiles tiles{};
+    fill<1, 1>(tiles);
+    return tiles;
+}
+constexpr Tiles tiles = all_tiles();
 
-#define RL_STRIPS(R) {Strips<R>::of(0), Strips<R>::of(1), Strips<R>::of(2), Strips<R>::of(3)}
-constexpr Strip strips[tile_rows][4] = {
-    RL_STRIPS(1),  RL_STRIPS(2),  RL_STRIPS(3),  RL_STRIPS(4),  RL_STRIPS(5),  RL_STRIPS(6),
-#if defined(__AVX512F__) || defined(__ARM_NEON)
-    RL_STRIPS(7),  RL_STRIPS(8),  RL_STRIPS(9),  RL_STRIPS(10), RL_STRIPS(11), RL_STRIPS(12),
-    RL_STRIPS(13), RL_STRIPS(14),
-#endif
-};
-#undef RL_STRIPS
+constexpr index_t ceil_div(index_t a, index_t b) { return (a + b - 1) / b; }
+
+// Rows of a that lie a multiple of 4 KiB apart share one set of an 8-way first-level cache: more than 6 of them evict
+// each other before their line is used up.
+index_t row_limit(const Matrix<const T>& a) {
+    const index_t offset = a.row_stride * index_t(sizeof(T)) & 4095;
+    return a.col_stride == 1 && (offset < 32 || offset > 4096 - 32) && most_rows > 6 ? 6 : most_rows;
+}
 
 }  // namespace
 
-index_t gemm_panel() { return panel; }
-index_t gemm_tile_rows() { return tile_rows; }
+index_t gemm_lanes() { return width<T>; }
 
-void gemm_block(index_t m, index_t n, index_t k, const T* a, index_t a_row, index_t a_col, const T* b, index_t b_row,
-                index_t b_panel, T* c, index_t c_row, const T* bias, bool add) {
-    const index_t tiles = (m + tile_rows - 1) / tile_rows;
-    const bool in_place = b_panel == panel;  // then a tile may span several panels
-    for (index_t j = 0; j < n;) {
-        const int most = in_place ? tile_vectors(static_cast<int>(tiles == 1 ? m : tile_rows)) : 2;
-        const index_t need = (n - j + width<T> - 1) / width<T>;
-        int log_v = 0;
-        while (2 << log_v <= most && 2 << log_v <= need) ++log_v;
-        const index_t cols = index_t(1 << log_v) * width<T>;
-        Block t{k, a, a_row, a_col, in_place ? b + j : b + j / panel * b_panel + j % panel, b_row, c + j, c_row,
-                bias == nullptr ? nullptr : bias + j, add, n - j < cols ? n - j - (cols - width<T>) : width<T>};
-        index_t done = 0;
-        for (index_t i = 0; i < tiles; ++i) {
-            const index_t rows = m / tiles + (i < m % tiles ? 1 : 0);
-            t.a = a + done * a_row;
-            t.c = c + done * c_row + j;
-            strips[rows - 1][log_v](t);
-            done += rows;
-        }
-        j += cols;
-    }
+// Columns of one panel for a product with this a and n columns.
+index_t gemm_panel(Matrix<const T> a, index_t n) {
+    const index_t rows = ceil_div(a.rows, ceil_div(a.rows, row_limit(a)));
+    const index_t wanted = ceil_div(n, width<T>);
+    index_t vectors = vectors_beside(static_cast<int>(rows));
+    if (vectors == 2 && wanted == 3) vectors = 3;
+    return (wanted < vectors ? wanted : vectors) * width<T>;
 }
 
-// Packs b (k, n), read through any two strides, into panels; the last one is filled up with zeros.
-void gemm_pack(index_t k, index_t n, const T* b, index_t b_row, index_t b_col, T* packed) {
-    for (index_t j = 0; j < n; j += panel, packed += k * panel) {
-        const index_t cols = n - j < panel ? n - j : panel;
-        const T* from = b + j * b_col;
-        if (b_col == 1 && cols == panel) {
-            for (index_t p = 0; p < k; ++p) {
-                store(packed + p * panel, load(from + p * b_row));
-                store(packed + p * panel + width<T>, load(from + p * b_row + width<T>));
-            }
-            continue;
+void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_stride, Rows<T> c, const T* bias, bool add) {
+    const Block block{a.cols, a.row_stride, a.col_stride, b.stride, c.stride, add};
+    const index_t beside = rows_beside(static_cast<int>(panel / width<T>));
+    const index_t limit = row_limit(a);
+    const index_t count = ceil_div(a.rows, beside < limit ? beside : limit);
+    const index_t rows = a.rows / count;
+    const index_t longer = a.rows % count;  // so many tiles have one row more
+    const T* from = b.data;
+    for (index_t j = 0; j < c.cols; j += panel, from += panel_stride) {
+        const index_t columns = c.cols - j < panel ? c.cols - j : panel;
+        const index_t vectors = ceil_div(columns, width<T>);
+        const index_t last = columns - (vectors - 1) * width<T>;
+        const auto& table = last == width<T> ? tiles.full : tiles.masked;
+        const T* shift = bias == nullptr ? nullptr : bias + j;
+        const T* x = a.data;
+        T* y = c.data + j;
+        for (index_t i = 0; i < count; ++i) {
+            const index_t height = rows + (i < longer ? 1 : 0);
+            table[height - 1][vectors - 1](block, x, from, y, shift, last);
+            x += height * a.row_stride;
+            y += height * c.stride;
         }
-        if (b_col == 1) {
-            for (index_t p = 0; p < k; ++p)
-                for (index_t q = 0; q < panel; ++q) packed[p * panel + q] = q < cols ? from[p * b_row + q] : T(0);
-            continue;
-        }
-        // Eight rows at a time: each line of the source is read once, each line of the panel is written while it is near.
-        index_t p = 0;
-        for (; p + 8 <= k; p += 8)
-            for (index_t q = 0; q < panel; ++q)
-                for (index_t s = 0; s < 8; ++s)
-                    packed[(p + s) * panel + q] = q < cols ? from[(p + s) * b_row + q * b_col] : T(0);
-        for (; p < k; ++p)
-            for (index_t q = 0; q < panel; ++q) packed[p * panel + q] = q < cols ? from[p * b_row + q * b_col] : T(0);
     }
-}
-
-// sum[j] = (add ? sum[j] : 0) + the sum of column j over the rows, a chain of additions in order from 0.
-void column_sums(index_t rows, index_t n, const T* x, index_t x_row, T* sum, bool add) {
-    for_each_vector<T>(n, [&](index_t j, auto lanes) {
-        Vec<T> total{};
-        for (index_t i = 0; i < rows; ++i) total = total + get(x + i * x_row + j, lanes);
-        put(sum + j, add ? get(sum + j, lanes) + total : total, lanes);
-    });
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

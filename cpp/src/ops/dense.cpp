@@ -1,4 +1,4 @@
-// The dense layer's three products; weight is (in, out), so forward and dweight need no transpose and dx packs it.
+// The dense layer's three products; weight is (in, out), so that forward and dweight need no transpose.
 #include <algorithm>
 
 #include "ops/product.h"
@@ -9,49 +9,54 @@
 namespace relu_layers::ops {
 namespace {
 
-// Rows whose sums are one chain, as in the products.
+// Rows whose sum is one chain; the sums of these blocks are added in order.
 constexpr index_t block_rows = 512;
 
 template <class T>
-void column_sums(Matrix<const T> dy, T* dbias) {
-    const auto& kernel = kernels<T>();
-    if (dy.rows == 0) std::fill(dbias, dbias + dy.cols, T(0));
-    for (index_t i = 0; i < dy.rows; i += block_rows) {
-        const index_t rows = std::min(block_rows, dy.rows - i);
-        const T* block = dy.data + i * dy.row_stride;
-        if (dy.col_stride == 1) {
-            kernel.column_sums(rows, dy.cols, block, dy.row_stride, dbias, i > 0);
-            continue;
+void column_sums(Matrix<const T> x, T* sum) {
+    if (x.rows == 0) return std::fill(sum, sum + x.cols, T(0));
+    const auto kernel = kernels<T>().column_sums;
+    constexpr index_t grain = 256 / index_t(sizeof(T));
+    constexpr double element_ns = 0.05;
+    parallel_for(x.cols, grain, element_ns * double(x.rows) * double(x.cols), [&](index_t begin, index_t end) {
+        for (index_t i = 0; i < x.rows; i += block_rows) {
+            const index_t rows = std::min(block_rows, x.rows - i);
+            const T* block = x.data + i * x.row_stride + begin * x.col_stride;
+            if (x.col_stride == 1) {
+                kernel({block, rows, end - begin, x.row_stride}, sum + begin, i > 0);
+                continue;
+            }
+            for (index_t j = begin; j < end; ++j, block += x.col_stride) {
+                T total = T(0);
+                for (index_t r = 0; r < rows; ++r) total += block[r * x.row_stride];
+                sum[j] = i > 0 ? sum[j] + total : total;
+            }
         }
-        for (index_t j = 0; j < dy.cols; ++j) {
-            T total = T(0);
-            for (index_t r = 0; r < rows; ++r) total += block[r * dy.row_stride + j * dy.col_stride];
-            dbias[j] = i > 0 ? dbias[j] + total : total;
-        }
-    }
-}
-
-template <class T>
-Matrix<const T> transposed(Matrix<const T> a) {
-    return {a.data, a.cols, a.rows, a.col_stride, a.row_stride};
+    });
 }
 
 }  // namespace
 
 template <class T>
 void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, T* y) {
-    product<T>(x, weight, bias, false, {y, x.rows, weight.cols, weight.cols});
+    multiply<T>({x, weight, bias, false, {y, x.rows, weight.cols, weight.cols}});
 }
 
 template <class T>
 void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, T* dx, T* dweight, T* dbias) {
-    if (dx != nullptr) product<T>(dy, transposed(weight), nullptr, false, {dx, dy.rows, weight.rows, weight.rows});
-    product<T>(transposed(x), dy, nullptr, false, {dweight, weight.rows, weight.cols, weight.cols});
+    const Matrix<const T> x_t{x.data, x.cols, x.rows, x.col_stride, x.row_stride};
+    const Matrix<const T> weight_t{weight.data, weight.cols, weight.rows, weight.col_stride, weight.row_stride};
+    const Product<T> to_x{dy, weight_t, nullptr, false, {dx, dy.rows, weight.rows, weight.rows}};
+    const Product<T> to_weight{x_t, dy, nullptr, false, {dweight, weight.rows, weight.cols, weight.cols}};
+    if (dx != nullptr) reserve(to_x);
+    reserve(to_weight);
+    if (dx != nullptr) multiply(to_x);
+    multiply(to_weight);
     if (dbias != nullptr) column_sums(dy, dbias);
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                                       \
-    template void dense_forward(Matrix<const T>, Matrix<const T>, const T*, T*);         \
+#define RELU_LAYERS_INSTANTIATE(T)                                               \
+    template void dense_forward(Matrix<const T>, Matrix<const T>, const T*, T*); \
     template void dense_backward(Matrix<const T>, Matrix<const T>, Matrix<const T>, T*, T*, T*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)

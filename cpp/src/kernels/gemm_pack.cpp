@@ -1,0 +1,64 @@
+// Copies b (k, n), read through any two strides, into the panels that gemm.cpp reads: panel p holds columns
+// [p * panel, (p + 1) * panel) of all k rows, row after row, `panel` elements each. `panel` is a multiple of the vector
+// width. The last panel has room for all its columns too; those beyond n hold any value.
+#include "kernels/kernel.h"
+#include "simd/transpose.h"
+#include "simd/unroll.h"
+
+namespace relu_layers::RELU_LAYERS_NAMESPACE {
+namespace {
+
+constexpr int W = static_cast<int>(width<T>);
+
+// Rows of b are contiguous.
+void pack_rows(Rows<const T> b, index_t panel, T* packed) {
+    for (index_t p = 0; p < b.rows; ++p, packed += panel) {
+        const T* from = b.row(p);
+        for_each_vector<T>(b.cols, [&](index_t j, auto lanes) { put(packed + j, get(from + j, lanes), lanes); });
+    }
+}
+
+// Columns of b are contiguous: `from` is the first of `columns` columns, at most W of them, `stride` apart.
+template <class Lanes>
+RL_INLINE void pack_square(const T* from, index_t stride, index_t columns, Lanes lanes, T* packed, index_t panel) {
+    V square[W];
+    RL_UNROLL
+    for (int i = 0; i < W; ++i) {
+        square[i] = get(from, lanes);
+        if (i + 1 < columns) from += stride;
+    }
+    transpose<T>(square);
+    RL_UNROLL
+    for (int i = 0; i < W; ++i) {
+        if constexpr (sizeof(Lanes) == sizeof(Tail)) {
+            if (i >= lanes.n) break;
+        }
+        store(packed + i * panel, square[i]);
+    }
+}
+
+void pack_columns(const T* b, index_t stride, index_t k, index_t columns, index_t panel, T* packed) {
+    for_each_vector<T>(k, [&](index_t p, auto lanes) {
+        for (index_t j = 0; j < columns; j += W)
+            pack_square(b + p + j * stride, stride, columns - j, lanes, packed + p * panel + j, panel);
+    });
+}
+
+}  // namespace
+
+void gemm_pack(Matrix<const T> b, index_t panel, T* packed) {
+    for (index_t j = 0; j < b.cols; j += panel, packed += b.rows * panel) {
+        const index_t columns = b.cols - j < panel ? b.cols - j : panel;
+        const T* from = b.data + j * b.col_stride;
+        if (b.col_stride == 1) {
+            pack_rows({from, b.rows, columns, b.row_stride}, panel, packed);
+        } else if (b.row_stride == 1) {
+            pack_columns(from, b.col_stride, b.rows, columns, panel, packed);
+        } else {
+            for (index_t p = 0; p < b.rows; ++p)
+                for (index_t q = 0; q < columns; ++q) packed[p * panel + q] = from[p * b.row_stride + q * b.col_stride];
+        }
+    }
+}
+
+}  // namespace relu_layers::RELU_LAYERS_NAMESPACE

@@ -1,0 +1,189 @@
+// One product on one thread: which kernel runs it, its blocks, and the memory they need. The choice never shows in the
+// result: k is cut into blocks of 512 on every target, each block is one chain per element, block sums are added in
+// order, then what c held (accumulate), and the bias comes last.
+//
+//   method    what runs it                      where
+//   rows      gemm_rows: b streamed, unpacked   few rows of a (4) or a short k (4), b's rows contiguous
+//   columns   gemm_columns: b's columns streamed  few rows of a (8), b's columns contiguous
+//   tiles     gemm, b in place or packed        everything else
+//   Each also with both sides exchanged, c^T = b^T @ a^T, where c has few columns and a's rows are contiguous
+//   (columns), or c is a single column and a's columns are contiguous (rows, tiles).
+//
+//   block     what                                   chosen because
+//   512       rows of b: part of the definition      accuracy at large k
+//   224       rows of a per pass over the panels     224 x 512 floats stay in a 1 MiB second-level cache
+//   2048      columns of b packed at a time          512 x 2048 floats, 4 MiB, stay in the third level
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "ops/product.h"
+#include "relu_layers/kernels.h"
+
+namespace relu_layers::ops {
+
+constexpr index_t block_k = 512;
+constexpr index_t block_m = 224;
+constexpr index_t block_n = 2048;
+constexpr index_t few_rows = 4;
+constexpr index_t few_rows_of_columns = 8;
+constexpr index_t short_k = 4;
+// b is packed from this size on, or where its rows fall on the same cache sets, if so many rows of a share the cost.
+constexpr index_t pack_bytes = 700 * 1000;
+constexpr index_t pack_rows = 24;
+
+enum class Method { rows, columns, tiles, packed_tiles };
+
+// A product as the kernels take it: possibly exchanged, so that c and bias have two strides.
+template <class T>
+struct Plan {
+    Method method;
+    Matrix<const T> a;
+    Matrix<const T> b;
+    Matrix<T> c;
+    const T* bias;
+    index_t bias_row, bias_col;
+    bool accumulate;
+    bool exchanged;
+};
+
+template <class T>
+Matrix<T> transposed(Matrix<T> a) {
+    return {a.data, a.cols, a.rows, a.col_stride, a.row_stride};
+}
+
+template <class T>
+Method method_of(const Matrix<const T>& a, const Matrix<const T>& b) {
+    if (b.col_stride == 1) {
+        if (a.rows <= few_rows || (a.cols <= short_k && a.rows > 1)) return Method::rows;
+        if (a.rows < pack_rows) return Method::tiles;
+        const index_t row_bytes = b.row_stride * index_t(sizeof(T));
+        const bool large = b.rows * b.cols * index_t(sizeof(T)) > pack_bytes;
+        return large || row_bytes % 2048 == 0 ? Method::packed_tiles : Method::tiles;
+    }
+    return b.row_stride == 1 && a.rows <= few_rows_of_columns ? Method::columns : Method::packed_tiles;
+}
+
+// A stride that is never used can as well be 1.
+template <class T>
+Matrix<const T> with_plain_strides(Matrix<const T> a) {
+    if (a.cols == 1) a.col_stride = 1;
+    if (a.rows == 1) a.row_stride = a.col_stride == 1 ? a.cols : 1;
+    return a;
+}
+
+template <class T>
+Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
+    const Matrix<const T> a = with_plain_strides(p.a);
+    const Matrix<const T> b = with_plain_strides(p.b);
+    const Matrix<T> c{p.c.data, p.c.rows, p.c.cols, p.c.stride, 1};
+    const index_t lanes = kernel.gemm_lanes();
+    if (a.rows >= lanes && b.cols * 4 <= std::max<index_t>(lanes, 4)) {
+        if (a.col_stride == 1 && a.cols > short_k)
+            return {Method::columns, transposed(b), transposed(a), transposed(c), p.bias, 1, 0, p.accumulate, true};
+        if (b.cols == 1 && c.row_stride == 1 && a.row_stride == 1 && p.bias == nullptr) {
+            const Matrix<const T> b_t = with_plain_strides(transposed(b));
+            return {method_of(b_t, transposed(a)),
+                    b_t,
+                    transposed(a),
+                    {c.data, 1, c.rows, c.rows, 1},
+                    nullptr,
+                    0,
+                    0,
+                    p.accumulate,
+                    true};
+        }
+    }
+    return {method_of(a, b), a, b, c, p.bias, 0, 1, p.accumulate, false};
+}
+
+constexpr index_t rounded_up(index_t n, index_t unit) { return (n + unit - 1) / unit * unit; }
+// No panel is wider than this many bytes: eight vectors of 64.
+constexpr index_t widest_panel_bytes = 512;
+
+// Elements that run() needs beside its operands, for `m` rows and `n` columns of the plan.
+template <class T>
+index_t elements_beside(const Plan<T>& plan, index_t m, index_t n) {
+    index_t size = 0;
+    if (plan.method == Method::packed_tiles)
+        size += std::min(block_k, plan.a.cols) * (std::min(n, block_n) + widest_panel_bytes / index_t(sizeof(T)));
+    if (plan.accumulate && plan.a.cols > block_k) size += m * n;
+    return rounded_up(size, 64 / index_t(sizeof(T)));
+}
+
+// Rows [i, i + m) and columns [j, j + n) of the plan's product.
+template <class T>
+Plan<T> part_of(Plan<T> plan, index_t i, index_t m, index_t j, index_t n) {
+    plan.a.data += i * plan.a.row_stride;
+    plan.b.data += j * plan.b.col_stride;
+    plan.c.data += i * plan.c.row_stride + j * plan.c.col_stride;
+    if (plan.bias != nullptr) plan.bias += i * plan.bias_row + j * plan.bias_col;
+    plan.a.rows = plan.c.rows = m;
+    plan.b.cols = plan.c.cols = n;
+    return plan;
+}
+
+template <class T>
+void run_tiles(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* packed) {
+    const Matrix<const T>& a = plan.a;
+    const Matrix<const T>& b = plan.b;
+    const Matrix<T>& c = plan.c;
+    const bool pack = plan.method == Method::packed_tiles;
+    const index_t widest = pack ? block_n : c.cols;
+    Matrix<const T> block_a = a;
+    block_a.rows = std::min(a.rows, block_m);
+    for (index_t j = 0; j < c.cols; j += widest) {
+        const index_t n = std::min(widest, c.cols - j);
+        const index_t panel = kernel.gemm_panel(block_a, n);
+        Matrix<const T> block_b{b.data + j * b.col_stride, b.rows, n, b.row_stride, b.col_stride};
+        Rows<const T> panels{block_b.data, b.rows, n, b.row_stride};
+        if (pack) {
+            kernel.gemm_pack(block_b, panel, packed);
+            panels = {packed, b.rows, n, panel};
+        }
+        for (index_t i = 0; i < c.rows; i += block_m) {
+            const index_t m = std::min(block_m, c.rows - i);
+            kernel.gemm({a.data + i * a.row_stride, m, a.cols, a.row_stride, a.col_stride}, panels, panel,
+                        pack ? b.rows * panel : panel, {c.data + i * c.row_stride + j, m, n, c.row_stride},
+                        plan.bias == nullptr ? nullptr : plan.bias + j, add);
+        }
+    }
+}
+
+// The plan's product; `beside` holds elements_beside() elements.
+template <class T>
+void run(const KernelTable<T>& kernel, Plan<T> plan, T* beside) {
+    const index_t k = plan.a.cols;
+    if (plan.c.rows == 0 || plan.c.cols == 0) return;
+    if (plan.accumulate && k > block_k) {
+        // Block sums are added to each other before they are added to c.
+        Plan<T> alone = plan;
+        alone.accumulate = false;
+        alone.c = {beside, plan.c.rows, plan.c.cols, plan.c.cols, 1};
+        run(kernel, alone, beside + rounded_up(plan.c.rows * plan.c.cols, 64 / index_t(sizeof(T))));
+        for (index_t i = 0; i < plan.c.rows; ++i)
+            for (index_t j = 0; j < plan.c.cols; ++j)
+                plan.c.data[i * plan.c.row_stride + j * plan.c.col_stride] += beside[i * plan.c.cols + j];
+        return;
+    }
+    const T* bias = plan.bias;
+    const Matrix<const T> a = plan.a;
+    const Matrix<const T> b = plan.b;
+    for (index_t p = 0; p < k; p += block_k) {
+        const bool add = plan.accumulate || p > 0;
+        plan.bias = p + block_k < k ? nullptr : bias;
+        plan.a.cols = plan.b.rows = std::min(block_k, k - p);
+        plan.a.data = a.data + p * a.col_stride;
+        plan.b.data = b.data + p * b.row_stride;
+        if (plan.method == Method::columns)
+            kernel.gemm_columns(plan.a, {plan.b.data, plan.b.cols, plan.b.rows, plan.b.col_stride}, plan.c, plan.bias,
+                                plan.bias_row, plan.bias_col, add);
+        else if (plan.method == Method::rows)
+            kernel.gemm_rows(plan.a, {plan.b.data, plan.b.rows, plan.b.cols, plan.b.row_stride},
+                             {plan.c.data, plan.c.rows, plan.c.cols, plan.c.row_stride}, plan.bias, add);
+        else run_tiles(kernel, plan, add, beside);
+    }
+}
+
+}  // namespace relu_layers::ops

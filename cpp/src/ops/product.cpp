@@ -1,0 +1,172 @@
+// Products over threads: each thread computes whole rows or whole columns of c, with memory of its own, so that the
+// result does not depend on their number.
+#include "ops/product.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+
+#include "ops/blocked.h"
+#include "relu_layers/dispatch.h"
+#include "relu_layers/parallel.h"
+
+namespace relu_layers::ops {
+namespace {
+
+// Prices on one thread of a middling machine.
+template <class T>
+constexpr double multiply_add_ns = sizeof(T) == 4 ? 0.02 : 0.04;
+constexpr double byte_ns = 0.015;
+
+template <class T>
+double nanoseconds(const Product<T>& p) {
+    const double m = double(p.c.rows);
+    const double n = double(p.c.cols);
+    const double k = double(p.a.cols);
+    return multiply_add_ns<T> * m * n * k + byte_ns * double(sizeof(T)) * (m * k + k * n + m * n);
+}
+
+// How a plan is dealt out: `count` units of `unit` rows or columns, `grain` of them together.
+struct Split {
+    bool columns;
+    index_t unit, count, grain;
+};
+
+template <class T>
+Split split_of(const Plan<T>& plan) {
+    // Of two threads each reads half of one operand and all of the other: halve the larger one. Columns also where b is
+    // packed, or each thread would pack all of it.
+    constexpr index_t column_unit = 256 / index_t(sizeof(T));
+    constexpr index_t row_unit = 8;
+    const index_t threads = num_threads();
+    const index_t by_columns = rounded_up(plan.c.cols, column_unit) / column_unit;
+    const index_t by_rows = rounded_up(plan.c.rows, row_unit) / row_unit;
+    const bool prefer_columns = plan.c.rows <= plan.c.cols || plan.method == Method::packed_tiles;
+    const bool columns = by_columns >= (prefer_columns ? std::min(threads, by_rows) : by_rows + 1);
+    const index_t count = columns ? by_columns : by_rows;
+    return {columns, columns ? column_unit : row_unit, count,
+            std::max<index_t>(1, (count + 2 * threads - 1) / (2 * threads))};
+}
+
+// Memory beside the operands, requested by the calling thread, since a worker must not throw. A range that covers
+// everything runs alone and has all of it; the others have a piece each.
+constexpr int most_pieces = 64;
+template <class T>
+class Beside {
+  public:
+    Beside(index_t whole, index_t piece) : whole_(whole), piece_(piece) {
+        if (whole == 0) return;
+        count_ = std::min(num_threads(), most_pieces);
+        data_ = static_cast<T*>(scratch(Scratch::pack_b, bytes(whole, piece)));
+    }
+    static std::size_t bytes(index_t whole, index_t piece) {
+        const index_t pieces = piece * std::min(num_threads(), most_pieces);
+        return sizeof(T) * static_cast<std::size_t>(std::max(whole, pieces));
+    }
+    template <class Use>
+    void lend(bool everything, Use&& use) {
+        if (everything || whole_ == 0) return use(data_);
+        int i = 0;
+        while (taken_[i].exchange(true, std::memory_order_acquire)) i = (i + 1) % count_;
+        use(data_ + i * piece_);
+        taken_[i].store(false, std::memory_order_release);
+    }
+
+  private:
+    index_t whole_;
+    index_t piece_;
+    int count_ = 1;
+    T* data_ = nullptr;
+    std::atomic<bool> taken_[most_pieces] = {};
+};
+
+template <class T>
+index_t whole_size(const Plan<T>& plan) {
+    return elements_beside(plan, plan.c.rows, plan.c.cols);
+}
+template <class T>
+index_t piece_size(const Plan<T>& plan, const Split& split) {
+    const index_t most = split.unit * split.grain;
+    return split.columns ? elements_beside(plan, plan.c.rows, std::min(most, plan.c.cols))
+                         : elements_beside(plan, std::min(most, plan.c.rows), plan.c.cols);
+}
+
+// Nothing to add up where k is 0.
+template <class T>
+bool done_without_work(const Product<T>& p) {
+    if (p.c.rows == 0 || p.c.cols == 0) return true;
+    if (p.a.cols > 0) return false;
+    for (index_t i = 0; i < p.c.rows && !p.accumulate; ++i)
+        for (index_t j = 0; j < p.c.cols; ++j) p.c.row(i)[j] = p.bias == nullptr ? T(0) : p.bias[j];
+    return true;
+}
+
+}  // namespace
+
+template <class T>
+void reserve(const Product<T>& p) {
+    if (p.c.rows == 0 || p.c.cols == 0 || p.a.cols == 0) return;
+    const Plan<T> plan = plan_of(kernels<T>(), p);
+    const index_t whole = whole_size(plan);
+    if (whole > 0) scratch(Scratch::pack_b, Beside<T>::bytes(whole, piece_size(plan, split_of(plan))));
+}
+
+template <class T>
+void multiply(const Product<T>& p) {
+    if (done_without_work(p)) return;
+    const KernelTable<T>& kernel = kernels<T>();
+    const Plan<T> plan = plan_of(kernel, p);
+    const Split split = split_of(plan);
+    Beside<T> beside(whole_size(plan), piece_size(plan, split));
+    parallel_for(split.count, split.grain, nanoseconds(p), [&](index_t begin, index_t end) {
+        beside.lend(begin == 0 && end == split.count, [&](T* memory) {
+            const index_t first = begin * split.unit;
+            const index_t last = end * split.unit;
+            if (split.columns) {
+                const index_t n = std::min(last, plan.c.cols) - first;
+                run(kernel, part_of(plan, 0, plan.c.rows, first, n), memory);
+            } else {
+                const index_t m = std::min(last, plan.c.rows) - first;
+                run(kernel, part_of(plan, first, m, 0, plan.c.cols), memory);
+            }
+        });
+    });
+}
+
+template <class T>
+void multiply_stack(const Product<T>& p, index_t count, const index_t* a_offsets, const index_t* b_offsets,
+                    const index_t* c_offsets) {
+    const auto item = [&](index_t i) {
+        Product<T> one = p;
+        one.a.data += a_offsets[i];
+        one.b.data += b_offsets[i];
+        one.c.data += c_offsets[i];
+        return one;
+    };
+    // Few large products are split themselves; otherwise whole products are dealt out.
+    constexpr double large_ns = 200e3;
+    if (count == 1 || nanoseconds(p) > large_ns || done_without_work(Product<T>{p.a, p.b, nullptr, true, p.c})) {
+        for (index_t i = 0; i < count; ++i) multiply(item(i));
+        return;
+    }
+    const KernelTable<T>& kernel = kernels<T>();
+    const index_t size = whole_size(plan_of(kernel, p));
+    Beside<T> beside(size, size);
+    const index_t threads = num_threads();
+    const index_t grain = std::max<index_t>(1, (count + 4 * threads - 1) / (4 * threads));
+    parallel_for(count, grain, double(count) * nanoseconds(p), [&](index_t begin, index_t end) {
+        beside.lend(begin == 0 && end == count, [&](T* memory) {
+            for (index_t i = begin; i < end; ++i) run(kernel, plan_of(kernel, item(i)), memory);
+        });
+    });
+}
+
+#define RELU_LAYERS_INSTANTIATE(T)             \
+    template void reserve(const Product<T>&);  \
+    template void multiply(const Product<T>&); \
+    template void multiply_stack(const Product<T>&, index_t, const index_t*, const index_t*, const index_t*);
+RELU_LAYERS_INSTANTIATE(float)
+RELU_LAYERS_INSTANTIATE(double)
+#undef RELU_LAYERS_INSTANTIATE
+
+}  // namespace relu_layers::ops
