@@ -306,10 +306,13 @@ def small_file(tmp_path: Path) -> tuple[Path, bytes, Sequential]:
 
 def loads_the_same_or_is_refused(path: Path, content: bytes, model: Sequential) -> None:
     path.write_bytes(content)
+    refused = None
     try:
         loaded = checkpoint.load(path)
     except ValueError as error:
-        assert "damaged.npz" in str(error)
+        refused = str(error)
+    if refused is not None:
+        assert "damaged.npz" in refused
         return
     np.testing.assert_array_equal(loaded.flat_params, model.flat_params)
     assert repr(loaded) == repr(model)
