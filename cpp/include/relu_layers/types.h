@@ -45,6 +45,18 @@ struct GradientRule {
     Regularization regularization;
 };
 
+// What the cross entropy wants of every class: (p * keep + spread) * class_weight, p being the given probability or, without
+// any, 1 for the label and 0 for other classes.
+template <class T>
+struct SoftTargets {
+    const T* probability;       // or null
+    index_t stride;             // from row to row of probability; between classes where rows stand upright
+    const std::int64_t* label;  // or null
+    const T* class_weight;      // (classes), or null for 1
+    T keep;                     // 1 - label smoothing
+    T spread;                   // label smoothing / classes
+};
+
 // Adam's numbers, computed in double by the caller: 1 - beta in float32 would lose digits.
 template <class T>
 struct AdamRule {

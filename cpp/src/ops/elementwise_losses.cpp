@@ -7,9 +7,6 @@
 namespace relu_layers::ops {
 namespace {
 
-// Elements whose losses are summed in T before a double takes over: few enough that float32 loses nothing that matters.
-constexpr index_t block = 512;
-
 // Elements [first, first + n) of a in row-major order: in place where they are one piece, else copied to `room`.
 template <class T>
 const T* piece(Rows<const T> a, index_t first, index_t n, T* room) {
@@ -36,10 +33,10 @@ double blocks(Rows<const T> prediction, Rows<const T> target, LossWeights<T> wei
         return 0.0;
     }
     const T factor = static_cast<T>(1.0 / n);
-    const double sum = sum_blocks(size, block, nanoseconds * double(size), [&](index_t first, index_t count) {
-        T room_p[block];
-        T room_t[block];
-        T room_w[block];
+    const double sum = sum_of_blocks(size, nanoseconds * double(size), [&](index_t first, index_t count) {
+        T room_p[loss_block];
+        T room_t[loss_block];
+        T room_w[loss_block];
         if (weights.sample_weight != nullptr)
             for (index_t i = 0; i < count; ++i) room_w[i] = sample_weight_at(weights, first + i);
         return double(run(piece(prediction, first, count, room_p), piece(target, first, count, room_t),
@@ -58,13 +55,17 @@ double sigmoid_cross_entropy(Rows<const T> logits, Rows<const T> targets, LossWe
     index_t counted = 0;
     double weight_sum = 0.0;
     if (weights.normalization == Normalization::valid) {
-        index_t i = 0;
-        for (index_t row = 0; row < targets.rows; ++row)
-            for (index_t col = 0; col < targets.cols; ++col, ++i) {
-                if (targets.row(row)[col] == ignore) continue;
+        weight_sum = sum_in_blocks(size, [&](index_t first, index_t count) {
+            T room[loss_block];
+            const T* target = piece(targets, first, count, room);
+            double sum = 0.0;
+            for (index_t i = 0; i < count; ++i) {
+                if (target[i] == ignore) continue;
                 ++counted;
-                weight_sum += double(sample_weight_at(weights, i));
+                sum += double(sample_weight_at(weights, first + i));
             }
+            return sum;
+        });
     }
     const double n = normalizer(weights, size, counted, weights.sample_weight != nullptr, weight_sum);
     const auto kernel = kernels<T>().sigmoid_cross_entropy;
@@ -77,9 +78,8 @@ double sigmoid_cross_entropy(Rows<const T> logits, Rows<const T> targets, LossWe
 template <class T>
 double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, LossWeights<T> weights, T* dprediction) {
     const index_t size = prediction.rows * prediction.cols;
-    double weight_sum = 0.0;
-    if (weights.normalization == Normalization::valid && weights.sample_weight != nullptr)
-        for (index_t i = 0; i < size; ++i) weight_sum += double(sample_weight_at(weights, i));
+    const bool weighted = weights.normalization == Normalization::valid && weights.sample_weight != nullptr;
+    const double weight_sum = weighted ? sum_of_sample_weights(weights, size) : 0.0;
     const double n = normalizer(weights, size, size, weights.sample_weight != nullptr, weight_sum);
     const auto kernel = kernels<T>().squared_error;
     return blocks(prediction, target, weights, dprediction, n, 0.2,

@@ -1,6 +1,7 @@
-#include <cstring>
+#include "ops/labels.h"
 
-#include "relu_layers/ops.h"
+#include <algorithm>
+#include <cstring>
 
 namespace relu_layers::ops {
 namespace {
@@ -12,24 +13,51 @@ Int read(const void* data, index_t i) {
     return value;
 }
 
-}  // namespace
-
-// An unsigned 64-bit label beyond the signed range reads as negative, which is out of range as well.
-std::int64_t Labels::operator[](index_t i) const {
-    switch (item_bytes) {
-        case 1: return is_signed ? read<std::int8_t>(data, i) : read<std::uint8_t>(data, i);
-        case 2: return is_signed ? read<std::int16_t>(data, i) : read<std::uint16_t>(data, i);
-        case 4: return is_signed ? read<std::int32_t>(data, i) : std::int64_t(read<std::uint32_t>(data, i));
-        default: return read<std::int64_t>(data, i);
+// Calls run(Int()) with the type of the labels. An unsigned 64-bit label beyond the signed range reads as negative, which is
+// out of range as well.
+template <class Run>
+void with_type(const Labels& labels, Run&& run) {
+    switch (labels.item_bytes) {
+        case 1: return labels.is_signed ? run(std::int8_t()) : run(std::uint8_t());
+        case 2: return labels.is_signed ? run(std::int16_t()) : run(std::uint16_t());
+        case 4: return labels.is_signed ? run(std::int32_t()) : run(std::uint32_t());
+        default: return run(std::int64_t());
     }
 }
 
+}  // namespace
+
+std::int64_t Labels::operator[](index_t i) const {
+    std::int64_t label = 0;
+    copy_labels(*this, i, 1, &label);
+    return label;
+}
+
+void copy_labels(const Labels& labels, index_t first, index_t count, std::int64_t* to) {
+    with_type(labels, [&](auto type) {
+        for (index_t i = 0; i < count; ++i) to[i] = static_cast<std::int64_t>(read<decltype(type)>(labels.data, first + i));
+    });
+}
+
 index_t find_bad_label(Labels labels, index_t positions, index_t classes, bool has_ignore, std::int64_t ignore_label) {
-    for (index_t i = 0; i < positions; ++i) {
-        const std::int64_t label = labels[i];
-        if ((label < 0 || label >= classes) && !(has_ignore && label == ignore_label)) return i;
-    }
-    return -1;
+    index_t found = -1;
+    with_type(labels, [&](auto type) {
+        const auto label = [&](index_t i) {
+            return static_cast<std::int64_t>(read<decltype(type)>(labels.data, i));
+        };
+        // A block without any label out of range needs no closer look; as unsigned, negative labels are too large.
+        constexpr index_t block = 512;
+        for (index_t start = 0; start < positions && found < 0; start += block) {
+            const index_t end = std::min(positions, start + block);
+            int bad = 0;
+            for (index_t i = start; i < end; ++i)
+                bad |= static_cast<std::uint64_t>(label(i)) >= static_cast<std::uint64_t>(classes);
+            if (bad == 0) continue;
+            for (index_t i = start; i < end && found < 0; ++i)
+                if ((label(i) < 0 || label(i) >= classes) && !(has_ignore && label(i) == ignore_label)) found = i;
+        }
+    });
+    return found;
 }
 
 }  // namespace relu_layers::ops

@@ -1,7 +1,5 @@
-// Softmax along any axis. Classes that lie side by side are read in place; others are gathered a few rows at a time into scratch,
-// run through the same kernels and scattered back, so both ways give the same bits.
-#include <algorithm>
-
+// Softmax along any axis: rows of classes that lie side by side or stand upright, each layout with its kernel; both give the
+// same bits.
 #include "ops/class_rows.h"
 #include "relu_layers/dispatch.h"
 #include "relu_layers/ops.h"
@@ -10,50 +8,34 @@
 namespace relu_layers::ops {
 namespace {
 
-constexpr double nanoseconds_per_element = 0.8;
+constexpr double nanoseconds_per_element = 0.5;
 
 template <class T, class Kernel>
-void one_input(Rows<const T> x, index_t inner, T* y, Kernel kernel) {
+void one_input(Rows<const T> x, index_t inner, T* y, Kernel rows_kernel, Kernel columns_kernel) {
     const index_t classes = inner > 0 ? x.cols / inner : 0;
     if (classes == 0 || x.rows == 0) return;
     const double cost = nanoseconds_per_element * double(x.rows * x.cols);
-    if (inner == 1) {
-        parallel_for(x.rows, rows_per_task(classes), cost, [&](index_t begin, index_t end) {
-            kernel(x.row(begin), x.stride, y + begin * classes, classes, end - begin, classes);
-        });
-        return;
-    }
-    reserve_class_rows<T>(classes, 1);
-    parallel_for(x.rows * inner, rows_per_task(classes), cost, [&](index_t begin, index_t end) {
-        for_class_rows(begin, end, [&](index_t first, index_t rows) {
-            T* packed = class_rows<T>(classes, 1);
-            gather_classes(x, inner, first, rows, packed);
-            kernel(packed, classes, packed, classes, rows, classes);
-            scatter_classes(packed, Rows<T>{y, x.rows, x.cols, x.cols}, inner, first, rows);
+    parallel_for(x.rows * inner, rows_per_task(classes, inner), cost, [&](index_t begin, index_t end) {
+        for_row_pieces(begin, end, inner, [&](index_t slab, index_t column, index_t count, index_t) {
+            T* to = y + slab * x.cols + column;
+            if (inner == 1) rows_kernel(x.row(slab), x.stride, to, classes, count, classes);
+            else columns_kernel(x.row(slab) + column, inner, to, inner, count, classes);
         });
     });
 }
 
 template <class T, class Kernel>
-void two_inputs(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx, Kernel kernel) {
+void two_inputs(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx, Kernel rows_kernel, Kernel columns_kernel) {
     const index_t classes = inner > 0 ? y.cols / inner : 0;
     if (classes == 0 || y.rows == 0) return;
     const double cost = nanoseconds_per_element * double(y.rows * y.cols);
-    if (inner == 1) {
-        parallel_for(y.rows, rows_per_task(classes), cost, [&](index_t begin, index_t end) {
-            kernel(y.row(begin), y.stride, dy.row(begin), dy.stride, dx + begin * classes, classes, end - begin, classes);
-        });
-        return;
-    }
-    reserve_class_rows<T>(classes, 2);
-    parallel_for(y.rows * inner, rows_per_task(classes), cost, [&](index_t begin, index_t end) {
-        for_class_rows(begin, end, [&](index_t first, index_t rows) {
-            T* ys = class_rows<T>(classes, 2);
-            T* dys = ys + class_rows_block * classes;
-            gather_classes(y, inner, first, rows, ys);
-            gather_classes(dy, inner, first, rows, dys);
-            kernel(ys, classes, dys, classes, dys, classes, rows, classes);
-            scatter_classes(dys, Rows<T>{dx, y.rows, y.cols, y.cols}, inner, first, rows);
+    parallel_for(y.rows * inner, rows_per_task(classes, inner), cost, [&](index_t begin, index_t end) {
+        for_row_pieces(begin, end, inner, [&](index_t slab, index_t column, index_t count, index_t) {
+            T* to = dx + slab * y.cols + column;
+            if (inner == 1)
+                rows_kernel(y.row(slab), y.stride, dy.row(slab), dy.stride, to, classes, count, classes);
+            else
+                columns_kernel(y.row(slab) + column, inner, dy.row(slab) + column, inner, to, inner, count, classes);
         });
     });
 }
@@ -62,19 +44,23 @@ void two_inputs(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx, Kernel 
 
 template <class T>
 void softmax_forward(Rows<const T> x, index_t inner, T* y) {
-    one_input(x, inner, y, kernels<T>().softmax_forward);
+    const auto& k = kernels<T>();
+    one_input(x, inner, y, k.softmax_forward, k.softmax_forward_columns);
 }
 template <class T>
 void log_softmax_forward(Rows<const T> x, index_t inner, T* y) {
-    one_input(x, inner, y, kernels<T>().log_softmax_forward);
+    const auto& k = kernels<T>();
+    one_input(x, inner, y, k.log_softmax_forward, k.log_softmax_forward_columns);
 }
 template <class T>
 void softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx) {
-    two_inputs(y, dy, inner, dx, kernels<T>().softmax_backward);
+    const auto& k = kernels<T>();
+    two_inputs(y, dy, inner, dx, k.softmax_backward, k.softmax_backward_columns);
 }
 template <class T>
 void log_softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx) {
-    two_inputs(y, dy, inner, dx, kernels<T>().log_softmax_backward);
+    const auto& k = kernels<T>();
+    two_inputs(y, dy, inner, dx, k.log_softmax_backward, k.log_softmax_backward_columns);
 }
 
 #define RELU_LAYERS_INSTANTIATE(T)                                               \

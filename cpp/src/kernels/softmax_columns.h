@@ -1,0 +1,96 @@
+// softmax_row.h for rows of classes that stand upright, side by side: a vector holds one class of `width` rows, and every row
+// gets the bits that it would get lying down. Arrays (outer, classes, inner) are like that; rows of few classes are stood up in
+// a block on the stack, since a vector for each would be mostly empty and folding its lanes takes longer than the rest.
+#pragma once
+
+#include "kernels/kernel.h"
+#include "simd/math.h"
+
+namespace relu_layers::RELU_LAYERS_NAMESPACE {
+namespace {
+
+// A sum over the classes of every column, in the order of Lanes::sum: class c is added to partial sum c % reduction_lanes.
+struct ColumnSums {
+    V lane[reduction_lanes<T>];
+    index_t used;
+
+    RL_INLINE explicit ColumnSums(index_t classes)
+        : used(classes < reduction_lanes<T> ? classes : reduction_lanes<T>) {
+        lane[0] = broadcast(T(0));
+        for (index_t j = 1; j < used; ++j) lane[j] = lane[0];
+    }
+    RL_INLINE V& of_class(index_t c) { return lane[c % reduction_lanes<T>]; }
+    // Partial sums that were never used are 0, and adding them would change nothing.
+    RL_INLINE V fold() {
+        for (index_t half = reduction_lanes<T> / 2; half > 0; half /= 2) {
+            for (index_t j = 0; j + half < used; ++j) lane[j] = lane[j] + lane[j + half];
+            if (used > half) used = half;
+        }
+        return lane[0];
+    }
+};
+
+struct ColumnMaximum {
+    V value;
+    I at;  // the first class that has it, -1 where it is infinite; indices below 2^31 in float32
+};
+
+RL_INLINE I class_index(index_t c) { return I{} + static_cast<typename VecOf<T>::Bits>(c); }
+
+// x: the first vector of the columns; consecutive classes are `stride` elements apart.
+template <class Use>
+RL_INLINE ColumnMaximum column_maximum(const T* x, index_t stride, index_t classes, Use lanes) {
+    V maximum = broadcast(-T(__builtin_inf()));
+    I at = class_index(-1);
+    for (index_t c = 0; c < classes; ++c) {
+        const V v = get(x + c * stride, lanes);
+        at = v > maximum ? class_index(c) : at;
+        maximum = greater_of(v, maximum);
+    }
+    maximum = maximum + T(0);
+    return {maximum, maximum - maximum == T(0) ? at : class_index(-1)};
+}
+
+// exponentials_of_others for columns: keep(c, s, e).
+template <class Use, class Keep>
+RL_INLINE V column_exponentials_of_others(const T* x, index_t stride, index_t classes, const ColumnMaximum& maximum,
+                                          Use lanes, Keep&& keep) {
+    const V zero = broadcast(T(0));
+    ColumnSums sums(classes);
+    for (index_t c = 0; c < classes; ++c) {
+        const V s = get(x + c * stride, lanes) - maximum.value;
+        const V e = exponential_of_negative<T>(s);
+        keep(c, s, e);
+        V& sum = sums.of_class(c);
+        sum = sum + (maximum.at == class_index(c) ? zero : e);
+    }
+    return sums.fold();
+}
+
+// The most classes that a lying row is stood up for, and the fewest rows of a block worth it.
+constexpr index_t upright_classes = 32;
+constexpr index_t upright_least_rows = width<T> / 4 > 2 ? width<T> / 4 : 2;
+
+RL_INLINE index_t upright_rows(index_t rows, index_t classes) {
+    if (classes > upright_classes || rows < upright_least_rows) return 0;
+    return rows < width<T> ? rows : width<T>;
+}
+
+// Up to `width` rows, stood up: class c of row r is data[c * width + r].
+struct Upright {
+    T data[upright_classes * width<T>];
+
+    RL_INLINE void stand(const T* x, index_t stride, index_t rows, index_t classes) {
+        for (index_t r = 0; r < width<T>; ++r) {
+            const T* from = x + (r < rows ? r : 0) * stride;
+            for (index_t c = 0; c < classes; ++c) data[c * width<T> + r] = from[c];
+        }
+    }
+    RL_INLINE void lay(T* y, index_t stride, index_t rows, index_t classes) const {
+        for (index_t r = 0; r < rows; ++r)
+            for (index_t c = 0; c < classes; ++c) y[r * stride + c] = data[c * width<T> + r];
+    }
+};
+
+}  // namespace
+}  // namespace relu_layers::RELU_LAYERS_NAMESPACE
