@@ -46,11 +46,14 @@ class Configured:
         """Return the constructor call, without the arguments that have their default values."""
         config = self.config()
         parts = []
+        keyword = False
         for name, parameter in _arguments(type(self)).items():
             value = config[name]
+            keyword = keyword or parameter.kind is inspect.Parameter.KEYWORD_ONLY
             if parameter.default is not inspect.Parameter.empty and value == parameter.default:
+                # What follows a gap can only be given by name.
+                keyword = True
                 continue
-            keyword = parameter.kind is inspect.Parameter.KEYWORD_ONLY
             parts.append(f"{name}={value!r}" if keyword else f"{value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
 

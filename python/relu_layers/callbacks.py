@@ -184,7 +184,7 @@ class Moments:
             check_callback(callback)
             for name in MOMENTS:
                 method = getattr(callback, name, None)
-                if method is not None and getattr(type(callback), name, None) is not getattr(Callback, name):
+                if method is not None and getattr(method, "__func__", None) is not getattr(Callback, name):
                     found[name].append(method)
             if callable(callback):
                 found["on_epoch_end"].append(callback)

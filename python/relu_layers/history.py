@@ -86,11 +86,10 @@ class History:
         for row in range(lengths.pop() if lengths else 0):
             record: dict[str, Any] = {}
             for name, values in columns.items():
+                if np.isnan(values[row]).any():
+                    continue
                 value = values[row].tolist()
-                if isinstance(value, list):
-                    value = tuple(value)
-                if value == value:
-                    record[name] = value
+                record[name] = tuple(map(int, value)) if isinstance(value, list) else value
             history.append(record)
         return history
 
