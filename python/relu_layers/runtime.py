@@ -1,0 +1,115 @@
+"""What runs: the target chosen for this processor, the number of threads, and how the extension was built."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from relu_layers import _core
+from relu_layers._checks import integer, nearest
+
+__version__: str = _core.version
+
+
+def target() -> str:
+    """Return the name of the target in use: ``avx512``, ``avx2`` or ``baseline``.
+
+    Chosen at import as the best that the processor supports, or as the environment variable
+    ``RELU_LAYERS_TARGET`` says.
+    """
+    return _core.target()
+
+
+def use_target(name: str) -> None:
+    """Run all kernels on the target ``name`` from now on, in every thread.
+
+    Raises
+    ------
+    ValueError
+        This build or this processor has no such target; the message lists those it has.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"use_target: name is a {type(name).__name__}, expected a string")
+    if not _core.use_target(name):
+        known = _core.targets()
+        raise ValueError(
+            f"use_target: name is {name!r}, expected one of {', '.join(known)} on this processor"
+            f"{nearest(name, known)}"
+        )
+
+
+def get_num_threads() -> int:
+    """Return how many threads one operation may use, the calling one included.
+
+    At first what the processor affinity and the cgroup's quota allow, or the environment variable
+    ``RELU_LAYERS_NUM_THREADS``.
+    """
+    return _core.num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Let one operation use up to ``n`` threads, in the whole process. Results do not depend on it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        n is not an integer, or below 1.
+    """
+    _core.set_num_threads(min(integer("set_num_threads", "n", n, minimum=1), 1024))
+
+
+class threads:  # noqa: N801 - used like a function
+    """Context manager: ``with rl.threads(1): ...`` sets the number of threads inside, then the former one.
+
+    The number is that of the whole process, so other threads of the program see it too.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = integer("threads", "n", n, minimum=1)
+        self._before: list[int] = []
+
+    def __enter__(self) -> threads:
+        self._before.append(get_num_threads())
+        set_num_threads(self._n)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        set_num_threads(self._before.pop())
+
+
+def build_info() -> dict[str, Any]:
+    """Return how this package was built and what it runs on.
+
+    Returns
+    -------
+    dict
+        ``version``, ``target`` (in use), ``targets`` (those this processor supports, best first), ``compiled_targets``
+        (those in this build), ``threads``, ``compiler``.
+    """
+    return {
+        "version": __version__,
+        "target": target(),
+        "targets": _core.targets(),
+        "compiled_targets": _core.compiled_targets(),
+        "threads": get_num_threads(),
+        "compiler": _core.compiler,
+    }
+
+
+def _warn_if_refused() -> None:
+    """Say once, at import, that RELU_LAYERS_TARGET names a target that cannot run here."""
+    refused = _core.refused_target()
+    if refused is not None:
+        import warnings
+
+        warnings.warn(
+            f"RELU_LAYERS_TARGET is {refused!r}, which cannot run here; using {target()!r} instead of it "
+            f"(there are {', '.join(_core.targets())})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+_warn_if_refused()
