@@ -308,6 +308,17 @@ def test_probability_labels_have_an_accuracy() -> None:
     np.testing.assert_array_equal(history["accuracy"], other["accuracy"])
 
 
+def test_evaluate_ranks_the_largest_logits() -> None:
+    x, labels = data_of(50)
+    trainer = Trainer(net(), SoftmaxCrossEntropy(), SGD(0.1))
+    order = np.argsort(-trainer.model(x), axis=1)
+    for k in (1, 2, 3):
+        expected = np.mean((order[:, :k] == labels[:, None]).any(axis=1))
+        assert trainer.evaluate(x, labels, top_k=k)["accuracy"] == expected
+    with pytest.raises(ValueError, match="top_k is 0"):
+        trainer.evaluate(x, labels, top_k=0)
+
+
 def test_learning_rates_and_epochs_go_on() -> None:
     x, labels = data_of(10)
     trainer = Trainer(net(), SoftmaxCrossEntropy(), SGD(schedules.Exponential(0.1, 0.5)))

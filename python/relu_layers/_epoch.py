@@ -69,12 +69,13 @@ class EpochMeter:
 
     def _add_accuracy(self, y: Array, target: Array) -> None:
         loss = self._loss
-        if type(loss) is SoftmaxCrossEntropy and loss.ignore_label is None and y.ndim == 2 == target.ndim + 1:
+        plain = type(loss) is SoftmaxCrossEntropy and loss.ignore_label is None and loss.axis in (-1, 1)
+        if plain and y.ndim == 2 and target.ndim == 1:
             rows = len(y)
             if len(self._best) < rows:
                 self._best, self._equal = np.empty(rows, dtype=np.intp), np.empty(rows, dtype=bool)
             best, equal = self._best[:rows], self._equal[:rows]
-            np.argmax(y, axis=loss.axis, out=best)
+            np.argmax(y, axis=1, out=best)
             np.equal(best, target, out=equal)
             self._right += np.count_nonzero(equal)
             self._counted += rows
@@ -109,15 +110,16 @@ def _share(loss: Any, y: Array, target: Array, sample_weight: Array | None) -> f
         counted *= np.take(np.asarray(class_weight), np.where(counted > 0, target, 0))
     if sample_weight is not None:
         counted *= sample_weight.reshape(-1, *[1] * (counted.ndim - 1))
-    total = float(counted.sum())
-    # A count is raised to 1 by the loss itself, where all positions of the batch are ignored.
-    return total
+    return float(counted.sum())
 
 
-def whole_loss(loss: Any, y: Array, target: Array, sample_weight: Array | None) -> dict[str, float]:
+def whole_loss(
+    loss: Any, y: Array, target: Array, sample_weight: Array | None, top_k: int
+) -> dict[str, float]:
     """Return loss and, where there is such a thing, accuracy of outputs ``y``, which may be overwritten."""
     measure = getattr(loss, "accuracy", None)
-    accuracy = None if measure is None else measure(y, target)
+    ranked = {} if top_k == 1 else {"top_k": top_k}
+    accuracy = None if measure is None else measure(y, target, **ranked)
     options: dict[str, Any] = {} if sample_weight is None else {"sample_weight": sample_weight}
     if isinstance(loss, Loss):
         options["out"] = y

@@ -95,6 +95,7 @@ def run(
     interrupts = trainer._interrupts
     installed = interrupts.install()
     try:
+        interrupts.release()
         for begin in moments.on_fit_begin:
             begin(trainer)
         for _ in range(epochs):

@@ -24,7 +24,11 @@ class Interrupts:
         self._handler = self._note
 
     def install(self) -> bool:
-        """Take the signal over; return whether this call did, so that `remove` is due."""
+        """Hold the signal, after taking it over if that is possible and not done yet.
+
+        Returns whether this call took it over: then `remove` is due at the end, else `release`.
+        """
+        self._held = True
         if self._former is not None:
             return False
         former = _signal.getsignal(_SIGINT)
@@ -48,7 +52,7 @@ class Interrupts:
             former(_SIGINT, None)
 
     def hold(self) -> None:
-        """Keep a signal from now on until `release`."""
+        """Keep a signal from now on until `release` or `remove`."""
         self._held = True
 
     def release(self) -> None:

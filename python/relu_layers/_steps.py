@@ -102,12 +102,13 @@ class Stepper:
             x = strict_array("Trainer.step", "x", x, model.dtype)
         with model.exclusive():
             installed = interrupts.install()
-            interrupts.hold()
             try:
                 value = self._step(x, y, sample_weight)
             finally:
                 if installed:
                     interrupts.remove()
+                else:
+                    interrupts.release()
         for end in self._moments.on_step_end:
             end(self, self.steps, value)
         return value
@@ -200,7 +201,7 @@ class Stepper:
             raise ValueError("Trainer: the sum of gradients does not fit the model's parameters")
         self.history = History.from_columns(state["history"])
         self.steps = integer("Trainer", "steps", state["steps"], minimum=0)
-        self._summed, self._sum = summed, total
+        self._summed, self._sum = summed, None if total is None else np.array(total)
 
     def __getstate__(self) -> dict[str, Any]:
         made = ("_moments", "_interrupts", "_dropouts", "_inference", "_gradients", "_output", "_place")

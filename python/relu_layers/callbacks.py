@@ -120,6 +120,11 @@ class EarlyStopping(Callback, Configured):
             )
         if self._owner is not None and self._owner() is not trainer:
             self._forget()
+        size = trainer.model.flat_params.shape
+        if self._weights is not None and self._weights.shape != size:
+            raise ValueError(
+                f"EarlyStopping: its best weights are of shape {self._weights.shape}, the model's of {size}"
+            )
         self._owner = weakref.ref(trainer)
         if self.waited >= self.patience:
             self.waited = 0

@@ -132,18 +132,20 @@ class Trainer(Stepper):
         """End the running `fit` after this epoch."""
         self._stopping = True
 
-    def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+    def evaluate(self, x: Any, y: Any, sample_weight: Any = None, *, top_k: int = 1) -> dict[str, float]:
         """Return ``{"loss": ..., "accuracy": ...}`` over all rows, in inference (no dropout).
 
         x, float targets and weights are converted to the model's dtype where it differs. The loss is that of
-        all rows at once, with its own normalization; a loss without accuracy leaves that key out.
+        all rows at once, with its own normalization; a loss without accuracy leaves that key out. With
+        ``top_k`` a label counts as right among the ``top_k`` largest logits.
         """
-        return self._evaluate(_fit.examples("Trainer.evaluate", self, x, y, sample_weight))
+        top_k = integer("Trainer.evaluate", "top_k", top_k, minimum=1)
+        return self._evaluate(_fit.examples("Trainer.evaluate", self, x, y, sample_weight), top_k)
 
-    def _evaluate(self, given: _fit.Examples) -> dict[str, float]:
+    def _evaluate(self, given: _fit.Examples, top_k: int = 1) -> dict[str, float]:
         if isinstance(self.loss, Loss):
             self.loss.ops = self.model.ops
-        return whole_loss(self.loss, self._outputs(given.x), given.y, given.sample_weight)
+        return whole_loss(self.loss, self._outputs(given.x), given.y, given.sample_weight, top_k)
 
     def _outputs(self, x: Array) -> Array:
         """Return what the loss looks at for all rows: a new array."""
@@ -165,7 +167,11 @@ class Trainer(Stepper):
             guard.end_inference()
 
     def save_checkpoint(self, path: str | PathLike[str]) -> None:
-        """Write everything that a training needs to go on bit for bit; the suffix decides the format."""
+        """Write everything that a training needs to go on bit for bit; the suffix decides the format.
+
+        Between two calls of `fit` or `step`, or at the end of an epoch from a callback. From within an epoch
+        all is kept but the epoch's place: training would go on with a new epoch.
+        """
         from relu_layers import checkpoint
 
         checkpoint.save_trainer(self, path)
