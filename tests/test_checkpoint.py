@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -326,7 +327,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
             checkpoint.load(path)
 
 
-@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+@pytest.mark.parametrize("flip", [0x01, 0xFF])
 def test_every_changed_byte_is_refused_or_harmless(tmp_path: Path, flip: int) -> None:
     path, content, model = small_file(tmp_path)
     for place in range(len(content)):
@@ -336,13 +337,31 @@ def test_every_changed_byte_is_refused_or_harmless(tmp_path: Path, flip: int) ->
 
 
 @pytest.mark.slow
-def test_every_value_of_every_byte_is_refused_or_harmless(tmp_path: Path) -> None:
-    path, content, model = small_file(tmp_path)
+@pytest.mark.parametrize("bit", range(8))
+def test_every_bit_of_a_checkpoint_is_refused_or_harmless(tmp_path: Path, bit: int) -> None:
+    model = Sequential(Dense(1, 1), rng=0, ops=reference)
+    trainer = Trainer(model, SquaredError(), Adam(0.1), callbacks=[EarlyStopping(monitor="loss")])
+    trainer.fit([[1.0], [2.0]], [[1.0], [0.0]], epochs=2, batch_size=1)
+    trainer.save_checkpoint(tmp_path / "small.npz")
+    content = (tmp_path / "small.npz").read_bytes()
     for place in range(len(content)):
-        for value in range(256):
+        changed = bytearray(content)
+        changed[place] ^= 1 << bit
+        loads_the_same_or_is_refused(tmp_path / "damaged.npz", bytes(changed), model)
+
+
+def test_a_damaged_size_asks_for_no_memory(tmp_path: Path) -> None:
+    """The highest bit of every byte: sizes and lengths claim up to 2**63 bytes."""
+    path, content, model = small_file(tmp_path)
+    tracemalloc.start()
+    try:
+        for place in range(len(content)):
             changed = bytearray(content)
-            changed[place] = value
+            changed[place] ^= 0x80
             loads_the_same_or_is_refused(path, bytes(changed), model)
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def rewritten(source: Path, target: Path, compression: int = zipfile.ZIP_STORED, **members: bytes) -> None:

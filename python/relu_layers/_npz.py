@@ -123,7 +123,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, Array]:
     entries = archive.infolist()
     if len(entries) > _MEMBERS:
         raise ValueError("it has too many members")
-    if sum(entry.file_size for entry in entries) > size:
+    if sum(max(entry.file_size, entry.compress_size) for entry in entries) > size:
         raise ValueError("its members claim more bytes than the file has")
     members: dict[str, Array] = {}
     for entry in entries:
