@@ -18,16 +18,19 @@ CPP = ROOT / "cpp"
 # Each module belongs to the ring of its first path component; a module may import its own ring and those before it.
 RINGS: list[set[str]] = [
     {"_core"},
-    {"_checks", "_inputs", "_configured", "preprocessing"},
+    {"_checks", "preprocessing"},
     {"ops", "runtime"},
+    {"_configured", "_inputs", "_params"},
     {"layers", "losses", "optimizers", "schedules", "initializers", "_optimizer"},
-    {"_params", "_guard", "_binding", "_passes", "_summary", "_workspace", "model"},
+    {"_guard", "_binding", "_passes", "_summary", "_workspace", "model"},
     {"callbacks", "history", "data"},
     {"_divergence", "_epoch", "_fit", "_interrupt", "_progress", "_steps", "_npz", "trainer", "checkpoint"},
     {"sklearn", "plot"},
     {"cli", "__main__"},
 ]
-OUTER = RINGS[7] | RINGS[8]
+# The one seam that points outwards, imported when it is used: a model is saved by the table of formats.
+LAZY_SEAM = {("model", "checkpoint")}
+OUTER = RINGS[-2] | RINGS[-1]
 # Third-party packages and the only module that may import each.
 ONLY_IN = {
     "sklearn": {"sklearn"},
@@ -106,15 +109,22 @@ def test_imports_point_inwards(path: Path) -> None:
         other = name.split(".")[1]
         ring = ring_of(other)
         assert ring is not None, f"{path.name} imports {name}, which no ring holds"
+        if (part_of(path), other) in LAZY_SEAM:
+            assert name not in imports(path, top_level_only=True)
+            continue
         assert ring <= own, f"{path.name} (ring {own}) imports {name} (ring {ring})"
         if part_of(path) in OUTER - {"cli", "__main__"}:
-            assert other not in OUTER - {part_of(path)}, f"outer modules do not import each other: {path.name}, {name}"
+            assert other not in OUTER - {part_of(path)}, (
+                f"outer modules do not import each other: {path.name}, {name}"
+            )
 
 
 def test_the_reference_needs_numpy_alone() -> None:
     for path in PACKAGE.glob("ops/*reference*.py"):
         for name in imports(path):
-            assert name.split(".")[0] in {"__future__", "numpy", "relu_layers", *sys.stdlib_module_names}, name
+            assert name.split(".")[0] in {"__future__", "numpy", "relu_layers", *sys.stdlib_module_names}, (
+                name
+            )
             if name.startswith("relu_layers"):
                 assert name.startswith("relu_layers.ops._reference"), f"{path.name} imports {name}"
 
@@ -132,7 +142,8 @@ def test_third_party_packages_stay_in_their_place(path: Path) -> None:
 def test_importing_the_package_loads_no_outer_module() -> None:
     code = (
         "import sys, relu_layers;"
-        "print([m for m in sys.modules if m.split('.')[0] in ('sklearn','matplotlib','click','rich','polars','pyarrow','torch')"
+        "outer = ('sklearn', 'matplotlib', 'click', 'rich', 'polars', 'pyarrow', 'torch');"
+        "print([m for m in sys.modules if m.split('.')[0] in outer"
         " or m in ('relu_layers.cli','relu_layers.plot','relu_layers.sklearn','numpy.testing')])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -148,7 +159,9 @@ def test_includes_point_inwards(path: Path) -> None:
     folder = path.relative_to(CPP / "src").parts[0] if path.is_relative_to(CPP / "src") else "relu_layers"
     for quoted, angled in re.findall(r'#include (?:"([^"]+)"|<([^>]+)>)', path.read_text(encoding="utf-8")):
         if quoted:
-            assert quoted.split("/")[0] in CPP_MAY_INCLUDE.get(folder, {"relu_layers"}), f"{path.name} includes {quoted}"
+            assert quoted.split("/")[0] in CPP_MAY_INCLUDE.get(folder, {"relu_layers"}), (
+                f"{path.name} includes {quoted}"
+            )
         elif folder == "kernels":
             assert angled in {"cstddef", "cstdint"}, f"{path.name} includes <{angled}>"
         if folder != "bindings":
@@ -165,7 +178,9 @@ def test_intrinsics_and_threads_stay_in_their_place(path: Path) -> None:
     if path.name != "thread_pool.cpp":
         assert "std::thread" not in text or path.name == "cpu_count.cpp", path.name
     if folder == "kernels":
-        assert not re.search(r"\b(new|malloc|throw|std::)\b", re.sub(r"//.*", "", text)), path.name
+        assert not re.search(
+            r"\b(new|malloc|throw)\b|std::(?!u?int\d+_t|size_t)", re.sub(r"//.*", "", text)
+        ), path.name
 
 
 LONG_BUT_ONE_IDEA: dict[str, str] = {}
@@ -193,12 +208,28 @@ def test_kernel_objects_share_no_symbol(path: Path, target: str, tmp_path: Path)
         pytest.skip("x86-64 flags")
     made = tmp_path / "kernel.o"
     subprocess.run(
-        [compiler, "-std=c++17", "-O0", "-fPIC", "-fno-exceptions", "-fno-rtti", "-c", str(path), "-o", str(made)]
-        + [f"-I{CPP / 'include'}", f"-I{CPP / 'src'}"]
-        + [f"-DRELU_LAYERS_NAMESPACE={target}::f32", "-DRELU_LAYERS_ELEMENT=float", *FLAGS[target]],
+        [
+            compiler,
+            "-std=c++17",
+            "-O0",
+            "-fPIC",
+            "-fno-exceptions",
+            "-fno-rtti",
+            "-c",
+            str(path),
+            "-o",
+            str(made),
+            f"-I{CPP / 'include'}",
+            f"-I{CPP / 'src'}",
+            f"-DRELU_LAYERS_NAMESPACE={target}::f32",
+            "-DRELU_LAYERS_ELEMENT=float",
+            *FLAGS[target],
+        ],
         check=True,
     )
-    listing = subprocess.run([nm, "-C", "--defined-only", str(made)], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        [nm, "-C", "--defined-only", str(made)], capture_output=True, text=True, check=True
+    ).stdout
     for line in listing.splitlines():
         _, kind, name = line.split(maxsplit=2)
         assert kind not in "WwVvu", f"weak symbol {name}"
@@ -214,9 +245,13 @@ def test_every_kernel_of_the_list_is_defined_in_the_file_it_names() -> None:
             current = ROOT / match[1]
         elif match := re.match(r"RELU_LAYERS_KERNEL\(\w+, (\w+),", line):
             assert current is not None
-            assert re.search(rf"\b{match[1]}\(", current.read_text(encoding="utf-8")), f"{match[1]} not in {current.name}"
+            assert re.search(rf"\b{match[1]}\(", current.read_text(encoding="utf-8")), (
+                f"{match[1]} not in {current.name}"
+            )
 
 
 def test_nothing_installed_asks_for_the_builders_processor() -> None:
-    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8") + (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8") + (ROOT / "pyproject.toml").read_text(
+        encoding="utf-8"
+    )
     assert "march=" + "native" not in text

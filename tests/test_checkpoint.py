@@ -417,9 +417,9 @@ def forged(tmp_path: Path, change: Any) -> Path:
     from relu_layers import _npz
 
     make_trainer().save_checkpoint(tmp_path / "t.npz")
-    document = _npz.read(tmp_path / "t.npz")
+    document = _npz.read(os.fspath(tmp_path / "t.npz"))
     change(document)
-    _npz.write(document, tmp_path / "forged.npz")
+    _npz.write(document, os.fspath(tmp_path / "forged.npz"))
     return tmp_path / "forged.npz"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from relu_layers import initializers
 
 FAN_IN, FAN_OUT = 300, 100

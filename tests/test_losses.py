@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from relu_layers import layers as rl
 from relu_layers import losses
 from relu_layers.ops import reference

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+
 from relu_layers import layers as rl
 from relu_layers.model import Sequential, mlp
 from relu_layers.ops import reference
@@ -244,8 +245,21 @@ def test_layouts_and_empty_batches(x):
 
 def test_summary_lists_shapes_counts_and_bytes():
     lines = small(np.float32).summary().splitlines()
-    assert lines[2].split() == "0 Dense(5, 4) (batch, 4) weight (5, 4), bias (4,) 24 96".split()
-    assert lines[3].split() == "1 ReLU(0.01) (batch, 4) - 0 0".split()
+    assert lines[2].split() == [
+        "0",
+        "Dense(5,",
+        "4)",
+        "(batch,",
+        "4)",
+        "weight",
+        "(5,",
+        "4),",
+        "bias",
+        "(4,)",
+        "24",
+        "96",
+    ]
+    assert lines[3].split() == ["1", "ReLU(0.01)", "(batch,", "4)", "-", "0", "0"]
     assert "39 parameters in float32: 156 bytes" in lines[-1]
 
 

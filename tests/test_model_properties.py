@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from relu_layers import layers as rl
 from relu_layers.model import Sequential
 from relu_layers.ops import reference

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+
 from relu_layers import layers as rl
 from relu_layers.model import Sequential
 from relu_layers.ops import reference

@@ -182,7 +182,7 @@ def _bind_plain(index: int, layer: Any, params: dict[str, Array], grads: dict[st
     attributes = getattr(layer, "__dict__", {})
     for mapping, views in ((layer.params, params), (layer.grads, grads)):
         for name, view in views.items():
-            array = mapping[name] if name in mapping else None
+            array = mapping.get(name, None)
             if array is not None:
                 if np.shape(array) != view.shape:
                     raise ValueError(

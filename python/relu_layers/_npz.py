@@ -35,7 +35,7 @@ _HEADER = re.compile(
 _LONGEST_HEADER = 10 + 2**16
 
 
-def write(document: dict[str, Any], path: Path) -> None:
+def write(document: dict[str, Any], path: str) -> None:
     """Write ``document`` to ``path``: a temporary file in the same folder, synced, then renamed over it."""
     arrays: dict[str, Array] = {}
     text = json.dumps(_packed(document, "", arrays), separators=(",", ":")).encode()
@@ -69,9 +69,9 @@ def write(document: dict[str, Any], path: Path) -> None:
             os.close(folder)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: str) -> dict[str, Any]:
     """Return the document in ``path``; anything but an intact file of ours is a ValueError that says so."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         try:
             return _document(file)
         except (

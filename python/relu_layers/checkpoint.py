@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from os import PathLike, fspath
-from pathlib import Path
+from os.path import splitext
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def save(model: Sequential, path: str | PathLike[str]) -> None:
     ValueError
         The suffix is not one of `FORMATS`.
     """
-    where = Path(fspath(path))
+    where = fspath(path)
     _function(where, 0)({**_header("model"), "model": _model_document(model)}, where)
 
 
@@ -59,7 +59,7 @@ def load(path: str | PathLike[str], *, model: Sequential | None = None) -> Seque
     ValueError
         The suffix is unknown, the file is damaged or not one of this package, or it holds a user's own layer.
     """
-    where = Path(fspath(path))
+    where = fspath(path)
     document = _read(where)
     loaded: Sequential = _checked(where, _model_in, document["model"], model)
     return loaded
@@ -67,7 +67,7 @@ def load(path: str | PathLike[str], *, model: Sequential | None = None) -> Seque
 
 def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
     """Write everything that a training needs to go on bit for bit to ``path``."""
-    where = Path(fspath(path))
+    where = fspath(path)
     document = {
         **_header("trainer"),
         "model": _model_document(trainer.model),
@@ -103,7 +103,7 @@ def restore_trainer(
     ValueError
         The file is damaged or holds no training, or something in it is not of this package and was not passed.
     """
-    where = Path(fspath(path))
+    where = fspath(path)
     document = _read(where)
     if document["kind"] != "trainer":
         raise ValueError(f"{where} holds a model without its training: use relu_layers.load")
@@ -166,16 +166,17 @@ def _header(kind: str) -> dict[str, Any]:
     return {"format": _FORMAT, "version": _VERSION, "kind": kind}
 
 
-def _function(path: Path, which: int) -> Any:
+def _function(path: str, which: int) -> Any:
     """Return the writer (0) or reader (1) for the suffix of ``path``."""
-    names = FORMATS.get(path.suffix.lower())
+    suffix = splitext(path)[1]
+    names = FORMATS.get(suffix.lower())
     if names is None:
-        raise ValueError(f"{path}: the suffix {path.suffix!r} names no format, expected {', '.join(FORMATS)}")
+        raise ValueError(f"{path}: the suffix {suffix!r} names no format, expected {', '.join(FORMATS)}")
     module, function = names[which].split(":")
     return getattr(import_module(module), function)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: str) -> dict[str, Any]:
     document: dict[str, Any] = _function(path, 1)(path)
     if document.get("format") != _FORMAT or document.get("kind") not in ("model", "trainer"):
         raise ValueError(f"{path} is not a relu_layers file")
@@ -184,7 +185,7 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _checked(path: Path, build: Any, *arguments: Any) -> Any:
+def _checked(path: str, build: Any, *arguments: Any) -> Any:
     """Call ``build``; whatever a wrong document makes it raise becomes a ValueError that names the file."""
     try:
         return build(*arguments)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
-from html import escape
 from importlib import import_module
 from os import PathLike
 from typing import Any
@@ -95,6 +93,8 @@ class History:
 
     def to_csv(self, path: str | PathLike[str]) -> None:
         """Write one line per epoch; a column of several numbers becomes ``name_0``, ``name_1``, ..."""
+        import csv
+
         columns: dict[str, list[Any]] = {"epoch": list(range(1, len(self) + 1))}
         for name in self.names:
             values = self[name]
@@ -126,6 +126,8 @@ class History:
         """Return the curve of the loss and a table of the last epochs, for notebooks."""
         if not self._records:
             return "<p>History of no epochs</p>"
+        from html import escape  # a millisecond that only notebooks need
+
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in ("epoch", *self.names))
         rows = []
         for record in self._records[-_ROWS_SHOWN:]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from relu_layers import layers as rl
 from relu_layers.ops import reference
 

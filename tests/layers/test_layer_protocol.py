@@ -8,6 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
+
 from relu_layers import initializers
 from relu_layers import layers as rl
 from relu_layers.ops import reference

@@ -86,8 +86,8 @@ struct LossWeights {
     Normalization normalization;
     index_t batch_size;  // the divisor of Normalization::batch_size
     bool has_ignore;
-    std::int64_t ignore_label;     // integer labels
-    double ignore_value;           // targets of the sigmoid cross entropy
+    std::int64_t ignore_label;  // integer labels
+    double ignore_value;        // targets of the sigmoid cross entropy
 };
 
 template <class T>
@@ -118,10 +118,11 @@ template <class T>
 void sgd_update(index_t n, T* param, const T* grad, T* velocity, GradientRule<T> rule, T learning_rate, T momentum,
                 bool nesterov);
 template <class T>
-void adagrad_update(index_t n, T* param, const T* grad, T* square_sum, GradientRule<T> rule, T learning_rate, T epsilon);
-template <class T>
-void rmsprop_update(index_t n, T* param, const T* grad, T* square_mean, GradientRule<T> rule, T learning_rate, double rho,
+void adagrad_update(index_t n, T* param, const T* grad, T* square_sum, GradientRule<T> rule, T learning_rate,
                     T epsilon);
+template <class T>
+void rmsprop_update(index_t n, T* param, const T* grad, T* square_mean, GradientRule<T> rule, T learning_rate,
+                    double rho, T epsilon);
 template <class T>
 void adadelta_update(index_t n, T* param, const T* grad, T* square_mean, T* update_mean, GradientRule<T> rule,
                      T learning_rate, double rho, T epsilon);

@@ -4,6 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
+// Members that kernels use are inlined everywhere: a copy compiled for one target must never serve another.
+#define RELU_LAYERS_INLINE __attribute__((always_inline)) inline
+
 namespace relu_layers {
 
 using index_t = std::ptrdiff_t;
@@ -17,8 +20,8 @@ struct Rows {
     index_t cols;
     index_t stride;
 
-    T* row(index_t i) const { return data + i * stride; }
-    bool contiguous() const { return rows <= 1 || stride == cols; }
+    RELU_LAYERS_INLINE T* row(index_t i) const { return data + i * stride; }
+    RELU_LAYERS_INLINE bool contiguous() const { return rows <= 1 || stride == cols; }
 };
 
 // A matrix with any strides, in elements: a transpose is the same memory with the strides exchanged.
@@ -45,8 +48,8 @@ struct GradientRule {
     Regularization regularization;
 };
 
-// What the cross entropy wants of every class: (p * keep + spread) * class_weight, p being the given probability or, without
-// any, 1 for the label and 0 for other classes.
+// What the cross entropy wants of every class: (p * keep + spread) * class_weight, p being the given probability or,
+// without any, 1 for the label and 0 for other classes.
 template <class T>
 struct SoftTargets {
     const T* probability;       // or null

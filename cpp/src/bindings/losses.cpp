@@ -49,8 +49,13 @@ struct Common {
     }
     template <class T>
     ops::LossWeights<T> weights(Call& call) {
-        return {run_of<T>(call, sample_weight), positions_per_sample, normalization, batch_size, has_ignore,
-                ignore_label,                   ignore_value};
+        return {run_of<T>(call, sample_weight),
+                positions_per_sample,
+                normalization,
+                batch_size,
+                has_ignore,
+                ignore_label,
+                ignore_value};
     }
 };
 

@@ -53,11 +53,9 @@ struct Step {
             using T = decltype(element);
             const T* grads = run_of<T>(call, grad);
             const GradientRule<T> rule{T(grad_scale), T(weight_decay), regularization};
-            call.run(2 * double(grad.size),
-                     [&] {
-                         function(grad.size, param.as<T>(), grads, state[0].as<T>(), state[1].as<T>(), rule,
-                                  T(learning_rate));
-                     });
+            call.run(2 * double(grad.size), [&] {
+                function(grad.size, param.as<T>(), grads, state[0].as<T>(), state[1].as<T>(), rule, T(learning_rate));
+            });
         });
     }
 };

@@ -1,14 +1,16 @@
 // Updates scaled by a history of squared gradients, with the formulas of Caffe's solvers:
 //   AdaGrad    h += g^2;                          w -= rate * g / (sqrt(h) + epsilon)       (Duchi et al. 2011)
 //   RMSProp    h = rho h + (1 - rho) g^2;         w -= rate * g / (sqrt(h) + epsilon)       (Tieleman & Hinton 2012)
-//   AdaDelta   h as RMSProp, u = g * sqrt((d + epsilon) / (h + epsilon)), d = rho d + (1 - rho) u^2;   w -= rate * u   (Zeiler 2012)
-//   Adam       m, v moving means of g and g^2;    w -= step_size * m / (sqrt(v) * denominator_scale + epsilon)
+//   AdaDelta   h as RMSProp, u = g * sqrt((d + epsilon) / (h + epsilon)), d = rho d + (1 - rho) u^2;   w -= rate * u
+//   (Zeiler 2012) Adam       m, v moving means of g and g^2;    w -= step_size * m / (sqrt(v) * denominator_scale +
+//   epsilon)
 //              (Kingma & Ba 2015; the caller puts the bias corrections into the two scales); AdamW shrinks w first
 #include "kernels/updates.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 
-void adagrad_update(T* param, const T* grad, T* square_sum, index_t n, GradientRule<T> rule, T learning_rate, T epsilon) {
+void adagrad_update(T* param, const T* grad, T* square_sum, index_t n, GradientRule<T> rule, T learning_rate,
+                    T epsilon) {
     for_each_vector<T>(n, [&](index_t i, auto lanes) {
         const V w = get(param + i, lanes);
         const V g = effective_gradient(get(grad + i, lanes), w, rule);

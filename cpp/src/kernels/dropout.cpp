@@ -1,7 +1,7 @@
 // Dropout with a mask that is a function of (key, counter, element index), so that threads and order do not matter:
 //   y = x / (1 - rate) where word >= floor(rate * 2^32), else 0
-// word i % 4 of Philox4x32-10 (Salmon et al. 2011) with counter words (i/4 low, i/4 high, counter low, counter high) and key
-// words (key low, key high). y may be x. The backward pass is the same function of dy.
+// word i % 4 of Philox4x32-10 (Salmon et al. 2011) with counter words (i/4 low, i/4 high, counter low, counter high)
+// and key words (key low, key high). y may be x. The backward pass is the same function of dy.
 #include "kernels/kernel.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {

@@ -2,7 +2,7 @@
 // each definition must match or the link fails.
 #pragma once
 
-#include "simd/vec.h"
+#include "simd/loops.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 

@@ -15,7 +15,8 @@ double sum_of_squares(const T* x, index_t n) {
 
 // total += x.
 void accumulate(T* total, const T* x, index_t n) {
-    for_each_vector<T>(n, [&](index_t i, auto lanes) { put(total + i, get(total + i, lanes) + get(x + i, lanes), lanes); });
+    for_each_vector<T>(
+        n, [&](index_t i, auto lanes) { put(total + i, get(total + i, lanes) + get(x + i, lanes), lanes); });
 }
 
 // active[j] = 1 where x[j] > 0; other entries stay.

@@ -1,9 +1,10 @@
 // Softmax and log-softmax:
 //   softmax       y = exp(x - max) / sum;        dx = y * (dy - sum(y * dy))
 //   log-softmax   y = (x - max) - log(sum);      dx = dy - exp(y) * sum(dy)
-// with log(sum) = log1p(sum without the maximum's own term). The classes of a row lie side by side and rows are a stride apart,
-// or, in the functions named _columns, classes are a stride apart and rows lie side by side; both give the same bits. A row with
-// NaN or +inf, or of -inf only, becomes NaN; a single -inf has probability 0; other rows are untouched. y may be x, dx may be dy.
+// with log(sum) = log1p(sum without the maximum's own term). The classes of a row lie side by side and rows are a
+// stride apart, or, in the functions named _columns, classes are a stride apart and rows lie side by side; both give
+// the same bits. A row with NaN or +inf, or of -inf only, becomes NaN; a single -inf has probability 0; other rows are
+// untouched. y may be x, dx may be dy.
 #include "kernels/softmax_columns.h"
 #include "kernels/softmax_row.h"
 
@@ -71,12 +72,12 @@ void softmax_forward(const T* x, index_t x_stride, T* y, index_t y_stride, index
 }
 
 void softmax_forward_columns(const T* x, index_t x_stride, T* y, index_t y_stride, index_t columns, index_t classes) {
-    for_each_vector<T>(columns,
-                       [&](index_t i, auto lanes) { softmax_column(x + i, x_stride, y + i, y_stride, classes, lanes); });
+    for_each_vector<T>(
+        columns, [&](index_t i, auto lanes) { softmax_column(x + i, x_stride, y + i, y_stride, classes, lanes); });
 }
 
-void softmax_backward(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride, index_t rows,
-                      index_t classes) {
+void softmax_backward(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
+                      index_t rows, index_t classes) {
     for (index_t row = 0; row < rows; ++row, y += y_stride, dy += dy_stride, dx += dx_stride) {
         Lanes<T> sums(T(0));
         for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
@@ -113,18 +114,18 @@ void log_softmax_forward(const T* x, index_t x_stride, T* y, index_t y_stride, i
         });
 }
 
-void log_softmax_forward_columns(const T* x, index_t x_stride, T* y, index_t y_stride, index_t columns, index_t classes) {
-    for_each_vector<T>(columns, [&](index_t i, auto lanes) {
-        log_softmax_column(x + i, x_stride, y + i, y_stride, classes, lanes);
-    });
+void log_softmax_forward_columns(const T* x, index_t x_stride, T* y, index_t y_stride, index_t columns,
+                                 index_t classes) {
+    for_each_vector<T>(
+        columns, [&](index_t i, auto lanes) { log_softmax_column(x + i, x_stride, y + i, y_stride, classes, lanes); });
 }
 
 void log_softmax_backward(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
                           index_t rows, index_t classes) {
     for (index_t row = 0; row < rows; ++row, y += y_stride, dy += dy_stride, dx += dx_stride) {
         Lanes<T> sums(T(0));
-        for_each_lane_vector<T>(
-            classes, [&](index_t i, index_t k, auto lanes) { sums.v[k] = sums.v[k] + get(dy + i, lanes); });
+        for_each_lane_vector<T>(classes,
+                                [&](index_t i, index_t k, auto lanes) { sums.v[k] = sums.v[k] + get(dy + i, lanes); });
         const V total = broadcast(sums.sum());
         for_each_vector<T>(classes, [&](index_t i, auto lanes) {
             put(dx + i, get(dy + i, lanes) - exponential<T>(get(y + i, lanes)) * total, lanes);
@@ -132,8 +133,8 @@ void log_softmax_backward(const T* y, index_t y_stride, const T* dy, index_t dy_
     }
 }
 
-void log_softmax_backward_columns(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
-                                  index_t columns, index_t classes) {
+void log_softmax_backward_columns(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
+                                  index_t dx_stride, index_t columns, index_t classes) {
     for_each_vector<T>(columns, [&](index_t i, auto lanes) {
         ColumnSums sums(classes);
         for (index_t c = 0; c < classes; ++c) {

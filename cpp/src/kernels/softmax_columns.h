@@ -1,6 +1,7 @@
-// softmax_row.h for rows of classes that stand upright, side by side: a vector holds one class of `width` rows, and every row
-// gets the bits that it would get lying down. Arrays (outer, classes, inner) are like that; rows of few classes are stood up in
-// a block on the stack, since a vector for each would be mostly empty and folding its lanes takes longer than the rest.
+// softmax_row.h for rows of classes that stand upright, side by side: a vector holds one class of `width` rows, and
+// every row gets the bits that it would get lying down. Arrays (outer, classes, inner) are like that; rows of few
+// classes are stood up in a block on the stack, since a vector for each would be mostly empty and folding its lanes
+// takes longer than the rest.
 #pragma once
 
 #include "kernels/kernel.h"
@@ -9,13 +10,13 @@
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-// A sum over the classes of every column, in the order of Lanes::sum: class c is added to partial sum c % reduction_lanes.
+// A sum over the classes of every column, in the order of Lanes::sum: class c is added to partial sum c %
+// reduction_lanes.
 struct ColumnSums {
     V lane[reduction_lanes<T>];
     index_t used;
 
-    RL_INLINE explicit ColumnSums(index_t classes)
-        : used(classes < reduction_lanes<T> ? classes : reduction_lanes<T>) {
+    RL_INLINE explicit ColumnSums(index_t classes) : used(classes < reduction_lanes<T> ? classes : reduction_lanes<T>) {
         lane[0] = broadcast(T(0));
         for (index_t j = 1; j < used; ++j) lane[j] = lane[0];
     }

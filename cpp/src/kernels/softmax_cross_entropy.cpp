@@ -1,9 +1,10 @@
 // Cross entropy of softmax(x) with its gradient, while a row is in the cache; never clamped:
 //   labels      loss = log(sum) - (x[label] - max);                     dx = factor * (p - onehot)
 //   targets t   loss = log(sum) * sum(t) - sum(t * (x - max));          dx = factor * (p * sum(t) - t)
-// with log(sum) = log1p(sum without the maximum's own term). Both are sums of terms >= 0, so nothing cancels where the loss is
-// near 0; a target of 0 asks nothing of its class, not even where x is -inf. `factor` is the row's weight over the normalizer. A
-// label of -1 marks a row that does not count: loss 0, gradient 0. Layouts as in softmax.cpp. dx may be x.
+// with log(sum) = log1p(sum without the maximum's own term). Both are sums of terms >= 0, so nothing cancels where the
+// loss is near 0; a target of 0 asks nothing of its class, not even where x is -inf. `factor` is the row's weight over
+// the normalizer. A label of -1 marks a row that does not count: loss 0, gradient 0. Layouts as in softmax.cpp. dx may
+// be x.
 #include "kernels/softmax_columns.h"
 #include "kernels/softmax_row.h"
 
@@ -45,7 +46,8 @@ RL_INLINE T labels_row(const T* x, index_t label, T factor, T* dx, index_t class
     const T own = label == maximum.at ? -(others * inverse) : dx[label] * inverse - T(1);
     const V scale = broadcast(inverse);
     const V weight = broadcast(factor);
-    for_each_vector<T>(classes, [&](index_t i, auto lanes) { put(dx + i, get(dx + i, lanes) * scale * weight, lanes); });
+    for_each_vector<T>(classes,
+                       [&](index_t i, auto lanes) { put(dx + i, get(dx + i, lanes) * scale * weight, lanes); });
     dx[label] = own * factor;
     return log_one_plus_scalar(others) - shifted;
 }
@@ -59,13 +61,12 @@ RL_INLINE void labels_column(const T* x, index_t x_stride, const ColumnLabels& r
     const ColumnMaximum maximum = column_maximum(x, x_stride, classes, lanes);
     V shifted = zero;
     V own = zero;
-    const V others =
-        column_exponentials_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
-            put(dx + c * dx_stride, e, lanes);
-            const I here = label == class_index(c);
-            shifted = here ? s : shifted;
-            own = here ? e : own;
-        });
+    const V others = column_exponentials_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
+        put(dx + c * dx_stride, e, lanes);
+        const I here = label == class_index(c);
+        shifted = here ? s : shifted;
+        own = here ? e : own;
+    });
     const V inverse = T(1) / (T(1) + others);
     own = (label == maximum.at ? -(others * inverse) : own * inverse - T(1)) * weight;
     const I ignored = label < class_index(0);
@@ -95,20 +96,19 @@ RL_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, const T* prob
         return T(0);
     }
     const auto target_at = [&](index_t i, auto lanes) {
-        const V p = probability != nullptr ? get(probability + i, lanes)
-                                           : (lane_index<T>() == lane_of(label, i) ? one : zero);
+        const V p =
+            probability != nullptr ? get(probability + i, lanes) : (lane_index<T>() == lane_of(label, i) ? one : zero);
         return target_of(p, targets, targets.class_weight != nullptr ? get(targets.class_weight + i, lanes) : one);
     };
     const RowMaximum maximum = row_maximum(x, classes);
     Lanes<T> wanted(T(0));
     Lanes<T> totals(T(0));
-    const T others =
-        exponentials_of_others(x, classes, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
-            put(dx + i, e, lanes);
-            const V t = in_use_or(target_at(i, lanes), zero, lanes);
-            wanted.v[k] = wanted.v[k] + asked(t, s);
-            totals.v[k] = totals.v[k] + t;
-        });
+    const T others = exponentials_of_others(x, classes, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
+        put(dx + i, e, lanes);
+        const V t = in_use_or(target_at(i, lanes), zero, lanes);
+        wanted.v[k] = wanted.v[k] + asked(t, s);
+        totals.v[k] = totals.v[k] + t;
+    });
     const T total = totals.sum();
     const V scale = broadcast(T(1) / (T(1) + others));
     const V weight = broadcast(factor);
@@ -120,26 +120,26 @@ RL_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, const T* prob
 
 template <class Use>
 RL_INLINE void targets_column(const T* x, index_t x_stride, const SoftTargets<T>& targets, const T* probability,
-                              index_t stride, const ColumnLabels& row, T* loss, T* dx, index_t dx_stride, index_t classes,
-                              Use lanes) {
+                              index_t stride, const ColumnLabels& row, T* loss, T* dx, index_t dx_stride,
+                              index_t classes, Use lanes) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
     const I label = row.label;
     const V weight = row.factor;
     const auto target_at = [&](index_t c) {
-        const V p = probability != nullptr ? get(probability + c * stride, lanes) : (label == class_index(c) ? one : zero);
+        const V p =
+            probability != nullptr ? get(probability + c * stride, lanes) : (label == class_index(c) ? one : zero);
         return target_of(p, targets, targets.class_weight != nullptr ? broadcast(targets.class_weight[c]) : one);
     };
     const ColumnMaximum maximum = column_maximum(x, x_stride, classes, lanes);
     ColumnSums wanted(classes);
     ColumnSums totals(classes);
-    const V others =
-        column_exponentials_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
-            put(dx + c * dx_stride, e, lanes);
-            const V t = target_at(c);
-            wanted.of_class(c) = wanted.of_class(c) + asked(t, s);
-            totals.of_class(c) = totals.of_class(c) + t;
-        });
+    const V others = column_exponentials_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
+        put(dx + c * dx_stride, e, lanes);
+        const V t = target_at(c);
+        wanted.of_class(c) = wanted.of_class(c) + asked(t, s);
+        totals.of_class(c) = totals.of_class(c) + t;
+    });
     const V total = totals.fold();
     const V inverse = T(1) / (T(1) + others);
     const I ignored = label < class_index(0);
@@ -170,8 +170,8 @@ void cross_entropy_labels(const T* x, index_t x_stride, const std::int64_t* labe
                                classes);
 }
 
-void cross_entropy_labels_columns(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss, T* dx,
-                                  index_t dx_stride, index_t columns, index_t classes) {
+void cross_entropy_labels_columns(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss,
+                                  T* dx, index_t dx_stride, index_t columns, index_t classes) {
     for_each_vector<T>(columns, [&](index_t i, auto lanes) {
         labels_column(x + i, x_stride, ColumnLabels(label + i, factor + i, lanes_in_use(lanes)), loss + i, dx + i,
                       dx_stride, classes, lanes);
@@ -202,13 +202,13 @@ void cross_entropy_targets(const T* x, index_t x_stride, SoftTargets<T> targets,
                                 dx + row * dx_stride, classes);
 }
 
-void cross_entropy_targets_columns(const T* x, index_t x_stride, SoftTargets<T> targets, const T* factor, T* loss, T* dx,
-                                   index_t dx_stride, index_t columns, index_t classes) {
+void cross_entropy_targets_columns(const T* x, index_t x_stride, SoftTargets<T> targets, const T* factor, T* loss,
+                                   T* dx, index_t dx_stride, index_t columns, index_t classes) {
     for_each_vector<T>(columns, [&](index_t i, auto lanes) {
         const std::int64_t* label = targets.label == nullptr ? nullptr : targets.label + i;
         targets_column(x + i, x_stride, targets, targets.probability == nullptr ? nullptr : targets.probability + i,
-                       targets.stride, ColumnLabels(label, factor + i, lanes_in_use(lanes)), loss + i, dx + i, dx_stride,
-                       classes, lanes);
+                       targets.stride, ColumnLabels(label, factor + i, lanes_in_use(lanes)), loss + i, dx + i,
+                       dx_stride, classes, lanes);
     });
 }
 

@@ -1,6 +1,6 @@
-// What softmax, log-softmax and the cross entropy share for a row whose classes lie side by side: its maximum, and the sum of
-// exponentials without the maximum's own 1, so that log1p of it keeps its relative accuracy where one class has nearly all the
-// probability.
+// What softmax, log-softmax and the cross entropy share for a row whose classes lie side by side: its maximum, and the
+// sum of exponentials without the maximum's own 1, so that log1p of it keeps its relative accuracy where one class has
+// nearly all the probability.
 #pragma once
 
 #include "kernels/kernel.h"
@@ -20,7 +20,8 @@ RL_INLINE RowMaximum row_maximum(const T* x, index_t n) {
     for_each_lane_vector<T>(n, [&](index_t i, index_t k, auto lanes) {
         maxima.v[k] = greater_of(get_or(x + i, lanes, lowest), maxima.v[k]);
     });
-    const T maximum = maxima.fold([](T a, T b) { return a > b ? a : b; }) + T(0);  // never -0: the sign would depend on order
+    const T maximum =
+        maxima.fold([](T a, T b) { return a > b ? a : b; }) + T(0);  // never -0: the sign would depend on order
     if (maximum - maximum != T(0)) return {maximum, -1};
     const V wanted = broadcast(maximum);
     index_t i = 0;
@@ -35,8 +36,8 @@ RL_INLINE typename VecOf<T>::Bits lane_of(index_t at, index_t i) {
     return static_cast<typename VecOf<T>::Bits>(lane >= 0 && lane < width<T> ? lane : -1);
 }
 
-// The sum of exp(x - maximum) over a row without the maximum's own term. Calls keep(i, k, s, e, lanes) with each vector of
-// differences s and exponentials e, the maximum's included. A row with NaN or +inf, or of -inf only, gives NaN.
+// The sum of exp(x - maximum) over a row without the maximum's own term. Calls keep(i, k, s, e, lanes) with each vector
+// of differences s and exponentials e, the maximum's included. A row with NaN or +inf, or of -inf only, gives NaN.
 template <class Keep>
 RL_INLINE T exponentials_of_others(const T* x, index_t n, RowMaximum maximum, Keep&& keep) {
     const V shift = broadcast(maximum.value);

@@ -17,9 +17,8 @@ void threshold_forward(const T* x, T* y, index_t n, T threshold, T value) {
 void threshold_backward(const T* x, const T* dy, T* dx, index_t n, T threshold) {
     const V limit = broadcast(threshold);
     const V zero = broadcast(T(0));
-    for_each_vector<T>(n, [&](index_t i, auto lanes) {
-        put(dx + i, get(x + i, lanes) <= limit ? zero : get(dy + i, lanes), lanes);
-    });
+    for_each_vector<T>(
+        n, [&](index_t i, auto lanes) { put(dx + i, get(x + i, lanes) <= limit ? zero : get(dy + i, lanes), lanes); });
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

@@ -11,7 +11,9 @@ RL_INLINE V effective_gradient(V grad, V param, const GradientRule<T>& rule) {
     const V one = broadcast(T(1));
     const V penalty = rule.regularization == Regularization::l2
                           ? param
-                          : (param > zero ? one : param < zero ? -one : param);  // sign, with NaN and 0 kept
+                          : (param > zero   ? one
+                             : param < zero ? -one
+                                            : param);  // sign, with NaN and 0 kept
     return grad * rule.grad_scale + penalty * rule.weight_decay;
 }
 

@@ -61,15 +61,15 @@ void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t coun
     });
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                                  \
-    template void threshold_forward(Rows<const T>, T, T, T*);                       \
-    template void threshold_backward(Rows<const T>, Rows<const T>, T, T*);          \
-    template void elu_forward(Rows<const T>, T, T*);                                \
-    template void elu_backward(Rows<const T>, Rows<const T>, T, T*);                \
-    template void sigmoid_forward(Rows<const T>, T*);                               \
-    template void sigmoid_backward(Rows<const T>, Rows<const T>, T*);               \
-    template void tanh_forward(Rows<const T>, T*);                                  \
-    template void tanh_backward(Rows<const T>, Rows<const T>, T*);                  \
+#define RELU_LAYERS_INSTANTIATE(T)                                         \
+    template void threshold_forward(Rows<const T>, T, T, T*);              \
+    template void threshold_backward(Rows<const T>, Rows<const T>, T, T*); \
+    template void elu_forward(Rows<const T>, T, T*);                       \
+    template void elu_backward(Rows<const T>, Rows<const T>, T, T*);       \
+    template void sigmoid_forward(Rows<const T>, T*);                      \
+    template void sigmoid_backward(Rows<const T>, Rows<const T>, T*);      \
+    template void tanh_forward(Rows<const T>, T*);                         \
+    template void tanh_backward(Rows<const T>, Rows<const T>, T*);         \
     template void dropout(Rows<const T>, double, std::uint64_t, std::uint64_t, T*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)

@@ -1,5 +1,6 @@
-// Rows of classes: an array (outer, classes, inner) holds outer * inner of them, numbered in that order. With inner 1 their
-// classes lie side by side; otherwise they stand upright in slabs of `inner`, and the kernels named _columns read them there.
+// Rows of classes: an array (outer, classes, inner) holds outer * inner of them, numbered in that order. With inner 1
+// their classes lie side by side; otherwise they stand upright in slabs of `inner`, and the kernels named _columns read
+// them there.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +15,8 @@ inline index_t rows_per_task(index_t classes, index_t inner) {
     return inner == 1 ? rows : (rows + 15) / 16 * 16;
 }
 
-// Calls run(slab, column, count, first) for the pieces of rows [begin, end) that share a slab, `first` being the piece's first
-// row. With inner 1 all rows are one piece, and `slab` is its first row.
+// Calls run(slab, column, count, first) for the pieces of rows [begin, end) that share a slab, `first` being the
+// piece's first row. With inner 1 all rows are one piece, and `slab` is its first row.
 template <class Run>
 void for_row_pieces(index_t begin, index_t end, index_t inner, Run&& run) {
     if (inner == 1) {

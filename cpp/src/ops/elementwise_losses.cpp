@@ -88,8 +88,8 @@ double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, Lo
                   });
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                                              \
-    template double sigmoid_cross_entropy(Rows<const T>, Rows<const T>, LossWeights<T>, T*);    \
+#define RELU_LAYERS_INSTANTIATE(T)                                                           \
+    template double sigmoid_cross_entropy(Rows<const T>, Rows<const T>, LossWeights<T>, T*); \
     template double squared_error(Rows<const T>, Rows<const T>, T, LossWeights<T>, T*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)

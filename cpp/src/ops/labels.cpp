@@ -13,15 +13,19 @@ Int read(const void* data, index_t i) {
     return value;
 }
 
-// Calls run(Int()) with the type of the labels. An unsigned 64-bit label beyond the signed range reads as negative, which is
-// out of range as well.
+// Calls run(Int()) with the type of the labels. An unsigned 64-bit label beyond the signed range reads as negative,
+// which is out of range as well.
 template <class Run>
 void with_type(const Labels& labels, Run&& run) {
     switch (labels.item_bytes) {
-        case 1: return labels.is_signed ? run(std::int8_t()) : run(std::uint8_t());
-        case 2: return labels.is_signed ? run(std::int16_t()) : run(std::uint16_t());
-        case 4: return labels.is_signed ? run(std::int32_t()) : run(std::uint32_t());
-        default: return run(std::int64_t());
+        case 1:
+            return labels.is_signed ? run(std::int8_t()) : run(std::uint8_t());
+        case 2:
+            return labels.is_signed ? run(std::int16_t()) : run(std::uint16_t());
+        case 4:
+            return labels.is_signed ? run(std::int32_t()) : run(std::uint32_t());
+        default:
+            return run(std::int64_t());
     }
 }
 
@@ -35,16 +39,15 @@ std::int64_t Labels::operator[](index_t i) const {
 
 void copy_labels(const Labels& labels, index_t first, index_t count, std::int64_t* to) {
     with_type(labels, [&](auto type) {
-        for (index_t i = 0; i < count; ++i) to[i] = static_cast<std::int64_t>(read<decltype(type)>(labels.data, first + i));
+        for (index_t i = 0; i < count; ++i)
+            to[i] = static_cast<std::int64_t>(read<decltype(type)>(labels.data, first + i));
     });
 }
 
 index_t find_bad_label(Labels labels, index_t positions, index_t classes, bool has_ignore, std::int64_t ignore_label) {
     index_t found = -1;
     with_type(labels, [&](auto type) {
-        const auto label = [&](index_t i) {
-            return static_cast<std::int64_t>(read<decltype(type)>(labels.data, i));
-        };
+        const auto label = [&](index_t i) { return static_cast<std::int64_t>(read<decltype(type)>(labels.data, i)); };
         // A block without any label out of range needs no closer look; as unsigned, negative labels are too large.
         constexpr index_t block = 512;
         for (index_t start = 0; start < positions && found < 0; start += block) {

@@ -1,5 +1,5 @@
-// How a loss is summed: positions in fixed blocks, a double for each block, the blocks added in order. So the sum depends neither
-// on the threads nor on the layout of the inputs.
+// How a loss is summed: positions in fixed blocks, a double for each block, the blocks added in order. So the sum
+// depends neither on the threads nor on the layout of the inputs.
 #pragma once
 
 #include <algorithm>
@@ -17,11 +17,13 @@ constexpr index_t loss_block = 256;
 template <class Run>
 double sum_in_blocks(index_t positions, Run&& run) {
     double sum = 0.0;
-    for (index_t first = 0; first < positions; first += loss_block) sum += run(first, std::min(loss_block, positions - first));
+    for (index_t first = 0; first < positions; first += loss_block)
+        sum += run(first, std::min(loss_block, positions - first));
     return sum;
 }
 
-// The same over threads, with the same result. `nanoseconds` is the price of it all. Asks for memory before the first block.
+// The same over threads, with the same result. `nanoseconds` is the price of it all. Asks for memory before the first
+// block.
 template <class Run>
 double sum_of_blocks(index_t positions, double nanoseconds, Run&& run) {
     if (positions <= loss_block) return sum_in_blocks(positions, run);
@@ -36,15 +38,19 @@ double sum_of_blocks(index_t positions, double nanoseconds, Run&& run) {
     return sum;
 }
 
-// What the sum is divided by. `counted` positions are not ignored; `weight_sum` is the sum of their weights, used where any
-// weights are given. A count is at least 1.
+// What the sum is divided by. `counted` positions are not ignored; `weight_sum` is the sum of their weights, used where
+// any weights are given. A count is at least 1.
 template <class T>
 double normalizer(const LossWeights<T>& weights, index_t positions, index_t counted, bool weighted, double weight_sum) {
     switch (weights.normalization) {
-        case Normalization::none: return 1.0;
-        case Normalization::full: return double(std::max<index_t>(positions, 1));
-        case Normalization::batch_size: return double(std::max<index_t>(weights.batch_size, 1));
-        case Normalization::valid: break;
+        case Normalization::none:
+            return 1.0;
+        case Normalization::full:
+            return double(std::max<index_t>(positions, 1));
+        case Normalization::batch_size:
+            return double(std::max<index_t>(weights.batch_size, 1));
+        case Normalization::valid:
+            break;
     }
     return weighted ? weight_sum : double(std::max<index_t>(counted, 1));
 }

@@ -6,7 +6,8 @@
 namespace relu_layers::ops {
 namespace {
 
-// Rows whose slope gradients are added in one chain; the sums of these blocks are then added in order, however many threads.
+// Rows whose slope gradients are added in one chain; the sums of these blocks are then added in order, however many
+// threads.
 constexpr index_t block_rows = 512;
 
 }  // namespace
@@ -19,7 +20,8 @@ void prelu_forward(Rows<const T> x, const T* slope, index_t slope_count, T* y) {
         return;
     }
     const auto kernel = kernels<T>().prelu_forward;
-    for_pieces(x, false, 0.15, [=](index_t row, index_t, index_t n) { kernel(x.row(row), slope, y + row * x.cols, n); });
+    for_pieces(x, false, 0.15,
+               [=](index_t row, index_t, index_t n) { kernel(x.row(row), slope, y + row * x.cols, n); });
 }
 
 template <class T>
@@ -55,8 +57,8 @@ void prelu_backward(Rows<const T> x, const T* slope, index_t slope_count, Rows<c
     });
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                           \
-    template void prelu_forward(Rows<const T>, const T*, index_t, T*);       \
+#define RELU_LAYERS_INSTANTIATE(T)                                     \
+    template void prelu_forward(Rows<const T>, const T*, index_t, T*); \
     template void prelu_backward(Rows<const T>, const T*, index_t, Rows<const T>, T*, T*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)

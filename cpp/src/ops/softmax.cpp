@@ -1,5 +1,5 @@
-// Softmax along any axis: rows of classes that lie side by side or stand upright, each layout with its kernel; both give the
-// same bits.
+// Softmax along any axis: rows of classes that lie side by side or stand upright, each layout with its kernel; both
+// give the same bits.
 #include "ops/class_rows.h"
 #include "relu_layers/dispatch.h"
 #include "relu_layers/ops.h"
@@ -32,10 +32,8 @@ void two_inputs(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx, Kernel 
     parallel_for(y.rows * inner, rows_per_task(classes, inner), cost, [&](index_t begin, index_t end) {
         for_row_pieces(begin, end, inner, [&](index_t slab, index_t column, index_t count, index_t) {
             T* to = dx + slab * y.cols + column;
-            if (inner == 1)
-                rows_kernel(y.row(slab), y.stride, dy.row(slab), dy.stride, to, classes, count, classes);
-            else
-                columns_kernel(y.row(slab) + column, inner, dy.row(slab) + column, inner, to, inner, count, classes);
+            if (inner == 1) rows_kernel(y.row(slab), y.stride, dy.row(slab), dy.stride, to, classes, count, classes);
+            else columns_kernel(y.row(slab) + column, inner, dy.row(slab) + column, inner, to, inner, count, classes);
         });
     });
 }
@@ -63,10 +61,10 @@ void log_softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* d
     two_inputs(y, dy, inner, dx, k.log_softmax_backward, k.log_softmax_backward_columns);
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                               \
-    template void softmax_forward(Rows<const T>, index_t, T*);                   \
-    template void log_softmax_forward(Rows<const T>, index_t, T*);               \
-    template void softmax_backward(Rows<const T>, Rows<const T>, index_t, T*);   \
+#define RELU_LAYERS_INSTANTIATE(T)                                             \
+    template void softmax_forward(Rows<const T>, index_t, T*);                 \
+    template void log_softmax_forward(Rows<const T>, index_t, T*);             \
+    template void softmax_backward(Rows<const T>, Rows<const T>, index_t, T*); \
     template void log_softmax_backward(Rows<const T>, Rows<const T>, index_t, T*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)

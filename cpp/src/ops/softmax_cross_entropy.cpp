@@ -36,7 +36,8 @@ struct Block {
 
 // Labels of a block, -1 for those ignored.
 template <class T>
-void read_labels(const Labels& labels, const LossWeights<T>& weights, index_t first, index_t count, std::int64_t* label) {
+void read_labels(const Labels& labels, const LossWeights<T>& weights, index_t first, index_t count,
+                 std::int64_t* label) {
     copy_labels(labels, first, count, label);
     if (!weights.has_ignore) return;
     for (index_t i = 0; i < count; ++i)
@@ -68,8 +69,8 @@ void soft_targets(Rows<const T> logits, index_t inner, T* dlogits, SoftTargets<T
             k.cross_entropy_targets(logits.row(slab), logits.stride, piece, b.factor + i, b.loss + i, to, classes, rows,
                                     classes);
         else
-            k.cross_entropy_targets_columns(logits.row(slab) + column, inner, piece, b.factor + i, b.loss + i, to, inner,
-                                            rows, classes);
+            k.cross_entropy_targets_columns(logits.row(slab) + column, inner, piece, b.factor + i, b.loss + i, to,
+                                            inner, rows, classes);
     });
 }
 
@@ -81,8 +82,8 @@ void hard_labels(Rows<const T> logits, index_t inner, T* dlogits, Block<T>& b, i
         const index_t i = first - start;
         T* to = dlogits + slab * logits.cols + column;
         if (inner == 1)
-            k.cross_entropy_labels(logits.row(slab), logits.stride, b.label + i, b.factor + i, b.loss + i, to, classes, rows,
-                                   classes);
+            k.cross_entropy_labels(logits.row(slab), logits.stride, b.label + i, b.factor + i, b.loss + i, to, classes,
+                                   rows, classes);
         else
             k.cross_entropy_labels_columns(logits.row(slab) + column, inner, b.label + i, b.factor + i, b.loss + i, to,
                                            inner, rows, classes);
@@ -126,17 +127,21 @@ double softmax_cross_entropy(Rows<const T> logits, index_t inner, Labels labels,
                                  T(1) - options.label_smoothing,
                                  options.label_smoothing / static_cast<T>(classes)};
     const double cost = nanoseconds_per_element * double(size);
-    return sum_of_blocks(positions, cost, [&](index_t start, index_t count) {
-        Block<T> b;
-        read_labels(labels, weights, start, count, b.label);
-        for (index_t i = 0; i < count; ++i)
-            b.weight[i] = smooth || options.class_weight == nullptr || b.label[i] < 0 ? T(1)
-                                                                                      : options.class_weight[b.label[i]];
-        b.set_weights(weights, start, count, n);
-        if (smooth) soft_targets(logits, inner, dlogits, targets, Rows<const T>{}, b, start, count);
-        else hard_labels(logits, inner, dlogits, b, start, count);
-        return b.sum(count);
-    }) / n;
+    return sum_of_blocks(positions, cost,
+                         [&](index_t start, index_t count) {
+                             Block<T> b;
+                             read_labels(labels, weights, start, count, b.label);
+                             for (index_t i = 0; i < count; ++i)
+                                 b.weight[i] = smooth || options.class_weight == nullptr || b.label[i] < 0
+                                                   ? T(1)
+                                                   : options.class_weight[b.label[i]];
+                             b.set_weights(weights, start, count, n);
+                             if (smooth)
+                                 soft_targets(logits, inner, dlogits, targets, Rows<const T>{}, b, start, count);
+                             else hard_labels(logits, inner, dlogits, b, start, count);
+                             return b.sum(count);
+                         }) /
+           n;
 }
 
 template <class T>
@@ -157,14 +162,16 @@ double softmax_cross_entropy(Rows<const T> logits, index_t inner, Rows<const T> 
                                  T(1) - options.label_smoothing,
                                  options.label_smoothing / static_cast<T>(classes)};
     const double cost = nanoseconds_per_element * double(size);
-    return sum_of_blocks(positions, cost, [&](index_t start, index_t count) {
-        Block<T> b;
-        std::fill(b.label, b.label + count, 0);
-        std::fill(b.weight, b.weight + count, T(1));
-        b.set_weights(weights, start, count, n);
-        soft_targets(logits, inner, dlogits, targets, probabilities, b, start, count);
-        return b.sum(count);
-    }) / n;
+    return sum_of_blocks(positions, cost,
+                         [&](index_t start, index_t count) {
+                             Block<T> b;
+                             std::fill(b.label, b.label + count, 0);
+                             std::fill(b.weight, b.weight + count, T(1));
+                             b.set_weights(weights, start, count, n);
+                             soft_targets(logits, inner, dlogits, targets, probabilities, b, start, count);
+                             return b.sum(count);
+                         }) /
+           n;
 }
 
 #define RELU_LAYERS_INSTANTIATE(T)                                                                              \

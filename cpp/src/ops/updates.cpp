@@ -93,14 +93,14 @@ index_t mark_active(Rows<const T> x, std::uint8_t* active) {
     return inactive;
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                                                     \
-    template void sgd_update(index_t, T*, const T*, T*, GradientRule<T>, T, T, bool);                  \
-    template void adagrad_update(index_t, T*, const T*, T*, GradientRule<T>, T, T);                    \
-    template void rmsprop_update(index_t, T*, const T*, T*, GradientRule<T>, T, double, T);            \
-    template void adadelta_update(index_t, T*, const T*, T*, T*, GradientRule<T>, T, double, T);       \
-    template void adam_update(index_t, T*, const T*, T*, T*, GradientRule<T>, AdamRule<T>);            \
-    template void accumulate(index_t, T*, const T*);                                                   \
-    template double sum_of_squares(Rows<const T>);                                                     \
+#define RELU_LAYERS_INSTANTIATE(T)                                                               \
+    template void sgd_update(index_t, T*, const T*, T*, GradientRule<T>, T, T, bool);            \
+    template void adagrad_update(index_t, T*, const T*, T*, GradientRule<T>, T, T);              \
+    template void rmsprop_update(index_t, T*, const T*, T*, GradientRule<T>, T, double, T);      \
+    template void adadelta_update(index_t, T*, const T*, T*, T*, GradientRule<T>, T, double, T); \
+    template void adam_update(index_t, T*, const T*, T*, T*, GradientRule<T>, AdamRule<T>);      \
+    template void accumulate(index_t, T*, const T*);                                             \
+    template double sum_of_squares(Rows<const T>);                                               \
     template index_t mark_active(Rows<const T>, std::uint8_t*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)

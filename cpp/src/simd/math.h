@@ -1,9 +1,10 @@
 // exp, expm1 and log1p on vectors: the same operations on every target, lane and position, so the same bits.
 //
-// exp(x) = 2^n * exp(r) with n = round(x / ln 2) and |r| <= ln(2) / 2; ln 2 is split into a part with trailing zeros, so that
-// n * high is exact, and a rest. exp(r) = 1 + r + r^2 * p(r): for float p is the minimax polynomial of degree 4 (error of the
-// whole 8e-9, found by Chebyshev fitting), for double the Taylor series up to r^13 / 13!.
-// log(u) = k ln 2 + log(1 + f), sqrt(1/2) <= 1 + f < sqrt(2); with s = f / (2 + f): log(1 + f) = f - s * (f - 2 s^2 (1/3 + s^2/5 + ...)).
+// exp(x) = 2^n * exp(r) with n = round(x / ln 2) and |r| <= ln(2) / 2; ln 2 is split into a part with trailing zeros,
+// so that n * high is exact, and a rest. exp(r) = 1 + r + r^2 * p(r): for float p is the minimax polynomial of degree 4
+// (error of the whole 8e-9, found by Chebyshev fitting), for double the Taylor series up to r^13 / 13!. log(u) = k ln 2
+// + log(1 + f), sqrt(1/2) <= 1 + f < sqrt(2); with s = f / (2 + f): log(1 + f) = f - s * (f - 2 s^2 (1/3 + s^2/5 +
+// ...)).
 #pragma once
 
 #include "simd/vec.h"
@@ -19,7 +20,8 @@ struct MathConstants<float> {
     static constexpr float log2_e = 1.44269504f;
     static constexpr float ln2_high = 0.693359375f;
     static constexpr float ln2_low = -2.12194440e-4f;
-    static constexpr float round_magic = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+    static constexpr float round_magic =
+        12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
     static constexpr std::int32_t bias = 127;
     static constexpr int mantissa_bits = 23;
     static constexpr std::int32_t mantissa_mask = 0x7fffff;

@@ -130,10 +130,9 @@ class ParameterLayer(Layer):
         """
         generator = np.random.default_rng(rng)
         have = next(iter(self._values.values()), None)
-        if dtype is not None:
-            wanted = np.dtype(dtype)
-        else:
-            wanted = np.dtype(np.float32) if have is None else have.dtype
+        wanted = (
+            np.dtype(dtype) if dtype is not None else np.dtype(np.float32) if have is None else have.dtype
+        )
         in_place = have is not None and have.dtype == wanted
         if have is not None and not in_place and not have.flags.owndata:
             raise TypeError(

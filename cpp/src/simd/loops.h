@@ -1,0 +1,101 @@
+// Loops over arrays with masked tails, and reductions whose order of operations is the same on every target.
+#pragma once
+
+#include "simd/vec.h"
+
+namespace relu_layers::RELU_LAYERS_NAMESPACE {
+namespace {
+
+// ---- walking an array: full vectors, then one masked tail ----
+// for_each_vector calls f(i, lanes) for each vector, i its first index. In the full part `lanes` is Full, and get and
+// put are plain loads and stores there; the last call may have a Tail, whose n lanes are in use.
+struct Full {};
+struct Tail {
+    index_t n;
+};
+template <class T>
+RL_INLINE Vec<T> get(const T* p, Full) {
+    return load(p);
+}
+template <class T>
+RL_INLINE Vec<T> get(const T* p, Tail t) {
+    return load_first(p, t.n);
+}
+// The same with `fill` in the lanes that are not in use.
+template <class T>
+RL_INLINE Vec<T> get_or(const T* p, Full, T) {
+    return load(p);
+}
+template <class T>
+RL_INLINE Vec<T> get_or(const T* p, Tail t, T fill) {
+    return lanes_below<T>(t.n) ? load_first(p, t.n) : broadcast(fill);
+}
+// v in the lanes in use, `other` in the rest.
+template <class V>
+RL_INLINE V in_use_or(V v, V, Full) {
+    return v;
+}
+RL_INLINE f32 in_use_or(f32 v, f32 other, Tail t) { return lanes_below<float>(t.n) ? v : other; }
+RL_INLINE f64 in_use_or(f64 v, f64 other, Tail t) { return lanes_below<double>(t.n) ? v : other; }
+template <class T>
+RL_INLINE void put(T* p, Vec<T> v, Full) {
+    store(p, v);
+}
+template <class T>
+RL_INLINE void put(T* p, Vec<T> v, Tail t) {
+    store_first(p, v, t.n);
+}
+template <class T, class F>
+RL_INLINE void for_each_vector(index_t n, F&& f) {
+    index_t i = 0;
+    for (; i + width<T> <= n; i += width<T>) f(i, Full{});
+    if (i < n) f(i, Tail{n - i});
+}
+
+// ---- reductions: 64 bytes of lanes on every target, combined in one fixed order ----
+template <class T>
+constexpr index_t reduction_lanes = 64 / static_cast<index_t>(sizeof(T));
+template <class T>
+constexpr index_t reduction_vectors = reduction_lanes<T> / width<T>;
+
+// 64 bytes of accumulators: lane j collects the elements whose index is j modulo reduction_lanes.
+template <class T>
+struct Lanes {
+    Vec<T> v[reduction_vectors<T>];
+
+    RL_INLINE explicit Lanes(T initial) {
+        for (index_t k = 0; k < reduction_vectors<T>; ++k) v[k] = broadcast(initial);
+    }
+    // Folds the lanes pairwise: lane j with lane j + half, until one is left.
+    template <class Combine>
+    RL_INLINE T fold(Combine&& combine) const {
+        T lane[reduction_lanes<T>];
+        __builtin_memcpy(lane, v, sizeof(lane));
+        for (index_t half = reduction_lanes<T> / 2; half > 0; half /= 2)
+            for (index_t j = 0; j < half; ++j) lane[j] = combine(lane[j], lane[j + half]);
+        return lane[0];
+    }
+    RL_INLINE T sum() const {
+        return fold([](T a, T b) { return a + b; });
+    }
+};
+
+// for_each_vector for a reduction: f(i, k, lanes), k being the accumulator of Lanes that element i belongs to. It is a
+// constant in every copy of the unrolled body, so the accumulators stay in registers.
+template <class T, class F>
+RL_INLINE void for_each_lane_vector(index_t n, F&& f) {
+    index_t i = 0;
+    for (; i + reduction_lanes<T> <= n; i += reduction_lanes<T>)
+        for (index_t k = 0; k < reduction_vectors<T>; ++k) f(i + k * width<T>, k, Full{});
+    for (index_t k = 0; k < reduction_vectors<T>; ++k) {
+        if (i + width<T> > n) {
+            if (i < n) f(i, k, Tail{n - i});
+            return;
+        }
+        f(i, k, Full{});
+        i += width<T>;
+    }
+}
+
+}  // namespace
+}  // namespace relu_layers::RELU_LAYERS_NAMESPACE
