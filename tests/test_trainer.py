@@ -299,6 +299,16 @@ def test_epoch_loss_and_accuracy_are_those_of_all_rows(loss: Any, weighted: bool
     assert ("accuracy" in history) == (not isinstance(loss, SquaredError))
 
 
+def test_any_integers_in_any_form_are_labels() -> None:
+    x, labels = data_of(20)
+    expected = Trainer(net(), SoftmaxCrossEntropy(), SGD(0.1)).fit(x, labels, epochs=2, batch_size=6)["loss"]
+    for given in (labels.astype(np.uint8), labels.astype(">i4"), labels.tolist(), np.repeat(labels, 2)[::2]):
+        trainer = Trainer(net(), SoftmaxCrossEntropy(), SGD(0.1))
+        np.testing.assert_array_equal(
+            trainer.fit(x.tolist(), given, epochs=2, batch_size=6)["loss"], expected
+        )
+
+
 def test_probability_labels_have_an_accuracy() -> None:
     x, labels = data_of(20)
     trainer = Trainer(net(), SoftmaxCrossEntropy(), Adam(0.05))

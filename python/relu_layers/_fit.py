@@ -36,8 +36,10 @@ def examples(owner: str, trainer: Any, x: Any, y: Any, sample_weight: Any = None
     if not isinstance(y, np.ndarray) and not hasattr(y, "__dlpack__") and not hasattr(y, "to_numpy"):
         y = np.asarray(y)
     keeps_integers = isinstance(loss, SoftmaxCrossEntropy) or not isinstance(loss, Loss)
-    if not (keeps_integers and isinstance(y, np.ndarray) and y.dtype.kind in "iub" and y.dtype.isnative):
+    if not (keeps_integers and isinstance(y, np.ndarray) and y.dtype.kind in "iub"):
         y = converted_array(owner, "y", y, dtype)
+    elif not y.dtype.isnative:
+        y = y.astype(y.dtype.newbyteorder("="))
     if sample_weight is not None:
         sample_weight = converted_array(owner, "sample_weight", sample_weight, dtype)
     if x.ndim == 0 or y.ndim == 0:
