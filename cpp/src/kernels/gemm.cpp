@@ -13,6 +13,9 @@
 //   v   | b[1][0 .. panel) |           |        packed          b.stride = panel,   panel_stride = k * panel
 //       +------------------+-----------+      Nothing is read beyond column n.
 //
+// The columns of c may lie col_stride apart, for products with both sides exchanged, c^T = b^T @ a^T; then the bias
+// belongs to the rows, `bias_row` (0 or 1) apart. Where col_stride is 1 it belongs to the columns.
+//
 // A tile keeps R rows x V vectors of c in registers; each step loads V vectors of b and broadcasts R numbers of a.
 // Vectors lie along n, never along k. Every tile that leaves room for its row of b and one number of a is instantiated,
 // so rows are dealt out evenly (64 rows as 13+13+13+13+12) and few rows take more vectors; the last vector is masked.
@@ -150,6 +153,17 @@ index_t row_limit(const Matrix<const T>& a) {
     return a.col_stride == 1 && (offset < 32 || offset > 4096 - 32) && most_rows > 6 ? 6 : most_rows;
 }
 
+// A finished tile goes to a c whose rows are not contiguous: the bias belongs to the row then.
+void scatter(const T* tile, index_t tile_row, index_t rows, index_t columns, T* c, index_t c_row, index_t c_col,
+             const T* bias, index_t bias_row, bool add) {
+    for (index_t j = 0; j < columns; ++j, c += c_col)
+        for (index_t r = 0; r < rows; ++r) {
+            T y = tile[r * tile_row + j];
+            if (add) y = c[r * c_row] + y;
+            c[r * c_row] = bias == nullptr ? y : y + bias[r * bias_row];
+        }
+}
+
 }  // namespace
 
 index_t gemm_lanes() { return width<T>; }
@@ -163,27 +177,38 @@ index_t gemm_panel(Matrix<const T> a, index_t n) {
     return (wanted < vectors ? wanted : vectors) * width<T>;
 }
 
-void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_stride, Rows<T> c, const T* bias, bool add) {
-    const Block block{a.cols, a.row_stride, a.col_stride, b.stride, c.stride, add};
+void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_stride, Matrix<T> c, const T* bias,
+          index_t bias_row, bool add) {
+    const bool direct = c.col_stride == 1 && (bias == nullptr || bias_row == 0);
+    alignas(vector_bytes) T aside[vector_registers * width<T>];
+    const Block block{a.cols, a.row_stride, a.col_stride, b.stride, direct ? c.row_stride : panel, direct && add};
     const index_t beside = rows_beside(static_cast<int>(panel / width<T>));
     const index_t limit = row_limit(a);
     const index_t count = ceil_div(a.rows, beside < limit ? beside : limit);
     const index_t rows = a.rows / count;
-    const index_t longer = a.rows % count;  // so many tiles have one row more
+    const index_t longer = a.rows - rows * count;  // so many tiles have one row more
     const T* from = b.data;
     for (index_t j = 0; j < c.cols; j += panel, from += panel_stride) {
         const index_t columns = c.cols - j < panel ? c.cols - j : panel;
         const index_t vectors = ceil_div(columns, width<T>);
         const index_t last = columns - (vectors - 1) * width<T>;
         const auto& table = last == width<T> ? tiles.full : tiles.masked;
-        const T* shift = bias == nullptr ? nullptr : bias + j;
         const T* x = a.data;
-        T* y = c.data + j;
+        T* y = c.data + j * c.col_stride;
+        index_t row = 0;
         for (index_t i = 0; i < count; ++i) {
             const index_t height = rows + (i < longer ? 1 : 0);
-            table[height - 1][vectors - 1](block, x, from, y, shift, last);
+            const Tile compute = table[height - 1][vectors - 1];
+            if (direct) {
+                compute(block, x, from, y, bias == nullptr ? nullptr : bias + j, last);
+            } else {
+                compute(block, x, from, aside, nullptr, last);
+                scatter(aside, panel, height, columns, y, c.row_stride, c.col_stride,
+                        bias == nullptr ? nullptr : bias + row * bias_row, bias_row, add);
+            }
             x += height * a.row_stride;
-            y += height * c.stride;
+            y += height * c.row_stride;
+            row += height;
         }
     }
 }

@@ -7,6 +7,8 @@
 //   k in |  | square | square | ...             order, as in gemm.cpp, and `add` and `bias` mean the same. v
 //   +--------+--------+----
 //
+// Requires k <= 512. The rows of a are copied, interleaved, for each group of rows.
+//
 // `columns` holds b's columns as rows, (n, k). c and bias are addressed through two strides: element (i, j) gets
 // bias[i * bias_row + j * bias_col].
 #include "kernels/kernel.h"
@@ -16,103 +18,141 @@
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-constexpr int W = static_cast<int>(width<T>);
-constexpr int most_rows = vector_registers == 32 ? 8 : 4;
+constexpr index_t W = width<T>;
+constexpr int most_rows = vector_registers == 32 ? 12 : 4;
+constexpr index_t most_k = 512;
+// Strips side by side, so that the chains of few rows do not wait for each other.
+constexpr int strips_of(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
 
-struct Strip {
-    Matrix<const T> a;
-    Rows<const T> columns;
+struct Output {
     Matrix<T> c;
     const T* bias;
     index_t bias_row, bias_col;
     bool add;
 };
 
-template <int R, class Lanes>
-RL_INLINE void add_square(V (&sum)[R], const T* a, index_t a_row, index_t a_col, const T* from, index_t stride,
-                          index_t columns, Lanes lanes) {
+// Continues the sums over one square: W columns from `from` on, W numbers of each. x[i * R + r] is element (r, i) of a.
+template <int R>
+RL_INLINE void add_square(V (&sum)[R], const T* x, const T* from, index_t stride) {
+    V square[W];
+    load_transposed<T>(square, from, stride);
+    RL_UNROLL
+    for (int i = 0; i < W; ++i) {
+        RL_UNROLL
+        for (int r = 0; r < R; ++r) sum[r] = fma(broadcast(x[i * R + r]), square[i], sum[r]);
+    }
+}
+
+// A square at the edges: `columns` columns, of which `count` numbers are left. Lane j of rows[i] becomes number i of
+// column j.
+void read_edge(const T* from, index_t stride, index_t columns, index_t count, T* rows) {
     V square[W];
     RL_UNROLL
     for (int i = 0; i < W; ++i) {
-        square[i] = get(from, lanes);
+        square[i] = count < W ? load_first(from, count) : load(from);
         if (i + 1 < columns) from += stride;
     }
     transpose<T>(square);
     RL_UNROLL
-    for (int i = 0; i < W; ++i) {
-        if constexpr (sizeof(Lanes) == sizeof(Tail)) {
-            if (i >= lanes.n) break;
-        }
+    for (int i = 0; i < W; ++i) store(rows + i * W, square[i]);
+}
+
+template <int R>
+RL_INLINE void add_edge(V (&sum)[R], const T* x, const T* from, index_t stride, index_t columns, index_t count) {
+    alignas(vector_bytes) T rows[W * W];
+    read_edge(from, stride, columns, count, rows);
+    for (index_t i = 0; i < count; ++i) {
+        const V row = load(rows + i * W);
         RL_UNROLL
-        for (int r = 0; r < R; ++r) sum[r] = fma(broadcast(a[r * a_row + i * a_col]), square[i], sum[r]);
+        for (int r = 0; r < R; ++r) sum[r] = fma(broadcast(x[i * R + r]), row, sum[r]);
     }
 }
 
-// Rows [row, row + R) of c, columns [j, j + lanes).
-template <int R, class Lanes>
-RL_INLINE void finish(const Strip& s, V (&sum)[R], index_t row, index_t j, index_t n, Lanes lanes) {
-    RL_UNROLL
-    for (int r = 0; r < R; ++r) {
-        T* to = s.c.data + (row + r) * s.c.row_stride + j * s.c.col_stride;
-        const T* bias = s.bias == nullptr ? nullptr : s.bias + (row + r) * s.bias_row + j * s.bias_col;
-        if (s.c.col_stride == 1 && (bias == nullptr || s.bias_col <= 1)) {
-            V y = sum[r];
-            if (s.add) y = get(to, lanes) + y;
-            if (bias != nullptr) y = y + (s.bias_col == 1 ? get(bias, lanes) : broadcast(*bias));
-            put(to, y, lanes);
-        } else {
-            for (index_t q = 0; q < n; ++q) {
-                T y = sum[r][q];
-                T& old = to[q * s.c.col_stride];
-                if (s.add) y = old + y;
-                old = bias == nullptr ? y : y + bias[q * s.bias_col];
-            }
+// Element (i, j) of c, j < n, from sums[i * W + j].
+void finish(const Output& out, const T* sums, index_t row, index_t rows, index_t column, index_t n) {
+    for (index_t i = row; i < row + rows; ++i, sums += W) {
+        T* to = out.c.data + i * out.c.row_stride + column * out.c.col_stride;
+        const T* bias = out.bias == nullptr ? nullptr : out.bias + i * out.bias_row + column * out.bias_col;
+        if (out.c.col_stride == 1 && n == W && !out.add && bias == nullptr) {
+            store(to, load(sums));
+            continue;
+        }
+        for (index_t j = 0; j < n; ++j) {
+            T y = sums[j];
+            T& old = to[j * out.c.col_stride];
+            if (out.add) y = old + y;
+            old = bias == nullptr ? y : y + bias[j * out.bias_col];
         }
     }
 }
 
-template <int R>
-void strip(const Strip& s, index_t row, index_t j, index_t n) {
-    V sum[R];
+// S strips of W columns each, the last of which has n.
+template <int R, int S>
+void strips(const T* x, index_t k, const T* from, index_t stride, index_t n, T* sums) {
+    V sum[S][R];
     RL_UNROLL
-    for (int r = 0; r < R; ++r) sum[r] = V{};
-    const T* a = s.a.data + row * s.a.row_stride;
-    const T* from = s.columns.row(j);
-    if (n == W) {
-        for_each_vector<T>(s.a.cols, [&](index_t p, auto lanes) {
-            add_square<R>(sum, a + p * s.a.col_stride, s.a.row_stride, s.a.col_stride, from + p, s.columns.stride,
-                          index_t(W), lanes);
-        });
-        finish<R>(s, sum, row, j, n, Full{});
-    } else {
-        for_each_vector<T>(s.a.cols, [&](index_t p, auto lanes) {
-            add_square<R>(sum, a + p * s.a.col_stride, s.a.row_stride, s.a.col_stride, from + p, s.columns.stride, n,
-                          lanes);
-        });
-        finish<R>(s, sum, row, j, n, Tail{n});
+    for (int s = 0; s < S; ++s) {
+        RL_UNROLL
+        for (int r = 0; r < R; ++r) sum[s][r] = V{};
+    }
+    index_t left = k;
+    if (n == W)
+        for (; left >= W; left -= W, from += W, x += W * R) {
+            RL_UNROLL
+            for (int s = 0; s < S; ++s) add_square<R>(sum[s], x, from + s * W * stride, stride);
+        }
+    for (; left > 0; left -= W, from += W, x += W * R) {
+        RL_UNROLL
+        for (int s = 0; s < S; ++s)
+            add_edge<R>(sum[s], x, from + s * W * stride, stride, s == S - 1 ? n : W, left < W ? left : W);
+    }
+    RL_UNROLL
+    for (int s = 0; s < S; ++s) {
+        RL_UNROLL
+        for (int r = 0; r < R; ++r) store(sums + (s * R + r) * W, sum[s][r]);
+    }
+}
+
+// Rows [row, row + R) of c.
+template <int R>
+void rows_of(const Matrix<const T>& a, index_t row, const Rows<const T>& columns, const Output& out) {
+    constexpr int group = strips_of(R);
+    T x[R * most_k];
+    for (index_t p = 0; p < a.cols; ++p)
+        for (index_t r = 0; r < R; ++r) x[p * R + r] = a.data[(row + r) * a.row_stride + p * a.col_stride];
+    alignas(vector_bytes) T sums[group * R * W];
+    index_t j = 0;
+    if constexpr (group > 1)
+        for (; columns.rows - j >= group * W; j += group * W) {
+            strips<R, group>(x, a.cols, columns.row(j), columns.stride, W, sums);
+            for (int s = 0; s < group; ++s) finish(out, sums + s * R * W, row, R, j + s * W, W);
+        }
+    for (; j < columns.rows; j += W) {
+        const index_t n = columns.rows - j < W ? columns.rows - j : W;
+        strips<R, 1>(x, a.cols, columns.row(j), columns.stride, n, sums);
+        finish(out, sums, row, R, j, n);
     }
 }
 
 template <int R>
-RL_INLINE void strip_of(index_t rows, const Strip& s, index_t row, index_t j, index_t n) {
-    if (rows == R) strip<R>(s, row, j, n);
-    else if constexpr (R > 1) strip_of<R - 1>(rows, s, row, j, n);
+void any_rows_of(index_t rows, const Matrix<const T>& a, index_t row, const Rows<const T>& columns, const Output& out) {
+    if (rows == R) rows_of<R>(a, row, columns, out);
+    else if constexpr (R > 1) any_rows_of<R - 1>(rows, a, row, columns, out);
 }
 
 }  // namespace
 
+index_t gemm_columns_rows() { return most_rows; }
+
 void gemm_columns(Matrix<const T> a, Rows<const T> columns, Matrix<T> c, const T* bias, index_t bias_row,
                   index_t bias_col, bool add) {
-    const Strip s{a, columns, c, bias, bias_row, bias_col, add};
+    const Output out{c, bias, bias_row, bias_col, add};
     const index_t count = (a.rows + most_rows - 1) / most_rows;
-    for (index_t j = 0; j < columns.rows; j += W) {
-        const index_t n = columns.rows - j < W ? columns.rows - j : W;
-        index_t row = 0;
-        for (index_t i = 0; i < count; ++i) {
-            const index_t rows = a.rows / count + (i < a.rows % count ? 1 : 0);
-            strip_of<most_rows>(rows, s, row, j, n);
-            row += rows;
-        }
+    index_t row = 0;
+    for (index_t i = 0; i < count; ++i) {
+        const index_t rows = a.rows / count + (i < a.rows % count ? 1 : 0);
+        any_rows_of<most_rows>(rows, a, row, columns, out);
+        row += rows;
     }
 }
 

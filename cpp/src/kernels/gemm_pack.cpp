@@ -18,30 +18,34 @@ void pack_rows(Rows<const T> b, index_t panel, T* packed) {
     }
 }
 
-// Columns of b are contiguous: `from` is the first of `columns` columns, at most W of them, `stride` apart.
-template <class Lanes>
-RL_INLINE void pack_square(const T* from, index_t stride, index_t columns, Lanes lanes, T* packed, index_t panel) {
+// At the edges: `columns` columns, at most W, of which `count` numbers are left.
+void pack_edge(const T* from, index_t stride, index_t columns, index_t count, T* packed, index_t panel) {
     V square[W];
     RL_UNROLL
     for (int i = 0; i < W; ++i) {
-        square[i] = get(from, lanes);
+        square[i] = count < W ? load_first(from, count) : load(from);
         if (i + 1 < columns) from += stride;
     }
     transpose<T>(square);
     RL_UNROLL
-    for (int i = 0; i < W; ++i) {
-        if constexpr (sizeof(Lanes) == sizeof(Tail)) {
-            if (i >= lanes.n) break;
-        }
-        store(packed + i * panel, square[i]);
-    }
+    for (int i = 0; i < W; ++i)
+        if (i < count) store(packed + i * panel, square[i]);
 }
 
+// Columns of b are contiguous, `stride` apart.
 void pack_columns(const T* b, index_t stride, index_t k, index_t columns, index_t panel, T* packed) {
-    for_each_vector<T>(k, [&](index_t p, auto lanes) {
-        for (index_t j = 0; j < columns; j += W)
-            pack_square(b + p + j * stride, stride, columns - j, lanes, packed + p * panel + j, panel);
-    });
+    for (index_t p = 0; p < k; p += W, packed += W * panel)
+        for (index_t j = 0; j < columns; j += W) {
+            const T* from = b + p + j * stride;
+            if (k - p >= W && columns - j >= W) {
+                V square[W];
+                load_transposed<T>(square, from, stride);
+                RL_UNROLL
+                for (int i = 0; i < W; ++i) store(packed + j + i * panel, square[i]);
+            } else {
+                pack_edge(from, stride, columns - j, k - p < W ? k - p : W, packed + j, panel);
+            }
+        }
 }
 
 }  // namespace

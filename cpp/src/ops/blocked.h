@@ -2,12 +2,11 @@
 // result: k is cut into blocks of 512 on every target, each block is one chain per element, block sums are added in
 // order, then what c held (accumulate), and the bias comes last.
 //
-//   method    what runs it                      where
-//   rows      gemm_rows: b streamed, unpacked   few rows of a (4) or a short k (4), b's rows contiguous
-//   columns   gemm_columns: b's columns streamed  few rows of a (8), b's columns contiguous
-//   tiles     gemm, b in place or packed        everything else
-//   Each also with both sides exchanged, c^T = b^T @ a^T, where c has few columns and a's rows are contiguous
-//   (columns), or c is a single column and a's columns are contiguous (rows, tiles).
+//   method    what runs it                          where
+//   rows      gemm_rows: b streamed, unpacked       few rows of a or a short k, b's rows contiguous and long
+//   columns   gemm_columns: b's columns streamed    few rows of a, b's columns contiguous
+//   tiles     gemm, b in place or packed            everything else
+//   Each also with both sides exchanged, c^T = b^T @ a^T, where the columns of c would fill their vectors badly.
 //
 //   block     what                                   chosen because
 //   512       rows of b: part of the definition      accuracy at large k
@@ -27,11 +26,13 @@ constexpr index_t block_k = 512;
 constexpr index_t block_m = 224;
 constexpr index_t block_n = 2048;
 constexpr index_t few_rows = 4;
-constexpr index_t few_rows_of_columns = 8;
 constexpr index_t short_k = 4;
+constexpr index_t long_row_bytes = 1024;
 // b is packed from this size on, or where its rows fall on the same cache sets, if so many rows of a share the cost.
 constexpr index_t pack_bytes = 700 * 1000;
 constexpr index_t pack_rows = 24;
+
+constexpr index_t rounded_up(index_t n, index_t unit) { return (n + unit - 1) / unit * unit; }
 
 enum class Method { rows, columns, tiles, packed_tiles };
 
@@ -45,7 +46,6 @@ struct Plan {
     const T* bias;
     index_t bias_row, bias_col;
     bool accumulate;
-    bool exchanged;
 };
 
 template <class T>
@@ -54,15 +54,15 @@ Matrix<T> transposed(Matrix<T> a) {
 }
 
 template <class T>
-Method method_of(const Matrix<const T>& a, const Matrix<const T>& b) {
-    if (b.col_stride == 1) {
-        if (a.rows <= few_rows || (a.cols <= short_k && a.rows > 1)) return Method::rows;
-        if (a.rows < pack_rows) return Method::tiles;
-        const index_t row_bytes = b.row_stride * index_t(sizeof(T));
-        const bool large = b.rows * b.cols * index_t(sizeof(T)) > pack_bytes;
-        return large || row_bytes % 2048 == 0 ? Method::packed_tiles : Method::tiles;
-    }
-    return b.row_stride == 1 && a.rows <= few_rows_of_columns ? Method::columns : Method::packed_tiles;
+Method method_of(const KernelTable<T>& kernel, const Matrix<const T>& a, const Matrix<const T>& b) {
+    if (b.col_stride != 1)
+        return b.row_stride == 1 && a.rows <= kernel.gemm_columns_rows() ? Method::columns : Method::packed_tiles;
+    const bool wide = b.cols * index_t(sizeof(T)) >= long_row_bytes;
+    if (wide && (a.rows <= few_rows || a.cols <= short_k)) return Method::rows;
+    if (a.rows < pack_rows) return Method::tiles;
+    const index_t row_bytes = b.row_stride * index_t(sizeof(T));
+    const bool large = b.rows * b.cols * index_t(sizeof(T)) > pack_bytes;
+    return large || row_bytes % 2048 == 0 ? Method::packed_tiles : Method::tiles;
 }
 
 // A stride that is never used can as well be 1.
@@ -78,27 +78,24 @@ Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
     const Matrix<const T> a = with_plain_strides(p.a);
     const Matrix<const T> b = with_plain_strides(p.b);
     const Matrix<T> c{p.c.data, p.c.rows, p.c.cols, p.c.stride, 1};
+    // Exchanged, the rows of c lie along the vectors: worth it where its columns fill less than three quarters of
+    // theirs.
     const index_t lanes = kernel.gemm_lanes();
-    if (a.rows >= lanes && b.cols * 4 <= std::max<index_t>(lanes, 4)) {
-        if (a.col_stride == 1 && a.cols > short_k)
-            return {Method::columns, transposed(b), transposed(a), transposed(c), p.bias, 1, 0, p.accumulate, true};
-        if (b.cols == 1 && c.row_stride == 1 && a.row_stride == 1 && p.bias == nullptr) {
-            const Matrix<const T> b_t = with_plain_strides(transposed(b));
-            return {method_of(b_t, transposed(a)),
-                    b_t,
-                    transposed(a),
-                    {c.data, 1, c.rows, c.rows, 1},
-                    nullptr,
-                    0,
-                    0,
-                    p.accumulate,
-                    true};
+    const index_t vectors = rounded_up(b.cols, lanes);
+    if (b.cols < 2 * lanes && b.cols * 4 <= vectors * 3 && a.rows >= lanes && a.rows > b.cols && a.cols > short_k) {
+        const bool few = b.cols <= kernel.gemm_columns_rows();
+        if (a.row_stride == 1 || (few && a.col_stride == 1)) {
+            const Matrix<const T> b_t = transposed(b);
+            const Matrix<const T> a_t = transposed(a);
+            const Matrix<T> c_t = transposed(c);
+            Method method = method_of(kernel, b_t, a_t);
+            if (method == Method::rows && (c_t.col_stride != 1 || p.bias != nullptr)) method = Method::tiles;
+            return {method, b_t, a_t, c_t, p.bias, 1, 0, p.accumulate};
         }
     }
-    return {method_of(a, b), a, b, c, p.bias, 0, 1, p.accumulate, false};
+    return {method_of(kernel, a, b), a, b, c, p.bias, 0, 1, p.accumulate};
 }
 
-constexpr index_t rounded_up(index_t n, index_t unit) { return (n + unit - 1) / unit * unit; }
 // No panel is wider than this many bytes: eight vectors of 64.
 constexpr index_t widest_panel_bytes = 512;
 
@@ -144,9 +141,10 @@ void run_tiles(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* p
         }
         for (index_t i = 0; i < c.rows; i += block_m) {
             const index_t m = std::min(block_m, c.rows - i);
+            const Matrix<T> block_c{c.data + i * c.row_stride + j * c.col_stride, m, n, c.row_stride, c.col_stride};
+            const T* bias = plan.bias == nullptr ? nullptr : plan.bias + i * plan.bias_row + j * plan.bias_col;
             kernel.gemm({a.data + i * a.row_stride, m, a.cols, a.row_stride, a.col_stride}, panels, panel,
-                        pack ? b.rows * panel : panel, {c.data + i * c.row_stride + j, m, n, c.row_stride},
-                        plan.bias == nullptr ? nullptr : plan.bias + j, add);
+                        pack ? b.rows * panel : panel, block_c, bias, plan.bias_row, add);
         }
     }
 }

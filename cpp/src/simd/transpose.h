@@ -45,5 +45,66 @@ RL_INLINE void transpose(Vec<T> (&rows)[width<T>]) {
     transpose_step<T, 1>(rows);
 }
 
+// ---- squares read from memory: parts of 16 bytes land where they belong, so that only steps within them remain ----
+constexpr index_t part_bytes = 16;
+template <class T>
+constexpr int part_lanes = static_cast<int>(part_bytes) / static_cast<int>(sizeof(T));
+
+// One part each from p, p + step, p + 2 step, ... side by side.
+#if defined(__AVX512F__)
+RL_INLINE f32 load_parts(const float* p, index_t step) {
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(p + step));
+    v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(p + 2 * step));
+    return (f32)_mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(p + 3 * step));
+}
+RL_INLINE f64 load_parts(const double* p, index_t step) {
+    __m512d v = _mm512_castpd128_pd512(_mm_loadu_pd(p));
+    v = _mm512_mask_broadcast_f64x2(v, 0x0c, _mm_loadu_pd(p + step));
+    v = _mm512_mask_broadcast_f64x2(v, 0x30, _mm_loadu_pd(p + 2 * step));
+    return (f64)_mm512_mask_broadcast_f64x2(v, 0xc0, _mm_loadu_pd(p + 3 * step));
+}
+#elif defined(__AVX2__)
+RL_INLINE f32 load_parts(const float* p, index_t step) {
+    return (f32)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + step), 1);
+}
+RL_INLINE f64 load_parts(const double* p, index_t step) {
+    return (f64)_mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(p + step), 1);
+}
+#else
+RL_INLINE f32 load_parts(const float* p, index_t) { return load(p); }
+RL_INLINE f64 load_parts(const double* p, index_t) { return load(p); }
+#endif
+
+// Within each part, zips the lower (then the upper) halves of a and b: a0 b0 a1 b1 | ...
+template <int part, class V, int... lane>
+RL_INLINE void zip(V a, V b, V& lower, V& upper, LaneList<lane...>) {
+    constexpr int lanes = static_cast<int>(sizeof...(lane));
+    lower = __builtin_shufflevector(a, b, (lane / part * part + lane % part / 2 + lane % 2 * lanes)...);
+    upper = __builtin_shufflevector(a, b, (lane / part * part + part / 2 + lane % part / 2 + lane % 2 * lanes)...);
+}
+
+// Lane j of columns[i] is p[j * stride + i].
+template <class T>
+RL_INLINE void load_transposed(Vec<T> (&columns)[width<T>], const T* p, index_t stride) {
+    constexpr int part = part_lanes<T>;
+    using List = typename LanesUpTo<static_cast<int>(width<T>)>::List;
+    RL_UNROLL
+    for (int i = 0; i < width<T>; i += part) {
+        Vec<T> in[part];
+        RL_UNROLL
+        for (int s = 0; s < part; ++s) in[s] = load_parts(p + s * stride + i, part * stride);
+        if constexpr (part == 4) {
+            Vec<T> half[part];
+            zip<part>(in[0], in[2], half[0], half[1], List{});
+            zip<part>(in[1], in[3], half[2], half[3], List{});
+            zip<part>(half[0], half[2], columns[i], columns[i + 1], List{});
+            zip<part>(half[1], half[3], columns[i + 2], columns[i + 3], List{});
+        } else {
+            zip<part>(in[0], in[1], columns[i], columns[i + 1], List{});
+        }
+    }
+}
+
 }  // namespace
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE
