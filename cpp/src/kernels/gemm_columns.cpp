@@ -20,9 +20,8 @@ namespace {
 
 constexpr index_t W = width<T>;
 constexpr int most_rows = vector_registers == 32 ? 12 : 4;
+constexpr int few_rows = 4;
 constexpr index_t most_k = 512;
-// Strips side by side, so that the chains of few rows do not wait for each other.
-constexpr int strips_of(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
 
 struct Output {
     Matrix<T> c;
@@ -32,10 +31,16 @@ struct Output {
 };
 
 // Continues the sums over one square: W columns from `from` on, W numbers of each. x[i * R + r] is element (r, i) of a.
-template <int R>
+template <int R, bool collide>
 RL_INLINE void add_square(V (&sum)[R], const T* x, const T* from, index_t stride) {
     V square[W];
-    load_transposed<T>(square, from, stride);
+    if constexpr (collide) {
+        RL_UNROLL
+        for (int i = 0; i < W; ++i) square[i] = load(from + i * stride);
+        transpose<T>(square);
+    } else {
+        load_transposed<T>(square, from, stride);
+    }
     RL_UNROLL
     for (int i = 0; i < W; ++i) {
         RL_UNROLL
@@ -43,8 +48,8 @@ RL_INLINE void add_square(V (&sum)[R], const T* x, const T* from, index_t stride
     }
 }
 
-// A square at the edges: `columns` columns, of which `count` numbers are left. Lane j of rows[i] becomes number i of
-// column j.
+// A square at the edges, or one whose lines collide where more than few_rows share the price: `columns` columns, of
+// which `count` numbers are left. Lane j of rows[i] becomes number i of column j.
 void read_edge(const T* from, index_t stride, index_t columns, index_t count, T* rows) {
     V square[W];
     RL_UNROLL
@@ -86,50 +91,35 @@ void finish(const Output& out, const T* sums, index_t row, index_t rows, index_t
     }
 }
 
-// S strips of W columns each, the last of which has n.
-template <int R, int S>
-void strips(const T* x, index_t k, const T* from, index_t stride, index_t n, T* sums) {
-    V sum[S][R];
+// A strip of n columns, at most W: sums[r * W + j] becomes the sum of row r and column j.
+template <int R>
+void strip(const T* x, index_t k, const T* from, index_t stride, index_t n, T* sums) {
+    V sum[R];
     RL_UNROLL
-    for (int s = 0; s < S; ++s) {
-        RL_UNROLL
-        for (int r = 0; r < R; ++r) sum[s][r] = V{};
-    }
+    for (int r = 0; r < R; ++r) sum[r] = V{};
     index_t left = k;
-    if (n == W)
-        for (; left >= W; left -= W, from += W, x += W * R) {
-            RL_UNROLL
-            for (int s = 0; s < S; ++s) add_square<R>(sum[s], x, from + s * W * stride, stride);
-        }
-    for (; left > 0; left -= W, from += W, x += W * R) {
-        RL_UNROLL
-        for (int s = 0; s < S; ++s)
-            add_edge<R>(sum[s], x, from + s * W * stride, stride, s == S - 1 ? n : W, left < W ? left : W);
+    const bool collide = lines_collide<T>(stride);
+    if (n == W && !collide)
+        for (; left >= W; left -= W, from += W, x += W * R) add_square<R, false>(sum, x, from, stride);
+    if constexpr (R <= few_rows) {
+        if (n == W && collide)
+            for (; left >= W; left -= W, from += W, x += W * R) add_square<R, true>(sum, x, from, stride);
     }
+    for (; left > 0; left -= W, from += W, x += W * R) add_edge<R>(sum, x, from, stride, n, left < W ? left : W);
     RL_UNROLL
-    for (int s = 0; s < S; ++s) {
-        RL_UNROLL
-        for (int r = 0; r < R; ++r) store(sums + (s * R + r) * W, sum[s][r]);
-    }
+    for (int r = 0; r < R; ++r) store(sums + r * W, sum[r]);
 }
 
 // Rows [row, row + R) of c.
 template <int R>
 void rows_of(const Matrix<const T>& a, index_t row, const Rows<const T>& columns, const Output& out) {
-    constexpr int group = strips_of(R);
     T x[R * most_k];
     for (index_t p = 0; p < a.cols; ++p)
         for (index_t r = 0; r < R; ++r) x[p * R + r] = a.data[(row + r) * a.row_stride + p * a.col_stride];
-    alignas(vector_bytes) T sums[group * R * W];
-    index_t j = 0;
-    if constexpr (group > 1)
-        for (; columns.rows - j >= group * W; j += group * W) {
-            strips<R, group>(x, a.cols, columns.row(j), columns.stride, W, sums);
-            for (int s = 0; s < group; ++s) finish(out, sums + s * R * W, row, R, j + s * W, W);
-        }
-    for (; j < columns.rows; j += W) {
+    alignas(vector_bytes) T sums[R * W];
+    for (index_t j = 0; j < columns.rows; j += W) {
         const index_t n = columns.rows - j < W ? columns.rows - j : W;
-        strips<R, 1>(x, a.cols, columns.row(j), columns.stride, n, sums);
+        strip<R>(x, a.cols, columns.row(j), columns.stride, n, sums);
         finish(out, sums, row, R, j, n);
     }
 }

@@ -18,7 +18,7 @@ void pack_rows(Rows<const T> b, index_t panel, T* packed) {
     }
 }
 
-// At the edges: `columns` columns, at most W, of which `count` numbers are left.
+// At the edges, or where lines collide: `columns` columns, at most W, of which `count` numbers are left.
 void pack_edge(const T* from, index_t stride, index_t columns, index_t count, T* packed, index_t panel) {
     V square[W];
     RL_UNROLL
@@ -34,10 +34,11 @@ void pack_edge(const T* from, index_t stride, index_t columns, index_t count, T*
 
 // Columns of b are contiguous, `stride` apart.
 void pack_columns(const T* b, index_t stride, index_t k, index_t columns, index_t panel, T* packed) {
+    const bool collide = lines_collide<T>(stride);
     for (index_t p = 0; p < k; p += W, packed += W * panel)
         for (index_t j = 0; j < columns; j += W) {
             const T* from = b + p + j * stride;
-            if (k - p >= W && columns - j >= W) {
+            if (!collide && k - p >= W && columns - j >= W) {
                 V square[W];
                 load_transposed<T>(square, from, stride);
                 RL_UNROLL

@@ -28,6 +28,8 @@ constexpr index_t block_n = 2048;
 constexpr index_t few_rows = 4;
 constexpr index_t short_k = 4;
 constexpr index_t long_row_bytes = 1024;
+// A shorter k does not pay for the tiles' way into the columns of c.
+constexpr index_t scatter_k = 96;
 // b is packed from this size on, or where its rows fall on the same cache sets, if so many rows of a share the cost.
 constexpr index_t pack_bytes = 700 * 1000;
 constexpr index_t pack_rows = 24;
@@ -57,8 +59,9 @@ template <class T>
 Method method_of(const KernelTable<T>& kernel, const Matrix<const T>& a, const Matrix<const T>& b) {
     if (b.col_stride != 1)
         return b.row_stride == 1 && a.rows <= kernel.gemm_columns_rows() ? Method::columns : Method::packed_tiles;
-    const bool wide = b.cols * index_t(sizeof(T)) >= long_row_bytes;
-    if (wide && (a.rows <= few_rows || a.cols <= short_k)) return Method::rows;
+    const index_t length = b.cols * index_t(sizeof(T));
+    if ((a.rows <= few_rows && length >= long_row_bytes) || (a.cols <= short_k && length >= long_row_bytes / 4))
+        return Method::rows;
     if (a.rows < pack_rows) return Method::tiles;
     const index_t row_bytes = b.row_stride * index_t(sizeof(T));
     const bool large = b.rows * b.cols * index_t(sizeof(T)) > pack_bytes;
@@ -82,9 +85,12 @@ Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
     // theirs.
     const index_t lanes = kernel.gemm_lanes();
     const index_t vectors = rounded_up(b.cols, lanes);
-    if (b.cols < 2 * lanes && b.cols * 4 <= vectors * 3 && a.rows >= lanes && a.rows > b.cols && a.cols > short_k) {
-        const bool few = b.cols <= kernel.gemm_columns_rows();
-        if (a.row_stride == 1 || (few && a.col_stride == 1)) {
+    if (b.cols < 2 * lanes && b.cols * 4 <= vectors * 3 && a.rows >= lanes && a.rows > b.cols) {
+        const bool single = b.cols == 1;
+        const bool streamed = a.col_stride == 1 && b.cols <= kernel.gemm_columns_rows() &&
+                              (a.cols > short_k && (b.cols * 4 <= lanes || a.rows >= 4 * lanes));
+        const bool in_place = a.row_stride == 1 && (single || a.cols >= scatter_k);
+        if (streamed || in_place) {
             const Matrix<const T> b_t = transposed(b);
             const Matrix<const T> a_t = transposed(a);
             const Matrix<T> c_t = transposed(c);

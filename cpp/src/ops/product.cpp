@@ -17,6 +17,8 @@ namespace {
 template <class T>
 constexpr double multiply_add_ns = sizeof(T) == 4 ? 0.02 : 0.04;
 constexpr double byte_ns = 0.015;
+// Below this, planning who does what would take a good part of the time.
+constexpr double least_split_ns = 2000;
 
 template <class T>
 double nanoseconds(const Product<T>& p) {
@@ -116,9 +118,12 @@ void multiply(const Product<T>& p) {
     if (done_without_work(p)) return;
     const KernelTable<T>& kernel = kernels<T>();
     const Plan<T> plan = plan_of(kernel, p);
+    const index_t whole = whole_size(plan);
+    const double cost = nanoseconds(p);
+    if (cost < least_split_ns && whole == 0) return run<T>(kernel, plan, nullptr);
     const Split split = split_of(plan);
-    Beside<T> beside(whole_size(plan), piece_size(plan, split));
-    parallel_for(split.count, split.grain, nanoseconds(p), [&](index_t begin, index_t end) {
+    Beside<T> beside(whole, piece_size(plan, split));
+    parallel_for(split.count, split.grain, cost, [&](index_t begin, index_t end) {
         beside.lend(begin == 0 && end == split.count, [&](T* memory) {
             const index_t first = begin * split.unit;
             const index_t last = end * split.unit;

@@ -84,7 +84,15 @@ RL_INLINE void zip(V a, V b, V& lower, V& upper, LaneList<lane...>) {
     upper = __builtin_shufflevector(a, b, (lane / part * part + part / 2 + lane % part / 2 + lane % 2 * lanes)...);
 }
 
-// Lane j of columns[i] is p[j * stride + i].
+// Whether lines that lie `stride` elements apart fall on few sets of a first-level cache (64 sets of 64 bytes): by the
+// time the second part of a line is wanted, the line is gone.
+template <class T>
+RL_INLINE bool lines_collide(index_t stride) {
+    const index_t offset = stride * static_cast<index_t>(sizeof(T)) & 2047;
+    return offset < 64 || offset > 2048 - 64;
+}
+
+// Lane j of columns[i] is p[j * stride + i]. Each line is visited several times: see lines_collide.
 template <class T>
 RL_INLINE void load_transposed(Vec<T> (&columns)[width<T>], const T* p, index_t stride) {
     constexpr int part = part_lanes<T>;
