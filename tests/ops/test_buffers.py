@@ -1,4 +1,4 @@
-"""NumPy's own memory: no copies, strict outputs, overlaps refused, and every buffer untouched by a call that is refused."""
+"""NumPy's own memory: no copies, strict outputs, overlaps refused, nothing written by a refused call."""
 
 from __future__ import annotations
 
