@@ -6,20 +6,28 @@
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 
-void prelu_forward(const T* x, const T* slope, T* y, index_t n) {
+void prelu_forward(const T* x, const T* slope, bool shared, T* y, index_t n) {
     const V zero = broadcast(T(0));
-    for_each_vector<T>(n, [&](index_t j, auto lanes) {
-        const V v = get(x + j, lanes);
-        put(y + j, v > zero ? v : v * get(slope + j, lanes), lanes);
-    });
+    const auto run = [&](auto slope_at) {
+        for_each_vector<T>(n, [&](index_t j, auto lanes) {
+            const V v = get(x + j, lanes);
+            put(y + j, v > zero ? v : v * slope_at(j, lanes), lanes);
+        });
+    };
+    if (shared) run([only = broadcast(*slope)](index_t, auto) { return only; });
+    else run([=](index_t j, auto lanes) { return get(slope + j, lanes); });
 }
 
-void prelu_backward(const T* x, const T* slope, const T* dy, T* dx, index_t n) {
+void prelu_backward(const T* x, const T* slope, bool shared, const T* dy, T* dx, index_t n) {
     const V zero = broadcast(T(0));
-    for_each_vector<T>(n, [&](index_t j, auto lanes) {
-        const V g = get(dy + j, lanes);
-        put(dx + j, get(x + j, lanes) > zero ? g : g * get(slope + j, lanes), lanes);
-    });
+    const auto run = [&](auto slope_at) {
+        for_each_vector<T>(n, [&](index_t j, auto lanes) {
+            const V g = get(dy + j, lanes);
+            put(dx + j, get(x + j, lanes) > zero ? g : g * slope_at(j, lanes), lanes);
+        });
+    };
+    if (shared) run([only = broadcast(*slope)](index_t, auto) { return only; });
+    else run([=](index_t j, auto lanes) { return get(slope + j, lanes); });
 }
 
 // sum[j] += x[j] * dy[j] where x[j] is not > 0.
@@ -36,11 +44,9 @@ void prelu_slope_add(const T* x, const T* dy, T* sum, index_t n) {
 T prelu_slope_sum(const T* x, const T* dy, index_t n) {
     Lanes<T> sums(T(0));
     const V zero = broadcast(T(0));
-    index_t k = 0;
-    for_each_vector<T>(n, [&](index_t j, auto lanes) {
+    for_each_lane_vector<T>(n, [&](index_t j, index_t k, auto lanes) {
         const V v = get(x + j, lanes);
         sums.v[k] = v > zero ? sums.v[k] : fma(v, get(dy + j, lanes), sums.v[k]);
-        k = (k + 1) % reduction_vectors<T>;
     });
     return sums.sum();
 }

@@ -55,7 +55,7 @@ void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t coun
     const auto kernel = kernels<T>().dropout;
     const auto threshold = static_cast<std::uint32_t>(std::floor(rate * 4294967296.0));
     const T scale = static_cast<T>(1.0 / (1.0 - rate));
-    for_pieces(x, x.contiguous(), 4.0, [=](index_t row, index_t begin, index_t n) {
+    for_pieces(x, x.contiguous(), 0.6, [=](index_t row, index_t begin, index_t n) {
         const index_t first = row * x.cols + begin;
         kernel(x.row(row) + begin, y + first, n, static_cast<std::uint64_t>(first), threshold, scale, key, counter);
     });

@@ -14,14 +14,11 @@ constexpr index_t block_rows = 512;
 
 template <class T>
 void prelu_forward(Rows<const T> x, const T* slope, index_t slope_count, T* y) {
-    if (slope_count == 1) {
-        const auto kernel = kernels<T>().relu_forward;
-        map1(x, y, 0.1, [=](const T* xs, T* ys, index_t n) { kernel(xs, ys, n, *slope); });
-        return;
-    }
     const auto kernel = kernels<T>().prelu_forward;
-    for_pieces(x, false, 0.15,
-               [=](index_t row, index_t, index_t n) { kernel(x.row(row), slope, y + row * x.cols, n); });
+    const bool shared = slope_count == 1;
+    for_pieces(x, shared && x.contiguous(), 0.15, [=](index_t row, index_t begin, index_t n) {
+        kernel(x.row(row) + begin, slope, shared, y + row * x.cols + begin, n);
+    });
 }
 
 template <class T>
@@ -47,13 +44,8 @@ void prelu_backward(Rows<const T> x, const T* slope, index_t slope_count, Rows<c
     for (index_t block = 0; block < blocks; ++block)
         for (index_t j = 0; j < slope_count; ++j) dslope[j] += partial[block * slope_count + j];
     if (dx == nullptr) return;
-    if (shared) {
-        map2(x, dy, dx, 0.15,
-             [&](const T* xs, const T* dys, T* dxs, index_t n) { k.relu_backward(xs, dys, dxs, n, *slope); });
-        return;
-    }
-    for_pieces(x, false, 0.15, [&](index_t row, index_t, index_t n) {
-        k.prelu_backward(x.row(row), slope, dy.row(row), dx + row * x.cols, n);
+    for_pieces(x, shared && x.contiguous() && dy.contiguous(), 0.15, [&](index_t row, index_t begin, index_t n) {
+        k.prelu_backward(x.row(row) + begin, slope, shared, dy.row(row) + begin, dx + row * x.cols + begin, n);
     });
 }
 

@@ -99,7 +99,8 @@ RL_INLINE Vec<T> scaled(Vec<T> x, const Reduced<T>& reduced) {
     return scale_by_power_of_two(x, reduced.n);
 #else
     const IntVec<T> n = reduced.integer();
-    const IntVec<T> half = n >> 1;
+    // n / 2 rounded down, by an unsigned shift: 64-bit signed ones are missing from AVX2. |n| is below 2^11.
+    const IntVec<T> half = bit_cast<IntVec<T>>(bit_cast<typename VecOf<T>::U>(n + 4096) >> 1) - 2048;
     return x * power_of_two<T>(half) * power_of_two<T>(n - half);
 #endif
 }
@@ -133,27 +134,34 @@ RL_INLINE Vec<T> exponential_minus_one(Vec<T> x) {
     return x == T(0) ? x : result;  // -0 stays -0
 }
 
-// log(1 + x) for x >= 0, infinity and NaN included, with relative accuracy near 0.
+// log(1 + x) for x >= 0, infinity and NaN included, with relative accuracy near 0; `reciprocal` is 1 / (1 + x).
 template <class T>
-RL_INLINE Vec<T> log_one_plus(Vec<T> x) {
+RL_INLINE Vec<T> log_one_plus(Vec<T> x, Vec<T> reciprocal) {
     using C = MathConstants<T>;
     const Vec<T> u = x + T(1);
     const Vec<T> lost = x - (u - T(1));  // what rounding took from u
     const IntVec<T> bits = bit_cast<IntVec<T>>(u) - C::sqrt_half_bits;
-    const IntVec<T> k = bits >> C::mantissa_bits;
+    // Unsigned, as bits >= 0; a NaN's k is not used.
+    const IntVec<T> k = bit_cast<IntVec<T>>(bit_cast<typename VecOf<T>::U>(bits) >> C::mantissa_bits);
     const Vec<T> m = bit_cast<Vec<T>>((bits & C::mantissa_mask) + C::sqrt_half_bits);
     // Without a power of two, 1 + f = u exactly and f is x itself.
     const Vec<T> f = k == 0 ? x : m - T(1);
-    const Vec<T> correction = k == 0 ? Vec<T>{} : lost / u;
+    const Vec<T> correction = k == 0 ? Vec<T>{} : lost * reciprocal;
     const Vec<T> s = f / (f + T(2));
     const Vec<T> z = s * s;
     const Vec<T> rest = z * polynomial<T>(z, C::log_p);
     const Vec<T> log_m = f - s * (f - rest);
-    const Vec<T> exponent = __builtin_convertvector(k, Vec<T>);
+    const Vec<T> magic = broadcast(C::round_magic);
+    const Vec<T> exponent = bit_cast<Vec<T>>(bit_cast<IntVec<T>>(magic) + k) - magic;  // k as a number
     const Vec<T> result =
         fma(exponent, broadcast(C::ln2_high), log_m + fma(exponent, broadcast(C::ln2_low), correction));
     const Vec<T> largest = broadcast(sizeof(T) == 4 ? T(3.4028234663852886e38) : T(1.7976931348623157e308));
     return x <= largest ? result : x;
+}
+
+template <class T>
+RL_INLINE Vec<T> log_one_plus(Vec<T> x) {
+    return log_one_plus<T>(x, T(1) / (x + T(1)));
 }
 
 template <class T>
@@ -163,14 +171,30 @@ RL_INLINE Vec<T> logistic(Vec<T> x) {
     return (x < T(0) ? e : one) / (e + one);
 }
 
+// Minimax polynomial of degree 5 of (tanh(x) / x - 1) / x^2 in x^2, for |x| <= 0.625; relative error of tanh 6e-10.
+constexpr float tanh_p[] = {-0.33333333f, 0.133333036f, -0.0539592596f, 0.0217689187f, -0.00834394552f, 0.00229274482f};
+
+// float32: the polynomial near 0, else 1 - 2 / (exp(2|x|) + 1), where the quotient's error hardly counts.
+RL_INLINE f32 tanh_of_positive(f32 a) {
+    const f32 limit = broadcast(10.0f);  // beyond it, 1 to the last bit
+    const f32 z = a * a;
+    const f32 near = fma(a * z, polynomial<float>(z, tanh_p), a);
+    const f32 far = 1.0f - 2.0f / (exponential<float>(lesser_of(a, limit) * 2.0f) + 1.0f);
+    return a < broadcast(0.625f) ? near : far;
+}
+
+// float64: e / (e + 2) with e = exp(2|x|) - 1.
+RL_INLINE f64 tanh_of_positive(f64 a) {
+    const f64 limit = broadcast(20.0);
+    const f64 e = exponential_minus_one<double>(lesser_of(a, limit) * 2.0);
+    return e / (e + 2.0);
+}
+
 template <class T>
 RL_INLINE Vec<T> hyperbolic_tangent(Vec<T> x) {
-    const Vec<T> limit = broadcast(sizeof(T) == 4 ? T(10) : T(20));  // beyond it, 1 to the last bit
     const Vec<T> a = absolute(x);
-    const Vec<T> e = exponential_minus_one<T>((a > limit ? limit : a) * T(2));
-    const Vec<T> y = e / (e + T(2));
     const IntVec<T> sign = bit_cast<IntVec<T>>(x) ^ bit_cast<IntVec<T>>(a);
-    return x == x ? bit_cast<Vec<T>>(bit_cast<IntVec<T>>(y) | sign) : x;
+    return x == x ? bit_cast<Vec<T>>(bit_cast<IntVec<T>>(tanh_of_positive(a)) | sign) : x;
 }
 
 // The same functions of one number, for what is computed once per row.

@@ -50,12 +50,14 @@ template <>
 struct VecOf<float> {
     using V = f32;  // values
     using I = i32;  // lane masks and bits
+    using U = u32;
     using Bits = std::int32_t;
 };
 template <>
 struct VecOf<double> {
     using V = f64;
     using I = i64;
+    using U = u64;
     using Bits = std::int64_t;
 };
 template <class T>
