@@ -53,11 +53,7 @@ RL_INLINE void philox(std::uint64_t first_block, std::uint64_t counter, std::uin
 
 // Which of the next `width` words reach the threshold.
 RL_INLINE I at_least(const std::uint32_t* words, std::uint32_t threshold) {
-    using Words = std::uint32_t __attribute__((vector_size(width<T> * 4)));
-    using Wide = typename VecOf<T>::U;
-    Words w;
-    __builtin_memcpy(&w, words, sizeof(w));
-    return bit_cast<I>(__builtin_convertvector(w, Wide) >= (Wide{} + threshold));
+    return bit_cast<I>(load_words<T>(words) >= threshold);
 }
 
 }  // namespace

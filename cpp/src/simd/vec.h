@@ -51,6 +51,7 @@ struct VecOf<float> {
     using V = f32;  // values
     using I = i32;  // lane masks and bits
     using U = u32;
+    using Words = u32;  // as many words of 32 bits as there are lanes
     using Bits = std::int32_t;
 };
 template <>
@@ -58,6 +59,7 @@ struct VecOf<double> {
     using V = f64;
     using I = i64;
     using U = u64;
+    using Words = std::uint32_t __attribute__((vector_size(vector_bytes / 2)));
     using Bits = std::int64_t;
 };
 template <class T>
@@ -73,6 +75,14 @@ RL_INLINE To bit_cast(From from) {
     To to;
     __builtin_memcpy(&to, &from, sizeof(to));
     return to;
+}
+
+// `width<T>` words of 32 bits, each in a lane as wide as a T.
+template <class T>
+RL_INLINE typename VecOf<T>::U load_words(const std::uint32_t* p) {
+    typename VecOf<T>::Words words;
+    __builtin_memcpy(&words, p, sizeof(words));
+    return __builtin_convertvector(words, typename VecOf<T>::U);
 }
 
 template <class T>
