@@ -66,11 +66,17 @@ RL_INLINE Vec<T> polynomial(Vec<T> x, const T (&p)[n]) {
     return sum;
 }
 
+// Integers taken from the bits of a NaN may be anything: their arithmetic is unsigned, where wrapping is defined.
+template <class T>
+RL_INLINE typename VecOf<T>::Word word(typename VecOf<T>::Bits bits) {
+    return static_cast<typename VecOf<T>::Word>(bits);
+}
+
 // 2^n for integers n within the exponent range.
 template <class T>
-RL_INLINE Vec<T> power_of_two(IntVec<T> n) {
+RL_INLINE Vec<T> power_of_two(WordVec<T> n) {
     using C = MathConstants<T>;
-    return bit_cast<Vec<T>>((n + C::bias) << C::mantissa_bits);
+    return bit_cast<Vec<T>>((n + word<T>(C::bias)) << C::mantissa_bits);
 }
 
 // x = n ln 2 + r; NaN gives some n and r = NaN.
@@ -87,8 +93,8 @@ struct Reduced {
         n = shifted - magic;
         r = fma(n, broadcast(-C::ln2_low), fma(n, broadcast(-C::ln2_high), x));
     }
-    RL_INLINE IntVec<T> integer() const {
-        return bit_cast<IntVec<T>>(shifted) - bit_cast<IntVec<T>>(broadcast(MathConstants<T>::round_magic));
+    RL_INLINE WordVec<T> integer() const {
+        return bit_cast<WordVec<T>>(shifted) - bit_cast<WordVec<T>>(broadcast(MathConstants<T>::round_magic));
     }
 };
 
@@ -98,9 +104,9 @@ RL_INLINE Vec<T> scaled(Vec<T> x, const Reduced<T>& reduced) {
 #if defined(__AVX512F__)
     return scale_by_power_of_two(x, reduced.n);
 #else
-    const IntVec<T> n = reduced.integer();
+    const WordVec<T> n = reduced.integer();
     // n / 2 rounded down, by an unsigned shift: 64-bit signed ones are missing from AVX2. |n| is below 2^11.
-    const IntVec<T> half = bit_cast<IntVec<T>>(bit_cast<typename VecOf<T>::U>(n + 4096) >> 1) - 2048;
+    const WordVec<T> half = ((n + word<T>(4096)) >> 1) - word<T>(2048);
     return x * power_of_two<T>(half) * power_of_two<T>(n - half);
 #endif
 }
@@ -140,19 +146,18 @@ RL_INLINE Vec<T> log_one_plus(Vec<T> x, Vec<T> reciprocal) {
     using C = MathConstants<T>;
     const Vec<T> u = x + T(1);
     const Vec<T> lost = x - (u - T(1));  // what rounding took from u
-    const IntVec<T> bits = bit_cast<IntVec<T>>(u) - C::sqrt_half_bits;
-    // Unsigned, as bits >= 0; a NaN's k is not used.
-    const IntVec<T> k = bit_cast<IntVec<T>>(bit_cast<typename VecOf<T>::U>(bits) >> C::mantissa_bits);
-    const Vec<T> m = bit_cast<Vec<T>>((bits & C::mantissa_mask) + C::sqrt_half_bits);
+    const WordVec<T> bits = bit_cast<WordVec<T>>(u) - word<T>(C::sqrt_half_bits);
+    const WordVec<T> k = bits >> C::mantissa_bits;  // a NaN's is not used
+    const Vec<T> m = bit_cast<Vec<T>>((bits & word<T>(C::mantissa_mask)) + word<T>(C::sqrt_half_bits));
     // Without a power of two, 1 + f = u exactly and f is x itself.
-    const Vec<T> f = k == 0 ? x : m - T(1);
-    const Vec<T> correction = k == 0 ? Vec<T>{} : lost * reciprocal;
+    const Vec<T> f = k == word<T>(0) ? x : m - T(1);
+    const Vec<T> correction = k == word<T>(0) ? Vec<T>{} : lost * reciprocal;
     const Vec<T> s = f / (f + T(2));
     const Vec<T> z = s * s;
     const Vec<T> rest = z * polynomial<T>(z, C::log_p);
     const Vec<T> log_m = f - s * (f - rest);
     const Vec<T> magic = broadcast(C::round_magic);
-    const Vec<T> exponent = bit_cast<Vec<T>>(bit_cast<IntVec<T>>(magic) + k) - magic;  // k as a number
+    const Vec<T> exponent = bit_cast<Vec<T>>(bit_cast<WordVec<T>>(magic) + k) - magic;  // k as a number
     const Vec<T> result =
         fma(exponent, broadcast(C::ln2_high), log_m + fma(exponent, broadcast(C::ln2_low), correction));
     const Vec<T> largest = broadcast(sizeof(T) == 4 ? T(3.4028234663852886e38) : T(1.7976931348623157e308));

@@ -50,7 +50,8 @@ template <>
 struct VecOf<float> {
     using V = f32;  // values
     using I = i32;  // lane masks and bits
-    using U = u32;
+    using U = u32;  // the same bits, for arithmetic that may wrap
+    using Word = std::uint32_t;
     using Words = u32;  // as many words of 32 bits as there are lanes
     using Bits = std::int32_t;
 };
@@ -59,6 +60,7 @@ struct VecOf<double> {
     using V = f64;
     using I = i64;
     using U = u64;
+    using Word = std::uint64_t;
     using Words = std::uint32_t __attribute__((vector_size(vector_bytes / 2)));
     using Bits = std::int64_t;
 };
@@ -66,6 +68,8 @@ template <class T>
 using Vec = typename VecOf<T>::V;
 template <class T>
 using IntVec = typename VecOf<T>::I;
+template <class T>
+using WordVec = typename VecOf<T>::U;
 template <class T>
 constexpr index_t width = vector_bytes / static_cast<index_t>(sizeof(T));
 
