@@ -12,6 +12,7 @@ import numpy as np
 
 from relu_layers import _checks
 from relu_layers.cli.csv_file import read_csv
+from relu_layers.data import two_moons, xor
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 BUILT_IN = ("digits", "two-moons", "xor")
@@ -91,18 +92,10 @@ def _built_in(name: str, rng: np.random.Generator) -> Table:
         columns = {f"pixel{index}": x[:, index] for index in range(x.shape[1])}
         return Table(name, {**columns, "digit": y}, "digit")
     if name == "two-moons":
-        return Table(name, _two_moons(1000, 0.2, rng), "moon")
-    corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.int64)
-    return Table(name, {"a": corners[:, 0], "b": corners[:, 1], "xor": corners[:, 0] ^ corners[:, 1]}, "xor")
-
-
-def _two_moons(rows: int, noise: float, rng: np.random.Generator) -> dict[str, Array]:
-    """Return two interleaved half circles with normal noise, half of the rows on each."""
-    moon = np.arange(rows) % 2
-    angle = rng.uniform(0.0, np.pi, rows)
-    x = np.where(moon == 0, np.cos(angle), 1.0 - np.cos(angle)) + rng.normal(0.0, noise, rows)
-    y = np.where(moon == 0, np.sin(angle), 0.5 - np.sin(angle)) + rng.normal(0.0, noise, rows)
-    return {"x": x, "y": y, "moon": moon}
+        x, moon = two_moons(1000, 0.2, rng)
+        return Table(name, {"x": x[:, 0], "y": x[:, 1], "moon": moon}, "moon")
+    corners, target = xor()
+    return Table(name, {"a": corners[:, 0], "b": corners[:, 1], "xor": target[:, 0]}, "xor")
 
 
 def _read_npz(path: Path, text: Collection[str], _notes: list[str]) -> dict[str, Array]:

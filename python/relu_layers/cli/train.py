@@ -28,20 +28,32 @@ def hidden_sizes(
     return sizes
 
 
-class Real(click.FloatRange):
-    """A float range that takes neither NaN nor infinity."""
+def _finite(number: Any, kind: click.types.FloatParamType, param: Any, ctx: click.Context | None) -> float:
+    """Return the number; NaN and infinity are refused."""
+    if not math.isfinite(number):
+        kind.fail(f"{str(number)!r} is not a finite number", param, ctx)
+    return float(number)
+
+
+class Real(click.types.FloatParamType):
+    """A finite float."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number", param, ctx)
-        return number
+        return _finite(super().convert(value, param, ctx), self, param, ctx)
 
 
-_Positive = Real(min=0.0, min_open=True)
-_NotNegative = Real(min=0.0)
-_Fraction = Real(min=0.0, max=1.0, max_open=True)
+class RealRange(click.FloatRange):
+    """A finite float in a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        return _finite(super().convert(value, param, ctx), self, param, ctx)
+
+
+_Positive = RealRange(min=0.0, min_open=True)
+_NotNegative = RealRange(min=0.0)
+_Fraction = RealRange(min=0.0, max=1.0, max_open=True)
 
 
 @click.command(short_help="Train a network on DATA and write model, history and loss curve.")
