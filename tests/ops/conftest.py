@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,10 +14,10 @@ from relu_layers import _core
 NATIVE = [f"{target}-{threads}" for target in rl.build_info()["targets"] for threads in (1, 2)]
 
 
-@pytest.fixture(params=NATIVE)
-def native(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The native ops; with two threads even the smallest work is split."""
-    target, threads = request.param.split("-")
+@contextmanager
+def running_on(name: str) -> Iterator[Any]:
+    """Select one of `NATIVE` and yield the native ops; with two threads even the smallest work is split."""
+    target, threads = name.split("-")
     before = rl.target()
     rl.use_target(target)
     try:
@@ -26,21 +27,20 @@ def native(request: pytest.FixtureRequest) -> Iterator[Any]:
     finally:
         _core.set_parallel_threshold(-1.0)
         rl.use_target(before)
+
+
+@pytest.fixture(params=NATIVE)
+def native(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The native ops on each target and number of threads."""
+    with running_on(request.param) as ops:
+        yield ops
 
 
 @pytest.fixture(params=["reference", *NATIVE])
 def ops(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The reference, or the native ops as in `native`."""
+    """The reference, then the native ops as in `native`."""
     if request.param == "reference":
         yield rl.ops.reference
         return
-    target, threads = request.param.split("-")
-    before = rl.target()
-    rl.use_target(target)
-    try:
-        with rl.threads(int(threads)):
-            _core.set_parallel_threshold(0.0)
-            yield rl.ops
-    finally:
-        _core.set_parallel_threshold(-1.0)
-        rl.use_target(before)
+    with running_on(request.param) as native_ops:
+        yield native_ops
