@@ -22,9 +22,20 @@ RINGS: list[set[str]] = [
     {"ops", "runtime"},
     {"_configured", "_inputs", "_params"},
     {"layers", "losses", "optimizers", "schedules", "initializers", "_optimizer"},
-    {"_guard", "_binding", "_passes", "_summary", "_workspace", "model"},
+    {"_binding", "_capture", "_mlp", "_passes", "_summary", "_workspace", "model"},
     {"callbacks", "history", "data"},
-    {"_divergence", "_epoch", "_fit", "_interrupt", "_progress", "_steps", "_npz", "trainer", "checkpoint"},
+    {
+        "_divergence",
+        "_epoch",
+        "_fit",
+        "_interrupt",
+        "_progress",
+        "_replay",
+        "_steps",
+        "_npz",
+        "trainer",
+        "checkpoint",
+    },
     {"sklearn", "plot"},
     {"cli", "__main__"},
 ]
@@ -49,7 +60,7 @@ CPP_MAY_INCLUDE = {
     "parallel": {"relu_layers", "parallel"},
     "ops": {"relu_layers", "ops"},
     "replay": {"relu_layers", "ops", "replay"},
-    "bindings": {"relu_layers", "bindings"},
+    "bindings": {"relu_layers", "replay", "bindings"},
 }
 
 

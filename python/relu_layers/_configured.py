@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+
+from relu_layers._core import configuration_changed
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # An ops namespace is any object with the functions of `relu_layers.ops`: that module, `ops.reference`, a
@@ -29,7 +31,24 @@ class _DefaultOps:
         return ops
 
 
-class Configured:
+class Watched:
+    """Base of what a captured step depends on: a public attribute that is set makes captures look again."""
+
+    # Private attributes that are part of the configuration all the same.
+    _configuration: ClassVar[tuple[str, ...]] = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name[0] != "_":
+            configuration_changed()
+
+    def configuration(self) -> dict[str, Any]:
+        """Return what a captured step depends on, by name: equal if it holds the very same objects."""
+        own = self._configuration
+        return {name: value for name, value in self.__dict__.items() if name[0] != "_" or name in own}
+
+
+class Configured(Watched):
     """Base of layers and losses: attributes named like the constructor's arguments describe the object."""
 
     ops: Ops = _DefaultOps()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -22,28 +23,67 @@ class EpochMeter:
         self._model, self._loss = model, loss
         self._units = [i for i, layer in enumerate(model.layers[:depth]) if isinstance(layer, ReLU)]
         self._active: list[Array | None] = [None] * len(self._units)
-        self._best = np.empty(0, dtype=np.intp)
-        self._equal = np.empty(0, dtype=bool)
         self.begin()
+
+    def measures(self, model: Any, loss: Any) -> bool:
+        """Return whether this is the meter for training ``model`` with ``loss``."""
+        return self._model is model and self._loss is loss
 
     def begin(self) -> None:
         """Forget the last epoch."""
         self._loss_sum = self._share_sum = 0.0
         self._right = self._counted = 0.0
-        self._dead: list[int | None] = [None] * len(self._units)
         for active in self._active:
             if active is not None:
                 active.fill(0)
 
     def add(self, value: float, y: Array, target: Array, sample_weight: Array | None = None) -> None:
         """Add a batch: its loss, the outputs it was computed from, and what they were compared with."""
-        share = _share(self._loss, y, target, sample_weight)
+        share = _share(self._loss, len(y), target, sample_weight)
         self._share_sum += share
         self._loss_sum += value * share
-        self._add_accuracy(y, target)
-        for place, index in enumerate(self._units):
-            if self._dead[place] != 0:
-                self._mark(place, self._model._training_input(index))
+        if self.counts(y, target):
+            self._right += self._model.ops.count_correct(y, target)
+            self._counted += len(y)
+        else:
+            self.add_accuracy(y, target)
+        self._mark_active()
+
+    def observe(self, y: Array, target: Array) -> None:
+        """Run the ops of `add` alone, for a capture: `add_stretch` adds what they find."""
+        if self.counts(y, target):
+            self._model.ops.count_correct(y, target)
+        self._mark_active()
+
+    def measures_all(self, y: Array, target: Array) -> bool:
+        """Return whether `observe` finds everything that `add` adds."""
+        return self.counts(y, target) or not has_accuracy(self._loss)
+
+    def add_stretch(
+        self,
+        losses: Array,
+        correct: int,
+        batches: Iterable[tuple[Array, Array | None]],
+        rows: int,
+        *,
+        weighted: bool,
+        counted: bool,
+    ) -> None:
+        """Add consecutive batches of ``rows`` rows that a capture ran.
+
+        ``batches`` gives targets and weights of each, taken only where they decide on the batch's share.
+        """
+        if _share_is_plain(self._loss, weighted):
+            share = 1.0 if getattr(self._loss, "normalization", "full") == "none" else float(rows)
+            shares: Array = np.full(len(losses), share)
+        else:
+            shares = np.array([_share(self._loss, rows, *batch) for batch in batches])
+        # Added one after another, as `add` does.
+        self._share_sum = float(np.cumsum(np.append(self._share_sum, shares))[-1])
+        self._loss_sum = float(np.cumsum(np.append(self._loss_sum, losses * shares))[-1])
+        if counted:
+            self._right += correct
+            self._counted += rows * len(losses)
 
     def record(self) -> dict[str, Any]:
         """Return the epoch's columns."""
@@ -57,29 +97,27 @@ class EpochMeter:
 
     def dead_units(self) -> tuple[int, ...]:
         """Return for each ReLU layer the number of units that no row of the epoch made positive."""
-        return tuple(0 if count is None else count for count in self._dead)
+        return tuple(0 if active is None else int(np.count_nonzero(active == 0)) for active in self._active)
 
-    def _mark(self, place: int, x: Array | None) -> None:
-        if x is None or not x.size:
-            return
-        active = self._active[place]
-        if active is None or len(active) != x.shape[-1]:
-            active = self._active[place] = np.zeros(x.shape[-1], dtype=np.uint8)
-        self._dead[place] = self._model.ops.mark_active(x, active)
+    def _mark_active(self) -> None:
+        for place, index in enumerate(self._units):
+            x = self._model._training_input(index)
+            if x is None or not x.size:
+                continue
+            active = self._active[place]
+            if active is None or len(active) != x.shape[-1]:
+                active = self._active[place] = np.zeros(x.shape[-1], dtype=np.uint8)
+            self._model.ops.mark_active(x, active)
 
-    def _add_accuracy(self, y: Array, target: Array) -> None:
+    def counts(self, y: Array, target: Array) -> bool:
+        """Return whether an op counts the right predictions."""
         loss = self._loss
         plain = type(loss) is SoftmaxCrossEntropy and loss.ignore_label is None and loss.axis in (-1, 1)
-        if plain and y.ndim == 2 and target.ndim == 1:
-            rows = len(y)
-            if len(self._best) < rows:
-                self._best, self._equal = np.empty(rows, dtype=np.intp), np.empty(rows, dtype=bool)
-            best, equal = self._best[:rows], self._equal[:rows]
-            np.argmax(y, axis=1, out=best)
-            np.equal(best, target, out=equal)
-            self._right += np.count_nonzero(equal)
-            self._counted += rows
-            return
+        return plain and y.ndim == 2 and target.ndim == 1
+
+    def add_accuracy(self, y: Array, target: Array) -> None:
+        """Add a batch's right predictions, as the loss counts them."""
+        loss = self._loss
         measure = getattr(loss, "accuracy", None)
         accuracy = None if measure is None else measure(y, target)
         if accuracy is not None and accuracy == accuracy:
@@ -89,9 +127,18 @@ class EpochMeter:
             self._counted += counted
 
 
-def _share(loss: Any, y: Array, target: Array, sample_weight: Array | None) -> float:
+def _share_is_plain(loss: Any, weighted: bool) -> bool:
+    """Return whether `_share` depends on the number of rows alone."""
+    normalization = getattr(loss, "normalization", "full")
+    if not isinstance(loss, Loss) or normalization != "valid":
+        return True
+    unweighted = getattr(loss, "class_weight", None) is None and getattr(loss, "ignore_label", None) is None
+    return unweighted and not weighted
+
+
+def _share(loss: Any, count: int, target: Array, sample_weight: Array | None) -> float:
     """Return what the mean of this batch divided by, up to a factor that all batches share; 1 for a sum."""
-    rows = float(len(y))
+    rows = float(count)
     if not isinstance(loss, Loss):
         return rows
     normalization = getattr(loss, "normalization", "full")

@@ -8,13 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from relu_layers._configured import Array
-from relu_layers._epoch import EpochMeter, has_accuracy
+from relu_layers._epoch import has_accuracy
 from relu_layers._inputs import converted_array
 from relu_layers._progress import TextProgress
 from relu_layers.callbacks import Moments
 from relu_layers.data import Minibatches
 from relu_layers.history import History
 from relu_layers.losses import Loss, SoftmaxCrossEntropy
+
+# Steps of one `fit` from which on they are captured.
+_STEPS_WORTH_A_CAPTURE = 16
+# Seconds after which a stretch of captured steps lets Python look for a signal.
+_LONGEST_STRETCH = 0.05
 
 
 class Examples(NamedTuple):
@@ -58,7 +63,7 @@ def check_before_training(owner: str, trainer: Any, given: Examples) -> None:
     loss = trainer.loss
     if not isinstance(loss, Loss):
         return
-    loss.ops = trainer.model.ops
+    loss.use(trainer.model.ops)
     y = trainer._outputs(given.x[:1])
     if isinstance(loss, SoftmaxCrossEntropy) and given.y.dtype.kind in "iu" and given.y.ndim < y.ndim:
         classes = y.shape[loss.axis]
@@ -90,7 +95,8 @@ def run(
     line = TextProgress(epochs, len(batches)) if progress is True else None
     watchers = [line] if line is not None else [progress] if progress else []
     moments = Moments([*trainer.callbacks, *callbacks, *watchers])
-    meter = EpochMeter(trainer.model, trainer.loss, trainer._depth)
+    # Capturing costs some ten steps of a small network.
+    record = epochs * len(batches) >= _STEPS_WORTH_A_CAPTURE
     former, trainer._moments = trainer._moments, moments
     trainer.recorded = _recorded(trainer.loss, validation is not None)
     trainer._stopping = False
@@ -103,13 +109,13 @@ def run(
         for _ in range(epochs):
             if trainer._stopping:
                 break
-            record = _epoch(trainer, batches, meter, history.epochs + 1)
+            row = _epoch(trainer, batches, history.epochs + 1, record)
             if validation is not None:
                 scores = trainer._evaluate(validation)
-                record |= {f"validation_{name}": value for name, value in scores.items()}
-            record["learning_rate"] = trainer.optimizer.last_learning_rate
-            record["dead_units"] = meter.dead_units()
-            history.append(record)
+                row |= {f"validation_{name}": value for name, value in scores.items()}
+            row["learning_rate"] = trainer.optimizer.last_learning_rate
+            row["dead_units"] = trainer._replay.meter.dead_units()
+            history.append(row)
             for end in moments.on_epoch_end:
                 end(trainer, history.last())
         for end in moments.on_fit_end:
@@ -123,24 +129,76 @@ def run(
     return history
 
 
-def _epoch(trainer: Any, batches: Minibatches, meter: EpochMeter, epoch: int) -> dict[str, Any]:
+def _epoch(trainer: Any, batches: Minibatches, epoch: int, record: bool) -> dict[str, Any]:
     """Run one epoch and return the columns that the batches gave."""
-    moments, interrupts = trainer._moments, trainer._interrupts
+    moments, replay = trainer._moments, trainer._replay
     for begin in moments.on_epoch_begin:
         begin(trainer, epoch)
-    meter.begin()
-    last = len(batches)
-    for batch, arrays in enumerate(batches, 1):
-        trainer._place = (epoch, batch)
-        interrupts.hold()
-        try:
-            value = trainer._step(*arrays, close=batch == last)
-            meter.add(value, trainer._output, *arrays[1:])
-        finally:
-            interrupts.release()
+    replay.meter.begin()
+    order = batches.draw()
+    number, total = 0, len(batches)
+    while number < total:
+        done, value = _stretch(trainer, batches, order, number, record)
+        if not done:
+            trainer._place = (epoch, number + 1)
+            done, value = 1, _step(trainer, batches.batch(number, order), close=number + 1 == total)
+        number += done
         for end in moments.on_step_end:
             end(trainer, trainer.steps, value)
-    return meter.record()
+    columns: dict[str, Any] = replay.meter.record()
+    return columns
+
+
+def _step(trainer: Any, arrays: tuple[Array, ...], close: bool) -> float:
+    """Run one step in the layers."""
+    interrupts = trainer._interrupts
+    interrupts.hold()
+    try:
+        value: float = trainer._step(*arrays, close=close)
+        trainer._replay.meter.add(value, trainer._output, *arrays[1:])
+    finally:
+        interrupts.release()
+    return value
+
+
+def _stretch(
+    trainer: Any, batches: Minibatches, order: Array | None, number: int, record: bool
+) -> tuple[int, float]:
+    """Replay minibatches from ``number`` on; return how many, 0 if the next must run in the layers."""
+    moments, replay, interrupts = trainer._moments, trainer._replay, trainer._interrupts
+    replay.refresh()
+    if moments.on_gradients_ready:
+        return 0, 0.0
+    start = number * batches.batch_size
+    rows = min(batches.batch_size, batches.rows - start)
+    x, y, *rest = batches.arrays
+    weight = rest[0] if rest else None
+    batch = slice(start, start + rows)
+    captured = replay.capture(x[batch], y[batch], None if weight is None else weight[batch], record)
+    if captured is None:
+        return 0, 0.0
+    seconds = min(_LONGEST_STRETCH, moments.seconds_between_steps)
+    steps = 1
+    if seconds > 0.0 and captured.measured and rows == batches.batch_size:
+        steps = min(batches.rows // rows - number, replay.most_steps)
+    losses = np.empty(steps)
+    last = number + steps == len(batches)
+    interrupts.hold()
+    try:
+        done, correct = replay.stretch(
+            captured.capture, x, y, weight, order, start, rows, steps, seconds, last, losses
+        )
+        if done:
+            meter, weighted = replay.meter, weight is not None
+            targets = (batches.batch(number + i, order)[1:] for i in range(done))
+            meter.add_stretch(
+                losses[:done], correct, targets, rows, weighted=weighted, counted=captured.counted
+            )
+            if not captured.measured:
+                meter.add_accuracy(captured.output, y[batch] if order is None else captured.batch[1])
+    finally:
+        interrupts.release()
+    return done, float(losses[done - 1]) if done else 0.0
 
 
 def _recorded(loss: Any, validated: bool) -> tuple[str, ...]:

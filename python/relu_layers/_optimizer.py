@@ -48,15 +48,12 @@ class Optimizer(Configured):
 
     Attributes
     ----------
-    updates : int
-        Updates done so far.
-    last_learning_rate : float or None
-        The rate of the last update, before multipliers.
     slots : dict of str to ndarray
         State such as ``"velocity"``, each array parallel to ``model.flat_params``.
     """
 
     slot_names: ClassVar[tuple[str, ...]] = ()
+    _configuration = ("_schedule", "_multipliers")
 
     def __init__(
         self,
@@ -68,12 +65,32 @@ class Optimizer(Configured):
         self._model: Any = None
         self._segments: list[_Segment] = []
         self.slots: dict[str, Array] = {}
-        self.updates = 0
-        self.last_learning_rate: float | None = None
+        # In memory of their own, where captured steps write them too; no rate yet is NaN.
+        self._updates = np.zeros(1, dtype=np.int64)
+        self._last_rate = np.full(1, np.nan)
         self.learning_rate = learning_rate
         self.weight_decay = at_least_zero(type(self).__name__, "weight_decay", weight_decay)
         self.regularization = choice(type(self).__name__, "regularization", regularization, REGULARIZATIONS)
         self.multipliers = multipliers
+
+    @property
+    def updates(self) -> int:
+        """Updates done so far."""
+        return int(self._updates[0])
+
+    @updates.setter
+    def updates(self, value: int) -> None:
+        self._updates[0] = value
+
+    @property
+    def last_learning_rate(self) -> float | None:
+        """The rate of the last update, before multipliers."""
+        rate = float(self._last_rate[0])
+        return None if math.isnan(rate) else rate
+
+    @last_learning_rate.setter
+    def last_learning_rate(self, value: float | None) -> None:
+        self._last_rate[0] = math.nan if value is None else value
 
     @property
     def learning_rate(self) -> Any:
@@ -166,6 +183,12 @@ class Optimizer(Configured):
     def update(self, grad_scale: float = 1.0) -> None:
         """Update ``model.flat_params`` from ``model.flat_grads * grad_scale``; the gradient is only read."""
         rate = self.learning_rate_now
+        self._update_at(rate, grad_scale)
+        self._updates[0] += 1
+        self._last_rate[0] = rate
+
+    def _update_at(self, rate: float, grad_scale: float) -> None:
+        """Call the op on every stretch of parameters."""
         for segment in self._segments:
             self._apply(
                 segment.param,
@@ -175,8 +198,6 @@ class Optimizer(Configured):
                 weight_decay=self.weight_decay * segment.decay,
                 grad_scale=grad_scale,
             )
-        self.updates += 1
-        self.last_learning_rate = rate
 
     def state_dict(self) -> dict[str, Any]:
         """Return the progress: updates, the last rate, and the slots by name (the arrays themselves)."""

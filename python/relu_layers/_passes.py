@@ -69,11 +69,27 @@ class Passes:
     def infer(self, x: Array, out: Array | None) -> Array:
         """Return y in ``out`` or in a new array, computed in buffers of this call's own."""
         self._pending = None
-        steps, layers, managed = self.inference_steps, self._layers, self._managed
         buffers, size = self._pool.take(x.shape), 0
         if buffers is None:
-            shapes = self._shapes(x.shape)
-            buffers, size = taking_turns([shapes[i] for i in steps[:-1]], self._dtype)
+            buffers, size = self._inference_buffers(x)
+        y = self._infer_in(buffers, x, out)
+        if size <= BYTES_KEPT:
+            self._pool.give(x.shape, buffers)
+        return y
+
+    def infer_apart(self, x: Array, out: Array) -> bool:
+        """Compute y in buffers that nothing else uses from now on; False where they would be too large."""
+        buffers, size = self._inference_buffers(x)
+        if size <= BYTES_KEPT:
+            self._infer_in(buffers, x, out)
+        return size <= BYTES_KEPT
+
+    def _inference_buffers(self, x: Array) -> tuple[list[Array | None], int]:
+        shapes = self._shapes(x.shape)
+        return taking_turns([shapes[i] for i in self.inference_steps[:-1]], self._dtype)
+
+    def _infer_in(self, buffers: list[Array | None], x: Array, out: Array | None) -> Array:
+        steps, layers, managed = self.inference_steps, self._layers, self._managed
         y, target, index = x, out, 0
         try:
             for index, buffer in zip(steps, buffers, strict=False):
@@ -95,8 +111,6 @@ class Passes:
         elif target is not y:
             np.copyto(checked_value("out", "y", target, y), y)
             y = target
-        if size <= BYTES_KEPT:
-            self._pool.give(x.shape, buffers)
         return y
 
     def forward(self, x: Array, depth: int) -> Array:

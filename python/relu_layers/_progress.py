@@ -15,26 +15,27 @@ _WIDTH = 24
 class TextProgress(Callback):
     """One line on stderr that fills up on a terminal; elsewhere one line per epoch."""
 
+    refresh_seconds = _REFRESH_SECONDS
+
     def __init__(self, epochs: int, batches: int) -> None:
         self._stream = sys.stderr
         self._live = self._stream is not None and self._stream.isatty()
         self._epochs, self._batches = epochs, batches
-        self._epoch = self._done = 0
+        self._epoch = self._first = 0
         self._shown = 0.0
         self._length = 0
 
     def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
         """Count the epochs of this fit."""
         self._epoch += 1
-        self._done = 0
+        self._first = trainer.steps
 
     def on_step_end(self, trainer: Any, step: int, loss: float) -> None:
         """Draw the bar anew, ten times a second at most."""
-        self._done += 1
         now = time.monotonic()
         if self._live and now - self._shown >= _REFRESH_SECONDS:
             self._shown = now
-            filled = _WIDTH * self._done // self._batches
+            filled = _WIDTH * (step - self._first) // self._batches
             bar = "=" * filled + " " * (_WIDTH - filled)
             self._write(f"epoch {self._epoch}/{self._epochs} [{bar}] loss {loss:.4f}")
 

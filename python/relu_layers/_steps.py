@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from relu_layers._checks import boolean, integer, real
-from relu_layers._configured import Array
+from relu_layers._configured import Array, Watched
 from relu_layers._divergence import diverged
 from relu_layers._inputs import strict_array
 from relu_layers._interrupt import Interrupts
+from relu_layers._replay import Replay
 from relu_layers.callbacks import Moments, check_callback
 from relu_layers.history import History
 from relu_layers.layers import Dropout
@@ -28,7 +29,7 @@ from relu_layers.optimizers import Optimizer
 _SHAPES_KEPT = 8
 
 
-class Stepper:
+class Stepper(Watched):
     """What `Trainer` is made of: the objects that train together, their progress, and the step."""
 
     def __init__(
@@ -62,12 +63,17 @@ class Stepper:
         optimizer.bind(model)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.history = History()
-        self.steps = 0
         self.recorded: tuple[str, ...] = ()
-        # The sum over the minibatches of a group that is not complete yet, and their number.
+        # Minibatches so far, and those in the group that is not complete yet: in memory that captured steps write
+        # too. The sum over the minibatches of that group.
+        self._progress = np.zeros(2, dtype=np.int64)
         self._sum: Array | None = None
-        self._summed = 0
         self._prepare()
+
+    @property
+    def steps(self) -> int:
+        """Minibatches so far."""
+        return int(self._progress[0])
 
     def _prepare(self) -> None:
         """Make what is not part of the state."""
@@ -79,6 +85,7 @@ class Stepper:
         self._output: Any = None
         self._place: tuple[int, int] | None = None
         self._stopping = False
+        self._replay = Replay(self)
 
     def step(self, x: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Train on one minibatch and return its loss before the update.
@@ -97,6 +104,15 @@ class Stepper:
         DivergenceError
             The loss is not finite; parameters and optimizer are as before the step.
         """
+        value = self._replay.step(x, y, sample_weight)
+        if value is None:
+            value = self._step_in_layers(x, y, sample_weight)
+        for end in self._moments.on_step_end:
+            end(self, self.steps, value)
+        return value
+
+    def _step_in_layers(self, x: Array, y: Array, sample_weight: Array | None) -> float:
+        """Do what `step` says by running the layers."""
         model, interrupts = self.model, self._interrupts
         if type(x) is not np.ndarray or x.dtype != model.dtype:
             x = strict_array("Trainer.step", "x", x, model.dtype)
@@ -104,13 +120,12 @@ class Stepper:
             installed = interrupts.install()
             try:
                 value = self._step(x, y, sample_weight)
+                self._replay.consider(x, y, sample_weight)
             finally:
                 if installed:
                     interrupts.remove()
                 else:
                     interrupts.release()
-        for end in self._moments.on_step_end:
-            end(self, self.steps, value)
         return value
 
     def _step(self, x: Array, y: Array, sample_weight: Array | None = None, close: bool = False) -> float:
@@ -123,7 +138,7 @@ class Stepper:
             for layer, state in zip(self._dropouts, masks, strict=False):
                 layer.load_state(state)
             raise
-        self.steps += 1
+        self._progress[0] += 1
         return value
 
     def _backpropagate(self, x: Array, target: Array, sample_weight: Array | None) -> float:
@@ -131,7 +146,7 @@ class Stepper:
         model, loss = self.model, self.loss
         self._output = y = model._run_forward(x, self._depth)
         if isinstance(loss, Loss):
-            loss.ops = model.ops
+            loss.use(model.ops)
             given, dy = loss(y, target, sample_weight=sample_weight, out=self._buffer(y))
         elif sample_weight is None:
             given, dy = loss(y, target)
@@ -158,15 +173,14 @@ class Stepper:
 
     def _take_gradient(self, x: Array, close: bool) -> None:
         """Add this minibatch's gradient to its group, and update if that completes the group."""
-        model, count = self.model, self._summed + 1
+        model, count = self.model, int(self._progress[1]) + 1
         if count < self.accumulate and not close:
-            if self._sum is None:
-                self._sum = np.zeros_like(model.flat_grads)
+            total = self._group_sum()
             if count == 1:
-                np.copyto(self._sum, model.flat_grads)
+                np.copyto(total, model.flat_grads)
             else:
-                model.ops.accumulate(self._sum, model.flat_grads)
-            self._summed = count
+                model.ops.accumulate(total, model.flat_grads)
+            self._progress[1] = count
             return
         if count > 1:
             # Into the model's own array, so that callbacks find the sum where gradients always are.
@@ -181,16 +195,22 @@ class Stepper:
             if norm > self.clip_norm:
                 scale = self.clip_norm / norm
         self.optimizer.update(scale / count)
-        self._summed = 0
+        self._progress[1] = 0
+
+    def _group_sum(self) -> Array:
+        """Return the array for the sum of a group's gradients."""
+        if self._sum is None:
+            self._sum = np.zeros_like(self.model.flat_grads)
+        return self._sum
 
     def state_dict(self) -> dict[str, Any]:
         """Return the progress that is neither the model's nor the optimizer's: plain values and arrays."""
         state: dict[str, Any] = {
             "steps": self.steps,
-            "summed": self._summed,
+            "summed": int(self._progress[1]),
             "history": self.history.columns(),
         }
-        return {**state, "sum": self._sum} if self._summed and self._sum is not None else state
+        return {**state, "sum": self._sum} if state["summed"] else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave."""
@@ -200,12 +220,23 @@ class Stepper:
         if total is not None and (np.shape(total) != like.shape or total.dtype != like.dtype):
             raise ValueError("Trainer: the sum of gradients does not fit the model's parameters")
         self.history = History.from_columns(state["history"])
-        self.steps = integer("Trainer", "steps", state["steps"], minimum=0)
-        self._summed, self._sum = summed, None if total is None else np.array(total)
+        self._progress[:] = integer("Trainer", "steps", state["steps"], minimum=0), summed
+        if total is not None:
+            np.copyto(self._group_sum(), total)
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("_moments", "_interrupts", "_dropouts", "_inference", "_gradients", "_output", "_place")
-        return {name: value for name, value in self.__dict__.items() if name not in made}
+        made = (
+            "_moments",
+            "_interrupts",
+            "_dropouts",
+            "_inference",
+            "_gradients",
+            "_output",
+            "_place",
+            "_replay",
+        )
+        state = {name: value for name, value in self.__dict__.items() if name not in made}
+        return state | {"_progress": self._progress.copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -6,6 +6,7 @@ the history, or an object with some of the ``on_*`` methods of `Callback`.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -28,9 +29,19 @@ MOMENTS = (
 class Callback:
     """Base of callbacks: override the moments that matter.
 
+    Attributes
+    ----------
+    refresh_seconds : float
+        `on_step_end` of a `Trainer.fit` may leave steps out and come about once in so many seconds, as a progress
+        bar wants it: then captured steps run on in between. 0, the default, is every step.
+
+    Notes
+    -----
     An exception from a callback ends the training; model, optimizer and history are then as after the last
     whole step (one from `on_gradients_ready` undoes its step).
     """
+
+    refresh_seconds: float = 0.0
 
     def on_fit_begin(self, trainer: Any) -> None:
         """Before the first epoch of a `Trainer.fit`."""
@@ -181,7 +192,7 @@ BUILT_IN: dict[str, type[Any]] = {"EarlyStopping": EarlyStopping}
 class Moments:
     """The methods of some callbacks, by moment; methods of `Callback` itself are left out."""
 
-    __slots__ = MOMENTS
+    __slots__ = (*MOMENTS, "seconds_between_steps")
 
     def __init__(self, callbacks: Iterable[Any]) -> None:
         found: dict[str, list[Callable[..., None]]] = {name: [] for name in MOMENTS}
@@ -199,6 +210,10 @@ class Moments:
         self.on_step_end = found["on_step_end"]
         self.on_epoch_end = found["on_epoch_end"]
         self.on_fit_end = found["on_fit_end"]
+        # Nobody to tell of steps waits for ever; who names no seconds is told of every step.
+        owners = [getattr(method, "__self__", None) for method in found["on_step_end"]]
+        asked = [getattr(owner, "refresh_seconds", 0.0) for owner in owners]
+        self.seconds_between_steps = min(asked, default=math.inf)
 
 
 def check_callback(callback: Any) -> None:

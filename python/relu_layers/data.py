@@ -104,25 +104,35 @@ class Minibatches:
         return -(-self.rows // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
-        return self._gathered() if self.shuffle else self._views()
+        order = self.draw()
+        for number in range(len(self)):
+            yield self.batch(number, order)
 
-    def _views(self) -> Iterator[tuple[Array, ...]]:
-        for start in range(0, self.rows, self.batch_size):
-            yield tuple(array[start : start + self.batch_size] for array in self._arrays)
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """The whole arrays; contiguous where they are shuffled."""
+        return self._arrays
 
-    def _gathered(self) -> Iterator[tuple[Array, ...]]:
-        order = self._order
-        order[:] = np.arange(self.rows)
-        self._rng.shuffle(order)
-        buffers = tuple(self._buffers)
-        for start in range(0, self.rows, self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            if len(chosen) < len(buffers[0]):
-                buffers = tuple(buffer[: len(chosen)] for buffer in buffers)
-            for array, buffer in zip(self._arrays, buffers, strict=True):
-                # mode="clip" gathers straight into the buffer; the default would go through a copy.
-                np.take(array, chosen, axis=0, out=buffer, mode="clip")
-            yield buffers
+    def draw(self) -> Array | None:
+        """Return the order of the rows for one more pass, None where they stay in order; valid until the next."""
+        if not self.shuffle:
+            return None
+        self._order[:] = np.arange(self.rows)
+        self._rng.shuffle(self._order)
+        return self._order
+
+    def batch(self, number: int, order: Array | None) -> tuple[Array, ...]:
+        """Return minibatch ``number``, counted from 0: views, or buffers that are valid until the next call."""
+        start = number * self.batch_size
+        stop = start + self.batch_size
+        if order is None:
+            return tuple(array[start:stop] for array in self._arrays)
+        chosen = order[start:stop]
+        buffers = tuple(buffer[: len(chosen)] for buffer in self._buffers)
+        for array, buffer in zip(self._arrays, buffers, strict=True):
+            # mode="clip" gathers straight into the buffer; the default would go through a copy.
+            np.take(array, chosen, axis=0, out=buffer, mode="clip")
+        return buffers
 
 
 def train_validation_split(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._checks import choice, integer, real
-from relu_layers._configured import Array, Configured
+from relu_layers._configured import Array, Configured, Ops
 from relu_layers.layers import Sigmoid, Softmax
 
 NORMALIZATIONS = ("valid", "full", "batch_size", "none")
@@ -29,6 +29,11 @@ class Loss(Configured):
     """
 
     metric_name: str | None = None
+
+    def use(self, namespace: Ops) -> None:
+        """Compute with ``namespace`` from now on."""
+        if self.__dict__.get("ops") is not namespace:
+            self.ops = namespace
 
     def __call__(
         self, y: Array, target: Array, *, sample_weight: Array | None = None, out: Array | None = None
@@ -65,6 +70,7 @@ class SoftmaxCrossEntropy(Loss):
     """
 
     metric_name = "accuracy"
+    _configuration = ("_class_weight",)
 
     def __init__(
         self,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from itertools import pairwise
+from collections.abc import Mapping
 from os import PathLike
 from types import ModuleType
 from typing import Any, Self
@@ -14,14 +12,14 @@ from typing import Any, Self
 import numpy as np
 
 from relu_layers import _binding
-from relu_layers._checks import integer
+from relu_layers._capture import InferenceCaptures
 from relu_layers._configured import Array, Ops
-from relu_layers._guard import UsageGuard
+from relu_layers._core import UsageGuard, configuration_changed
 from relu_layers._inputs import converted_array, strict_array
 from relu_layers._params import ArrayMapping, checked_value, unknown_key
 from relu_layers._passes import Passes
 from relu_layers._summary import summarize
-from relu_layers.layers import Dense, Dropout, Layer, ReLU, Sigmoid, Softmax
+from relu_layers.layers import Dropout, Layer, Sigmoid, Softmax
 
 
 class Sequential:
@@ -95,6 +93,7 @@ class Sequential:
         ]
         self._passes = Passes(layers, [(p, g) for p, g in views], dtype)
         self._guard = UsageGuard()
+        self._captures = InferenceCaptures(self._passes, layers, ops, self._guard, self.flat_params)
 
     # --- inference ---
 
@@ -108,13 +107,20 @@ class Sequential:
         out : ndarray, optional
             Takes y: exact shape and dtype, C-contiguous. Otherwise y is a new array on every call.
         """
+        y = self._captures.infer(x, out)
+        return self._infer_in_layers(x, out) if y is None else y
+
+    def _infer_in_layers(self, x: Array, out: Array | None) -> Array:
+        """Do what `__call__` says by running the layers."""
         if type(x) is not np.ndarray or x.dtype != self.dtype:
             x = strict_array("Sequential", "x", x, self.dtype)
         self._guard.begin_inference()
         try:
-            return self._passes.infer(x, out)
+            y = self._passes.infer(x, out)
+            self._captures.consider(x, y)
         finally:
             self._guard.end_inference()
+        return y
 
     def predict(self, x: Any) -> Array:
         """Return predictions for x, which is converted to the model's dtype once where it differs.
@@ -168,6 +174,7 @@ class Sequential:
         if not training:
             return self(x)
         x = strict_array("Sequential", "x", x, self.dtype)
+        configuration_changed()  # what comes next runs in the layers, which know that a backward is due
         with self._guard:
             return np.array(self._run_forward(x, len(self.layers)), order="C")
 
@@ -180,7 +187,7 @@ class Sequential:
         with self._guard:
             return self._passes.backward(dy, len(self.layers), need_dx=True)
 
-    def exclusive(self) -> AbstractContextManager[None]:
+    def exclusive(self) -> UsageGuard:
         """Return the context in which this thread alone uses the model; a clash is a RuntimeError."""
         return self._guard
 
@@ -261,34 +268,6 @@ class Sequential:
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
         return f"Sequential({layers}, dtype=np.{self.dtype})"
-
-
-def mlp(
-    sizes: Sequence[int],
-    *,
-    negative_slope: float = 0.0,
-    dtype: Any = np.float32,
-    rng: np.random.Generator | int | None = None,
-    ops: Ops | None = None,
-) -> Sequential:
-    """Return Dense layers of the given sizes with a ReLU between each two: ``mlp([784, 128, 10])``.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Input features, hidden sizes, outputs; at least two numbers.
-    negative_slope : float, keyword
-        Of every ReLU.
-    dtype, rng, ops
-        As for `Sequential`.
-    """
-    widths = [integer("mlp", f"sizes[{i}]", size, minimum=1) for i, size in enumerate(sizes)]
-    if len(widths) < 2:
-        raise ValueError(f"mlp: sizes is {list(sizes)}, expected at least two: inputs and outputs")
-    layers: list[Layer] = [Dense(widths[0], widths[1])]
-    for inputs, outputs in pairwise(widths[1:]):
-        layers += [ReLU(negative_slope), Dense(inputs, outputs)]
-    return Sequential(*layers, dtype=dtype, rng=rng, ops=ops)
 
 
 def _float_dtype(dtype: Any) -> np.dtype[Any]:

@@ -144,7 +144,7 @@ class Trainer(Stepper):
 
     def _evaluate(self, given: _fit.Examples, top_k: int = 1) -> dict[str, float]:
         if isinstance(self.loss, Loss):
-            self.loss.ops = self.model.ops
+            self.loss.use(self.model.ops)
         return whole_loss(self.loss, self._outputs(given.x), given.y, given.sample_weight, top_k)
 
     def _outputs(self, x: Array) -> Array:

@@ -138,5 +138,8 @@ void accumulate(index_t n, T* total, const T* grad);
 // active[j] = 1 where any x[i][j] > 0; returns how many entries are still 0.
 template <class T>
 index_t mark_active(Rows<const T> x, std::uint8_t* active);
+// Rows whose first largest logit is that of the label; NaN counts as the largest, as in np.argmax.
+template <class T>
+index_t count_correct(Rows<const T> logits, Labels labels);
 
 }  // namespace relu_layers::ops

@@ -10,6 +10,10 @@ void bind_matmul(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
 void bind_losses(pybind11::module_& m);
 void bind_updates(pybind11::module_& m);
+void bind_measures(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
+void bind_capture(pybind11::module_& m);
+void bind_training_replay(pybind11::module_& m);
+void bind_inference_replay(pybind11::module_& m);
 
 }  // namespace relu_layers::bindings

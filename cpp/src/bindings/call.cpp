@@ -30,7 +30,7 @@ struct Extent {
 
 }  // namespace
 
-Call::ReleasedGil::~ReleasedGil() {
+ReleasedGil::~ReleasedGil() {
     try {
         PyEval_RestoreThread(state_);
     } catch (...) {
@@ -67,6 +67,7 @@ void Call::look(Array& array, const char* name, PyObject* object) {
     }
     if (seen_count_ == max_arrays) throw std::logic_error("more arrays in one call than a Call can hold");
     seen_[seen_count_++] = object;
+    if (recorder_ != nullptr) array.slot = recorder_->slot_of(object, array.data);
     // NumPy marks native order '=', types without an order '|', and foreign order with its own sign.
     if (descr->byteorder != '=' && descr->byteorder != '|')
         type_error(std::string(name) + " is byte-swapped (" + repr_of(proxy->descr) +
@@ -105,6 +106,7 @@ void Call::update(Array& array, const char* name, py::handle value, const Shape&
 }
 
 void Call::allocate(Array& array, const Shape& shape, int type) {
+    if (recorder_ != nullptr) recorder_->fail(std::string(op_) + " makes a new array for " + array.name);
     const npy_api& api = npy_api::get();
     PyObject* made = api.PyArray_NewFromDescr_(api.PyArray_Type_, api.PyArray_DescrFromType_(type), shape.ndim,
                                                shape.dims, nullptr, nullptr, 0, nullptr);
@@ -155,27 +157,22 @@ bool Call::shares_memory(const Array& a, const Array& b) {
 }
 
 void Call::protect() {
+    for (; protected_count_ < seen_count_; ++protected_count_) held_.hold(seen_[protected_count_]);
+}
+
+void Held::hold(PyObject* array) {
     const npy_api& api = npy_api::get();
-    for (; protected_count_ < seen_count_; ++protected_count_) {
-        // A view's memory belongs to the end of its chain of bases. What is no ndarray there (a memoryview, an mmap)
-        // guards its buffer itself.
-        PyObject* object = seen_[protected_count_];
-        while (object != nullptr && api.PyArray_Check_(object)) {
-            hold(object);
-            object = py::detail::array_proxy(object)->base;
-        }
+    if (references_ == nullptr) {
+        references_ = PyList_New(0);
+        if (references_ == nullptr) throw py::error_already_set();
+    }
+    // A view's memory belongs to the end of its chain of bases. What is no ndarray there (a memoryview, an mmap) guards
+    // its buffer itself.
+    for (PyObject* object = array; object != nullptr && api.PyArray_Check_(object);
+         object = py::detail::array_proxy(object)->base) {
+        const auto reference = py::reinterpret_steal<py::object>(PyWeakref_NewRef(object, nullptr));
+        if (!reference || PyList_Append(references_, reference.ptr()) < 0) throw py::error_already_set();
     }
 }
-
-void Call::hold(PyObject* object) {
-    if (held_ == nullptr) {
-        held_ = PyList_New(0);
-        if (held_ == nullptr) throw py::error_already_set();
-    }
-    const auto reference = py::reinterpret_steal<py::object>(PyWeakref_NewRef(object, nullptr));
-    if (!reference || PyList_Append(held_, reference.ptr()) < 0) throw py::error_already_set();
-}
-
-void Call::release() { Py_CLEAR(held_); }
 
 }  // namespace relu_layers::bindings

@@ -9,11 +9,15 @@
 #include <initializer_list>
 #include <string>
 
+#include "bindings/recorder.h"
 #include "relu_layers/types.h"
 
 namespace relu_layers::bindings {
 
 namespace py = pybind11;
+using replay::Moment;
+using replay::Placed;
+using replay::Slot;
 
 constexpr int max_ndim = 64;  // NumPy's own limit
 
@@ -40,6 +44,7 @@ struct Array {
     int flags = 0;
     index_t size = 0;
     bool fresh = false;  // allocated by this call: nothing else can overlap it
+    Slot slot = Slot::fixed;
     index_t shape[max_ndim];
     index_t strides[max_ndim];
 
@@ -60,6 +65,15 @@ struct Array {
     T* as() const {
         return reinterpret_cast<T*>(data);
     }
+    // A view of the array's memory as the body of Call::run takes it.
+    template <class View>
+    Placed<View> placed(View view) const {
+        return {view, slot};
+    }
+    template <class T>
+    Placed<T*> run() const {
+        return {as<T>(), slot};
+    }
 };
 
 // The shape of a result.
@@ -78,10 +92,34 @@ struct Shape {
     }
 };
 
+// Gives the GIL up and takes it back.
+class ReleasedGil {
+  public:
+    ReleasedGil() : state_(PyEval_SaveThread()) {}
+    ~ReleasedGil();
+    ReleasedGil(const ReleasedGil&) = delete;
+    ReleasedGil& operator=(const ReleasedGil&) = delete;
+
+  private:
+    PyThreadState* state_;
+};
+
+// Keeps arrays, and the arrays they are views of, from being resized: NumPy refuses to while a weak reference exists.
+class Held {
+  public:
+    Held() {}
+    ~Held() { Py_CLEAR(references_); }
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    void hold(PyObject* array);
+
+  private:
+    PyObject* references_ = nullptr;  // a list, made when first needed
+};
+
 class Call {
   public:
-    explicit Call(const char* op) : op_(op) {}
-    ~Call() { release(); }
+    explicit Call(const char* op) : op_(op), recorder_(Recorder::current()) {}
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
 
@@ -113,18 +151,28 @@ class Call {
     // Replaces the array by a C-contiguous, aligned copy of it.
     void copy(Array& array);
 
-    // Keeps every caller's array seen so far, and the arrays they are views of, from being resized: NumPy refuses to
-    // while a weak reference exists.
+    // Keeps every caller's array seen so far from being resized.
     void protect();
 
-    // Runs the body, without the GIL where the work is worth it. Nothing in it may touch Python.
+    // Runs the body, without the GIL where the work is worth it, and returns the moment with its result. While a
+    // program is being recorded the body is kept instead, so it holds everything by value, reaches memory through
+    // Placed views, and touches nothing of Python.
     template <class Body>
-    void run(double work, Body&& body) {
-        if (work <= work_worth_releasing) return body();
-        protect();
-        const ReleasedGil released;
-        body();
+    Moment run(double work, Body body) {
+        Moment now;
+        if (recorder_ != nullptr) {
+            recorder_->add(work, std::move(body));
+        } else if (work <= work_worth_releasing) {
+            body(now);
+        } else {
+            protect();
+            const ReleasedGil released;
+            body(now);
+        }
+        return now;
     }
+    // Not null while this thread records.
+    Recorder* recorder() const { return recorder_; }
 
     // Scalars. What is not a number is a TypeError that names the argument.
     double number(const char* name, py::handle value) {
@@ -142,18 +190,6 @@ class Call {
     [[noreturn]] void value_error(const std::string& text) const;
 
   private:
-    // Gives the GIL up and takes it back.
-    class ReleasedGil {
-      public:
-        ReleasedGil() : state_(PyEval_SaveThread()) {}
-        ~ReleasedGil();
-        ReleasedGil(const ReleasedGil&) = delete;
-        ReleasedGil& operator=(const ReleasedGil&) = delete;
-
-      private:
-        PyThreadState* state_;
-    };
-
     static constexpr int max_arrays = 8;
 
     void look(Array& array, const char* name, PyObject* object);
@@ -163,16 +199,15 @@ class Call {
     void allocate(Array& array, const Shape& shape, int type);
     bool shares_memory(const Array& a, const Array& b);
     double convert_number(const char* name, py::handle value);
-    void hold(PyObject* object);
-    void release();
 
     const char* op_;
+    Recorder* recorder_;
     int type_ = 0;
     const char* type_from_ = nullptr;  // the argument that set the type
     PyObject* seen_[max_arrays];
     int seen_count_ = 0;
     int protected_count_ = 0;
-    PyObject* held_ = nullptr;  // a list of weak references, made when first needed
+    Held held_;
 };
 
 // "(3, 4)", as Python writes a tuple.

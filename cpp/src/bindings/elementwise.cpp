@@ -8,19 +8,20 @@ namespace {
 
 enum class InPlace { no, yes };
 
-// y = f(x): f(Rows x, y) for either type.
+// y = f(x): f(Rows x, y, now) for either type.
 template <class Function>
-py::object map_to(Call& call, Array& x, const Array& y, double work, Function&& function) {
+py::object map_to(Call& call, Array& x, const Array& y, double work, Function function) {
     for_type(call, [&](auto element) {
         using T = decltype(element);
-        const Rows<const T> xs = rows<T>(call, x, common_split(call, {&x}));
-        call.run(work * double(y.size), [&] { function(xs, y.as<T>()); });
+        const auto xs = rows<T>(call, x, common_split(call, {&x}));
+        const auto ys = y.run<T>();
+        call.run(work * double(y.size), [=](Moment& now) { function(xs(now), ys(now), now); });
     });
     return result(y);
 }
 
 template <class Function>
-py::object map(Call& call, Array& x, py::handle out, InPlace in_place, double work, Function&& function) {
+py::object map(Call& call, Array& x, py::handle out, InPlace in_place, double work, Function function) {
     Array y;
     call.output(y, "out", out, Shape(x));
     if (in_place == InPlace::yes) call.check_overlap(y, {}, &x);
@@ -30,7 +31,7 @@ py::object map(Call& call, Array& x, py::handle out, InPlace in_place, double wo
 
 // dx = f(state, dy), where out may be dy: f(Rows state, Rows dy, dx).
 template <class Function>
-py::object gradient(Call& call, Array& state, py::handle dy_, py::handle out, Function&& function) {
+py::object gradient(Call& call, Array& state, py::handle dy_, py::handle out, Function function) {
     Array dy;
     Array dx;
     call.read_floats(dy, "dy", dy_);
@@ -40,9 +41,10 @@ py::object gradient(Call& call, Array& state, py::handle dy_, py::handle out, Fu
     for_type(call, [&](auto element) {
         using T = decltype(element);
         const int split = common_split(call, {&state, &dy});
-        const Rows<const T> states = rows<T>(call, state, split);
-        const Rows<const T> dys = rows<T>(call, dy, split);
-        call.run(double(dx.size), [&] { function(states, dys, dx.as<T>()); });
+        const auto states = rows<T>(call, state, split);
+        const auto dys = rows<T>(call, dy, split);
+        const auto dxs = dx.run<T>();
+        call.run(double(dx.size), [=](Moment& now) { function(states(now), dys(now), dxs(now)); });
     });
     return result(dx);
 }
@@ -60,7 +62,8 @@ py::object relu_forward(py::handle x_, py::handle negative_slope_, py::handle ou
             "negative_slope is " + repr_of(negative_slope_) +
             " and out is x: in place the sign of y would not tell the sign of x any more, and the gradient "
             "would be wrong; pass another out");
-    return map_to(call, x, y, 1, [=](auto xs, auto* ys) { ops::relu_forward(xs, decltype(+*ys)(slope), ys); });
+    return map_to(call, x, y, 1,
+                  [=](auto xs, auto* ys, const Moment&) { ops::relu_forward(xs, decltype(+*ys)(slope), ys); });
 }
 
 py::object relu_backward(py::handle x_, py::handle dy, py::handle negative_slope_, py::handle out) {
@@ -78,7 +81,7 @@ py::object threshold_forward(py::handle x_, py::handle threshold_, py::handle va
     const double value = call.number("value", value_);
     Array x;
     call.read_floats(x, "x", x_);
-    return map(call, x, out, InPlace::no, 1, [=](auto xs, auto* y) {
+    return map(call, x, out, InPlace::no, 1, [=](auto xs, auto* y, const Moment&) {
         using T = decltype(+*y);
         ops::threshold_forward(xs, T(threshold), T(value), y);
     });
@@ -107,7 +110,7 @@ py::object elu_forward(py::handle x_, py::handle alpha_, py::handle out) {
     Array x;
     call.read_floats(x, "x", x_);
     return map(call, x, out, InPlace::yes, work_of_exponential,
-               [=](auto xs, auto* y) { ops::elu_forward(xs, decltype(+*y)(alpha), y); });
+               [=](auto xs, auto* y, const Moment&) { ops::elu_forward(xs, decltype(+*y)(alpha), y); });
 }
 
 py::object elu_backward(py::handle y_, py::handle dy, py::handle alpha_, py::handle out) {
@@ -123,7 +126,8 @@ py::object sigmoid_forward(py::handle x_, py::handle out) {
     Call call("sigmoid_forward");
     Array x;
     call.read_floats(x, "x", x_);
-    return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::sigmoid_forward(xs, y); });
+    return map(call, x, out, InPlace::yes, work_of_exponential,
+               [](auto xs, auto* y, const Moment&) { ops::sigmoid_forward(xs, y); });
 }
 
 py::object sigmoid_backward(py::handle y_, py::handle dy, py::handle out) {
@@ -137,7 +141,8 @@ py::object tanh_forward(py::handle x_, py::handle out) {
     Call call("tanh_forward");
     Array x;
     call.read_floats(x, "x", x_);
-    return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::tanh_forward(xs, y); });
+    return map(call, x, out, InPlace::yes, work_of_exponential,
+               [](auto xs, auto* y, const Moment&) { ops::tanh_forward(xs, y); });
 }
 
 py::object tanh_backward(py::handle y_, py::handle dy, py::handle out) {
@@ -157,7 +162,7 @@ py::object dropout(const char* op, const char* name, InPlace in_place, py::handl
     Array x;
     call.read_floats(x, name, x_);
     return map(call, x, out, in_place, work_of_exponential,
-               [=](auto xs, auto* y) { ops::dropout(xs, rate, key, counter, y); });
+               [=](auto xs, auto* y, const Moment& now) { ops::dropout(xs, rate, key, counter + now.forwards, y); });
 }
 
 py::object dropout_forward(py::handle x, py::handle rate, py::handle key, py::handle counter, py::handle out) {
@@ -191,9 +196,11 @@ py::object prelu_forward(py::handle x_, py::handle slope_, py::handle out) {
     call.check_overlap(y, {&x, &slope});
     for_type(call, [&](auto element) {
         using T = decltype(element);
-        const Rows<const T> xs = rows<T>(call, x, last_axis(x));
-        const T* slopes = run_of<T>(call, slope);
-        call.run(double(x.size), [&] { ops::prelu_forward(xs, slopes, slope.size, y.as<T>()); });
+        const auto xs = rows<T>(call, x, last_axis(x));
+        const auto slopes = run_of<T>(call, slope);
+        const auto ys = y.run<T>();
+        const index_t features = slope.size;
+        call.run(double(x.size), [=](Moment& now) { ops::prelu_forward(xs(now), slopes(now), features, ys(now)); });
     });
     return result(y);
 }
@@ -217,11 +224,15 @@ py::object prelu_backward(py::handle x_, py::handle slope_, py::handle dy_, py::
     call.check_overlap(dslope, {&x, &slope, &dy, &dx});
     for_type(call, [&](auto element) {
         using T = decltype(element);
-        const Rows<const T> xs = rows<T>(call, x, last_axis(x));
-        const Rows<const T> dys = rows<T>(call, dy, last_axis(dy));
-        const T* slopes = run_of<T>(call, slope);
-        call.run(2 * double(x.size),
-                 [&] { ops::prelu_backward(xs, slopes, slope.size, dys, dx.as<T>(), dslope.as<T>()); });
+        const auto xs = rows<T>(call, x, last_axis(x));
+        const auto dys = rows<T>(call, dy, last_axis(dy));
+        const auto slopes = run_of<T>(call, slope);
+        const auto dxs = dx.run<T>();
+        const auto dslopes = dslope.run<T>();
+        const index_t features = slope.size;
+        call.run(2 * double(x.size), [=](Moment& now) {
+            ops::prelu_backward(xs(now), slopes(now), features, dys(now), dxs(now), dslopes(now));
+        });
     });
     return py::make_tuple(need_dx ? result(dx) : py::none(), result(dslope));
 }

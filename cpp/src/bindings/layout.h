@@ -17,14 +17,14 @@ bool row_contiguous(const Array& array, int split);
 
 // The view with axes [split, ndim) as a row. Copies the array first where it must.
 template <class T>
-Rows<const T> rows(Call& call, Array& array, int split) {
+Placed<Rows<const T>> rows(Call& call, Array& array, int split) {
     if (!row_contiguous(array, split)) call.copy(array);
     index_t stride = 0;
     const index_t n = count(array, 0, split);
     const index_t cols = count(array, split, array.ndim);
-    if (array.plain()) return {array.as<const T>(), n, cols, cols};
+    if (array.plain()) return array.placed(Rows<const T>{array.as<const T>(), n, cols, cols});
     single_stride(array, 0, split, stride);
-    return {array.as<const T>(), n, cols, stride / array.item_bytes};
+    return array.placed(Rows<const T>{array.as<const T>(), n, cols, stride / array.item_bytes});
 }
 
 // The first axis of the rows in which all arrays, of one shape, can be read together; copies those that cannot.
@@ -33,7 +33,7 @@ int common_split(Call& call, std::initializer_list<Array*> arrays);
 // The last two axes, or all axes before the last and the last, as a matrix. Copies the array where the leading axes
 // have no single stride or where the elements are misaligned.
 template <class T>
-Matrix<const T> matrix(Call& call, Array& array) {
+Placed<Matrix<const T>> matrix(Call& call, Array& array) {
     const int last = array.ndim - 1;
     index_t row_stride = 0;
     const auto readable = [&] {
@@ -44,19 +44,21 @@ Matrix<const T> matrix(Call& call, Array& array) {
         call.copy(array);
         single_stride(array, 0, last, row_stride);
     }
-    return {array.as<const T>(), count(array, 0, last), array.shape[last], row_stride / array.item_bytes,
-            array.strides[last] / array.item_bytes};
+    return array.placed(Matrix<const T>{array.as<const T>(), count(array, 0, last), array.shape[last],
+                                        row_stride / array.item_bytes, array.strides[last] / array.item_bytes});
 }
 
 // The axis that holds the classes, counted from the front.
 int class_axis(Call& call, const Array& array, py::handle axis);
 
+// An input that the op reads as one run of numbers, of any length: 1-D and contiguous, else a ValueError.
+void read_run(Call& call, Array& array, const char* name, py::handle value);
+
 // A contiguous run of numbers. Copies the array where it must; nullptr for an absent one.
 template <class T>
-const T* run_of(Call& call, Array& array) {
-    if (!array.present()) return nullptr;
-    if (!array.plain()) call.copy(array);
-    return array.as<const T>();
+Placed<const T*> run_of(Call& call, Array& array) {
+    if (array.present() && !array.plain()) call.copy(array);
+    return array.run<const T>();
 }
 
 }  // namespace relu_layers::bindings

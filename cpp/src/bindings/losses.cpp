@@ -1,19 +1,12 @@
 // Losses with their gradients. Labels are checked in full before anything is written.
 #include "bindings/bindings.h"
+#include "bindings/integers.h"
 #include "bindings/layout.h"
-#include "relu_layers/ops.h"
 
 namespace relu_layers::bindings {
 namespace {
 
 using py::detail::npy_api;
-
-bool is_integer(const Array& array) {
-    return array.type >= npy_api::NPY_BYTE_ && array.type <= npy_api::NPY_ULONGLONG_;
-}
-
-// NumPy numbers its integers signed, unsigned, signed, ... from NPY_BYTE on.
-bool is_signed(const Array& array) { return (array.type - npy_api::NPY_BYTE_) % 2 == 0; }
 
 // What the three losses share: the mean's divisor, the weights of the samples and the label that does not count.
 struct Common {
@@ -47,15 +40,17 @@ struct Common {
             call.value_error(std::string("sample_weight needs a batch axis, but ") + prediction.name + " has shape ()");
         call.expect_shape(sample_weight, Shape(prediction, 1));
     }
+    // The weights of each run: placed(now).
     template <class T>
-    ops::LossWeights<T> weights(Call& call) {
-        return {run_of<T>(call, sample_weight),
-                positions_per_sample,
-                normalization,
-                batch_size,
-                has_ignore,
-                ignore_label,
-                ignore_value};
+    auto weights(Call& call) {
+        const Placed<const T*> samples = run_of<T>(call, sample_weight);
+        const ops::LossWeights<T> plain{nullptr,    positions_per_sample, normalization, batch_size,
+                                        has_ignore, ignore_label,         ignore_value};
+        return [=](const Moment& now) {
+            ops::LossWeights<T> weights = plain;
+            weights.sample_weight = samples(now);
+            return weights;
+        };
     }
 };
 
@@ -104,6 +99,21 @@ void read_ignore_label(Call& call, Common& common, const Array& labels, py::hand
         labels.is_signed ? std::to_string(label) : std::to_string(static_cast<std::uint64_t>(label));
     throw py::index_error(std::string(call.op()) + ": labels" + place + " is " + value + " but logits have " +
                           std::to_string(classes) + " classes: expected 0 <= label < " + std::to_string(classes));
+}
+
+// In full before anything is written: now, or before each run of what is being recorded.
+void check_labels(Call& call, const Placed<ops::Labels>& labels, const Common& common, const Shape& shape,
+                  index_t classes) {
+    const bool has_ignore = common.has_ignore;
+    const std::int64_t ignored = common.ignore_label;
+    const index_t positions = common.positions;
+    const auto find = [=](const Moment& now) {
+        return ops::find_bad_label(labels(now), positions, classes, has_ignore, ignored);
+    };
+    if (call.recorder() != nullptr)
+        return call.recorder()->add_check([=](Moment& now) { now.refused = now.refused || find(now) >= 0; });
+    const index_t bad = find(Moment());
+    if (bad >= 0) bad_label(call, labels.view, shape, bad, classes);
 }
 
 // Integers of the logits' shape without the class axis, or probabilities of the logits' own shape and type.
@@ -156,25 +166,33 @@ py::object softmax_cross_entropy(py::handle logits_, py::handle labels_, py::han
     if (logits.size > 0)
         for_type(call, [&](auto element) {
             using T = decltype(element);
-            const Rows<const T> logit_rows = rows<T>(call, logits, axis);
-            const ops::ClassOptions<T> options{run_of<T>(call, class_weight), T(smoothing)};
-            const ops::LossWeights<T> weights = common.weights<T>(call);
+            const auto logit_rows = rows<T>(call, logits, axis);
+            const auto class_weights = run_of<T>(call, class_weight);
+            const auto weights = common.weights<T>(call);
+            const auto gradient = dlogits.run<T>();
             const double work = work_of_exponential * double(logits.size);
             if (is_integer(labels)) {
                 if (!labels.plain()) call.copy(labels);
-                const ops::Labels indices{labels.data, static_cast<int>(labels.item_bytes), is_signed(labels)};
-                const index_t bad =
-                    ops::find_bad_label(indices, outer * inner, classes, common.has_ignore, common.ignore_label);
-                if (bad >= 0) bad_label(call, indices, without_axis(logits, axis), bad, classes);
-                call.run(work, [&] {
-                    loss = ops::softmax_cross_entropy(logit_rows, inner, indices, options, weights, dlogits.as<T>());
-                });
+                const auto indices = integers(labels);
+                check_labels(call, indices, common, without_axis(logits, axis), classes);
+                loss = call.run(work,
+                                [=](Moment& now) {
+                                    now.number = ops::softmax_cross_entropy(
+                                        logit_rows(now), inner, indices(now),
+                                        ops::ClassOptions<T>{class_weights(now), T(smoothing)}, weights(now),
+                                        gradient(now));
+                                })
+                           .number;
             } else {
-                const Rows<const T> probabilities = rows<T>(call, labels, axis);
-                call.run(work, [&] {
-                    loss =
-                        ops::softmax_cross_entropy(logit_rows, inner, probabilities, options, weights, dlogits.as<T>());
-                });
+                const auto probabilities = rows<T>(call, labels, axis);
+                loss = call.run(work,
+                                [=](Moment& now) {
+                                    now.number = ops::softmax_cross_entropy(
+                                        logit_rows(now), inner, probabilities(now),
+                                        ops::ClassOptions<T>{class_weights(now), T(smoothing)}, weights(now),
+                                        gradient(now));
+                                })
+                           .number;
             }
         });
     return loss_and_gradient(loss, dlogits);
@@ -183,7 +201,7 @@ py::object softmax_cross_entropy(py::handle logits_, py::handle labels_, py::han
 // A loss whose positions are the elements; out may be the prediction. f(predictions, targets, weights, gradient).
 template <class Function>
 py::object elementwise(Call& call, Common& common, Array& prediction, Array& target, py::handle sample_weight,
-                       py::handle out, double work, Function&& function) {
+                       py::handle out, double work, Function function) {
     Array gradient;
     common.read_sample_weight(call, prediction, sample_weight);
     common.count_positions(call, prediction, prediction.size, prediction.ndim > 0 ? prediction.shape[0] : 1);
@@ -195,11 +213,15 @@ py::object elementwise(Call& call, Common& common, Array& prediction, Array& tar
         for_type(call, [&](auto element) {
             using T = decltype(element);
             const int split = common_split(call, {&prediction, &target});
-            const Rows<const T> predictions = rows<T>(call, prediction, split);
-            const Rows<const T> targets = rows<T>(call, target, split);
-            const ops::LossWeights<T> weights = common.weights<T>(call);
-            call.run(work * double(prediction.size),
-                     [&] { loss = function(predictions, targets, weights, gradient.as<T>()); });
+            const auto predictions = rows<T>(call, prediction, split);
+            const auto targets = rows<T>(call, target, split);
+            const auto weights = common.weights<T>(call);
+            const auto gradients = gradient.run<T>();
+            loss = call.run(work * double(prediction.size),
+                            [=](Moment& now) {
+                                now.number = function(predictions(now), targets(now), weights(now), gradients(now));
+                            })
+                       .number;
         });
     return loss_and_gradient(loss, gradient);
 }

@@ -38,11 +38,12 @@ py::object dense_forward(py::handle x_, py::handle weight_, py::handle bias_, py
     call.check_overlap(y, {&x, &weight, &bias});
     for_type(call, [&](auto element) {
         using T = decltype(element);
-        const Matrix<const T> xs = matrix<T>(call, x);
-        const Matrix<const T> weights = matrix<T>(call, weight);
-        const T* biases = run_of<T>(call, bias);
-        call.run(multiply_adds(xs.rows, weights.rows, weights.cols),
-                 [&] { ops::dense_forward(xs, weights, biases, y.as<T>()); });
+        const auto xs = matrix<T>(call, x);
+        const auto weights = matrix<T>(call, weight);
+        const auto biases = run_of<T>(call, bias);
+        const auto ys = y.run<T>();
+        call.run(multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]),
+                 [=](Moment& now) { ops::dense_forward(xs(now), weights(now), biases(now), ys(now)); });
     });
     return result(y);
 }
@@ -69,11 +70,15 @@ py::object dense_backward(py::handle x_, py::handle weight_, py::handle dy_, py:
     call.check_overlap(dbias, {&x, &weight, &dy, &dx, &dweight});
     for_type(call, [&](auto element) {
         using T = decltype(element);
-        const Matrix<const T> xs = matrix<T>(call, x);
-        const Matrix<const T> weights = matrix<T>(call, weight);
-        const Matrix<const T> dys = matrix<T>(call, dy);
-        call.run((need_dx ? 2 : 1) * multiply_adds(xs.rows, weights.rows, weights.cols),
-                 [&] { ops::dense_backward(xs, weights, dys, dx.as<T>(), dweight.as<T>(), dbias.as<T>()); });
+        const auto xs = matrix<T>(call, x);
+        const auto weights = matrix<T>(call, weight);
+        const auto dys = matrix<T>(call, dy);
+        const auto dxs = dx.run<T>();
+        const auto dweights = dweight.run<T>();
+        const auto dbiases = dbias.run<T>();
+        call.run((need_dx ? 2 : 1) * multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]), [=](Moment& now) {
+            ops::dense_backward(xs(now), weights(now), dys(now), dxs(now), dweights(now), dbiases(now));
+        });
     });
     return py::make_tuple(need_dx ? result(dx) : py::none(), result(dweight), result(dbias));
 }
@@ -104,8 +109,9 @@ struct Operand {
         return !transposed && single_stride(array, 0, array.ndim - 1, stride);
     }
     template <class T>
-    Matrix<const T> matrix() const {
-        return {array.as<const T>(), rows(), columns(), stride(row_axis()), stride(column_axis())};
+    Placed<Matrix<const T>> matrix() const {
+        return array.placed(
+            Matrix<const T>{array.as<const T>(), rows(), columns(), stride(row_axis()), stride(column_axis())});
     }
     // Offsets, in elements, of the matrices of a stack of shape `stack`.
     std::vector<index_t> offsets(const Shape& stack, index_t number) const {
@@ -149,21 +155,24 @@ void multiply(Call& call, Operand& a, Operand& b, const Shape& stack, bool accum
     const index_t n = b.columns();
     const double work = double(number) * multiply_adds(m, n, a.columns());
     if (number == 1) {
-        const Rows<T> product{c.as<T>(), m, n, n};
-        call.run(work, [&] { ops::matmul(a.matrix<T>(), b.matrix<T>(), accumulate, product); });
+        const auto product = c.placed(Rows<T>{c.as<T>(), m, n, n});
+        call.run(work, [=, left = a.matrix<T>(), right = b.matrix<T>()](Moment& now) {
+            ops::matmul(left(now), right(now), accumulate, product(now));
+        });
     } else if (b.stack_ndim() == 0 && a.tall()) {
-        const Matrix<const T> tall = matrix<T>(call, a.array);
-        const Rows<T> product{c.as<T>(), tall.rows, n, n};
-        call.run(work, [&] { ops::matmul(tall, b.matrix<T>(), accumulate, product); });
+        const auto tall = matrix<T>(call, a.array);
+        const auto product = c.placed(Rows<T>{c.as<T>(), tall.view.rows, n, n});
+        call.run(work, [=, right = b.matrix<T>()](Moment& now) {
+            ops::matmul(tall(now), right(now), accumulate, product(now));
+        });
     } else {
-        const std::vector<index_t> a_offsets = a.offsets(stack, number);
-        const std::vector<index_t> b_offsets = b.offsets(stack, number);
         std::vector<index_t> c_offsets(static_cast<std::size_t>(number));
         for (std::size_t i = 0; i < c_offsets.size(); ++i) c_offsets[i] = static_cast<index_t>(i) * m * n;
-        const Rows<T> product{c.as<T>(), m, n, n};
-        call.run(work, [&] {
-            ops::matmul_stack(number, a.matrix<T>(), a_offsets.data(), b.matrix<T>(), b_offsets.data(), accumulate,
-                              product, c_offsets.data());
+        const auto product = c.placed(Rows<T>{c.as<T>(), m, n, n});
+        call.run(work, [=, left = a.matrix<T>(), right = b.matrix<T>(), a_offsets = a.offsets(stack, number),
+                        b_offsets = b.offsets(stack, number), c_offsets = std::move(c_offsets)](Moment& now) {
+            ops::matmul_stack(number, left(now), a_offsets.data(), right(now), b_offsets.data(), accumulate,
+                              product(now), c_offsets.data());
         });
     }
 }

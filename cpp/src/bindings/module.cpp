@@ -12,5 +12,9 @@ PYBIND11_MODULE(_core, m) {
     bind_softmax(m);
     bind_losses(m);
     bind_updates(m);
+    bind_measures(m);
     bind_runtime(m);
+    bind_capture(m);
+    bind_training_replay(m);
+    bind_inference_replay(m);
 }

@@ -8,7 +8,7 @@ namespace {
 
 // y = f(x) along an axis; out may be x.
 template <class Function>
-py::object forward(const char* op, py::handle x_, py::handle axis_, py::handle out, Function&& function) {
+py::object forward(const char* op, py::handle x_, py::handle axis_, py::handle out, Function function) {
     Call call(op);
     Array x;
     Array y;
@@ -20,8 +20,9 @@ py::object forward(const char* op, py::handle x_, py::handle axis_, py::handle o
     if (x.size > 0)
         for_type(call, [&](auto element) {
             using T = decltype(element);
-            const Rows<const T> xs = rows<T>(call, x, axis);
-            call.run(work_of_exponential * double(x.size), [&] { function(xs, inner, y.as<T>()); });
+            const auto xs = rows<T>(call, x, axis);
+            const auto ys = y.run<T>();
+            call.run(work_of_exponential * double(x.size), [=](Moment& now) { function(xs(now), inner, ys(now)); });
         });
     return result(y);
 }
@@ -29,7 +30,7 @@ py::object forward(const char* op, py::handle x_, py::handle axis_, py::handle o
 // dx = f(y, dy) along an axis; out may be dy.
 template <class Function>
 py::object backward(const char* op, py::handle y_, py::handle dy_, py::handle axis_, py::handle out, double work,
-                    Function&& function) {
+                    Function function) {
     Call call(op);
     Array y;
     Array dy;
@@ -44,9 +45,10 @@ py::object backward(const char* op, py::handle y_, py::handle dy_, py::handle ax
     if (y.size > 0)
         for_type(call, [&](auto element) {
             using T = decltype(element);
-            const Rows<const T> ys = rows<T>(call, y, axis);
-            const Rows<const T> dys = rows<T>(call, dy, axis);
-            call.run(work * double(y.size), [&] { function(ys, dys, inner, dx.as<T>()); });
+            const auto ys = rows<T>(call, y, axis);
+            const auto dys = rows<T>(call, dy, axis);
+            const auto dxs = dx.run<T>();
+            call.run(work * double(y.size), [=](Moment& now) { function(ys(now), dys(now), inner, dxs(now)); });
         });
     return result(dx);
 }

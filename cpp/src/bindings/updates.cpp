@@ -1,4 +1,4 @@
-// Optimizer updates in place, and the sums that training needs of whole arrays.
+// Optimizer updates in place.
 #include <cmath>
 
 #include "bindings/bindings.h"
@@ -7,15 +7,6 @@
 
 namespace relu_layers::bindings {
 namespace {
-
-// An input that the op reads as one run of numbers, of any length.
-void read_run(Call& call, Array& array, const char* name, py::handle value) {
-    call.read_floats(array, name, value);
-    if (array.ndim != 1 || !array.contiguous())
-        call.value_error(std::string(name) + " has shape " + text_of(array) +
-                         (array.ndim == 1 ? " and is not contiguous" : "") +
-                         ", expected a contiguous 1-D array: pass np.ascontiguousarray(" + name + ").reshape(-1)");
-}
 
 // What every update takes: the parameters, their gradient, one or two arrays of state, and the common numbers.
 struct Step {
@@ -46,15 +37,19 @@ struct Step {
         call.check_overlap(state[0], {&grad, &param});
         if (second_name != nullptr) call.check_overlap(state[1], {&grad, &param, &state[0]});
     }
-    // f(n, param, grad, state, second state, rule, learning rate)
+    // f(n, param, grad, state, second state, rule, learning rate, now)
     template <class Function>
-    void run(Call& call, Function&& function) {
+    void run(Call& call, Function function) {
         for_type(call, [&](auto element) {
             using T = decltype(element);
-            const T* grads = run_of<T>(call, grad);
-            const GradientRule<T> rule{T(grad_scale), T(weight_decay), regularization};
-            call.run(2 * double(grad.size), [&] {
-                function(grad.size, param.as<T>(), grads, state[0].as<T>(), state[1].as<T>(), rule, T(learning_rate));
+            const auto params = param.run<T>();
+            const auto grads = run_of<T>(call, grad);
+            const auto first = state[0].run<T>();
+            const auto second = state[1].run<T>();
+            call.run(2 * double(grad.size), [=, n = grad.size, decay = weight_decay, penalty = regularization,
+                                             rate = learning_rate, scale = grad_scale](Moment& now) {
+                const GradientRule<T> rule{T(scale * now.grad_scale), T(decay), penalty};
+                function(n, params(now), grads(now), first(now), second(now), rule, T(rate * now.rate), now);
             });
         });
     }
@@ -69,7 +64,7 @@ void sgd_update(py::handle param, py::handle grad, py::handle velocity, py::hand
     const double momentum = call.number("momentum", momentum_);
     const bool nesterov = call.flag("nesterov", nesterov_);
     step.read_arrays(call, param, grad, "velocity", velocity);
-    step.run(call, [=](index_t n, auto* w, auto* g, auto* v, auto*, auto rule, auto rate) {
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* v, auto*, auto rule, auto rate, const Moment&) {
         ops::sgd_update(n, w, g, v, rule, rate, decltype(rate)(momentum), nesterov);
     });
 }
@@ -82,7 +77,7 @@ void adagrad_update(py::handle param, py::handle grad, py::handle square_sum, py
     step.read_regularization(call, regularization);
     const double epsilon = call.number("epsilon", epsilon_);
     step.read_arrays(call, param, grad, "square_sum", square_sum);
-    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate) {
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate, const Moment&) {
         ops::adagrad_update(n, w, g, h, rule, rate, decltype(rate)(epsilon));
     });
 }
@@ -97,7 +92,7 @@ void rmsprop_update(py::handle param, py::handle grad, py::handle square_mean, p
     const double rho = call.number("rho", rho_);
     const double epsilon = call.number("epsilon", epsilon_);
     step.read_arrays(call, param, grad, "square_mean", square_mean);
-    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate) {
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate, const Moment&) {
         ops::rmsprop_update(n, w, g, h, rule, rate, rho, decltype(rate)(epsilon));
     });
 }
@@ -112,7 +107,7 @@ void adadelta_update(py::handle param, py::handle grad, py::handle square_mean, 
     const double rho = call.number("rho", rho_);
     const double epsilon = call.number("epsilon", epsilon_);
     step.read_arrays(call, param, grad, "square_mean", square_mean, "update_mean", update_mean);
-    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto* d, auto rule, auto rate) {
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto* d, auto rule, auto rate, const Moment&) {
         ops::adadelta_update(n, w, g, h, d, rule, rate, rho, decltype(rate)(epsilon));
     });
 }
@@ -123,8 +118,8 @@ struct Adam {
     double beta2;
     double epsilon;
     bool epsilon_hat;
-    double steps;
-    double shrink = 1;
+    std::int64_t number;
+    double decoupled_decay = 0;  // AdamW's
 
     Adam(Call& call, py::handle step, py::handle beta1_, py::handle beta2_, py::handle epsilon_,
          py::handle epsilon_hat_)
@@ -132,10 +127,9 @@ struct Adam {
           beta2(decay(call, "beta2", beta2_)),
           epsilon(call.number("epsilon", epsilon_)),
           epsilon_hat(call.flag("epsilon_hat", epsilon_hat_)) {
-        const std::int64_t number = call.integer("step", step);
+        number = call.integer("step", step);
         if (number < 1)
             call.value_error("step is " + std::to_string(number) + ", expected >= 1: the first update is step 1");
-        steps = double(number);
     }
     static double decay(Call& call, const char* name, py::handle value) {
         const double beta = call.number(name, value);
@@ -144,21 +138,24 @@ struct Adam {
         return beta;
     }
     template <class T>
-    AdamRule<T> rule(double learning_rate) const {
+    AdamRule<T> rule(double learning_rate, std::int64_t more_updates) const {
+        const double steps = double(number + more_updates);
         const double correction1 = 1 - std::pow(beta1, steps);
         const double correction2 = 1 - std::pow(beta2, steps);
         const double step_size =
             epsilon_hat ? learning_rate * std::sqrt(correction2) / correction1 : learning_rate / correction1;
-        return {T(beta1),     T(1 - beta1), T(beta2),
-                T(1 - beta2), T(step_size), epsilon_hat ? T(1) : T(1 / std::sqrt(correction2)),
-                T(epsilon),   T(shrink)};
+        return {T(beta1),     T(1 - beta1),
+                T(beta2),     T(1 - beta2),
+                T(step_size), epsilon_hat ? T(1) : T(1 / std::sqrt(correction2)),
+                T(epsilon),   T(1 - learning_rate * decoupled_decay)};
     }
 };
 
 void run_adam(Call& call, Step& step, const Adam& adam) {
-    const double learning_rate = step.learning_rate;
-    step.run(call, [&](index_t n, auto* w, auto* g, auto* mean, auto* square_mean, auto rule, auto rate) {
-        ops::adam_update(n, w, g, mean, square_mean, rule, adam.rule<decltype(rate)>(learning_rate));
+    step.run(call, [=, learning_rate = step.learning_rate](index_t n, auto* w, auto* g, auto* mean, auto* square_mean,
+                                                           auto rule, auto rate, const Moment& now) {
+        using T = decltype(rate);
+        ops::adam_update(n, w, g, mean, square_mean, rule, adam.rule<T>(learning_rate * now.rate, now.updates));
     });
 }
 
@@ -181,56 +178,10 @@ void adamw_update(py::handle param, py::handle grad, py::handle mean, py::handle
     Step step;
     step.read_numbers(call, learning_rate, weight_decay, grad_scale);
     Adam adam(call, step_number, beta1, beta2, epsilon, epsilon_hat);
-    adam.shrink = 1 - step.learning_rate * step.weight_decay;
+    adam.decoupled_decay = step.weight_decay;
     step.weight_decay = 0;  // decoupled: it shrinks the parameters instead of joining the gradient
     step.read_arrays(call, param, grad, "mean", mean, "square_mean", square_mean);
     run_adam(call, step, adam);
-}
-
-double sum_of_squares(py::handle x_) {
-    Call call("sum_of_squares");
-    Array x;
-    call.read_floats(x, "x", x_);
-    if (!x.contiguous()) call.value_error("x is not C-contiguous: pass np.ascontiguousarray(x)");
-    double sum = 0;
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const Rows<const T> xs = rows<T>(call, x, 0);
-        call.run(double(x.size), [&] { sum = ops::sum_of_squares(xs); });
-    });
-    return sum;
-}
-
-void accumulate(py::handle total_, py::handle grad_) {
-    Call call("accumulate");
-    Array total;
-    Array grad;
-    read_run(call, grad, "grad", grad_);
-    call.update(total, "total", total_, Shape(grad), grad.type);
-    call.check_overlap(total, {&grad});
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const T* grads = run_of<T>(call, grad);
-        call.run(double(grad.size), [&] { ops::accumulate(grad.size, total.as<T>(), grads); });
-    });
-}
-
-index_t mark_active(py::handle x_, py::handle active_) {
-    Call call("mark_active");
-    Array x;
-    Array active;
-    call.read_floats(x, "x", x_);
-    if (x.ndim == 0) call.value_error("x has shape (), expected (..., units)");
-    const index_t units = x.shape[x.ndim - 1];
-    call.update(active, "active", active_, Shape().add(units), py::detail::npy_api::NPY_UBYTE_);
-    call.check_overlap(active, {&x});
-    index_t inactive = 0;
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const Rows<const T> xs = rows<T>(call, x, x.ndim - 1);
-        call.run(double(x.size), [&] { inactive = ops::mark_active(xs, active.as<std::uint8_t>()); });
-    });
-    return inactive;
 }
 
 }  // namespace
@@ -252,9 +203,6 @@ void bind_updates(py::module_& m) {
     m.def("adamw_update", &adamw_update, arg("param"), arg("grad"), arg("mean"), arg("square_mean"),
           arg("learning_rate"), arg("step"), arg("beta1"), arg("beta2"), arg("epsilon"), arg("epsilon_hat"),
           arg("weight_decay"), arg("grad_scale"));
-    m.def("sum_of_squares", &sum_of_squares, arg("x"));
-    m.def("accumulate", &accumulate, arg("total"), arg("grad"));
-    m.def("mark_active", &mark_active, arg("x"), arg("active"));
 }
 
 }  // namespace relu_layers::bindings

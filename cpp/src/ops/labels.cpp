@@ -63,4 +63,22 @@ index_t find_bad_label(Labels labels, index_t positions, index_t classes, bool h
     return found;
 }
 
+template <class T>
+index_t count_correct(Rows<const T> logits, Labels labels) {
+    index_t correct = 0;
+    with_type(labels, [&](auto type) {
+        for (index_t i = 0; i < logits.rows; ++i) {
+            const T* row = logits.row(i);
+            index_t best = 0;
+            for (index_t j = 1; j < logits.cols && row[best] == row[best]; ++j)
+                if (!(row[j] <= row[best])) best = j;
+            correct += static_cast<std::int64_t>(read<decltype(type)>(labels.data, i)) == best;
+        }
+    });
+    return correct;
+}
+
+template index_t count_correct(Rows<const float>, Labels);
+template index_t count_correct(Rows<const double>, Labels);
+
 }  // namespace relu_layers::ops

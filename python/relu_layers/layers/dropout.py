@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
+
+import numpy as np
 
 from relu_layers._checks import integer, real
 from relu_layers._configured import Array
+from relu_layers._core import configuration_changed
 from relu_layers.layers.base import Layer
 
 
@@ -27,24 +31,32 @@ class Dropout(Layer):
     """
 
     identity_at_inference = True
+    _configuration = ("_key",)
 
     def __init__(self, rate: float) -> None:
         self.rate = real("Dropout", "rate", rate)
         if not 0.0 <= self.rate < 1.0:
             raise ValueError(f"Dropout: rate is {self.rate}, expected 0 <= rate < 1")
         self._key = int.from_bytes(os.urandom(8), "little") >> 1
-        self._counter = 0
+        # In memory of its own, where a captured step advances it too.
+        self._counter = np.zeros(1, dtype=np.uint64)
 
     def state(self) -> dict[str, int]:
         """Return key and counter: what a checkpoint needs so that the next masks are the same."""
-        return {"key": self._key, "counter": self._counter}
+        return {"key": self._key, "counter": int(self._counter[0])}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy counts for itself.
+        return super().__getstate__() | {"_counter": self._counter.copy()}
 
     def load_state(self, state: dict[str, int]) -> None:
         """Set key and counter, both in 0 .. 2**64 - 1."""
         key, counter = (integer("Dropout.load_state", k, state[k], minimum=0) for k in ("key", "counter"))
         if max(key, counter) >= 2**64:
             raise ValueError("Dropout.load_state: key and counter must be below 2**64")
-        self._key, self._counter = key, counter
+        self._key = key
+        self._counter[0] = counter
+        configuration_changed()
 
     def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
         """Return y of the shape of x: masked and scaled in training, else a copy of x."""
@@ -52,10 +64,10 @@ class Dropout(Layer):
             self._saved = None
             y: Array = self.ops.dropout_forward(x, 0.0, key=0, counter=0, out=out)
             return y
-        counter = self._counter
+        counter = int(self._counter[0])
         y = self.ops.dropout_forward(x, self.rate, key=self._key, counter=counter, out=out)
         self._saved = (self._key, counter)
-        self._counter = (counter + 1) % 2**64
+        self._counter[0] = (counter + 1) % 2**64
         return y
 
     def backward(self, dy: Array, *, out: Array | None = None) -> Array:

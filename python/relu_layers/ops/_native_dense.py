@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from relu_layers import _core
@@ -68,26 +67,3 @@ def matmul(
         ``(..., m, n)``, apart from a and b.
     """
     return _core.matmul(a, b, transpose_a, transpose_b, accumulate, out)
-
-
-def sum_of_squares(x: FloatArray) -> float:
-    """Sum of ``x * x`` over a contiguous array of any shape, in float64 (the squared gradient norm)."""
-    return _core.sum_of_squares(x)
-
-
-def accumulate(total: FloatArray, grad: FloatArray) -> None:
-    """Add ``grad`` to ``total`` in place; both 1-D, contiguous, of one shape."""
-    _core.accumulate(total, grad)
-
-
-def mark_active(x: FloatArray, active: NDArray[np.uint8]) -> int:
-    """Set ``active[j] = 1`` where any ``x[..., j] > 0``; return how many units are still 0.
-
-    Parameters
-    ----------
-    x
-        ``(..., units)``, the input of a ReLU. NaN is not active.
-    active
-        ``(units,)`` uint8, changed in place; what is already 1 stays.
-    """
-    return _core.mark_active(x, active)

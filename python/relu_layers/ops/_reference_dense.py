@@ -1,11 +1,10 @@
-"""Matrix products: the dense layer, matmul, and the sums that training needs of whole arrays."""
+"""Matrix products: the dense layer and matmul."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relu_layers.ops._reference_arrays import (
     FloatArray,
@@ -13,7 +12,6 @@ from relu_layers.ops._reference_arrays import (
     output,
     output_tuple,
     separate,
-    writable,
 )
 
 _quiet = np.errstate(all="ignore")
@@ -137,48 +135,3 @@ def matmul(
     c = output(op, out, (*stack, left.shape[-2], right.shape[-1]), a.dtype, reads=[a, b])
     c[...] = c + left @ right if accumulate else left @ right
     return c
-
-
-@_quiet
-def sum_of_squares(x: FloatArray) -> float:
-    """Sum of ``x * x`` over a contiguous array of any shape, in float64 (the squared gradient norm)."""
-    x = float_array("sum_of_squares", "x", x)
-    if not x.flags.c_contiguous:
-        raise ValueError("sum_of_squares: x must be C-contiguous: pass np.ascontiguousarray(x)")
-    return float(np.sum(np.square(x, dtype=np.float64)))
-
-
-@_quiet
-def accumulate(total: FloatArray, grad: FloatArray) -> None:
-    """Add ``grad`` to ``total`` in place; both 1-D, contiguous, of one shape."""
-    grad = float_array("accumulate", "grad", grad)
-    if grad.ndim != 1 or not grad.flags.c_contiguous:
-        raise ValueError(f"accumulate: grad has shape {grad.shape}, expected a contiguous 1-D array")
-    total = output(
-        "accumulate",
-        writable("accumulate", "total", total, grad.shape, grad.dtype),
-        grad.shape,
-        grad.dtype,
-        reads=[grad],
-        name="total",
-    )
-    total += grad
-
-
-@_quiet
-def mark_active(x: FloatArray, active: NDArray[np.uint8]) -> int:
-    """Set ``active[j] = 1`` where any ``x[..., j] > 0``; return how many units are still 0.
-
-    Parameters
-    ----------
-    x
-        ``(..., units)``, the input of a ReLU. NaN is not active.
-    active
-        ``(units,)`` uint8, changed in place; what is already 1 stays.
-    """
-    x = float_array("mark_active", "x", x)
-    if x.ndim == 0:
-        raise ValueError("mark_active: x has shape (), expected (..., units)")
-    active = writable("mark_active", "active", active, x.shape[-1:], np.dtype(np.uint8))
-    active[(x > 0).any(axis=tuple(range(x.ndim - 1)))] = 1
-    return int(np.count_nonzero(active == 0))

@@ -23,15 +23,9 @@ from relu_layers.ops._native_activations import (
     threshold_backward,
     threshold_forward,
 )
-from relu_layers.ops._native_dense import (
-    accumulate,
-    dense_backward,
-    dense_forward,
-    mark_active,
-    matmul,
-    sum_of_squares,
-)
+from relu_layers.ops._native_dense import dense_backward, dense_forward, matmul
 from relu_layers.ops._native_losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from relu_layers.ops._native_measures import accumulate, count_correct, mark_active, sum_of_squares
 from relu_layers.ops._native_softmax import (
     log_softmax_backward,
     log_softmax_forward,
@@ -53,6 +47,7 @@ __all__ = [
     "adagrad_update",
     "adam_update",
     "adamw_update",
+    "count_correct",
     "dense_backward",
     "dense_forward",
     "dropout_backward",

@@ -1,0 +1,62 @@
+// What was recorded for one shape of batch, and which arrays it can be replayed with.
+#pragma once
+
+#include "bindings/call.h"
+
+namespace relu_layers::bindings {
+
+// Counts every change of a public attribute of a layer, loss, optimizer, schedule or trainer: what was captured before
+// has to be looked at again.
+inline std::int64_t configuration = 0;
+
+// An array as a capture expects it: exactly this type and shape, contiguous.
+struct Expected {
+    bool present = false;
+    int type = 0;
+    int ndim = 0;
+    index_t dims[max_ndim];
+    index_t row_bytes = 0;
+
+    Expected() {}
+    explicit Expected(py::handle array);
+    bool fits(PyObject* value) const { return present ? is_like(value, false) : value == Py_None; }
+    bool fits_rows(PyObject* value) const { return present ? is_like(value, true) : value == Py_None; }
+
+  private:
+    bool is_like(PyObject* value, bool any_rows) const;
+};
+
+class Capture {
+  public:
+    Capture(py::handle input, py::handle target, py::handle sample_weight, py::handle output);
+
+    void start(int phase);
+    void stop() { recorder_.stop(); }
+    py::object failure() const;
+
+    const Expected& expected(Slot slot) const { return expected_[static_cast<int>(slot)]; }
+    const char* recorded(Slot slot) const { return recorder_.bound(slot).begin; }
+    const replay::Program& program() const { return recorder_.program(); }
+    bool long_enough() const { return recorder_.work() > work_worth_releasing; }
+    double work() const { return recorder_.work(); }
+    // Has `now` take the slot's memory from the array, which is one that the capture fits.
+    void place(Moment& now, Slot slot, PyObject* array) const {
+        if (array != Py_None) now.shift[static_cast<int>(slot)] = py::detail::array_proxy(array)->data - recorded(slot);
+    }
+
+    bool busy = false;  // an inference runs in its buffers
+
+  private:
+    Recorder recorder_;
+    Expected expected_[static_cast<int>(Slot::count)];
+};
+
+// A function of the extension that is called with positional arguments alone and costs 20 ns less than pybind11's. It
+// belongs to `owner`, whose C++ object it gets through pointer_of(self).
+py::object builtin(PyMethodDef& definition, py::handle owner, void* pointer);
+inline void* pointer_of(PyObject* self) { return PyCapsule_GetPointer(self, nullptr); }
+
+// Whether the memory of two arrays, both contiguous, has a byte in common.
+bool overlap(PyObject* a, PyObject* b);
+
+}  // namespace relu_layers::bindings

@@ -1,0 +1,74 @@
+// Recording: while a Recorder is active on a thread, the calls of that thread are checked as ever, but their bodies are
+// kept in a program instead of being run.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "replay/program.h"
+
+namespace relu_layers::bindings {
+
+class Recorder {
+  public:
+    // The array whose memory a slot stands for, nullptr for none.
+    struct Bound {
+        PyObject* object = nullptr;
+        const char* begin = nullptr;
+        const char* end = nullptr;
+    };
+
+    // The one that is active on this thread, or nullptr.
+    static Recorder* current() {
+        return active_ == nullptr || owner_ != PyThread_get_thread_ident() ? nullptr : active_;
+    }
+    // One thread records at a time; false where another does.
+    bool start(replay::Phase phase) {
+        if (active_ != nullptr && active_ != this) return false;
+        active_ = this;
+        owner_ = PyThread_get_thread_ident();
+        phase_ = phase;
+        return true;
+    }
+    void stop() {
+        if (active_ == this) active_ = nullptr;
+    }
+
+    void bind(replay::Slot slot, pybind11::handle array);
+
+    template <class Body>
+    void add(double work, Body body) {
+        work_ += work;
+        program_.add(phase_, std::move(body));
+    }
+    template <class Body>
+    void add_check(Body body) {
+        program_.add(replay::Phase::check, std::move(body));
+    }
+    // Which slot an array belongs to. Every other array stays alive as long as the program.
+    replay::Slot slot_of(PyObject* object, const char* data);
+    void fail(const std::string& reason) {
+        if (failure_.empty()) failure_ = reason;
+    }
+
+    const replay::Program& program() const { return program_; }
+    const Bound& bound(replay::Slot slot) const { return bound_[static_cast<int>(slot)]; }
+    const std::string& failure() const { return failure_; }
+    double work() const { return work_; }
+
+  private:
+    static inline Recorder* active_ = nullptr;  // guarded by the GIL
+    static inline unsigned long owner_ = 0;
+
+    replay::Phase phase_ = replay::Phase::forward;
+    replay::Program program_;
+    Bound bound_[static_cast<int>(replay::Slot::count)];
+    std::vector<pybind11::object> kept_;
+    std::string failure_;
+    double work_ = 0;
+};
+
+}  // namespace relu_layers::bindings

@@ -1,0 +1,85 @@
+// A recorded sequence of op calls. The ops' pointers stay what they were when they were recorded, but for a few slots
+// of memory that lie elsewhere in every run; numbers that change from run to run come from a Moment. So the same bodies
+// serve a single call, where the Moment is the plain one, and a replay.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "relu_layers/types.h"
+
+namespace relu_layers::replay {
+
+// What an array of a recorded call is: memory that stays, or one of those that every run brings along.
+enum class Slot : int { fixed, input, target, sample_weight, output, count };
+
+// The parts of a training step, in their order. `check` looks at labels before anything is written.
+enum class Phase : int { check, forward, backward, observe, collect, combine, norm, update, count };
+
+// What differs from run to run. The plain Moment leaves every recorded number as it is.
+struct Moment {
+    index_t shift[static_cast<int>(Slot::count)] = {};  // bytes to add to the recorded address of each slot
+    double rate = 1;                                    // factor of the recorded learning rate
+    double grad_scale = 1;                              // factor of the recorded scale of the gradient
+    std::int64_t updates = 0;                           // added to the recorded number of the update
+    std::uint64_t forwards = 0;                         // added to the recorded counter of a dropout mask
+    double number = 0;                                  // result: a loss, or a sum that ops add to
+    index_t inactive = 0;                               // result of marking active units
+    index_t correct = 0;                                // result of counting right predictions
+    bool refused = false;                               // result of `check`
+};
+
+// A view whose memory may lie elsewhere in each run: view(now) is the view of that run.
+template <class View>
+struct Placed {
+    View view;
+    Slot slot;
+
+    View operator()(const Moment& now) const {
+        View there = view;
+        move(there.data, now);
+        return there;
+    }
+
+  private:
+    template <class T>
+    void move(T*& data, const Moment& now) const {
+        if (slot != Slot::fixed)
+            data = reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(data) + now.shift[static_cast<int>(slot)]);
+    }
+};
+
+template <class T>
+struct Placed<T*> {
+    T* view;
+    Slot slot;
+
+    T* operator()(const Moment& now) const {
+        if (slot == Slot::fixed) return view;
+        return reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(view) + now.shift[static_cast<int>(slot)]);
+    }
+};
+
+class Program {
+  public:
+    using Body = std::function<void(Moment&)>;
+
+    void add(Phase phase, Body body) { of(phase).push_back(std::move(body)); }
+    bool has(Phase phase) const { return !of(phase).empty(); }
+    void run(Phase phase, Moment& now) const {
+        for (const Body& body : of(phase)) body(now);
+    }
+
+  private:
+    using Bodies = std::vector<Body>;
+
+    Bodies& of(Phase phase) { return phases_[static_cast<std::size_t>(phase)]; }
+    const Bodies& of(Phase phase) const { return phases_[static_cast<std::size_t>(phase)]; }
+
+    std::array<Bodies, static_cast<std::size_t>(Phase::count)> phases_;
+};
+
+}  // namespace relu_layers::replay

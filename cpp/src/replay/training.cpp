@@ -1,0 +1,111 @@
+#include "replay/training.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+namespace relu_layers::replay {
+namespace {
+
+// Adds the minibatch's gradient to its group, and updates if that completes the group.
+Outcome take_gradient(const Training& t, Moment& now, double rate, bool close) {
+    const Progress& progress = t.progress;
+    const std::int64_t count = *progress.summed + 1;
+    if (count < t.accumulate && !close) {
+        if (count == 1) std::memcpy(t.sum, t.gradients, t.gradient_bytes);
+        else t.program->run(Phase::collect, now);
+        *progress.summed = count;
+        return Outcome::done;
+    }
+    if (count > 1) t.program->run(Phase::combine, now);
+    double scale = 1;
+    if (t.clip_norm > 0) {
+        const double loss = now.number;
+        now.number = 0;
+        t.program->run(Phase::norm, now);
+        const double norm = std::sqrt(now.number);
+        now.number = loss;
+        if (!std::isfinite(norm)) return Outcome::diverged;
+        if (norm > t.clip_norm) scale = t.clip_norm / norm;
+    }
+    now.rate = rate;
+    now.grad_scale = scale / double(count);
+    now.updates = *progress.updates - t.recorded_updates;
+    t.program->run(Phase::update, now);
+    *progress.summed = 0;
+    *progress.updates += 1;
+    *progress.last_rate = rate;
+    return Outcome::done;
+}
+
+// Rows order[0 .. rows) of the source, one after another. The next row is on its way while one is copied: rows in
+// random order are too short for the processor to see them coming.
+void gather(const Source& source, const index_t* order, index_t rows) {
+    const auto bytes = static_cast<std::size_t>(source.row_bytes);
+    std::byte* to = source.batch;
+    for (index_t i = 0; i < rows; ++i, to += bytes) {
+        if (i + 1 < rows) {
+            const std::byte* next = source.data + order[i + 1] * source.row_bytes;
+            for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(next + line);
+        }
+        std::memcpy(to, source.data + order[i] * source.row_bytes, bytes);
+    }
+}
+
+}  // namespace
+
+Outcome gradient(const Training& t, Moment& now) {
+    now.forwards = t.counters.empty() ? 0 : *t.counters.front() - t.recorded_counter;
+    now.refused = false;
+    t.program->run(Phase::check, now);
+    if (now.refused) return Outcome::refused;
+    t.program->run(Phase::forward, now);
+    if (!std::isfinite(now.number)) return Outcome::diverged;
+    const double loss = now.number;
+    t.program->run(Phase::backward, now);
+    now.number = loss;
+    return Outcome::done;
+}
+
+Outcome step(const Training& t, Moment& now, double rate, bool close) {
+    Outcome outcome = gradient(t, now);
+    if (outcome == Outcome::done) outcome = take_gradient(t, now, rate, close);
+    if (outcome != Outcome::done) return outcome;
+    for (std::uint64_t* counter : t.counters) ++*counter;
+    ++*t.progress.steps;
+    return outcome;
+}
+
+index_t run(const Training& t, Stretch& stretch, Outcome& outcome) {
+    using Clock = std::chrono::steady_clock;
+    const auto begin = Clock::now();
+    index_t next_look = 1;
+    const std::int64_t first_update = *t.progress.updates;
+    const auto input = static_cast<std::size_t>(Slot::input);
+    Moment now;
+    stretch.correct = 0;
+    for (index_t i = 0; i < stretch.steps; ++i) {
+        const index_t row = stretch.first_row + i * stretch.rows;
+        for (std::size_t k = 0; k < 3; ++k) {
+            const Source& source = stretch.sources[k];
+            if (source.data == nullptr) continue;
+            if (stretch.order != nullptr) gather(source, stretch.order + row, stretch.rows);
+            else now.shift[input + k] = source.data + row * source.row_bytes - source.batch;
+        }
+        const std::int64_t update = stretch.one_rate ? 0 : *t.progress.updates - first_update;
+        outcome = step(t, now, stretch.rates[update], stretch.close_last && i + 1 == stretch.steps);
+        if (outcome != Outcome::done) return i;
+        stretch.losses[i] = now.number;
+        t.program->run(Phase::observe, now);
+        stretch.correct += now.correct;
+        if (i + 1 < next_look) continue;
+        // Reading the clock costs as much as a small op: a look every 20 us will do.
+        const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+        if (seconds >= stretch.seconds) return i + 1;
+        const double steps = 20e-6 / seconds * double(i + 1);
+        next_look += 1 + static_cast<index_t>(steps < 64 ? steps : 64);
+    }
+    return stretch.steps;
+}
+
+}  // namespace relu_layers::replay

@@ -1,0 +1,66 @@
+// Steps of training from a recorded program: the order is that of the trainer's own step, to the last bit.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "replay/program.h"
+
+namespace relu_layers::replay {
+
+// Where the trainer and the optimizer keep their progress; Python reads the same memory.
+struct Progress {
+    std::int64_t* steps;
+    std::int64_t* summed;  // minibatches in the group that is not complete yet
+    std::int64_t* updates;
+    double* last_rate;
+};
+
+// One recorded step, for one shape of batch.
+struct Training {
+    const Program* program = nullptr;
+    Progress progress{};
+    std::byte* gradients = nullptr;  // of the whole model, and their sum over a group of minibatches
+    std::byte* sum = nullptr;        // null while every minibatch is a group of its own
+    std::size_t gradient_bytes = 0;
+    double clip_norm = 0;  // 0: none
+    std::int64_t accumulate = 1;
+    std::int64_t recorded_updates = 0;
+    std::vector<std::uint64_t*> counters;  // one per dropout layer; all advance together
+    std::uint64_t recorded_counter = 0;    // of the first of them
+};
+
+// How a step ended. All but `done` leave parameters, optimizer and progress as they were before it.
+enum class Outcome { done, refused, diverged };
+
+// Fills the gradients and now.number, the loss, for the batch that now.shift points to.
+Outcome gradient(const Training& training, Moment& now);
+
+// gradient(), then what the trainer does with it; `close` completes the group even if it is not full.
+Outcome step(const Training& training, Moment& now, double rate, bool close);
+
+// Consecutive minibatches of `rows` rows each, out of arrays whose rows lie `row_bytes` apart. With an order the rows
+// are gathered into `batch`, the memory that the recording knows; otherwise they are used where they are.
+struct Source {
+    const std::byte* data;  // null where there is no such array
+    std::byte* batch;
+    index_t row_bytes;
+};
+struct Stretch {
+    Source sources[3];  // input, target, sample weight
+    const index_t* order;
+    index_t first_row;
+    index_t rows;
+    index_t steps;
+    double seconds;       // returns after the step in which they are over
+    const double* rates;  // one for each update, or, with one_rate, a single one
+    bool one_rate;
+    bool close_last;  // the last step completes its group
+    double* losses;   // result: one per step
+    index_t correct;  // result: right predictions of all steps, where they are counted
+};
+
+// Runs steps until all are done, the time is over or one ends otherwise. Returns how many are done.
+index_t run(const Training& training, Stretch& stretch, Outcome& outcome);
+
+}  // namespace relu_layers::replay

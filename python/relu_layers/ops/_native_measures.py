@@ -1,0 +1,48 @@
+"""What training measures on its way; `native` says what holds for all ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relu_layers import _core
+
+FloatArray = NDArray[Any]
+
+
+def sum_of_squares(x: FloatArray) -> float:
+    """Sum of ``x * x`` over a contiguous array of any shape, in float64 (the squared gradient norm)."""
+    return _core.sum_of_squares(x)
+
+
+def accumulate(total: FloatArray, grad: FloatArray) -> None:
+    """Add ``grad`` to ``total`` in place; both 1-D, contiguous, of one shape."""
+    _core.accumulate(total, grad)
+
+
+def mark_active(x: FloatArray, active: NDArray[np.uint8]) -> int:
+    """Set ``active[j] = 1`` where any ``x[..., j] > 0``; return how many units are still 0.
+
+    Parameters
+    ----------
+    x
+        ``(..., units)``, the input of a ReLU. NaN is not active.
+    active
+        ``(units,)`` uint8, changed in place; what is already 1 stays.
+    """
+    return _core.mark_active(x, active)
+
+
+def count_correct(logits: FloatArray, labels: NDArray[Any]) -> int:
+    """Count the rows whose first largest logit is that of their label; NaN is the largest, as in `numpy.argmax`.
+
+    Parameters
+    ----------
+    logits
+        ``(batch, classes)``.
+    labels
+        ``(batch,)``, integers.
+    """
+    return _core.count_correct(logits, labels)
