@@ -118,6 +118,25 @@ def is_managed(layer: object) -> bool:
     )
 
 
+def fuses_relu(layer: object) -> bool:
+    """Return whether ``layer`` can do the work of a ReLU beside it, in both directions."""
+    return (
+        getattr(layer, "fuses_relu", False) is True
+        and accepts(layer, "forward", "negative_slope")
+        and accepts(layer, "backward", "negative_slope")
+    )
+
+
+def is_fusible_relu(layer: object) -> bool:
+    """Return whether ``layer`` may be a ReLU whose work a layer beside it does.
+
+    The class that says so must be the one that computes: a subclass with a forward of its own is another function.
+    """
+    names = ("fusible_slope", "note_output", "forward", "backward")
+    computing = next((cls for cls in type(layer).__mro__ if any(name in vars(cls) for name in names)), object)
+    return isinstance(layer, Layer) and all(name in vars(computing) for name in names)
+
+
 def bind(
     layers: tuple[Any, ...], dtype: np.dtype[Any], rng: np.random.Generator, may_round: bool = False
 ) -> tuple[Array, Array, dict[str, Array], dict[str, Array]]:

@@ -45,6 +45,9 @@ class Passes:
         # A managed layer takes workspace buffers; a user's plain layer returns arrays of its own.
         self._managed = tuple(map(_binding.is_managed, layers))
         self._skips_dx = tuple(_binding.accepts(layer, "backward", "need_dx") for layer in layers)
+        # Which layers can do the work of a ReLU beside them, and which of them are such ReLUs.
+        self._fuses = tuple(map(_binding.fuses_relu, layers))
+        self._fusible = tuple(map(_binding.is_fusible_relu, layers))
         # Where backward may stop: no layer before this one has anything to learn.
         learning = (i for i in range(len(layers)) if views[i][0] or not self._managed[i])
         self._first_learning = next(learning, len(layers))
@@ -91,19 +94,23 @@ class Passes:
     def _infer_in(self, buffers: list[Array | None], x: Array, out: Array | None) -> Array:
         steps, layers, managed = self.inference_steps, self._layers, self._managed
         y, target, index = x, out, 0
+        place, last = 0, len(steps) - 1
         try:
-            for index, buffer in zip(steps, buffers, strict=False):
-                y = (
-                    layers[index].forward(y, False, out=buffer)
-                    if managed[index]
-                    else self._plain(index, y, False)
-                )
-            if steps:
-                index = steps[-1]
-                if managed[index]:
-                    y = target = layers[index].forward(y, False, out=out)
-                else:
+            while place <= last:
+                index = steps[place]
+                slope = self._slope_after(index, steps[place + 1] if place < last else None)
+                if slope is not None:
+                    place += 1
+                buffer = buffers[place] if place < last else out
+                if not managed[index]:
                     y = self._plain(index, y, False)
+                elif slope is None:
+                    y = layers[index].forward(y, False, out=buffer)
+                else:
+                    y = layers[index].forward(y, False, negative_slope=slope, out=buffer)
+                place += 1
+            if steps and managed[steps[last]]:
+                target = y
         except (ValueError, TypeError, IndexError) as error:
             self._raise_with_layer(error, index)
         if target is None:
@@ -119,15 +126,23 @@ class Passes:
         workspace = self._workspaces.get(x.shape) or self._new_workspace(x.shape)
         layers, managed, outputs = self._layers, self._managed, workspace.outputs
         workspace.x = y = x
+        results = workspace.results
         index = 0
         try:
-            for index in range(depth):
-                if managed[index]:
+            while index < depth:
+                slope = self._slope_after(index, index + 1 if index + 1 < depth else None)
+                if slope is not None:
+                    # What the ReLU would have got is never stored: y tells its sign.
+                    y = layers[index].forward(y, True, negative_slope=slope, out=outputs[index + 1])
+                    results[index] = y
+                    index += 1
+                    layers[index].note_output(y)
+                elif managed[index]:
                     y = layers[index].forward(y, True, out=outputs[index])
                 else:
                     y = self._plain(index, y, True)
-                if workspace.partial:
-                    workspace.results[index] = y
+                results[index] = y
+                index += 1
         except (ValueError, TypeError, IndexError) as error:
             self._raise_with_layer(error, index)
         self._current = workspace
@@ -146,18 +161,41 @@ class Passes:
         stop = 0 if need_dx else self._first_learning
         index = depth
         try:
-            for index in range(depth - 1, stop - 1, -1):
+            while index > stop:
+                index -= 1
+                slope = self._slope_before(index) if index > stop else None
                 if not managed[index]:
                     dy = layers[index].backward(dy)
                     _binding.adopt(layers[index].grads, self._views[index][1])
                 elif index == stop and not need_dx and self._skips_dx[index]:
                     layers[index].backward(dy, need_dx=False)
+                elif slope is not None:
+                    dy = layers[index].backward(dy, negative_slope=slope, out=gradients[index - 1])
+                    index -= 1
+                    layers[index].forget()
                 else:
                     dy = layers[index].backward(dy, out=gradients[index])
         except (ValueError, TypeError, IndexError) as error:
             self._raise_with_layer(error, index)
         self._pending = None
         return dy if managed[0] or not need_dx else np.array(dy, order="C")
+
+    def _slope_after(self, index: int, after: int | None) -> float | None:
+        """Return the slope of the ReLU at ``after`` if layer ``index`` can do its work in forward."""
+        if after is None or not (self._fuses[index] and self._fusible[after] and self._ops_fuse(index)):
+            return None
+        slope: float | None = self._layers[after].fusible_slope()
+        return slope
+
+    def _slope_before(self, index: int) -> float | None:
+        """Return the slope of the ReLU before layer ``index`` if that can do the ReLU's work in backward."""
+        if index == 0 or not (self._fuses[index] and self._fusible[index - 1] and self._ops_fuse(index)):
+            return None
+        slope: float | None = self._layers[index - 1].fusible_slope()
+        return slope
+
+    def _ops_fuse(self, index: int) -> bool:
+        return getattr(self._layers[index].ops, "FUSES_RELU", False) is True
 
     def training_input(self, index: int) -> Array | None:
         """Return what layer ``index`` got in the last training forward, readable until the next one."""

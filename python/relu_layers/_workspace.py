@@ -1,8 +1,9 @@
 """Buffers between layers: planned once per batch shape, reused, never handed to a caller.
 
 A training pass keeps every layer's output until backward has read it; inference needs only the output before
-and the one after a layer, so two arrays take turns. The gradients that flow backward take turns in the same
-way.
+and the one after a layer, so a few arrays take turns. They are three because a layer that does the work of its
+neighbour reads what is two places away from what it writes. The gradients that flow backward take turns in the
+same way.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ BYTES_KEPT = 64 * 2**20
 
 
 def taking_turns(shapes: list[Shape | None], dtype: np.dtype[Any]) -> tuple[list[Array | None], int]:
-    """Return a buffer per shape, neighbours never in the same memory, and the bytes allocated."""
+    """Return a buffer per shape, up to two places apart never in the same memory, and the bytes allocated."""
     sizes = [0 if shape is None else math.prod(shape) for shape in shapes]
-    memory = [np.empty(max(sizes[turn::2], default=0), dtype=dtype) for turn in (0, 1)]
+    memory = [np.empty(max(sizes[turn::3], default=0), dtype=dtype) for turn in range(3)]
     buffers = [
-        None if shape is None else memory[i % 2][: sizes[i]].reshape(shape) for i, shape in enumerate(shapes)
+        None if shape is None else memory[i % 3][: sizes[i]].reshape(shape) for i, shape in enumerate(shapes)
     ]
     return buffers, sum(block.nbytes for block in memory)
 
@@ -45,18 +46,16 @@ class TrainingWorkspace:
         Output of layer i, gradient of the input of layer i; None where the layer's own result is taken as it
         comes.
     results : list of ndarray or None
-        What the layers returned in the last training forward: the outputs, or a layer's own arrays.
-    partial : bool
-        Whether some results are not buffers, so that they have to be noted in every pass.
+        What the layers returned in the last training forward: the outputs, or a layer's own arrays; for a layer
+        that did the work of the ReLU after it, that ReLU's output.
     """
 
-    __slots__ = ("gradients", "outputs", "partial", "results", "x")
+    __slots__ = ("gradients", "outputs", "results", "x")
 
     def __init__(self, shapes: list[Shape | None], dtype: np.dtype[Any]) -> None:
         self.x: Array | None = None
         self.outputs = [None if shape is None else np.empty(shape, dtype=dtype) for shape in shapes]
         self.results = list(self.outputs)
-        self.partial = None in shapes
         # The gradient of the model's own input is asked for by backward alone, which returns a new array.
         self.gradients, _ = taking_turns([None, *shapes[:-1]], dtype)
 

@@ -49,13 +49,14 @@ void matmul(Matrix<const T> a, Matrix<const T> b, bool accumulate, Rows<T> c);
 template <class T>
 void matmul_stack(index_t count, Matrix<const T> a, const index_t* a_offsets, Matrix<const T> b,
                   const index_t* b_offsets, bool accumulate, Rows<T> c, const index_t* c_offsets);
-// y (batch, out) = x (batch, in) @ weight (in, out) + bias (out); bias may be null.
+// y (batch, out) = x (batch, in) @ weight (in, out) + bias (out), through the ReLU where it is on; bias may be null.
 template <class T>
-void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, T* y);
+void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, Rectifier<T> relu, T* y);
 // dx (batch, in) = dy @ weight^T; dweight (in, out) = x^T @ dy; dbias (out) = column sums of dy. dx and dbias may be
-// null.
+// null. Where the ReLU (slope >= 0) is on, x is its output, and dx is the gradient of its input.
 template <class T>
-void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, T* dx, T* dweight, T* dbias);
+void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, Rectifier<T> relu, T* dx, T* dweight,
+                    T* dbias);
 
 // ---- softmax; one row of x holds classes * inner numbers, the classes `inner` apart
 // ------------------------------------

@@ -60,6 +60,13 @@ struct SoftTargets {
     T spread;                   // label smoothing / classes
 };
 
+// A leaky ReLU next to a product, done while the numbers are at hand.
+template <class T>
+struct Rectifier {
+    bool on;
+    T negative_slope;
+};
+
 // Adam's numbers, computed in double by the caller: 1 - beta in float32 would lose digits.
 template <class T>
 struct AdamRule {

@@ -25,8 +25,22 @@ void read_dense(Call& call, Array& x, py::handle x_, Array& weight, py::handle w
                          std::to_string(weight.shape[0]) + " rows");
 }
 
-py::object dense_forward(py::handle x_, py::handle weight_, py::handle bias_, py::handle out) {
+// The slope of the ReLU beside the product, None for no ReLU.
+struct Slope {
+    bool on;
+    double value;
+
+    Slope(Call& call, py::handle slope) : on(!slope.is_none()), value(on ? call.number("negative_slope", slope) : 0) {}
+    template <class T>
+    Rectifier<T> rectifier() const {
+        return {on, T(value)};
+    }
+};
+
+py::object dense_forward(py::handle x_, py::handle weight_, py::handle bias_, py::handle negative_slope,
+                         py::handle out) {
     Call call("dense_forward");
+    const Slope slope(call, negative_slope);
     Array x;
     Array weight;
     Array bias;
@@ -42,15 +56,20 @@ py::object dense_forward(py::handle x_, py::handle weight_, py::handle bias_, py
         const auto weights = matrix<T>(call, weight);
         const auto biases = run_of<T>(call, bias);
         const auto ys = y.run<T>();
-        call.run(multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]),
-                 [=](Moment& now) { ops::dense_forward(xs(now), weights(now), biases(now), ys(now)); });
+        call.run(multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]), [=](Moment& now) {
+            ops::dense_forward(xs(now), weights(now), biases(now), slope.rectifier<T>(), ys(now));
+        });
     });
     return result(y);
 }
 
-py::object dense_backward(py::handle x_, py::handle weight_, py::handle dy_, py::handle need_dx_, py::handle out_dx,
-                          py::handle out_dweight, py::handle out_dbias) {
+py::object dense_backward(py::handle x_, py::handle weight_, py::handle dy_, py::handle need_dx_,
+                          py::handle negative_slope, py::handle out_dx, py::handle out_dweight, py::handle out_dbias) {
     Call call("dense_backward");
+    const Slope slope(call, negative_slope);
+    if (slope.on && !(slope.value >= 0))
+        call.value_error("negative_slope is " + repr_of(negative_slope) +
+                         ", expected >= 0: the sign of x would not tell the sign of what the ReLU got");
     const bool need_dx = call.flag("need_dx", need_dx_);
     Array x;
     Array weight;
@@ -77,7 +96,8 @@ py::object dense_backward(py::handle x_, py::handle weight_, py::handle dy_, py:
         const auto dweights = dweight.run<T>();
         const auto dbiases = dbias.run<T>();
         call.run((need_dx ? 2 : 1) * multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]), [=](Moment& now) {
-            ops::dense_backward(xs(now), weights(now), dys(now), dxs(now), dweights(now), dbiases(now));
+            ops::dense_backward(xs(now), weights(now), dys(now), slope.rectifier<T>(), dxs(now), dweights(now),
+                                dbiases(now));
         });
     });
     return py::make_tuple(need_dx ? result(dx) : py::none(), result(dweight), result(dbias));
@@ -209,9 +229,9 @@ py::object matmul(py::handle a_, py::handle b_, py::handle transpose_a, py::hand
 void bind_matmul(py::module_& m) {
     using py::arg;
     m.def("matmul", &matmul, arg("a"), arg("b"), arg("transpose_a"), arg("transpose_b"), arg("accumulate"), arg("out"));
-    m.def("dense_forward", &dense_forward, arg("x"), arg("weight"), arg("bias"), arg("out"));
-    m.def("dense_backward", &dense_backward, arg("x"), arg("weight"), arg("dy"), arg("need_dx"), arg("out_dx"),
-          arg("out_dweight"), arg("out_dbias"));
+    m.def("dense_forward", &dense_forward, arg("x"), arg("weight"), arg("bias"), arg("negative_slope"), arg("out"));
+    m.def("dense_backward", &dense_backward, arg("x"), arg("weight"), arg("dy"), arg("need_dx"), arg("negative_slope"),
+          arg("out_dx"), arg("out_dweight"), arg("out_dbias"));
 }
 
 }  // namespace relu_layers::bindings

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "ops/elementwise.h"
 #include "relu_layers/ops.h"
 
@@ -87,10 +89,11 @@ double sum_of_squares(Rows<const T> x) {
 template <class T>
 index_t mark_active(Rows<const T> x, std::uint8_t* active) {
     const auto kernel = kernels<T>().mark_active;
+    const auto count_inactive = [=] { return static_cast<index_t>(std::count(active, active + x.cols, 0)); };
+    // Training asks after every step, and soon all units have been active.
+    if (count_inactive() == 0) return 0;
     for (index_t row = 0; row < x.rows; ++row) kernel(x.row(row), active, x.cols);
-    index_t inactive = 0;
-    for (index_t j = 0; j < x.cols; ++j) inactive += active[j] == 0;
-    return inactive;
+    return count_inactive();
 }
 
 #define RELU_LAYERS_INSTANTIATE(T)                                                               \

@@ -46,6 +46,8 @@ class Layer(Configured):
     in_features: int | None = None
     out_features: int | None = None
     identity_at_inference: bool = False
+    # Whether `forward` and `backward` can do the work of a ReLU beside the layer: they take `negative_slope`.
+    fuses_relu: bool = False
     _saved: Any = None
 
     def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
@@ -55,6 +57,10 @@ class Layer(Configured):
     def backward(self, dy: Array, *, out: Array | None = None) -> Array:
         """Return dx for the last training forward; anything else before it is a RuntimeError."""
         raise NotImplementedError
+
+    def fusible_slope(self) -> float | None:
+        """Return the slope, at least 0, if this layer is a ReLU that another layer may do the work of, else None."""
+        return None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of y for an x of ``input_shape``, a ValueError if the layer cannot take it."""
@@ -69,6 +75,10 @@ class Layer(Configured):
     def grads(self) -> ArrayMapping:
         """Gradients by name, of the parameters' shapes; overwritten by every backward."""
         return ArrayMapping("grads", {})
+
+    def forget(self) -> None:
+        """Drop what was kept for `backward`, whose work the layer after has done."""
+        self._saved = None
 
     def _kept(self) -> Any:
         """Return what the last training forward kept for backward."""

@@ -34,6 +34,8 @@ class Dense(ParameterLayer):
         ``"weight"`` (in_features, out_features) and, with bias, ``"bias"`` (out_features,).
     """
 
+    fuses_relu = True
+
     def __init__(
         self,
         in_features: int,
@@ -71,17 +73,35 @@ class Dense(ParameterLayer):
             raise ValueError(f"Dense: x has shape {input_shape}, expected (batch, {self.in_features}){hint}")
         return *input_shape[:-1], self.out_features
 
-    def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
-        """Return x @ weight + bias; all axes but the last together are the batch."""
+    def forward(
+        self,
+        x: Array,
+        training: bool = False,
+        *,
+        negative_slope: float | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        """Return x @ weight + bias, through a ReLU if given its slope; all axes but the last are the batch."""
         if out is None:
             self.output_shape(np.shape(x))
         values = self._values or self._values_for(x)
-        y: Array = self.ops.dense_forward(x, values["weight"], values.get("bias"), out=out)
+        fused = {} if negative_slope is None else {"negative_slope": negative_slope}
+        y: Array = self.ops.dense_forward(x, values["weight"], values.get("bias"), out=out, **fused)
         self._saved = x if training else None
         return y
 
-    def backward(self, dy: Array, *, need_dx: bool = True, out: Array | None = None) -> Array:
-        """Fill the gradients of weight and bias and return dx (None with ``need_dx=False``)."""
+    def backward(
+        self,
+        dy: Array,
+        *,
+        need_dx: bool = True,
+        negative_slope: float | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        """Fill the gradients of weight and bias and return dx (None with ``need_dx=False``).
+
+        With a slope (at least 0), x came out of a ReLU of that slope, and dx is the gradient of what went in.
+        """
         x, grads = self._kept(), self._gradients
         if need_dx and out is None:
             out = np.empty(x.shape, dtype=x.dtype)
@@ -90,7 +110,8 @@ class Dense(ParameterLayer):
             dbias = self._scratch_dbias(x.dtype)
         weight = self._values["weight"]
         target = out if need_dx else None, grads["weight"], dbias
-        dx: Array = self.ops.dense_backward(x, weight, dy, need_dx=need_dx, out=target)[0]
+        fused = {} if negative_slope is None else {"negative_slope": negative_slope}
+        dx: Array = self.ops.dense_backward(x, weight, dy, need_dx=need_dx, out=target, **fused)[0]
         self._saved = None
         return dx
 

@@ -40,7 +40,12 @@ from relu_layers.ops.native import (
     threshold_forward,
 )
 
+# Whether the dense ops take a `negative_slope`: a model whose ops have this attribute lets them do the work of the
+# ReLU beside a Dense layer. A namespace that wants to see every layer's own op leaves it out.
+FUSES_RELU = True
+
 __all__ = [
+    "FUSES_RELU",
     "accumulate",
     "adadelta_update",
     "adagrad_update",

@@ -13,9 +13,14 @@ FloatArray = NDArray[Any]
 
 
 def dense_forward(
-    x: FloatArray, weight: FloatArray, bias: FloatArray | None = None, *, out: FloatArray | None = None
+    x: FloatArray,
+    weight: FloatArray,
+    bias: FloatArray | None = None,
+    *,
+    negative_slope: float | None = None,
+    out: FloatArray | None = None,
 ) -> FloatArray:
-    """Affine map ``y = x @ weight + bias``.
+    """Affine map ``y = x @ weight + bias``, perhaps through a ReLU.
 
     Parameters
     ----------
@@ -25,10 +30,12 @@ def dense_forward(
         ``(in_features, out_features)``.
     bias
         ``(out_features,)`` or None.
+    negative_slope
+        None for the affine map alone; a number puts y through `relu_forward` of that slope, to the same bits.
     out
         ``(..., out_features)``, apart from every input.
     """
-    return _core.dense_forward(x, weight, bias, out)
+    return _core.dense_forward(x, weight, bias, negative_slope, out)
 
 
 def dense_backward(
@@ -37,13 +44,16 @@ def dense_backward(
     dy: FloatArray,
     *,
     need_dx: bool = True,
+    negative_slope: float | None = None,
     out: tuple[FloatArray | None, FloatArray | None, FloatArray | None] | None = None,
 ) -> tuple[FloatArray | None, FloatArray, FloatArray]:
     """Gradients of `dense_forward`: ``dx = dy @ weight.T``, ``dweight = x.T @ dy``, ``dbias = dy.sum(0)``.
 
-    dx is None when not needed. All three are overwritten, never added to; None in `out` allocates that one.
+    dx is None when not needed. All three are overwritten, never added to; None in `out` allocates that one. With a
+    `negative_slope` (>= 0), x is the output of a ReLU of that slope and dx the gradient of that ReLU's input:
+    ``relu_backward(x, dy @ weight.T, negative_slope)``.
     """
-    return _core.dense_backward(x, weight, dy, need_dx, *outputs("dense_backward", out, 3))
+    return _core.dense_backward(x, weight, dy, need_dx, negative_slope, *outputs("dense_backward", out, 3))
 
 
 def matmul(

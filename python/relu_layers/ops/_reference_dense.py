@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from relu_layers.ops._reference_activations import relu_backward, relu_forward
 from relu_layers.ops._reference_arrays import (
     FloatArray,
     float_array,
@@ -31,9 +32,14 @@ def _dense_arrays(op: str, x: FloatArray, weight: FloatArray) -> tuple[FloatArra
 
 @_quiet
 def dense_forward(
-    x: FloatArray, weight: FloatArray, bias: FloatArray | None = None, *, out: FloatArray | None = None
+    x: FloatArray,
+    weight: FloatArray,
+    bias: FloatArray | None = None,
+    *,
+    negative_slope: float | None = None,
+    out: FloatArray | None = None,
 ) -> FloatArray:
-    """Affine map ``y = x @ weight + bias``.
+    """Affine map ``y = x @ weight + bias``, perhaps through a ReLU.
 
     Parameters
     ----------
@@ -43,6 +49,8 @@ def dense_forward(
         ``(in_features, out_features)``.
     bias
         ``(out_features,)`` or None.
+    negative_slope
+        None for the affine map alone; a number puts y through `relu_forward` of that slope, to the same bits.
     out
         ``(..., out_features)``, apart from every input.
     """
@@ -55,6 +63,8 @@ def dense_forward(
         op, out, (*x.shape[:-1], features), x.dtype, reads=[x, weight] if bias is None else [x, weight, bias]
     )
     out[...] = x @ weight if bias is None else x @ weight + bias
+    if negative_slope is not None:
+        out[...] = relu_forward(out, negative_slope)
     return out
 
 
@@ -65,15 +75,20 @@ def dense_backward(
     dy: FloatArray,
     *,
     need_dx: bool = True,
+    negative_slope: float | None = None,
     out: tuple[FloatArray | None, FloatArray | None, FloatArray | None] | None = None,
 ) -> tuple[FloatArray | None, FloatArray, FloatArray]:
     """Gradients of `dense_forward`: ``dx = dy @ weight.T``, ``dweight = x.T @ dy``, ``dbias = dy.sum(0)``.
 
-    dx is None when not needed. All three are overwritten, never added to; None in `out` allocates that one.
+    dx is None when not needed. All three are overwritten, never added to; None in `out` allocates that one. With a
+    `negative_slope` (>= 0), x is the output of a ReLU of that slope and dx the gradient of that ReLU's input:
+    ``relu_backward(x, dy @ weight.T, negative_slope)``.
     """
     op = "dense_backward"
     x, weight = _dense_arrays(op, x, weight)
     dy = float_array(op, "dy", dy, like=x, shape=(*x.shape[:-1], weight.shape[1]))
+    if negative_slope is not None and not negative_slope >= 0:
+        raise ValueError(f"{op}: negative_slope is {negative_slope}, expected >= 0")
     outs: tuple[Any, ...] = output_tuple(op, out, 3)
     if not need_dx and outs[0] is not None:
         raise ValueError(f"{op}: need_dx is False, so out[0] must be None")
@@ -86,6 +101,8 @@ def dense_backward(
     rows, drows = x.reshape(batch, weight.shape[0]), dy.reshape(batch, weight.shape[1])
     if dx is not None:
         dx[...] = dy @ weight.T
+        if negative_slope is not None:
+            relu_backward(x, dx, negative_slope, out=dx)
     dweight[...] = rows.T @ drows
     dbias[...] = drows.sum(axis=0)
     return dx, dweight, dbias
