@@ -20,7 +20,7 @@ RINGS: list[set[str]] = [
     {"_core"},
     {"_checks", "preprocessing"},
     {"ops", "runtime"},
-    {"_configured", "_inputs", "_params"},
+    {"_configured", "_inputs", "_memory", "_params"},
     {"layers", "losses", "optimizers", "schedules", "initializers", "_optimizer"},
     {"_binding", "_capture", "_mlp", "_passes", "_summary", "_workspace", "model"},
     {"callbacks", "history", "data"},

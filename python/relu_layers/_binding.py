@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._configured import Array
+from relu_layers._memory import zeros
 from relu_layers.layers import Layer, ParameterLayer
 
 # Which model a layer works for. Layers hold the state of a training pass and views of one model's arrays, so
@@ -161,7 +162,7 @@ def bind(
                 _check_parameter(index, layer, name, value, dtype)
             old[index, name] = value
     total = sum(value.size for value in old.values())
-    flat_params, flat_grads = np.zeros(total, dtype=dtype), np.zeros(total, dtype=dtype)
+    flat_params, flat_grads = zeros((total,), dtype), zeros((total,), dtype)
     params: dict[str, Array] = {}
     grads: dict[str, Array] = {}
     offset = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -75,12 +76,12 @@ class EpochMeter:
         """
         if _share_is_plain(self._loss, weighted):
             share = 1.0 if getattr(self._loss, "normalization", "full") == "none" else float(rows)
-            shares: Array = np.full(len(losses), share)
+            shares: Iterable[float] = itertools.repeat(share, len(losses))
         else:
-            shares = np.array([_share(self._loss, rows, *batch) for batch in batches])
-        # Added one after another, as `add` does.
-        self._share_sum = float(np.cumsum(np.append(self._share_sum, shares))[-1])
-        self._loss_sum = float(np.cumsum(np.append(self._loss_sum, losses * shares))[-1])
+            shares = (_share(self._loss, rows, *batch) for batch in batches)
+        for value, share in zip(losses.tolist(), shares, strict=True):
+            self._share_sum += share
+            self._loss_sum += value * share
         if counted:
             self._right += correct
             self._counted += rows * len(losses)
@@ -97,7 +98,9 @@ class EpochMeter:
 
     def dead_units(self) -> tuple[int, ...]:
         """Return for each ReLU layer the number of units that no row of the epoch made positive."""
-        return tuple(0 if active is None else int(np.count_nonzero(active == 0)) for active in self._active)
+        return tuple(
+            0 if active is None else active.size - int(np.count_nonzero(active)) for active in self._active
+        )
 
     def _mark_active(self) -> None:
         for place, index in enumerate(self._units):

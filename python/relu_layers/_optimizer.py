@@ -15,6 +15,7 @@ import numpy as np
 from relu_layers import schedules
 from relu_layers._checks import choice, integer, nearest, real
 from relu_layers._configured import Array, Configured
+from relu_layers._memory import zeros
 
 REGULARIZATIONS = ("l2", "l1")
 
@@ -130,7 +131,8 @@ class Optimizer(Configured):
         for name, array in self.slots.items():
             self._check_slot(name, array, model.flat_params)
         if not self.slots:
-            self.slots = {name: np.zeros_like(model.flat_params) for name in self.slot_names}
+            like = model.flat_params
+            self.slots = {name: zeros(like.shape, like.dtype) for name in self.slot_names}
         self._model = model
         self._segments = self._split(model)
 

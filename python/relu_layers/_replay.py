@@ -26,6 +26,7 @@ from relu_layers._capture import (
 )
 from relu_layers._configured import Array
 from relu_layers._epoch import EpochMeter
+from relu_layers._memory import empty
 from relu_layers.layers import Dropout
 from relu_layers.losses import BUILT_IN as LOSSES
 from relu_layers.model import Sequential
@@ -179,7 +180,7 @@ class Replay:
         model, loss, optimizer = trainer.model, trainer.loss, trainer.optimizer
         # Memory for the batches of `fit` whose rows are gathered; other batches are read where they are.
         arrays = (x, y, sample_weight)
-        batch: tuple[Any, ...] = tuple(a if a is None else np.empty(a.shape, dtype=a.dtype) for a in arrays)
+        batch: tuple[Any, ...] = tuple(a if a is None else empty(a.shape, a.dtype) for a in arrays)
         capture = _core.Capture(batch[0], batch[1], batch[2], None)
         masks = [layer.state() for layer in trainer._dropouts]
         try:

@@ -17,6 +17,7 @@ from relu_layers._configured import Array, Watched
 from relu_layers._divergence import diverged
 from relu_layers._inputs import strict_array
 from relu_layers._interrupt import Interrupts
+from relu_layers._memory import empty, zeros
 from relu_layers._replay import Replay
 from relu_layers.callbacks import Moments, check_callback
 from relu_layers.history import History
@@ -168,7 +169,7 @@ class Stepper(Watched):
         if buffer is None:
             if len(self._gradients) >= _SHAPES_KEPT:
                 self._gradients.pop(next(iter(self._gradients)))
-            buffer = self._gradients[y.shape] = np.empty(y.shape, dtype=y.dtype)
+            buffer = self._gradients[y.shape] = empty(y.shape, y.dtype)
         return buffer
 
     def _take_gradient(self, x: Array, close: bool) -> None:
@@ -200,7 +201,8 @@ class Stepper(Watched):
     def _group_sum(self) -> Array:
         """Return the array for the sum of a group's gradients."""
         if self._sum is None:
-            self._sum = np.zeros_like(self.model.flat_grads)
+            like = self.model.flat_grads
+            self._sum = zeros(like.shape, like.dtype)
         return self._sum
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._configured import Array
+from relu_layers._memory import empty
 
 Shape = tuple[int, ...]
 
@@ -28,7 +29,7 @@ BYTES_KEPT = 64 * 2**20
 def taking_turns(shapes: list[Shape | None], dtype: np.dtype[Any]) -> tuple[list[Array | None], int]:
     """Return a buffer per shape, up to two places apart never in the same memory, and the bytes allocated."""
     sizes = [0 if shape is None else math.prod(shape) for shape in shapes]
-    memory = [np.empty(max(sizes[turn::3], default=0), dtype=dtype) for turn in range(3)]
+    memory = [empty((max(sizes[turn::3], default=0),), dtype) for turn in range(3)]
     buffers = [
         None if shape is None else memory[i % 3][: sizes[i]].reshape(shape) for i, shape in enumerate(shapes)
     ]
@@ -54,7 +55,7 @@ class TrainingWorkspace:
 
     def __init__(self, shapes: list[Shape | None], dtype: np.dtype[Any]) -> None:
         self.x: Array | None = None
-        self.outputs = [None if shape is None else np.empty(shape, dtype=dtype) for shape in shapes]
+        self.outputs = [None if shape is None else empty(shape, dtype) for shape in shapes]
         self.results = list(self.outputs)
         # The gradient of the model's own input is asked for by backward alone, which returns a new array.
         self.gradients, _ = taking_turns([None, *shapes[:-1]], dtype)

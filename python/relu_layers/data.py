@@ -94,6 +94,7 @@ class Minibatches:
         self._arrays = arrays
         if shuffle:
             self._rng = np.random.default_rng(rng)
+            self._in_order = np.arange(self.rows)
             self._order = np.empty(self.rows, dtype=np.intp)
             height = min(self.batch_size, self.rows)
             # np.take reads a contiguous source in place, any other through a copy of the whole.
@@ -117,7 +118,7 @@ class Minibatches:
         """Return the order of the rows for one more pass, None where they stay in order; valid until the next."""
         if not self.shuffle:
             return None
-        self._order[:] = np.arange(self.rows)
+        self._order[:] = self._in_order
         self._rng.shuffle(self._order)
         return self._order
 

@@ -144,7 +144,18 @@ constexpr Tiles all_tiles() {
 }
 constexpr Tiles tiles = all_tiles();
 
-constexpr index_t ceil_div(index_t a, index_t b) { return (a + b - 1) / b; }
+// Divisions cost more than a small tile: most counts here are 1.
+constexpr index_t ceil_div(index_t a, index_t b) { return a <= b ? 1 : (a + b - 1) / b; }
+
+struct Widest {
+    index_t vectors[most_rows + 1];
+};
+constexpr Widest widest_tiles() {
+    Widest widest{};
+    for (int rows = 1; rows <= most_rows; ++rows) widest.vectors[rows] = vectors_beside(rows);
+    return widest;
+}
+constexpr Widest widest = widest_tiles();
 
 // Rows of a that lie a multiple of 4 KiB apart share one set of an 8-way first-level cache: more than 6 of them evict
 // each other before their line is used up.
@@ -175,6 +186,28 @@ index_t gemm_panel(Matrix<const T> a, index_t n) {
     index_t vectors = vectors_beside(static_cast<int>(rows));
     if (vectors == 2 && wanted == 3) vectors = 3;
     return (wanted < vectors ? wanted : vectors) * width<T>;
+}
+
+// The same for a product of at most 512 x a few columns in its place, with as little around it as can be: c = a @ b (+
+// bias), b and c with contiguous rows, m, n, k >= 1.
+void gemm_small(const T* a, index_t a_row, index_t a_col, const T* b, index_t b_row, T* c, index_t c_row, const T* bias,
+                index_t m, index_t n, index_t k) {
+    const Block block{k, a_row, a_col, b_row, c_row, false};
+    const index_t count = ceil_div(m, most_rows);
+    const index_t height = count == 1 ? m : ceil_div(m, count);
+    const index_t all = (n + width<T> - 1) / width<T>;
+    const index_t vectors = all < widest.vectors[height] ? all : widest.vectors[height];
+    for (index_t j = 0; j < n; j += vectors * width<T>) {
+        const index_t columns = n - j < vectors * width<T> ? n - j : vectors * width<T>;
+        const index_t used = (columns + width<T> - 1) / width<T>;
+        const index_t last = columns - (used - 1) * width<T>;
+        const auto& table = last == width<T> ? tiles.full : tiles.masked;
+        const T* shift = bias == nullptr ? nullptr : bias + j;
+        for (index_t i = 0; i < m; i += height) {
+            const index_t rows = m - i < height ? m - i : height;
+            table[rows - 1][used - 1](block, a + i * a_row, b + j, c + i * c_row + j, shift, last);
+        }
+    }
 }
 
 void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_stride, Matrix<T> c, const T* bias,

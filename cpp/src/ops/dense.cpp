@@ -11,6 +11,8 @@ namespace {
 
 // Rows whose sum is one chain; the sums of these blocks are added in order.
 constexpr index_t block_rows = 512;
+// So few numbers are summed before threads are thought of.
+constexpr index_t small_size = 4096;
 
 template <class T>
 void column_sums(Matrix<const T> x, T* sum) {
@@ -18,6 +20,8 @@ void column_sums(Matrix<const T> x, T* sum) {
     const auto kernel = kernels<T>().column_sums;
     constexpr index_t grain = 256 / index_t(sizeof(T));
     constexpr double element_ns = 0.05;
+    if (x.col_stride == 1 && x.rows <= block_rows && x.rows * x.cols <= small_size)
+        return kernel({x.data, x.rows, x.cols, x.row_stride}, sum, false);
     parallel_for(x.cols, grain, element_ns * double(x.rows) * double(x.cols), [&](index_t begin, index_t end) {
         for (index_t i = 0; i < x.rows; i += block_rows) {
             const index_t rows = std::min(block_rows, x.rows - i);

@@ -103,11 +103,31 @@ bool done_without_work(const Product<T>& p) {
     return true;
 }
 
+// Products of so many multiply-adds are over before a plan would be made.
+constexpr index_t small_work = 64 * 1024;
+
+// Computes a product that is small and lies well for the tiles; false, and nothing done, for any other.
+template <class T>
+bool multiply_small(const KernelTable<T>& kernel, const Product<T>& p) {
+    const index_t m = p.c.rows;
+    const index_t n = p.c.cols;
+    const index_t k = p.a.cols;
+    if (m * n * k > small_work || k > block_k || p.accumulate) return false;
+    if (n == 1 && m > 1 && p.a.row_stride == 1 && p.c.stride == 1 && p.bias == nullptr)
+        kernel.gemm_small(p.b.data, 0, p.b.row_stride, p.a.data, p.a.col_stride, p.c.data, m, nullptr, 1, m, k);
+    else if (p.b.col_stride == 1 || n == 1)
+        kernel.gemm_small(p.a.data, p.a.row_stride, p.a.col_stride, p.b.data, p.b.row_stride, p.c.data, p.c.stride,
+                          p.bias, m, n, k);
+    else return false;
+    return true;
+}
+
 }  // namespace
 
 template <class T>
 void reserve(const Product<T>& p) {
     if (p.c.rows == 0 || p.c.cols == 0 || p.a.cols == 0) return;
+    if (p.c.rows * p.c.cols * p.a.cols <= small_work && !p.accumulate && p.b.col_stride == 1) return;
     const Plan<T> plan = plan_of(kernels<T>(), p);
     const index_t whole = whole_size(plan);
     if (whole > 0) scratch(Scratch::pack_b, Beside<T>::bytes(whole, piece_size(plan, split_of(plan))));
@@ -117,6 +137,7 @@ template <class T>
 void multiply(const Product<T>& p) {
     if (done_without_work(p)) return;
     const KernelTable<T>& kernel = kernels<T>();
+    if (multiply_small(kernel, p)) return;
     const Plan<T> plan = plan_of(kernel, p);
     const index_t whole = whole_size(plan);
     const double cost = nanoseconds(p);
