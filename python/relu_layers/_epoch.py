@@ -64,7 +64,7 @@ class EpochMeter:
         self,
         losses: Array,
         correct: int,
-        batches: Iterable[tuple[Array, Array | None]],
+        batches: Iterable[tuple[Array, ...]],
         rows: int,
         *,
         weighted: bool,
@@ -139,7 +139,7 @@ def _share_is_plain(loss: Any, weighted: bool) -> bool:
     return unweighted and not weighted
 
 
-def _share(loss: Any, count: int, target: Array, sample_weight: Array | None) -> float:
+def _share(loss: Any, count: int, target: Array, sample_weight: Array | None = None) -> float:
     """Return what the mean of this batch divided by, up to a factor that all batches share; 1 for a sum."""
     rows = float(count)
     if not isinstance(loss, Loss):

@@ -121,7 +121,9 @@ class Replay:
             trainer.accumulate,
             [layer._counter for layer in dropouts],
         )
-        self.step = self._replay.step if self._possible else nothing
+        # A callback between gradient and update wants to be called from there.
+        whole = self._possible and not trainer._moments.on_gradients_ready
+        self.step = self._replay.step if whole else nothing
 
     def refresh(self) -> None:
         """Drop the captures if somebody changed what they depend on."""
