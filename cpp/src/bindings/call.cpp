@@ -140,10 +140,11 @@ void Call::check_overlap(const Array& out, std::initializer_list<const Array*> r
 
 bool Call::shares_memory(const Array& a, const Array& b) {
     if (a.size == 0 || b.size == 0 || a.fresh || b.fresh) return false;
+    if (a.contiguous() && b.contiguous())
+        return a.data < b.data + b.size * b.item_bytes && b.data < a.data + a.size * a.item_bytes;
     const Extent left(a);
     const Extent right(b);
     if (left.end <= right.begin || right.end <= left.begin) return false;
-    if (a.contiguous() && b.contiguous()) return true;
     protect();
     const py::module_ numpy = py::module_::import("numpy");
     try {

@@ -1,5 +1,6 @@
 // Activations and dropout: every element by itself, so inputs of any layout meet in common rows.
 #include "bindings/bindings.h"
+#include "bindings/fastcall.h"
 #include "bindings/layout.h"
 #include "relu_layers/ops.h"
 
@@ -240,22 +241,20 @@ py::object prelu_backward(py::handle x_, py::handle slope_, py::handle dy_, py::
 }  // namespace
 
 void bind_elementwise(py::module_& m) {
-    using py::arg;
-    m.def("relu_forward", &relu_forward, arg("x"), arg("negative_slope"), arg("out"));
-    m.def("relu_backward", &relu_backward, arg("x"), arg("dy"), arg("negative_slope"), arg("out"));
-    m.def("threshold_forward", &threshold_forward, arg("x"), arg("threshold"), arg("value"), arg("out"));
-    m.def("threshold_backward", &threshold_backward, arg("x"), arg("dy"), arg("threshold"), arg("out"));
-    m.def("elu_forward", &elu_forward, arg("x"), arg("alpha"), arg("out"));
-    m.def("elu_backward", &elu_backward, arg("y"), arg("dy"), arg("alpha"), arg("out"));
-    m.def("sigmoid_forward", &sigmoid_forward, arg("x"), arg("out"));
-    m.def("sigmoid_backward", &sigmoid_backward, arg("y"), arg("dy"), arg("out"));
-    m.def("tanh_forward", &tanh_forward, arg("x"), arg("out"));
-    m.def("tanh_backward", &tanh_backward, arg("y"), arg("dy"), arg("out"));
-    m.def("dropout_forward", &dropout_forward, arg("x"), arg("rate"), arg("key"), arg("counter"), arg("out"));
-    m.def("dropout_backward", &dropout_backward, arg("dy"), arg("rate"), arg("key"), arg("counter"), arg("out"));
-    m.def("prelu_forward", &prelu_forward, arg("x"), arg("slope"), arg("out"));
-    m.def("prelu_backward", &prelu_backward, arg("x"), arg("slope"), arg("dy"), arg("need_dx"), arg("out_dx"),
-          arg("out_dslope"));
+    define<&relu_forward>(m, "relu_forward(x, negative_slope, out)");
+    define<&relu_backward>(m, "relu_backward(x, dy, negative_slope, out)");
+    define<&threshold_forward>(m, "threshold_forward(x, threshold, value, out)");
+    define<&threshold_backward>(m, "threshold_backward(x, dy, threshold, out)");
+    define<&elu_forward>(m, "elu_forward(x, alpha, out)");
+    define<&elu_backward>(m, "elu_backward(y, dy, alpha, out)");
+    define<&sigmoid_forward>(m, "sigmoid_forward(x, out)");
+    define<&sigmoid_backward>(m, "sigmoid_backward(y, dy, out)");
+    define<&tanh_forward>(m, "tanh_forward(x, out)");
+    define<&tanh_backward>(m, "tanh_backward(y, dy, out)");
+    define<&dropout_forward>(m, "dropout_forward(x, rate, key, counter, out)");
+    define<&dropout_backward>(m, "dropout_backward(dy, rate, key, counter, out)");
+    define<&prelu_forward>(m, "prelu_forward(x, slope, out)");
+    define<&prelu_backward>(m, "prelu_backward(x, slope, dy, need_dx, out_dx, out_dslope)");
 }
 
 }  // namespace relu_layers::bindings

@@ -3,6 +3,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/capture.h"
+#include "bindings/fastcall.h"
 #include "bindings/guard.h"
 
 namespace relu_layers::bindings {
@@ -99,14 +100,8 @@ PyObject* call(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
         PyErr_SetString(PyExc_TypeError, "infer: expected x, out");
         return nullptr;
     }
-    try {
-        return static_cast<InferenceReplay*>(pointer_of(self))->call(arguments[0], arguments[1]);
-    } catch (py::error_already_set& error) {
-        error.restore();
-    } catch (const std::exception& error) {
-        PyErr_SetString(PyExc_RuntimeError, error.what());
-    }
-    return nullptr;
+    return translated(
+        [=] { return static_cast<InferenceReplay*>(pointer_of(self))->call(arguments[0], arguments[1]); });
 }
 
 PyMethodDef call_definition = {"infer", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call)),

@@ -1,5 +1,6 @@
 // Losses with their gradients. Labels are checked in full before anything is written.
 #include "bindings/bindings.h"
+#include "bindings/fastcall.h"
 #include "bindings/integers.h"
 #include "bindings/layout.h"
 
@@ -265,14 +266,12 @@ py::object squared_error(py::handle prediction_, py::handle target_, py::handle 
 }  // namespace
 
 void bind_losses(py::module_& m) {
-    using py::arg;
-    m.def("softmax_cross_entropy", &softmax_cross_entropy, arg("logits"), arg("labels"), arg("axis"),
-          arg("class_weight"), arg("sample_weight"), arg("label_smoothing"), arg("ignore_label"), arg("normalization"),
-          arg("out"));
-    m.def("sigmoid_cross_entropy", &sigmoid_cross_entropy, arg("logits"), arg("targets"), arg("sample_weight"),
-          arg("ignore_label"), arg("normalization"), arg("out"));
-    m.def("squared_error", &squared_error, arg("prediction"), arg("target"), arg("scale"), arg("sample_weight"),
-          arg("normalization"), arg("out"));
+    define<&softmax_cross_entropy>(m,
+                                   "softmax_cross_entropy(logits, labels, axis, class_weight, sample_weight, "
+                                   "label_smoothing, ignore_label, normalization, out)");
+    define<&sigmoid_cross_entropy>(
+        m, "sigmoid_cross_entropy(logits, targets, sample_weight, ignore_label, normalization, out)");
+    define<&squared_error>(m, "squared_error(prediction, target, scale, sample_weight, normalization, out)");
 }
 
 }  // namespace relu_layers::bindings

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/fastcall.h"
 #include "bindings/layout.h"
 #include "relu_layers/ops.h"
 
@@ -227,11 +228,10 @@ py::object matmul(py::handle a_, py::handle b_, py::handle transpose_a, py::hand
 }  // namespace
 
 void bind_matmul(py::module_& m) {
-    using py::arg;
-    m.def("matmul", &matmul, arg("a"), arg("b"), arg("transpose_a"), arg("transpose_b"), arg("accumulate"), arg("out"));
-    m.def("dense_forward", &dense_forward, arg("x"), arg("weight"), arg("bias"), arg("negative_slope"), arg("out"));
-    m.def("dense_backward", &dense_backward, arg("x"), arg("weight"), arg("dy"), arg("need_dx"), arg("negative_slope"),
-          arg("out_dx"), arg("out_dweight"), arg("out_dbias"));
+    define<&matmul>(m, "matmul(a, b, transpose_a, transpose_b, accumulate, out)");
+    define<&dense_forward>(m, "dense_forward(x, weight, bias, negative_slope, out)");
+    define<&dense_backward>(m,
+                            "dense_backward(x, weight, dy, need_dx, negative_slope, out_dx, out_dweight, out_dbias)");
 }
 
 }  // namespace relu_layers::bindings

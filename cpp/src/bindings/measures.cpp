@@ -1,5 +1,6 @@
 // What training measures on its way: norms and sums of gradients, active units, right predictions.
 #include "bindings/bindings.h"
+#include "bindings/fastcall.h"
 #include "bindings/integers.h"
 #include "bindings/layout.h"
 
@@ -83,11 +84,10 @@ index_t count_correct(py::handle logits_, py::handle labels_) {
 }  // namespace
 
 void bind_measures(py::module_& m) {
-    using py::arg;
-    m.def("sum_of_squares", &sum_of_squares, arg("x"));
-    m.def("accumulate", &accumulate, arg("total"), arg("grad"));
-    m.def("mark_active", &mark_active, arg("x"), arg("active"));
-    m.def("count_correct", &count_correct, arg("logits"), arg("labels"));
+    define<&sum_of_squares>(m, "sum_of_squares(x)");
+    define<&accumulate>(m, "accumulate(total, grad)");
+    define<&mark_active>(m, "mark_active(x, active)");
+    define<&count_correct>(m, "count_correct(logits, labels)");
 }
 
 }  // namespace relu_layers::bindings

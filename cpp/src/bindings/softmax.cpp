@@ -1,4 +1,5 @@
 #include "bindings/bindings.h"
+#include "bindings/fastcall.h"
 #include "bindings/layout.h"
 #include "relu_layers/ops.h"
 
@@ -76,11 +77,10 @@ py::object log_softmax_backward(py::handle y, py::handle dy, py::handle axis, py
 }  // namespace
 
 void bind_softmax(py::module_& m) {
-    using py::arg;
-    m.def("softmax_forward", &softmax_forward, arg("x"), arg("axis"), arg("out"));
-    m.def("softmax_backward", &softmax_backward, arg("y"), arg("dy"), arg("axis"), arg("out"));
-    m.def("log_softmax_forward", &log_softmax_forward, arg("x"), arg("axis"), arg("out"));
-    m.def("log_softmax_backward", &log_softmax_backward, arg("y"), arg("dy"), arg("axis"), arg("out"));
+    define<&softmax_forward>(m, "softmax_forward(x, axis, out)");
+    define<&softmax_backward>(m, "softmax_backward(y, dy, axis, out)");
+    define<&log_softmax_forward>(m, "log_softmax_forward(x, axis, out)");
+    define<&log_softmax_backward>(m, "log_softmax_backward(y, dy, axis, out)");
 }
 
 }  // namespace relu_layers::bindings

@@ -5,6 +5,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/capture.h"
+#include "bindings/fastcall.h"
 #include "bindings/guard.h"
 #include "replay/training.h"
 
@@ -229,14 +230,8 @@ PyObject* step(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
         PyErr_SetString(PyExc_TypeError, "step: expected x, y, sample_weight");
         return nullptr;
     }
-    try {
-        return static_cast<TrainingReplay*>(pointer_of(self))->step(arguments[0], arguments[1], arguments[2]);
-    } catch (py::error_already_set& error) {
-        error.restore();
-    } catch (const std::exception& error) {
-        PyErr_SetString(PyExc_RuntimeError, error.what());
-    }
-    return nullptr;
+    return translated(
+        [=] { return static_cast<TrainingReplay*>(pointer_of(self))->step(arguments[0], arguments[1], arguments[2]); });
 }
 
 PyMethodDef step_definition = {"step", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&step)),

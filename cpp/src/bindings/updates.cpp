@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "bindings/bindings.h"
+#include "bindings/fastcall.h"
 #include "bindings/layout.h"
 #include "relu_layers/ops.h"
 
@@ -187,22 +188,23 @@ void adamw_update(py::handle param, py::handle grad, py::handle mean, py::handle
 }  // namespace
 
 void bind_updates(py::module_& m) {
-    using py::arg;
-    m.def("sgd_update", &sgd_update, arg("param"), arg("grad"), arg("velocity"), arg("learning_rate"), arg("momentum"),
-          arg("nesterov"), arg("weight_decay"), arg("regularization"), arg("grad_scale"));
-    m.def("adagrad_update", &adagrad_update, arg("param"), arg("grad"), arg("square_sum"), arg("learning_rate"),
-          arg("epsilon"), arg("weight_decay"), arg("regularization"), arg("grad_scale"));
-    m.def("rmsprop_update", &rmsprop_update, arg("param"), arg("grad"), arg("square_mean"), arg("learning_rate"),
-          arg("rho"), arg("epsilon"), arg("weight_decay"), arg("regularization"), arg("grad_scale"));
-    m.def("adadelta_update", &adadelta_update, arg("param"), arg("grad"), arg("square_mean"), arg("update_mean"),
-          arg("learning_rate"), arg("rho"), arg("epsilon"), arg("weight_decay"), arg("regularization"),
-          arg("grad_scale"));
-    m.def("adam_update", &adam_update, arg("param"), arg("grad"), arg("mean"), arg("square_mean"), arg("learning_rate"),
-          arg("step"), arg("beta1"), arg("beta2"), arg("epsilon"), arg("epsilon_hat"), arg("weight_decay"),
-          arg("regularization"), arg("grad_scale"));
-    m.def("adamw_update", &adamw_update, arg("param"), arg("grad"), arg("mean"), arg("square_mean"),
-          arg("learning_rate"), arg("step"), arg("beta1"), arg("beta2"), arg("epsilon"), arg("epsilon_hat"),
-          arg("weight_decay"), arg("grad_scale"));
+    define<&sgd_update>(m,
+                        "sgd_update(param, grad, velocity, learning_rate, momentum, nesterov, weight_decay, "
+                        "regularization, grad_scale)");
+    define<&adagrad_update>(
+        m, "adagrad_update(param, grad, square_sum, learning_rate, epsilon, weight_decay, regularization, grad_scale)");
+    define<&rmsprop_update>(m,
+                            "rmsprop_update(param, grad, square_mean, learning_rate, rho, epsilon, weight_decay, "
+                            "regularization, grad_scale)");
+    define<&adadelta_update>(m,
+                             "adadelta_update(param, grad, square_mean, update_mean, learning_rate, rho, epsilon, "
+                             "weight_decay, regularization, grad_scale)");
+    define<&adam_update>(m,
+                         "adam_update(param, grad, mean, square_mean, learning_rate, step, beta1, beta2, epsilon, "
+                         "epsilon_hat, weight_decay, regularization, grad_scale)");
+    define<&adamw_update>(m,
+                          "adamw_update(param, grad, mean, square_mean, learning_rate, step, beta1, beta2, epsilon, "
+                          "epsilon_hat, weight_decay, grad_scale)");
 }
 
 }  // namespace relu_layers::bindings

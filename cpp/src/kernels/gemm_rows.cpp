@@ -89,7 +89,9 @@ void rows(const Matrix<const T>& a, const T* b, index_t b_row, T* c, index_t c_r
 
 void gemm_rows(Matrix<const T> a, Rows<const T> b, Rows<T> c, const T* bias, bool add) {
     alignas(64) T aside[sums_bytes / sizeof(T)];
-    constexpr index_t most_columns = sums_bytes / index_t(sizeof(T)) / most_rows;
+    // One row alone has room for longer stretches of b's rows, which come faster.
+    const index_t together = a.rows < most_rows ? a.rows : most_rows;
+    const index_t most_columns = sums_bytes / index_t(sizeof(T)) / together;
     for (index_t j = 0; j < c.cols; j += most_columns) {
         const index_t n = c.cols - j < most_columns ? c.cols - j : most_columns;
         const T* shift = bias == nullptr ? nullptr : bias + j;

@@ -5,6 +5,7 @@
 //   method    what runs it                          where
 //   rows      gemm_rows: b streamed, unpacked       few rows of a or a short k, b's rows contiguous and long
 //   columns   gemm_columns: b's columns streamed    few rows of a, b's columns contiguous
+//   dots      gemm_dots: likewise                   one row of a: the one product with another order along k
 //   tiles     gemm, b in place or packed            everything else
 //   Each also with both sides exchanged, c^T = b^T @ a^T, where the columns of c would fill their vectors badly.
 //
@@ -39,7 +40,7 @@ constexpr index_t pack_rows = 24;
 
 constexpr index_t rounded_up(index_t n, index_t unit) { return (n + unit - 1) / unit * unit; }
 
-enum class Method { rows, columns, tiles, packed_tiles };
+enum class Method { rows, columns, dots, tiles, packed_tiles };
 
 // A product as the kernels take it: possibly exchanged, so that c and bias have two strides.
 template <class T>
@@ -102,7 +103,11 @@ Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
             return {method, b_t, a_t, c_t, p.bias, 1, 0, p.accumulate};
         }
     }
-    return {method_of(kernel, a, b), a, b, c, p.bias, 0, 1, p.accumulate};
+    Method method = method_of(kernel, a, b);
+    // A short k has no lanes to fill, and a wide c no columns to add up.
+    if (method == Method::columns && a.rows == 1 && a.col_stride == 1 && a.cols >= lanes && p.bias == nullptr)
+        method = Method::dots;
+    return {method, a, b, c, p.bias, 0, 1, p.accumulate};
 }
 
 // No panel is wider than this many bytes: eight vectors of 64.
@@ -174,6 +179,9 @@ void run(const KernelTable<T>& kernel, Plan<T> plan, T* beside) {
                 plan.c.data[i * plan.c.row_stride + j * plan.c.col_stride] += beside[i * plan.c.cols + j];
         return;
     }
+    if (plan.method == Method::dots)
+        return kernel.gemm_dots(plan.a.data, {plan.b.data, plan.b.cols, k, plan.b.col_stride}, plan.c.data,
+                                plan.accumulate);
     const T* bias = plan.bias;
     const Matrix<const T> a = plan.a;
     const Matrix<const T> b = plan.b;

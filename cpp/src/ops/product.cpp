@@ -115,7 +115,7 @@ bool multiply_small(const KernelTable<T>& kernel, const Product<T>& p) {
     if (m * n * k > small_work || k > block_k || p.accumulate) return false;
     if (n == 1 && m > 1 && p.a.row_stride == 1 && p.c.stride == 1 && p.bias == nullptr)
         kernel.gemm_small(p.b.data, 0, p.b.row_stride, p.a.data, p.a.col_stride, p.c.data, m, nullptr, 1, m, k);
-    else if (p.b.col_stride == 1 || n == 1)
+    else if (p.b.col_stride == 1 && (n > 1 || m <= 16))
         kernel.gemm_small(p.a.data, p.a.row_stride, p.a.col_stride, p.b.data, p.b.row_stride, p.c.data, p.c.stride,
                           p.bias, m, n, k);
     else return false;
