@@ -11,6 +11,8 @@
 #include <thread>
 
 #include "parallel/cpu_count.h"
+#include "parallel/payoff.h"
+#include "parallel/placement.h"
 #include "relu_layers/parallel.h"
 
 #ifndef _WIN32
@@ -41,12 +43,14 @@ struct Job {
     void* context = nullptr;
     index_t count = 0;
     index_t chunk = 1;
+    int caller_cpu = -1;
     std::atomic<index_t> next{0};
 
-    void work() {
-        for (;;) {
+    // Returns how many chunks this thread had.
+    index_t work() {
+        for (index_t done = 0;; ++done) {
             const index_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
-            if (begin >= count) return;
+            if (begin >= count) return done;
             body(context, begin, begin + chunk < count ? begin + chunk : count);
         }
     }
@@ -57,17 +61,22 @@ thread_local bool inside_job = false;
 
 class Pool {
   public:
-    // False where another caller has the pool; the caller then works alone.
-    bool run(index_t count, index_t chunk, RangeBody body, void* context, int threads, bool wake_sleepers) {
-        std::unique_lock<std::mutex> own(job_mutex_, std::try_to_lock);
-        if (!own.owns_lock()) return false;
+    // False where another caller has the pool or, unless `always`, where it has not paid lately; the caller then works
+    // alone.
+    bool run(index_t count, index_t chunk, RangeBody body, void* context, int threads, bool wake_sleepers,
+             bool always) {
+        std::unique_lock<std::mutex> lock(job_mutex_, std::try_to_lock);
+        if (!lock.owns_lock()) return false;
         const int wanted = threads - 1;
         if (wake_sleepers) start_workers(wanted);
         if (worker_count_ == 0 || (!wake_sleepers && awake_.load() == 0)) return false;
+        const auto begin = parallel::Payoff::Clock::now();
+        if (!always && !payoff_.expected(begin)) return false;
         job_.body = body;
         job_.context = context;
         job_.count = count;
         job_.chunk = chunk;
+        job_.caller_cpu = parallel::current_cpu();
         job_.next.store(0, std::memory_order_relaxed);
         limit_.store(std::uint64_t(wanted), std::memory_order_relaxed);
         // Opening the gate with a new generation publishes the job's fields.
@@ -80,13 +89,15 @@ class Pool {
             wake_.notify_all();
         }
         inside_job = true;
-        job_.work();
+        const index_t own = job_.work();
         inside_job = false;
+        const auto idle = parallel::Payoff::Clock::now();
         gate_.fetch_and(~open_bit);
         for (int spins = 0; (gate_.load(std::memory_order_acquire) & inside_mask) != 0; ++spins) {
             if (spins < 4000) pause_briefly();
             else std::this_thread::yield();
         }
+        payoff_.learn(begin, idle, parallel::Payoff::Clock::now(), own, (count + chunk - 1) / chunk);
         return true;
     }
 
@@ -135,8 +146,7 @@ class Pool {
         awake_.fetch_add(1);
         for (;;) {
             if (try_enter(seen) || spin(seen)) {
-                job_.work();
-                gate_.fetch_sub(1, std::memory_order_release);
+                take_part();
                 continue;
             }
             std::unique_lock<std::mutex> lock(sleep_mutex_);
@@ -145,9 +155,15 @@ class Pool {
             wake_.wait(lock, [&] { return entered = try_enter(seen); });
             awake_.fetch_add(1);
             lock.unlock();
-            job_.work();
-            gate_.fetch_sub(1, std::memory_order_release);
+            take_part();
         }
+    }
+
+    // Work of a job that this worker has entered.
+    void take_part() {
+        parallel::leave_cpu(job_.caller_cpu);
+        job_.work();
+        gate_.fetch_sub(1, std::memory_order_release);
     }
 
     bool spin(std::uint64_t& seen) {
@@ -163,6 +179,7 @@ class Pool {
 
     std::mutex job_mutex_;
     Job job_;
+    parallel::Payoff payoff_;  // guarded by job_mutex_
     std::atomic<std::uint64_t> gate_{0};
     std::atomic<std::uint64_t> limit_{0};
     std::atomic<int> awake_{0};
@@ -231,7 +248,7 @@ void parallel_ranges(index_t count, index_t grain, double nanoseconds, RangeBody
         const index_t pieces = index_t(threads) * 4;
         const index_t chunk = grain * ((grains + pieces - 1) / pieces);
         const bool wake = nanoseconds >= (forced >= 0 ? forced : least_nanoseconds_asleep);
-        if (pool().run(count, chunk, body, context, threads, wake)) return;
+        if (pool().run(count, chunk, body, context, threads, wake, forced >= 0)) return;
     }
     body(context, 0, count);
 }
