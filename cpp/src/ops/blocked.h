@@ -1,6 +1,6 @@
-// One product on one thread: which kernel runs it, its blocks, and the memory they need. The choice never shows in the
-// result: k is cut into blocks of 512 on every target, each block is one chain per element, block sums are added in
-// order, then what c held (accumulate), and the bias comes last.
+// One product on one thread: which kernel runs it, its blocks, and the memory they need. But for `dots` the choice
+// never shows in the result: k is cut into blocks of 512 on every target, each block is one chain per element, block
+// sums are added in order, then what c held (accumulate), and the bias comes last.
 //
 //   method    what runs it                          where
 //   rows      gemm_rows: b streamed, unpacked       few rows of a or a short k, b's rows contiguous and long
@@ -34,6 +34,8 @@ constexpr index_t short_k = 4;
 constexpr index_t long_row_bytes = 1024;
 // A shorter k does not pay for the tiles' way into the columns of c.
 constexpr index_t scatter_k = 96;
+// A shorter k would not fill the lanes of gemm_dots. The same on every target, because its order of operations shows.
+constexpr index_t dots_k = 16;
 // b is packed from this size on, or where its rows fall on the same cache sets, if so many rows of a share the cost.
 constexpr index_t pack_bytes = 700 * 1000;
 constexpr index_t pack_rows = 24;
@@ -104,8 +106,7 @@ Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
         }
     }
     Method method = method_of(kernel, a, b);
-    // A short k has no lanes to fill, and a wide c no columns to add up.
-    if (method == Method::columns && a.rows == 1 && a.col_stride == 1 && a.cols >= lanes && p.bias == nullptr)
+    if (method == Method::columns && a.rows == 1 && a.col_stride == 1 && a.cols >= dots_k && p.bias == nullptr)
         method = Method::dots;
     return {method, a, b, c, p.bias, 0, 1, p.accumulate};
 }
