@@ -67,6 +67,17 @@ def sanitize(session: nox.Session) -> None:
     )
 
 
+@nox.session(venv_backend="none")
+def thread_sanitizer(session: nox.Session) -> None:
+    """ThreadSanitizer over the thread pool (GCC or Clang)."""
+    program = Path(session.create_tmp()).resolve() / "thread_pool_stress"
+    sources = sorted(str(path) for path in Path("cpp/src/parallel").glob("*.cpp"))
+    flags = ["-std=c++17", "-O1", "-g", "-fsanitize=thread", "-Icpp/include", "-Icpp/src", "-pthread"]
+    stress = "tests/cpp/thread_pool_stress.cpp"
+    session.run("c++", *flags, *sources, stress, "-o", str(program), external=True)
+    session.run(str(program), env={"TSAN_OPTIONS": "halt_on_error=1"}, external=True)
+
+
 @nox.session
 def wheel(session: nox.Session) -> None:
     """Build the sdist and a wheel from it."""

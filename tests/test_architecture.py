@@ -19,7 +19,7 @@ CPP = ROOT / "cpp"
 RINGS: list[set[str]] = [
     {"_core"},
     {"_checks", "preprocessing"},
-    {"ops", "runtime"},
+    {"ops", "runtime", "_threadpoolctl"},
     {"_configured", "_inputs", "_memory", "_params"},
     {"layers", "losses", "optimizers", "schedules", "initializers", "_optimizer"},
     {"_binding", "_capture", "_mlp", "_passes", "_summary", "_workspace", "model"},
@@ -45,6 +45,7 @@ OUTER = RINGS[-2] | RINGS[-1]
 # Third-party packages and the only module that may import each.
 ONLY_IN = {
     "sklearn": {"sklearn"},
+    "threadpoolctl": {"_threadpoolctl"},
     "matplotlib": {"plot"},
     "click": {"cli"},
     "rich": {"cli"},

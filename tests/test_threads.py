@@ -201,3 +201,21 @@ def test_ctrl_c_in_a_long_product_ends_after_it() -> None:
     """)
     assert run(code) == "stopped"
     assert signal.getsignal(signal.SIGINT) is not None
+
+
+@pytest.mark.parametrize("first", ["threadpoolctl", "relu_layers"])
+def test_threadpoolctl_limits_the_pool(first: str) -> None:
+    pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
+    second = {"threadpoolctl": "relu_layers", "relu_layers": "threadpoolctl"}[first]
+    code = f"import {first}, {second}; import relu_layers as rl\n" + textwrap.dedent("""
+        if not any(info["user_api"] == "relu_layers" for info in threadpoolctl.threadpool_info()):
+            rl.register_with_threadpoolctl()
+        (info,) = [i for i in threadpoolctl.threadpool_info() if i["user_api"] == "relu_layers"]
+        rl.set_num_threads(5)
+        with threadpoolctl.threadpool_limits(1):
+            inside = rl.get_num_threads()
+        with threadpoolctl.threadpool_limits({"relu_layers": 3}):
+            chosen = rl.get_num_threads()
+        print(info["version"] == rl.__version__, inside, chosen, rl.get_num_threads())
+    """)
+    assert run(code) == "True 1 3 5"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from relu_layers.runtime import (
     __version__,
     build_info,
     get_num_threads,
+    register_with_threadpoolctl,
     set_num_threads,
     target,
     threads,
@@ -37,6 +39,9 @@ from relu_layers.trainer import DivergenceError, Trainer
 
 if TYPE_CHECKING:
     from relu_layers import data, initializers, layers, losses, optimizers, preprocessing
+
+if "threadpoolctl" in sys.modules:
+    register_with_threadpoolctl()
 
 _LAZY_MODULES = ("data", "initializers", "layers", "losses", "optimizers", "preprocessing", "plot", "sklearn")
 
@@ -77,6 +82,7 @@ __all__ = [
     "ops",
     "optimizers",
     "preprocessing",
+    "register_with_threadpoolctl",
     "schedules",
     "set_num_threads",
     "target",

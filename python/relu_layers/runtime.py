@@ -58,6 +58,21 @@ def set_num_threads(n: int) -> None:
     _core.set_num_threads(min(integer("set_num_threads", "n", n, minimum=1), 1024))
 
 
+def register_with_threadpoolctl() -> None:
+    """Let ``threadpoolctl.threadpool_limits`` and its like control the number of threads here too.
+
+    Done at import where threadpoolctl was imported before; otherwise call it once.
+
+    Raises
+    ------
+    ImportError
+        threadpoolctl is not installed.
+    """
+    from relu_layers import _threadpoolctl
+
+    _threadpoolctl.register()
+
+
 class threads:  # noqa: N801 - used like a function
     """Context manager: ``with rl.threads(1): ...`` sets the number of threads inside, then the former one.
 

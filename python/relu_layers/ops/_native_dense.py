@@ -53,7 +53,14 @@ def dense_backward(
     `negative_slope` (>= 0), x is the output of a ReLU of that slope and dx the gradient of that ReLU's input:
     ``relu_backward(x, dy @ weight.T, negative_slope)``.
     """
-    return _core.dense_backward(x, weight, dy, need_dx, negative_slope, *(out if type(out) is tuple and len(out) == 3 else outputs("dense_backward", out, 3)))
+    return _core.dense_backward(
+        x,
+        weight,
+        dy,
+        need_dx,
+        negative_slope,
+        *(out if type(out) is tuple and len(out) == 3 else outputs("dense_backward", out, 3)),
+    )
 
 
 def matmul(

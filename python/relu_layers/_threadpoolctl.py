@@ -1,0 +1,38 @@
+"""The thread pool as `threadpoolctl` sees it, beside those of BLAS and OpenMP."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import threadpoolctl
+
+
+class ReluLayersController(threadpoolctl.LibController):  # type: ignore[misc]  # threadpoolctl has no types
+    """Reads and limits the number of threads of the loaded extension."""
+
+    user_api = "relu_layers"
+    internal_api = "relu_layers"
+    filename_prefixes = ("_core",)
+    check_symbols = ("relu_layers_get_num_threads", "relu_layers_set_num_threads", "relu_layers_get_version")
+
+    def get_num_threads(self) -> int:
+        """Return the number of threads."""
+        threads: int = self.dynlib.relu_layers_get_num_threads()
+        return threads
+
+    def set_num_threads(self, num_threads: int) -> Any:
+        """Set the number of threads."""
+        return self.dynlib.relu_layers_set_num_threads(num_threads)
+
+    def get_version(self) -> str:
+        """Return the version of the package."""
+        get_version = self.dynlib.relu_layers_get_version
+        get_version.restype = ctypes.c_char_p
+        version: bytes = get_version()
+        return version.decode("utf-8")
+
+
+def register() -> None:
+    """Make the controller known; once is enough, more do no harm."""
+    threadpoolctl.register(ReluLayersController)
