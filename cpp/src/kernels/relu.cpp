@@ -9,33 +9,33 @@
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 
-void relu_forward(const T* x, T* y, index_t n, T negative_slope) {
+void relu_forward(const T* x, T* y, index_t n, T negative_slope, bool streaming) {
     const V zero = broadcast(T(0));
     if (negative_slope == T(0)) {
-        for_each_vector<T>(n, [&](index_t i, auto lanes) {
+        for_each_vector_to(y, n, streaming, [&](index_t i, auto lanes) {
             const V v = get(x + i, lanes);
             put(y + i, v < zero ? zero : v, lanes);
         });
         return;
     }
     const V slope = broadcast(negative_slope);
-    for_each_vector<T>(n, [&](index_t i, auto lanes) {
+    for_each_vector_to(y, n, streaming, [&](index_t i, auto lanes) {
         const V v = get(x + i, lanes);
         put(y + i, v > zero ? v : v * slope, lanes);
     });
 }
 
-void relu_backward(const T* x, const T* dy, T* dx, index_t n, T negative_slope) {
+void relu_backward(const T* x, const T* dy, T* dx, index_t n, T negative_slope, bool streaming) {
     const V zero = broadcast(T(0));
     if (negative_slope == T(0)) {
-        for_each_vector<T>(n, [&](index_t i, auto lanes) {
+        for_each_vector_to(dx, n, streaming, [&](index_t i, auto lanes) {
             const V v = get(x + i, lanes);
             put(dx + i, v <= zero ? zero : get(dy + i, lanes), lanes);
         });
         return;
     }
     const V slope = broadcast(negative_slope);
-    for_each_vector<T>(n, [&](index_t i, auto lanes) {
+    for_each_vector_to(dx, n, streaming, [&](index_t i, auto lanes) {
         const V g = get(dy + i, lanes);
         put(dx + i, get(x + i, lanes) > zero ? g : g * slope, lanes);
     });

@@ -6,13 +6,14 @@
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 
-void sigmoid_forward(const T* x, T* y, index_t n) {
-    for_each_vector<T>(n, [&](index_t i, auto lanes) { put(y + i, logistic<T>(get(x + i, lanes)), lanes); });
+void sigmoid_forward(const T* x, T* y, index_t n, bool streaming) {
+    for_each_vector_to(y, n, streaming,
+                       [&](index_t i, auto lanes) { put(y + i, logistic<T>(get(x + i, lanes)), lanes); });
 }
 
-void sigmoid_backward(const T* y, const T* dy, T* dx, index_t n) {
+void sigmoid_backward(const T* y, const T* dy, T* dx, index_t n, bool streaming) {
     const V one = broadcast(T(1));
-    for_each_vector<T>(n, [&](index_t i, auto lanes) {
+    for_each_vector_to(dx, n, streaming, [&](index_t i, auto lanes) {
         const V v = get(y + i, lanes);
         put(dx + i, get(dy + i, lanes) * (v * (one - v)), lanes);
     });

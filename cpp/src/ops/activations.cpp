@@ -9,25 +9,30 @@ namespace relu_layers::ops {
 template <class T>
 void threshold_forward(Rows<const T> x, T threshold, T value, T* y) {
     const auto kernel = kernels<T>().threshold_forward;
-    map1(x, y, 0.1, [=](const T* xs, T* ys, index_t n) { kernel(xs, ys, n, threshold, value); });
+    map1(x, y, 0.1,
+         [=](const T* xs, T* ys, index_t n, bool streaming) { kernel(xs, ys, n, threshold, value, streaming); });
 }
 
 template <class T>
 void threshold_backward(Rows<const T> x, Rows<const T> dy, T threshold, T* dx) {
     const auto kernel = kernels<T>().threshold_backward;
-    map2(x, dy, dx, 0.15, [=](const T* xs, const T* dys, T* dxs, index_t n) { kernel(xs, dys, dxs, n, threshold); });
+    map2(x, dy, dx, 0.15, [=](const T* xs, const T* dys, T* dxs, index_t n, bool streaming) {
+        kernel(xs, dys, dxs, n, threshold, streaming);
+    });
 }
 
 template <class T>
 void elu_forward(Rows<const T> x, T alpha, T* y) {
     const auto kernel = kernels<T>().elu_forward;
-    map1(x, y, 0.5, [=](const T* xs, T* ys, index_t n) { kernel(xs, ys, n, alpha); });
+    map1(x, y, 0.5, [=](const T* xs, T* ys, index_t n, bool streaming) { kernel(xs, ys, n, alpha, streaming); });
 }
 
 template <class T>
 void elu_backward(Rows<const T> y, Rows<const T> dy, T alpha, T* dx) {
     const auto kernel = kernels<T>().elu_backward;
-    map2(y, dy, dx, 0.15, [=](const T* ys, const T* dys, T* dxs, index_t n) { kernel(ys, dys, dxs, n, alpha); });
+    map2(y, dy, dx, 0.15, [=](const T* ys, const T* dys, T* dxs, index_t n, bool streaming) {
+        kernel(ys, dys, dxs, n, alpha, streaming);
+    });
 }
 
 template <class T>

@@ -48,7 +48,8 @@ void rectify(Matrix<const T> x, T negative_slope, T* dx) {
                                 dx);
     const auto kernel = kernels<T>().relu_backward;
     for (index_t i = 0; i < size; ++i)
-        kernel(x.data + i / x.cols * x.row_stride + i % x.cols * x.col_stride, dx + i, dx + i, 1, negative_slope);
+        kernel(x.data + i / x.cols * x.row_stride + i % x.cols * x.col_stride, dx + i, dx + i, 1, negative_slope,
+               false);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // How an elementwise op meets its kernel: rows one after another, or one long row, split over threads at a fixed grain.
 #pragma once
 
+#include "ops/streaming.h"
 #include "relu_layers/dispatch.h"
 #include "relu_layers/parallel.h"
 
@@ -25,18 +26,22 @@ void for_pieces(Rows<const T> a, bool all_contiguous, double nanoseconds, Run&& 
     });
 }
 
-// One input, one contiguous output: kernel(x piece, y piece, n).
+// One input, one contiguous output: kernel(x piece, y piece, n, streaming).
 template <class T, class Kernel>
 void map1(Rows<const T> x, T* y, double nanoseconds, Kernel&& kernel) {
-    for_pieces(x, x.contiguous(), nanoseconds,
-               [&](index_t row, index_t begin, index_t n) { kernel(x.row(row) + begin, y + row * x.cols + begin, n); });
+    const bool streaming = y != x.data && x.contiguous() && beyond_caches<T>(2, x.rows * x.cols);
+    for_pieces(x, x.contiguous(), nanoseconds, [&](index_t row, index_t begin, index_t n) {
+        kernel(x.row(row) + begin, y + row * x.cols + begin, n, streaming);
+    });
 }
 
-// Two inputs of the same shape, one contiguous output: kernel(a piece, b piece, y piece, n).
+// Two inputs of the same shape, one contiguous output: kernel(a piece, b piece, y piece, n, streaming).
 template <class T, class Kernel>
 void map2(Rows<const T> a, Rows<const T> b, T* y, double nanoseconds, Kernel&& kernel) {
-    for_pieces(a, a.contiguous() && b.contiguous(), nanoseconds, [&](index_t row, index_t begin, index_t n) {
-        kernel(a.row(row) + begin, b.row(row) + begin, y + row * a.cols + begin, n);
+    const bool contiguous = a.contiguous() && b.contiguous();
+    const bool streaming = y != a.data && y != b.data && contiguous && beyond_caches<T>(3, a.rows * a.cols);
+    for_pieces(a, contiguous, nanoseconds, [&](index_t row, index_t begin, index_t n) {
+        kernel(a.row(row) + begin, b.row(row) + begin, y + row * a.cols + begin, n, streaming);
     });
 }
 

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ops/loss_blocks.h"
+#include "relu_layers/dispatch.h"
+
 namespace relu_layers::ops {
 namespace {
 
@@ -65,17 +68,13 @@ index_t find_bad_label(Labels labels, index_t positions, index_t classes, bool h
 
 template <class T>
 index_t count_correct(Rows<const T> logits, Labels labels) {
-    index_t correct = 0;
-    with_type(labels, [&](auto type) {
-        for (index_t i = 0; i < logits.rows; ++i) {
-            const T* row = logits.row(i);
-            index_t best = 0;
-            for (index_t j = 1; j < logits.cols && row[best] == row[best]; ++j)
-                if (!(row[j] <= row[best])) best = j;
-            correct += static_cast<std::int64_t>(read<decltype(type)>(labels.data, i)) == best;
-        }
-    });
-    return correct;
+    const auto kernel = kernels<T>().count_correct;
+    const double cost = 0.1 * double(logits.rows * logits.cols);
+    return static_cast<index_t>(sum_of_blocks(logits.rows, cost, [&](index_t first, index_t count) {
+        std::int64_t label[loss_block];
+        copy_labels(labels, first, count, label);
+        return double(kernel(logits.row(first), logits.stride, label, count, logits.cols));
+    }));
 }
 
 template index_t count_correct(Rows<const float>, Labels);

@@ -1,20 +1,27 @@
 // Loops over arrays with masked tails, and reductions whose order of operations is the same on every target.
 #pragma once
 
-#include "simd/vec.h"
+#include "simd/stream.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
 // ---- walking an array: full vectors, then one masked tail ----
 // for_each_vector calls f(i, lanes) for each vector, i its first index. In the full part `lanes` is Full, and get and
-// put are plain loads and stores there; the last call may have a Tail, whose n lanes are in use.
+// put are plain loads and stores there; the last call may have a Tail, whose n lanes are in use. for_each_vector_to
+// does the same for an output that is aligned on the way, and then, where `streaming`, put writes Streamed vectors past
+// the caches.
 struct Full {};
+struct Streamed {};
 struct Tail {
     index_t n;
 };
 template <class T>
 RL_INLINE Vec<T> get(const T* p, Full) {
+    return load(p);
+}
+template <class T>
+RL_INLINE Vec<T> get(const T* p, Streamed) {
     return load(p);
 }
 template <class T>
@@ -42,6 +49,10 @@ RL_INLINE void put(T* p, Vec<T> v, Full) {
     store(p, v);
 }
 template <class T>
+RL_INLINE void put(T* p, Vec<T> v, Streamed) {
+    stream(p, v);
+}
+template <class T>
 RL_INLINE void put(T* p, Vec<T> v, Tail t) {
     store_first(p, v, t.n);
 }
@@ -50,6 +61,17 @@ RL_INLINE void for_each_vector(index_t n, F&& f) {
     index_t i = 0;
     for (; i + width<T> <= n; i += width<T>) f(i, Full{});
     if (i < n) f(i, Tail{n - i});
+}
+template <class T, class F>
+RL_INLINE void for_each_vector_to(T* out, index_t n, bool streaming, F&& f) {
+    if (!streaming) return for_each_vector<T>(n, f);
+    const auto offset = static_cast<index_t>(reinterpret_cast<std::uintptr_t>(out) % vector_bytes / sizeof(T));
+    const index_t before = offset == 0 ? 0 : width<T> - offset;
+    index_t i = before < n ? before : n;
+    if (i > 0) f(0, Tail{i});
+    for (; i + width<T> <= n; i += width<T>) f(i, Streamed{});
+    if (i < n) f(i, Tail{n - i});
+    end_of_stream();
 }
 
 // ---- reductions: 64 bytes of lanes on every target, combined in one fixed order ----
