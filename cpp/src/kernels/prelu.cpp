@@ -3,6 +3,7 @@
 //   backward  dx = dy where x > 0, slope[j] * dy elsewhere;  dslope[j] = sum of x * dy where x is not > 0
 // Sums over rows run in order within a block of rows and the caller adds the blocks in order. dx may be dy.
 #include "kernels/kernel.h"
+#include "simd/lanes.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 

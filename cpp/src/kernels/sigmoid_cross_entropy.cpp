@@ -5,6 +5,7 @@
 // `factor` is 1 / normalizer. Elements whose target equals `ignore` count nowhere (NaN as `ignore` ignores nothing). dx
 // may be x.
 #include "kernels/kernel.h"
+#include "simd/lanes.h"
 #include "simd/math.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {

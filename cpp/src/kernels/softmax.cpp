@@ -6,66 +6,83 @@
 // the same bits. A row with NaN or +inf, or of -inf only, becomes NaN; a single -inf has probability 0; other rows are
 // untouched. y may be x, dx may be dy.
 #include "kernels/softmax_columns.h"
-#include "kernels/softmax_row.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-RL_INLINE void softmax_row(const T* x, T* y, index_t classes) {
-    const T others = exponentials_of_others(x, classes, row_maximum(x, classes),
-                                            [&](index_t i, index_t, V, V e, auto lanes) { put(y + i, e, lanes); });
-    const V inverse = broadcast(T(1) / (T(1) + others));
-    for_each_vector<T>(classes, [&](index_t i, auto lanes) { put(y + i, get(y + i, lanes) * inverse, lanes); });
+RL_INLINE void softmax_group(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes) {
+    PerRow maxima;
+    PerRow inverse;
+    maxima.set(group_maxima(x, x_stride, rows, classes));
+    const V others =
+        group_sums_of_others(x, x_stride, rows, classes, maxima,
+                             [&](index_t r, index_t i, V e, auto lanes) { put(y + r * y_stride + i, e, lanes); });
+    inverse.set(T(1) / (T(1) + others));
+    for (index_t r = 0; r < rows; ++r, y += y_stride) {
+        const V scale = broadcast(inverse.of[r]);
+        for_each_vector<T>(classes, [&](index_t i, auto lanes) { put(y + i, get(y + i, lanes) * scale, lanes); });
+    }
 }
 
 template <class Use>
 RL_INLINE void softmax_column(const T* x, index_t x_stride, T* y, index_t y_stride, index_t classes, Use lanes) {
-    const ColumnMaximum maximum = column_maximum(x, x_stride, classes, lanes);
-    const V others = column_exponentials_of_others(x, x_stride, classes, maximum, lanes,
-                                                   [&](index_t c, V, V e) { put(y + c * y_stride, e, lanes); });
+    const V maximum = column_maximum(x, x_stride, classes, lanes);
+    const V others = column_sums_of_others(x, x_stride, classes, maximum, lanes,
+                                           [&](index_t c, V, V e) { put(y + c * y_stride, e, lanes); });
     const V inverse = T(1) / (T(1) + others);
     for (index_t c = 0; c < classes; ++c) put(y + c * y_stride, get(y + c * y_stride, lanes) * inverse, lanes);
 }
 
-RL_INLINE void log_softmax_row(const T* x, T* y, index_t classes) {
-    const RowMaximum maximum = row_maximum(x, classes);
-    const T others = exponentials_of_others(x, classes, maximum, [](index_t, index_t, V, V, auto) {});
-    const V shift = broadcast(maximum.value);
-    const V log_sum = broadcast(log_one_plus_scalar(others));
-    for_each_vector<T>(classes,
-                       [&](index_t i, auto lanes) { put(y + i, (get(x + i, lanes) - shift) - log_sum, lanes); });
+RL_INLINE void log_softmax_group(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes) {
+    PerRow maxima;
+    PerRow log_sums;
+    maxima.set(group_maxima(x, x_stride, rows, classes));
+    const auto drop = [](index_t, index_t, V, auto) {};
+    log_sums.set(log_one_plus<T>(group_sums_of_others(x, x_stride, rows, classes, maxima, drop)));
+    for (index_t r = 0; r < rows; ++r, x += x_stride, y += y_stride) {
+        const V shift = broadcast(maxima.of[r]);
+        const V log_sum = broadcast(log_sums.of[r]);
+        for_each_vector<T>(classes,
+                           [&](index_t i, auto lanes) { put(y + i, (get(x + i, lanes) - shift) - log_sum, lanes); });
+    }
 }
 
 template <class Use>
 RL_INLINE void log_softmax_column(const T* x, index_t x_stride, T* y, index_t y_stride, index_t classes, Use lanes) {
-    const ColumnMaximum maximum = column_maximum(x, x_stride, classes, lanes);
+    const V maximum = column_maximum(x, x_stride, classes, lanes);
     const V log_sum =
-        log_one_plus<T>(column_exponentials_of_others(x, x_stride, classes, maximum, lanes, [](index_t, V, V) {}));
+        log_one_plus<T>(column_sums_of_others(x, x_stride, classes, maximum, lanes, [](index_t, V, V) {}));
     for (index_t c = 0; c < classes; ++c)
-        put(y + c * y_stride, (get(x + c * x_stride, lanes) - maximum.value) - log_sum, lanes);
+        put(y + c * y_stride, (get(x + c * x_stride, lanes) - maximum) - log_sum, lanes);
 }
 
-// Rows of few classes in upright blocks by column(x, stride, y, stride, classes, lanes), others one by one.
-template <class Row, class Column>
-RL_INLINE void for_rows(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes, Row&& row,
-                        Column&& column) {
-    while (const index_t n = upright_rows(rows, classes)) {
-        Upright block;
-        block.stand(x, x_stride, n, classes);
-        column(block.data, width<T>, block.data, width<T>, classes, Full{});
-        block.lay(y, y_stride, n, classes);
+// Rows of few classes in upright blocks by column(x, stride, y, stride, classes, lanes), others by group(x, stride, y,
+// stride, rows, classes).
+template <class Group, class Column>
+RL_INLINE void for_rows(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes,
+                        Group&& group, Column&& column) {
+    while (rows > 0) {
+        index_t n = upright_rows(rows, classes);
+        if (n > 0) {
+            Upright block;
+            block.stand(x, x_stride, n, classes);
+            column(block.data, width<T>, block.data, width<T>, classes, Full{});
+            block.lay(y, y_stride, n, classes);
+        } else {
+            n = group_rows(rows, classes);
+            group(x, x_stride, y, y_stride, n, classes);
+        }
         rows -= n;
         x += n * x_stride;
         y += n * y_stride;
     }
-    for (; rows > 0; --rows, x += x_stride, y += y_stride) row(x, y, classes);
 }
 
 }  // namespace
 
 void softmax_forward(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes) {
     for_rows(
-        x, x_stride, y, y_stride, rows, classes, [](const T* from, T* to, index_t n) { softmax_row(from, to, n); },
+        x, x_stride, y, y_stride, rows, classes, [](auto... arguments) { softmax_group(arguments...); },
         [](const T* from, index_t from_stride, T* to, index_t to_stride, index_t n, auto lanes) {
             softmax_column(from, from_stride, to, to_stride, n, lanes);
         });
@@ -78,16 +95,27 @@ void softmax_forward_columns(const T* x, index_t x_stride, T* y, index_t y_strid
 
 void softmax_backward(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
                       index_t rows, index_t classes) {
-    for (index_t row = 0; row < rows; ++row, y += y_stride, dy += dy_stride, dx += dx_stride) {
-        Lanes<T> sums(T(0));
-        for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
-            sums.v[k] = fma(get(y + i, lanes), get(dy + i, lanes), sums.v[k]);
-        });
-        const V dot = broadcast(sums.sum());
-        for_each_vector<T>(classes, [&](index_t i, auto lanes) {
-            put(dx + i, get(y + i, lanes) * (get(dy + i, lanes) - dot), lanes);
-        });
-    }
+    for_groups(rows, classes, [&](index_t first, index_t n) {
+        const T* ys = y + first * y_stride;
+        const T* dys = dy + first * dy_stride;
+        T* dxs = dx + first * dx_stride;
+        V products[width<T>];
+        for (index_t r = 0; r < n; ++r) {
+            Lanes<T> sums(T(0));
+            for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
+                sums.v[k] = fma(get(ys + r * y_stride + i, lanes), get(dys + r * dy_stride + i, lanes), sums.v[k]);
+            });
+            products[r] = sums.vector(add);
+        }
+        PerRow dots;
+        dots.set(fold_group(products, n, add));
+        for (index_t r = 0; r < n; ++r, ys += y_stride, dys += dy_stride, dxs += dx_stride) {
+            const V dot = broadcast(dots.of[r]);
+            for_each_vector<T>(classes, [&](index_t i, auto lanes) {
+                put(dxs + i, get(ys + i, lanes) * (get(dys + i, lanes) - dot), lanes);
+            });
+        }
+    });
 }
 
 void softmax_backward_columns(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
@@ -108,7 +136,7 @@ void softmax_backward_columns(const T* y, index_t y_stride, const T* dy, index_t
 
 void log_softmax_forward(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes) {
     for_rows(
-        x, x_stride, y, y_stride, rows, classes, [](const T* from, T* to, index_t n) { log_softmax_row(from, to, n); },
+        x, x_stride, y, y_stride, rows, classes, [](auto... arguments) { log_softmax_group(arguments...); },
         [](const T* from, index_t from_stride, T* to, index_t to_stride, index_t n, auto lanes) {
             log_softmax_column(from, from_stride, to, to_stride, n, lanes);
         });
@@ -122,15 +150,27 @@ void log_softmax_forward_columns(const T* x, index_t x_stride, T* y, index_t y_s
 
 void log_softmax_backward(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
                           index_t rows, index_t classes) {
-    for (index_t row = 0; row < rows; ++row, y += y_stride, dy += dy_stride, dx += dx_stride) {
-        Lanes<T> sums(T(0));
-        for_each_lane_vector<T>(classes,
-                                [&](index_t i, index_t k, auto lanes) { sums.v[k] = sums.v[k] + get(dy + i, lanes); });
-        const V total = broadcast(sums.sum());
-        for_each_vector<T>(classes, [&](index_t i, auto lanes) {
-            put(dx + i, get(dy + i, lanes) - exponential<T>(get(y + i, lanes)) * total, lanes);
-        });
-    }
+    for_groups(rows, classes, [&](index_t first, index_t n) {
+        const T* ys = y + first * y_stride;
+        const T* dys = dy + first * dy_stride;
+        T* dxs = dx + first * dx_stride;
+        V parts[width<T>];
+        for (index_t r = 0; r < n; ++r) {
+            Lanes<T> sums(T(0));
+            for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
+                sums.v[k] = sums.v[k] + get(dys + r * dy_stride + i, lanes);
+            });
+            parts[r] = sums.vector(add);
+        }
+        PerRow totals;
+        totals.set(fold_group(parts, n, add));
+        for (index_t r = 0; r < n; ++r, ys += y_stride, dys += dy_stride, dxs += dx_stride) {
+            const V total = broadcast(totals.of[r]);
+            for_each_vector<T>(classes, [&](index_t i, auto lanes) {
+                put(dxs + i, get(dys + i, lanes) - exponential<T>(get(ys + i, lanes)) * total, lanes);
+            });
+        }
+    });
 }
 
 void log_softmax_backward_columns(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,

@@ -4,8 +4,7 @@
 // takes longer than the rest.
 #pragma once
 
-#include "kernels/kernel.h"
-#include "simd/math.h"
+#include "kernels/softmax_row.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
@@ -31,41 +30,32 @@ struct ColumnSums {
     }
 };
 
-struct ColumnMaximum {
-    V value;
-    I at;  // the first class that has it, -1 where it is infinite; indices below 2^31 in float32
-};
-
 RL_INLINE I class_index(index_t c) { return I{} + static_cast<typename VecOf<T>::Bits>(c); }
 
 // x: the first vector of the columns; consecutive classes are `stride` elements apart.
 template <class Use>
-RL_INLINE ColumnMaximum column_maximum(const T* x, index_t stride, index_t classes, Use lanes) {
-    V maximum = broadcast(-T(__builtin_inf()));
-    I at = class_index(-1);
-    for (index_t c = 0; c < classes; ++c) {
-        const V v = get(x + c * stride, lanes);
-        at = v > maximum ? class_index(c) : at;
-        maximum = greater_of(v, maximum);
-    }
-    maximum = maximum + T(0);
-    return {maximum, maximum - maximum == T(0) ? at : class_index(-1)};
+RL_INLINE V column_maximum(const T* x, index_t stride, index_t classes, Use lanes) {
+    V maximum = broadcast(minus_infinity);
+    for (index_t c = 0; c < classes; ++c) maximum = greater_of(get(x + c * stride, lanes), maximum);
+    return maximum + T(0);
 }
 
-// exponentials_of_others for columns: keep(c, s, e).
+// group_sums_of_others for columns: keep(c, s, e).
 template <class Use, class Keep>
-RL_INLINE V column_exponentials_of_others(const T* x, index_t stride, index_t classes, const ColumnMaximum& maximum,
-                                          Use lanes, Keep&& keep) {
+RL_INLINE V column_sums_of_others(const T* x, index_t stride, index_t classes, V maximum, Use lanes, Keep&& keep) {
     const V zero = broadcast(T(0));
+    const V one = broadcast(T(1));
     ColumnSums sums(classes);
+    V count = zero;
     for (index_t c = 0; c < classes; ++c) {
-        const V s = get(x + c * stride, lanes) - maximum.value;
+        const V s = get(x + c * stride, lanes) - maximum;
         const V e = exponential_of_negative<T>(s);
         keep(c, s, e);
         V& sum = sums.of_class(c);
-        sum = sum + (maximum.at == class_index(c) ? zero : e);
+        sum = sum + (s == zero ? zero : e);
+        count = count + (s == zero ? one : zero);
     }
-    return sums.fold();
+    return sums.fold() + (count - one);
 }
 
 // The most classes that a lying row is stood up for, and the fewest rows of a block worth it.

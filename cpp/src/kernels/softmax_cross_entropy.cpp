@@ -6,7 +6,6 @@
 // the normalizer. A label of -1 marks a row that does not count: loss 0, gradient 0. Layouts as in softmax.cpp. dx may
 // be x.
 #include "kernels/softmax_columns.h"
-#include "kernels/softmax_row.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
@@ -31,25 +30,42 @@ struct ColumnLabels {
 RL_INLINE index_t lanes_in_use(Full) { return width<T>; }
 RL_INLINE index_t lanes_in_use(Tail tail) { return tail.n; }
 
-RL_INLINE T labels_row(const T* x, index_t label, T factor, T* dx, index_t classes) {
-    const V zero = broadcast(T(0));
-    if (label < 0) {
-        for_each_vector<T>(classes, [&](index_t i, auto lanes) { put(dx + i, zero, lanes); });
-        return T(0);
+// The gradient at the label is factor * (p - 1). Of the likeliest class it is -others / sum: no digits cancel.
+RL_INLINE V gradient_at_label(V shifted, V e, V others, V inverse, V factor) {
+    return (shifted == T(0) ? -(others * inverse) : e * inverse - T(1)) * factor;
+}
+
+RL_INLINE void labels_group(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss, T* dx,
+                            index_t dx_stride, index_t rows, index_t classes) {
+    PerRow maxima;
+    PerRow shifted{};
+    PerRow own{};
+    PerRow factors{};
+    maxima.set(group_maxima(x, x_stride, rows, classes));
+    for (index_t r = 0; r < rows; ++r) {
+        if (label[r] >= 0) shifted.of[r] = x[r * x_stride + label[r]] - maxima.of[r];
+        factors.of[r] = factor[r];
     }
-    const RowMaximum maximum = row_maximum(x, classes);
-    const T shifted = x[label] - maximum.value;
-    const T others = exponentials_of_others(x, classes, maximum,
-                                            [&](index_t i, index_t, V, V e, auto lanes) { put(dx + i, e, lanes); });
-    const T inverse = T(1) / (T(1) + others);
-    // p - 1 of the likeliest class is -others / sum: no digits cancel.
-    const T own = label == maximum.at ? -(others * inverse) : dx[label] * inverse - T(1);
-    const V scale = broadcast(inverse);
-    const V weight = broadcast(factor);
-    for_each_vector<T>(classes,
-                       [&](index_t i, auto lanes) { put(dx + i, get(dx + i, lanes) * scale * weight, lanes); });
-    dx[label] = own * factor;
-    return log_one_plus_scalar(others) - shifted;
+    const V others =
+        group_sums_of_others(x, x_stride, rows, classes, maxima,
+                             [&](index_t r, index_t i, V e, auto lanes) { put(dx + r * dx_stride + i, e, lanes); });
+    for (index_t r = 0; r < rows; ++r)
+        if (label[r] >= 0) own.of[r] = dx[r * dx_stride + label[r]];
+    const V inverse = T(1) / (T(1) + others);
+    own.set(gradient_at_label(shifted.vector(), own.vector(), others, inverse, factors.vector()));
+    PerRow losses;
+    losses.set(log_one_plus<T>(others) - shifted.vector());
+    PerRow scales;
+    scales.set(inverse * factors.vector());
+    for (index_t r = 0; r < rows; ++r, dx += dx_stride) {
+        const bool counts = label[r] >= 0;
+        const V scale = broadcast(scales.of[r]);
+        const V zero = broadcast(T(0));
+        for_each_vector<T>(
+            classes, [&](index_t i, auto lanes) { put(dx + i, counts ? get(dx + i, lanes) * scale : zero, lanes); });
+        if (counts) dx[label[r]] = own.of[r];
+        loss[r] = counts ? losses.of[r] : T(0);
+    }
 }
 
 template <class Use>
@@ -57,21 +73,21 @@ RL_INLINE void labels_column(const T* x, index_t x_stride, const ColumnLabels& r
                              index_t classes, Use lanes) {
     const V zero = broadcast(T(0));
     const I label = row.label;
-    const V weight = row.factor;
-    const ColumnMaximum maximum = column_maximum(x, x_stride, classes, lanes);
+    const V maximum = column_maximum(x, x_stride, classes, lanes);
     V shifted = zero;
     V own = zero;
-    const V others = column_exponentials_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
+    const V others = column_sums_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
         put(dx + c * dx_stride, e, lanes);
         const I here = label == class_index(c);
         shifted = here ? s : shifted;
         own = here ? e : own;
     });
     const V inverse = T(1) / (T(1) + others);
-    own = (label == maximum.at ? -(others * inverse) : own * inverse - T(1)) * weight;
+    own = gradient_at_label(shifted, own, others, inverse, row.factor);
+    const V scale = inverse * row.factor;
     const I ignored = label < class_index(0);
     for (index_t c = 0; c < classes; ++c) {
-        const V gradient = get(dx + c * dx_stride, lanes) * inverse * weight;
+        const V gradient = get(dx + c * dx_stride, lanes) * scale;
         put(dx + c * dx_stride, ignored ? zero : label == class_index(c) ? own : gradient, lanes);
     }
     put(loss, ignored ? zero : log_one_plus<T>(others) - shifted, lanes);
@@ -100,15 +116,16 @@ RL_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, const T* prob
             probability != nullptr ? get(probability + i, lanes) : (lane_index<T>() == lane_of(label, i) ? one : zero);
         return target_of(p, targets, targets.class_weight != nullptr ? get(targets.class_weight + i, lanes) : one);
     };
-    const RowMaximum maximum = row_maximum(x, classes);
+    const T maximum = group_maxima(x, 0, 1, classes)[0];
     Lanes<T> wanted(T(0));
     Lanes<T> totals(T(0));
-    const T others = exponentials_of_others(x, classes, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
+    const Terms terms = row_terms(x, classes, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
         put(dx + i, e, lanes);
         const V t = in_use_or(target_at(i, lanes), zero, lanes);
         wanted.v[k] = wanted.v[k] + asked(t, s);
         totals.v[k] = totals.v[k] + t;
     });
+    const T others = terms.sums.sum() + (terms.maxima.sum() - T(1));
     const T total = totals.sum();
     const V scale = broadcast(T(1) / (T(1) + others));
     const V weight = broadcast(factor);
@@ -131,10 +148,10 @@ RL_INLINE void targets_column(const T* x, index_t x_stride, const SoftTargets<T>
             probability != nullptr ? get(probability + c * stride, lanes) : (label == class_index(c) ? one : zero);
         return target_of(p, targets, targets.class_weight != nullptr ? broadcast(targets.class_weight[c]) : one);
     };
-    const ColumnMaximum maximum = column_maximum(x, x_stride, classes, lanes);
+    const V maximum = column_maximum(x, x_stride, classes, lanes);
     ColumnSums wanted(classes);
     ColumnSums totals(classes);
-    const V others = column_exponentials_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
+    const V others = column_sums_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
         put(dx + c * dx_stride, e, lanes);
         const V t = target_at(c);
         wanted.of_class(c) = wanted.of_class(c) + asked(t, s);
@@ -165,9 +182,11 @@ void cross_entropy_labels(const T* x, index_t x_stride, const std::int64_t* labe
         for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
         row += n;
     }
-    for (; row < rows; ++row)
-        loss[row] = labels_row(x + row * x_stride, static_cast<index_t>(label[row]), factor[row], dx + row * dx_stride,
-                               classes);
+    for_groups(rows - row, classes, [&](index_t first, index_t n) {
+        const index_t at = row + first;
+        labels_group(x + at * x_stride, x_stride, label + at, factor + at, loss + at, dx + at * dx_stride, dx_stride, n,
+                     classes);
+    });
 }
 
 void cross_entropy_labels_columns(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss,

@@ -1,57 +1,119 @@
-// What softmax, log-softmax and the cross entropy share for a row whose classes lie side by side: its maximum, and the
-// sum of exponentials without the maximum's own 1, so that log1p of it keeps its relative accuracy where one class has
-// nearly all the probability.
+// What softmax, log-softmax and the cross entropy share for rows whose classes lie side by side: their maxima, and the
+// sums of exponentials without the 1 of one maximum, so that log1p of a sum keeps its relative accuracy where one class
+// has nearly all the probability. Rows go in groups that stay in the first-level cache between two passes: what is
+// folded over lanes, divided or taken a logarithm of once per row is then done for a vector of rows.
 #pragma once
 
 #include "kernels/kernel.h"
+#include "simd/lanes.h"
 #include "simd/math.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-struct RowMaximum {
-    T value;
-    index_t at;  // the first place of it; -1 where it is infinite or the row holds nothing but NaN
+constexpr T minus_infinity = -T(__builtin_inf());
+
+constexpr auto add = [](auto a, auto b) { return a + b; };
+constexpr auto larger = [](auto a, auto b) { return a > b ? a : b; };
+
+// One number for each row of a group.
+struct alignas(vector_bytes) PerRow {
+    T of[width<T>];
+
+    RL_INLINE V vector() const { return load(of); }
+    RL_INLINE void set(V v) { store(of, v); }
 };
 
-RL_INLINE RowMaximum row_maximum(const T* x, index_t n) {
-    const T lowest = -T(__builtin_inf());
-    Lanes<T> maxima(lowest);
-    for_each_lane_vector<T>(n, [&](index_t i, index_t k, auto lanes) {
-        maxima.v[k] = greater_of(get_or(x + i, lanes, lowest), maxima.v[k]);
+constexpr index_t group_bytes = 12 * 1024;
+
+RL_INLINE index_t group_rows(index_t rows, index_t classes) {
+    const index_t fitting = group_bytes / (classes * static_cast<index_t>(sizeof(T)) + 1);
+    const index_t most = fitting < 1 ? 1 : fitting < width<T> ? fitting : width<T>;
+    return rows < most ? rows : most;
+}
+
+// Calls run(first, n) with groups of rows.
+template <class Run>
+RL_INLINE void for_groups(index_t rows, index_t classes, Run&& run) {
+    for (index_t first = 0; first < rows;) {
+        const index_t n = group_rows(rows - first, classes);
+        run(first, n);
+        first += n;
+    }
+}
+
+// Folds each of n vectors into its lane of the result. From a few on, all at once.
+template <class Combine>
+RL_INLINE V fold_group(V (&rows)[width<T>], index_t n, Combine&& combine) {
+    if (n < width<T> / 4) {
+        PerRow folded{};
+        for (index_t r = 0; r < n; ++r) folded.of[r] = fold_vector<T>(rows[r], combine);
+        return folded.vector();
+    }
+    for (index_t r = n; r < width<T>; ++r) rows[r] = V{};
+    return fold_rows<T>(rows, combine);
+}
+
+// -inf where a row holds nothing but NaN; never -0, whose sign would depend on the order.
+RL_INLINE V group_maxima(const T* x, index_t stride, index_t n, index_t classes) {
+    V rows[width<T>];
+    for (index_t r = 0; r < n; ++r) {
+        Lanes<T> maxima(minus_infinity);
+        for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
+            maxima.v[k] = greater_of(get_or(x + r * stride + i, lanes, minus_infinity), maxima.v[k]);
+        });
+        rows[r] = maxima.vector(larger);
+    }
+    return fold_group(rows, n, larger) + T(0);
+}
+
+// The terms of exp(x - maximum), those of the maximum counted apart: the sum without one maximum is the sum of the
+// lanes and `maxima` - 1. A row with NaN or +inf, or of -inf only, gives NaN.
+struct Terms {
+    Lanes<T> sums{T(0)};
+    Lanes<T> maxima{T(0)};
+
+    RL_INLINE void add(index_t k, V s, V e) {
+        const V zero = broadcast(T(0));
+        const I is_maximum = s == zero;
+        sums.v[k] = sums.v[k] + (is_maximum ? zero : e);
+        maxima.v[k] = maxima.v[k] + (is_maximum ? broadcast(T(1)) : zero);
+    }
+};
+
+// Calls keep(i, k, s, e, lanes) with each vector of differences s = x - maximum and exponentials e.
+template <class Keep>
+RL_INLINE Terms row_terms(const T* x, index_t classes, T maximum, Keep&& keep) {
+    const V shift = broadcast(maximum);
+    Terms terms;
+    for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
+        const V s = get_or(x + i, lanes, minus_infinity) - shift;
+        const V e = exponential_of_negative<T>(s);
+        keep(i, k, s, e, lanes);
+        terms.add(k, s, e);
     });
-    const T maximum =
-        maxima.fold([](T a, T b) { return a > b ? a : b; }) + T(0);  // never -0: the sign would depend on order
-    if (maximum - maximum != T(0)) return {maximum, -1};
-    const V wanted = broadcast(maximum);
-    index_t i = 0;
-    while (i + width<T> <= n && !any_lane(load(x + i) == wanted)) i += width<T>;
-    while (x[i] != maximum) ++i;
-    return {maximum, i};
+    return terms;
+}
+
+// The sums of exp(x - maximum) over the rows of a group, each without the 1 of one maximum; keep(r, i, e, lanes).
+template <class Keep>
+RL_INLINE V group_sums_of_others(const T* x, index_t stride, index_t n, index_t classes, const PerRow& maxima,
+                                 Keep&& keep) {
+    V sums[width<T>];
+    V counts[width<T>];
+    for (index_t r = 0; r < n; ++r) {
+        const Terms terms = row_terms(x + r * stride, classes, maxima.of[r],
+                                      [&](index_t i, index_t, V, V e, auto lanes) { keep(r, i, e, lanes); });
+        sums[r] = terms.sums.vector(add);
+        counts[r] = terms.maxima.vector(add);
+    }
+    return fold_group(sums, n, add) + (fold_group(counts, n, add) - T(1));
 }
 
 // The lane of element `at` in the vector that starts at element i, or -1.
 RL_INLINE typename VecOf<T>::Bits lane_of(index_t at, index_t i) {
     const index_t lane = at - i;
     return static_cast<typename VecOf<T>::Bits>(lane >= 0 && lane < width<T> ? lane : -1);
-}
-
-// The sum of exp(x - maximum) over a row without the maximum's own term. Calls keep(i, k, s, e, lanes) with each vector
-// of differences s and exponentials e, the maximum's included. A row with NaN or +inf, or of -inf only, gives NaN.
-template <class Keep>
-RL_INLINE T exponentials_of_others(const T* x, index_t n, RowMaximum maximum, Keep&& keep) {
-    const V shift = broadcast(maximum.value);
-    const V zero = broadcast(T(0));
-    const I index = lane_index<T>();
-    Lanes<T> sums(T(0));
-    for_each_lane_vector<T>(n, [&](index_t i, index_t k, auto lanes) {
-        const V s = get_or(x + i, lanes, -T(__builtin_inf())) - shift;
-        const V e = exponential_of_negative<T>(s);
-        keep(i, k, s, e, lanes);
-        const V counted = index == lane_of(maximum.at, i) ? zero : e;
-        sums.v[k] = sums.v[k] + in_use_or(counted, zero, lanes);
-    });
-    return sums.sum();
 }
 
 }  // namespace

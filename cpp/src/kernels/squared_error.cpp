@@ -3,6 +3,7 @@
 //   l = scale * (p - t)^2;   dl = 2 * scale * (p - t)
 // `weight` holds one number per element, or is null for 1; `factor` is 1 / normalizer. dprediction may be prediction.
 #include "kernels/kernel.h"
+#include "simd/lanes.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 

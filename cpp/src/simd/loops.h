@@ -1,4 +1,4 @@
-// Loops over arrays with masked tails, and reductions whose order of operations is the same on every target.
+// Loops over arrays with masked tails.
 #pragma once
 
 #include "simd/stream.h"
@@ -72,51 +72,6 @@ RL_INLINE void for_each_vector_to(T* out, index_t n, bool streaming, F&& f) {
     for (; i + width<T> <= n; i += width<T>) f(i, Streamed{});
     if (i < n) f(i, Tail{n - i});
     end_of_stream();
-}
-
-// ---- reductions: 64 bytes of lanes on every target, combined in one fixed order ----
-template <class T>
-constexpr index_t reduction_lanes = 64 / static_cast<index_t>(sizeof(T));
-template <class T>
-constexpr index_t reduction_vectors = reduction_lanes<T> / width<T>;
-
-// 64 bytes of accumulators: lane j collects the elements whose index is j modulo reduction_lanes.
-template <class T>
-struct Lanes {
-    Vec<T> v[reduction_vectors<T>];
-
-    RL_INLINE explicit Lanes(T initial) {
-        for (index_t k = 0; k < reduction_vectors<T>; ++k) v[k] = broadcast(initial);
-    }
-    // Folds the lanes pairwise: lane j with lane j + half, until one is left.
-    template <class Combine>
-    RL_INLINE T fold(Combine&& combine) const {
-        T lane[reduction_lanes<T>];
-        __builtin_memcpy(lane, v, sizeof(lane));
-        for (index_t half = reduction_lanes<T> / 2; half > 0; half /= 2)
-            for (index_t j = 0; j < half; ++j) lane[j] = combine(lane[j], lane[j + half]);
-        return lane[0];
-    }
-    RL_INLINE T sum() const {
-        return fold([](T a, T b) { return a + b; });
-    }
-};
-
-// for_each_vector for a reduction: f(i, k, lanes), k being the accumulator of Lanes that element i belongs to. It is a
-// constant in every copy of the unrolled body, so the accumulators stay in registers.
-template <class T, class F>
-RL_INLINE void for_each_lane_vector(index_t n, F&& f) {
-    index_t i = 0;
-    for (; i + reduction_lanes<T> <= n; i += reduction_lanes<T>)
-        for (index_t k = 0; k < reduction_vectors<T>; ++k) f(i + k * width<T>, k, Full{});
-    for (index_t k = 0; k < reduction_vectors<T>; ++k) {
-        if (i + width<T> > n) {
-            if (i < n) f(i, k, Tail{n - i});
-            return;
-        }
-        f(i, k, Full{});
-        i += width<T>;
-    }
 }
 
 }  // namespace
