@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import Any
 
@@ -106,7 +106,11 @@ class Case:
             return self.itemsize * self.batch * (self.shape[0] + 1)
         if self.family == "gemm":
             batch, inputs, outputs = self.shape
-            return self.itemsize * batch * {"forward": inputs, "dx": outputs, "dweight": inputs + outputs}[self.op]
+            return (
+                self.itemsize
+                * batch
+                * {"forward": inputs, "dx": outputs, "dweight": inputs + outputs}[self.op]
+            )
         return self.itemsize * prod(self.shape) * (2 if self.op == "relu-backward" else 1)
 
     @property
@@ -126,7 +130,7 @@ class Case:
     def bytes(self) -> int:
         """Return roughly what one opponent holds in memory for it."""
         if self.section != "ops":
-            params = sum(a * b for a, b in zip(self.shape, self.shape[1:], strict=False))
+            params = sum(a * b for a, b in pairwise(self.shape))
             rows = self.rows or self.batch
             return self.itemsize * (4 * params + rows * (self.shape[0] + 1) + self.batch * sum(self.shape))
         if self.family == "gemm":
@@ -204,7 +208,7 @@ def _with_dtypes(cases: Iterable[Case], dtypes: Sequence[str]) -> list[Case]:
     return [Case(**{**case.to_dict(), "dtype": dtype}) for case in cases for dtype in dtypes]
 
 
-class UnknownName(ValueError):
+class UnknownNameError(ValueError):
     """A name that no case has."""
 
 
@@ -213,13 +217,13 @@ def select(cases: Sequence[Case], names: Sequence[str]) -> list[Case]:
 
     Raises
     ------
-    UnknownName
+    UnknownNameError
         With the nearest of the names there are.
     """
     known = {word for case in cases for word in (case.section, case.family, case.op, case.name)}
     for name in names:
         if name not in known:
             hint = nearest(name, sorted(known))
-            raise UnknownName(f"no case is called {name!r}{hint}; --list prints their names")
+            raise UnknownNameError(f"no case is called {name!r}{hint}; --list prints their names")
     wanted = set(names)
     return [case for case in cases if not wanted or wanted & {case.section, case.family, case.op, case.name}]

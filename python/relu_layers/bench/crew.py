@@ -31,11 +31,11 @@ _THREAD_VARIABLES = (
 )
 
 
-class WorkerFailed(Exception):
+class WorkerError(Exception):
     """A worker could not do what it was asked; the message says why."""
 
 
-class Unsupported(WorkerFailed):
+class UnsupportedCaseError(WorkerError):
     """The opponent has no equivalent of the case."""
 
 
@@ -53,11 +53,11 @@ def environment(threads: int) -> dict[str, str]:
 
 
 class Member:
-    """One worker process. Every method raises `WorkerFailed` with the reason."""
+    """One worker process. Every method raises `WorkerError` with the reason."""
 
     def __init__(self, name: str, threads: int) -> None:
         self.name, self.title = name, OPPONENTS[name].title
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", "relu_layers.bench.worker", name, str(threads)],
             stdin=subprocess.PIPE,
@@ -83,7 +83,7 @@ class Member:
         try:
             protocol.send(self._process.stdin, request)
         except OSError:
-            raise WorkerFailed(self._last_words()) from None
+            raise WorkerError(self._last_words()) from None
         return self._receive()
 
     def _receive(self) -> tuple[dict[str, Any], list[Array]]:
@@ -91,11 +91,11 @@ class Member:
         try:
             fields, arrays = protocol.receive(self._process.stdout)
         except (EOFError, ValueError):
-            raise WorkerFailed(self._last_words()) from None
+            raise WorkerError(self._last_words()) from None
         if "failed" in fields:
-            raise WorkerFailed(fields["failed"])
+            raise WorkerError(fields["failed"])
         if "unsupported" in fields:
-            raise Unsupported(fields["unsupported"])
+            raise UnsupportedCaseError(fields["unsupported"])
         return fields, arrays
 
     def _last_words(self) -> str:
@@ -145,7 +145,7 @@ class Crew:
             for name, member in list(self.members.items()):
                 try:
                     self.versions[name] = member.wait_until_ready()
-                except WorkerFailed as reason:
+                except WorkerError as reason:
                     self.dismiss(name, str(reason))
         except BaseException:
             self.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -63,14 +63,14 @@ def _generator(seed: int, stream: int, index: int = 0) -> np.random.Generator:
 
 
 def _normal(case: Case, seed: int, stream: int, index: int, *shape: int) -> Array:
-    values: Array = _generator(seed, stream, index).standard_normal(shape, dtype=np.dtype(case.dtype))  # type: ignore[arg-type]
+    values: Array = _generator(seed, stream, index).standard_normal(shape, dtype=np.dtype(case.dtype))
     return values
 
 
 def _layers(case: Case, seed: int, sizes: tuple[int, ...]) -> list[tuple[Array, Array]]:
     """Return He-normal weights and small biases."""
     layers = []
-    for index, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
         weight = _normal(case, seed, _WEIGHTS, 2 * index, inputs, outputs)
         weight *= weight.dtype.type(np.sqrt(2.0 / inputs))
         bias = _normal(case, seed, _WEIGHTS, 2 * index + 1, outputs)

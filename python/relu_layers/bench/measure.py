@@ -13,7 +13,7 @@ from typing import Any
 
 from relu_layers.bench import truth
 from relu_layers.bench.cases import Case
-from relu_layers.bench.crew import Crew, Unsupported, WorkerFailed
+from relu_layers.bench.crew import Crew, UnsupportedCaseError, WorkerError
 from relu_layers.bench.opponents import OPPONENTS, OURS
 from relu_layers.bench.results import Cell, Report, Timing
 from relu_layers.bench.roofline import Limits, bound
@@ -78,12 +78,12 @@ def run(
 
     Raises
     ------
-    WorkerFailed
+    WorkerError
         This package's own worker does not start.
     """
     with Crew(names, settings.threads) as crew:
         if OURS not in crew.members:
-            raise WorkerFailed(f"{OURS}: {crew.absent[OURS]}")
+            raise WorkerError(f"{OURS}: {crew.absent[OURS]}")
         limits = Limits.from_dict(crew.members[OURS].ask({"do": "limits"})[0]["limits"])
         report = Report(machine, crew.versions, crew.absent, vars(settings) | {}, limits)
         on_start(report)
@@ -140,7 +140,9 @@ def _time(crew: Crew, cell: Cell, ready: dict[str, int], settings: Settings) -> 
     single = {name: _one_unit(crew, cell, name) for name in list(ready)}
     order = [name for name, spent in single.items() if spent]
     counts = {name: max(1, round(_BLOCK / single[name])) for name in order}
-    warm = {name: 0 if single[name] > _LONG_CALL else max(1, round(_WARM_UP / single[name])) for name in order}
+    warm = {
+        name: 0 if single[name] > _LONG_CALL else max(1, round(_WARM_UP / single[name])) for name in order
+    }
     one_round = sum(single[name] * (counts[name] + warm[name]) for name in order) * 1e-9
     rounds = max(3, min(settings.rounds, int(settings.seconds / max(one_round, 1e-9))))
     times: dict[str, list[float]] = {name: [] for name in order}
@@ -172,15 +174,17 @@ def _block(crew: Crew, cell: Cell, name: str, count: int, warm_up: int) -> int:
     return 0 if answer is None else max(1, answer[0]["nanoseconds"])
 
 
-def _ask(crew: Crew, cell: Cell, name: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[Any]] | None:
+def _ask(
+    crew: Crew, cell: Cell, name: str, request: dict[str, Any]
+) -> tuple[dict[str, Any], list[Any]] | None:
     """Return the answer, or None and the reason in the cell; a worker whose process ended is not asked again."""
     if name not in crew.members:
         return None
     try:
         return crew.members[name].ask(request)
-    except Unsupported as reason:
+    except UnsupportedCaseError as reason:
         cell.reasons[name] = f"no equivalent: {reason}"
-    except WorkerFailed as reason:
+    except WorkerError as reason:
         cell.reasons[name] = str(reason)
         if not crew.members[name].alive:
             crew.dismiss(name, str(reason))

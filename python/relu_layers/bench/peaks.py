@@ -1,8 +1,11 @@
 """The machine's limits, measured on the spot with the threads of this run: no table of processors, no intrinsics.
 
-- Peak of multiply-adds: the fastest of several products whose operands stay in cache, by this package and by NumPy's BLAS.
+- Peak of multiply-adds: the fastest of several products whose operands stay in cache, by this package and by
+  NumPy's BLAS.
 - Bandwidth of a level: the fastest of reading (a dot product of an array with itself), copying (NumPy) and ReLU in
-  place and into another array (this package), over arrays that fill half of that level; bytes read and bytes written both count.
+  place and into another array (this package), over arrays that fill half of that level; bytes read and bytes
+  written both count. In the smallest cache a call costs more than the bytes, so a level is at least as fast as
+  the one behind it.
 - Call: a built-in function of two arguments that does nothing.
 
 Each is the best of many short runs, so that other work on the machine does not lower a limit, and each is what some
@@ -43,7 +46,6 @@ def measure_limits(threads: int) -> Limits:
         levels.append(Level(name, size * threads if private else size, _bandwidth(size // 2, index)))
     footprint = min(max(4 * sizes[-1][1], 64 << 20), 512 << 20)
     levels.append(Level("memory", 0, _bandwidth(footprint, len(sizes))))
-    # A level is no slower than those behind it.
     for index in range(len(levels) - 2, -1, -1):
         level = levels[index]
         levels[index] = Level(level.name, level.size, max(level.bandwidth, levels[index + 1].bandwidth))

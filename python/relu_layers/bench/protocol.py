@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def send(stream: BinaryIO, fields: dict[str, Any], arrays: Sequence[Array] = ()) -> None:
+def send(stream: IO[bytes], fields: dict[str, Any], arrays: Sequence[Array] = ()) -> None:
     """Write one message."""
     contiguous = [np.ascontiguousarray(array) for array in arrays]
     described = [[array.dtype.str, list(array.shape)] for array in arrays]
@@ -21,7 +21,7 @@ def send(stream: BinaryIO, fields: dict[str, Any], arrays: Sequence[Array] = ())
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[Array]]:
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[Array]]:
     """Read one message; EOFError if the other side is gone."""
     line = stream.readline()
     if not line.endswith(b"\n"):
@@ -30,7 +30,7 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[Array]]:
     arrays = []
     for dtype, shape in fields.pop("arrays"):
         array = np.empty(shape, dtype)
-        view = memoryview(array.reshape(-1).view(np.uint8))
+        view = array.reshape(-1).view(np.uint8).data
         while len(view):
             count = stream.readinto(view)  # type: ignore[attr-defined]
             if not count:

@@ -1,4 +1,4 @@
-"""What every opponent must find: the same calls in float64, written as plainly as the formulas, and how near is near."""
+"""What every opponent must find: the same calls in float64, as plain as the formulas, and how near is near."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class Expected:
 def expected(case: Case, seed: int) -> list[Expected]:
     """Return what the checked calls of a case give.
 
-    One sum of k products has an error that grows as k roundings of its terms: ``eps * k * rms(a) * rms(b)``, doubled for
-    the largest of many entries. In training, a unit whose input is within rounding of zero may switch, and Adam divides
-    numbers that nearly cancel; both are rare and large, so parameters are compared by the root mean square of their
-    error over that of their change, and half the digits must agree: ``sqrt(eps * k)``.
+    One sum of k products has an error that grows as k roundings of its terms: ``eps * k * rms(a) * rms(b)``,
+    doubled for the largest of many entries. In training, a unit whose input is within rounding of zero may
+    switch, and Adam divides numbers that nearly cancel; both are rare and large, so parameters are compared by
+    the root mean square of their error over that of their change, and half the digits must agree:
+    ``sqrt(eps * k)``.
     """
     data = make(case, seed, CHECKED_CALLS)
     # A rotation shorter than the checked calls starts again.
@@ -142,7 +143,9 @@ def _product(case: Case, eps: float, first: Sequence[Array], layer: Sequence[Arr
 
     if case.op == "forward":
         want = near("outputs", first[0], weight, weight.shape[0], float(np.abs(bias).max()))
-        return [Expected(want.name, want.value + bias, want.tolerance + 4 * eps * float(np.abs(want.value).max()))]
+        return [
+            Expected(want.name, want.value + bias, want.tolerance + 4 * eps * float(np.abs(want.value).max()))
+        ]
     if case.op == "dx":
         want = near("dx", first[0], weight.T, weight.shape[1])
         return [Expected(want.name, want.value, want.tolerance + 4 * eps * float(np.abs(want.value).max()))]
@@ -220,8 +223,8 @@ def _update(kind: str, state: Sequence[Array], gradients: Sequence[Array], done:
             param -= rate * mean / (np.sqrt(corrected) + cases.EPSILON)
         else:
             velocity = state[1]
-            velocity[...] = (cases.MOMENTUM if kind == "momentum" else 0.0) * velocity + cases.LEARNING_RATE * g
+            velocity[...] = (
+                cases.MOMENTUM if kind == "momentum" else 0.0
+            ) * velocity + cases.LEARNING_RATE * g
             param -= velocity
     return param
-
-

@@ -10,13 +10,13 @@ import gc
 import os
 import sys
 import warnings
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
 from relu_layers.bench import data, protocol
 from relu_layers.bench.cases import Case
-from relu_layers.bench.opponents import OPPONENTS, Opponent, Runner, Unsupported
+from relu_layers.bench.opponents import OPPONENTS, Opponent, Runner, UnsupportedError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -63,7 +63,7 @@ class Worker:
             gc.enable()
 
 
-def serve(worker: Worker, requests: BinaryIO, replies: BinaryIO) -> None:
+def serve(worker: Worker, requests: IO[bytes], replies: IO[bytes]) -> None:
     """Answer until the requests end; an exception is an answer too."""
     while True:
         try:
@@ -72,7 +72,7 @@ def serve(worker: Worker, requests: BinaryIO, replies: BinaryIO) -> None:
             return
         try:
             fields, arrays = worker.answer(request)
-        except Unsupported as reason:
+        except UnsupportedError as reason:
             fields, arrays = {"unsupported": str(reason)}, []
         except Exception as error:
             fields, arrays = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}, []

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
-from relu_layers.bench.opponents.base import Opponent, Runner, Unsupported
+from relu_layers.bench.opponents.base import Opponent, Runner, UnsupportedError
 
-__all__ = ["OPPONENTS", "Entry", "Opponent", "Runner", "Unsupported"]
+__all__ = ["OPPONENTS", "Entry", "Opponent", "Runner", "UnsupportedError"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from relu_layers.bench.data import Data
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """This opponent has no equivalent of a case; the message says why."""
 
 

@@ -1,4 +1,4 @@
-"""This package, called as a user calls it: ``rl.ops`` with ``out=``, ``trainer.step``, ``model(x)``, ``trainer.fit``."""
+"""This package as a user calls it: ``rl.ops`` with ``out=``, ``trainer.step``, ``model(x)``, ``trainer.fit``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from relu_layers._mlp import mlp
 from relu_layers.bench import cases
 from relu_layers.bench.cases import Case
 from relu_layers.bench.data import CHECKED_CALLS, Data, checked
-from relu_layers.bench.opponents.base import Array, Runner, Unsupported, as_numpy, blocks, timed
+from relu_layers.bench.opponents.base import Array, Runner, UnsupportedError, as_numpy, blocks, timed
 from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential
 from relu_layers.optimizers import SGD, Adam, Optimizer
@@ -79,9 +79,7 @@ def _call(case: Case, data: Data) -> tuple[Callable[..., Any], tuple[Array, ...]
             dx = np.empty((batch, inputs), case.dtype)
             return (lambda dy: ops.matmul(dy, weight, transpose_b=True, out=dx)), (dx,)
         gradients = (None, np.empty_like(weight), np.empty_like(bias))
-        return (
-            lambda x, dy: ops.dense_backward(x, weight, dy, need_dx=False, out=gradients)
-        ), gradients[1:]
+        return (lambda x, dy: ops.dense_backward(x, weight, dy, need_dx=False, out=gradients)), gradients[1:]
     out = np.empty_like(first[0])
     slope = cases.SLOPE
     calls: dict[str, Callable[..., Any]] = {
@@ -91,7 +89,7 @@ def _call(case: Case, data: Data) -> tuple[Callable[..., Any], tuple[Array, ...]
         "cross-entropy": lambda x, labels: ops.softmax_cross_entropy(x, labels, out=out),
     }
     if case.op not in calls:
-        raise Unsupported("no such op")
+        raise UnsupportedError("no such op")
     return calls[case.op], (out,)
 
 

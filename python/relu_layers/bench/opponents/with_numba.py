@@ -12,7 +12,7 @@ from relu_layers.bench import cases
 from relu_layers.bench.cases import Case
 from relu_layers.bench.data import CHECKED_CALLS, Array, Data, checked
 from relu_layers.bench.opponents import numba_kernels as kernels
-from relu_layers.bench.opponents.base import Runner, Unsupported, as_numpy, blocks, timed
+from relu_layers.bench.opponents.base import Runner, UnsupportedError, as_numpy, blocks, timed
 
 
 class Numba:
@@ -28,7 +28,7 @@ class Numba:
     def prepare(self, case: Case, data: Data) -> Runner:
         """Return one op, or the step, the inference or the fit of a network, compiled."""
         if case.family == "gemm":
-            raise Unsupported("its products are calls of BLAS, as NumPy's are")
+            raise UnsupportedError("its products are calls of BLAS, as NumPy's are")
         if case.section == "ops":
             return _updates(case, data) if case.family == "update" else _op(case, data)
         net = _Net(case, data)

@@ -13,7 +13,7 @@ import numpy as np
 from relu_layers.bench import cases
 from relu_layers.bench.cases import Case
 from relu_layers.bench.data import CHECKED_CALLS, Data, checked
-from relu_layers.bench.opponents.base import Array, Runner, Unsupported, as_numpy, blocks, fastest, timed
+from relu_layers.bench.opponents.base import Array, Runner, UnsupportedError, as_numpy, blocks, fastest, timed
 from relu_layers.bench.opponents.numpy_net import Net, Rows
 from relu_layers.bench.opponents.numpy_updates import fastest_update, split
 
@@ -26,7 +26,7 @@ class NumPy:
 
     def versions(self) -> dict[str, str]:
         """Return version and BLAS, with the kernels it has chosen where threadpoolctl can tell."""
-        built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index]
+        built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
         said = {"NumPy": np.__version__, "BLAS": f"{built['name']} {built['version']}"}
         try:
             from threadpoolctl import threadpool_info
@@ -106,7 +106,7 @@ def _candidates(case: Case, data: Data) -> tuple[list[Callable[..., Any]], tuple
         return [rows.softmax], (out,)
     if case.op == "cross-entropy":
         return [rows.cross_entropy], (out,)
-    raise Unsupported("no such op")
+    raise UnsupportedError("no such op")
 
 
 def _products(case: Case, data: Data) -> tuple[list[Callable[..., Any]], tuple[Array, ...]]:

@@ -103,6 +103,4 @@ def _model(case: Case, data: Data) -> Any:
         [helper.make_tensor_value_info("y", kind, [case.batch, case.shape[-1]])],
         constants,
     )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION
-    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)

@@ -98,12 +98,17 @@ def _step(case: Case, model: torch.nn.Module, apply: Callable[..., Any]) -> Call
 
 
 def _inference(apply: Callable[..., Any], rotation: list[tuple[Any, ...]]) -> Runner:
-    @torch.inference_mode()
     def outcome() -> list[Array]:
-        return as_numpy(*(apply(*each).numpy() for each in checked(rotation)))
+        with torch.inference_mode():
+            return as_numpy(*(apply(*each).numpy() for each in checked(rotation)))
 
-    block = blocks(apply, rotation)
-    return Runner(outcome, torch.inference_mode()(block))
+    inner = blocks(apply, rotation)
+
+    def block(count: int) -> int:
+        with torch.inference_mode():
+            return inner(count)
+
+    return Runner(outcome, block)
 
 
 def _fit(case: Case, model: torch.nn.Sequential, step: Callable[..., Any], x: Any, y: Any) -> Runner:
@@ -206,9 +211,7 @@ def _updates(case: Case, data: Data) -> Runner:
     optimizer: torch.optim.Optimizer
     if case.op == "adam-update":
         betas = (cases.BETA1, cases.BETA2)
-        optimizer = torch.optim.Adam(
-            [param], cases.LEARNING_RATE, betas=betas, eps=cases.EPSILON, fused=True
-        )
+        optimizer = torch.optim.Adam([param], cases.LEARNING_RATE, betas=betas, eps=cases.EPSILON, fused=True)
     else:
         optimizer = torch.optim.SGD([param], cases.LEARNING_RATE, momentum=cases.MOMENTUM, fused=True)
         # Its velocity leaves out the rate.
