@@ -76,7 +76,7 @@ def crossed(x: Array, labels: Array, out: Array) -> float:
         for j in range(x.shape[1]):
             out[i, j] *= share
         out[i, labels[i]] -= mean
-    return loss / rows
+    return float(loss / rows)
 
 
 @compiled
@@ -90,7 +90,7 @@ def squared(z: Array, y: Array, out: Array) -> float:
             error = z[i, j] - y[i, j]
             loss += error * error
             out[i, j] = error * mean
-    return 0.5 * loss / rows
+    return float(0.5 * loss / rows)
 
 
 @compiled
