@@ -9,9 +9,11 @@ import pytest
 from relu_layers.bench import crew, measure
 from relu_layers.bench.cases import Case, UnknownNameError, all_cases, quick_cases, select
 from relu_layers.bench.opponents import OPPONENTS, OURS
+from relu_layers.bench.roofline import Level, Limits
 from relu_layers.bench.worker import Worker
 
-CASE = Case("training", "step", (2, 30, 1), batch=4, optimizer="sgd")
+LIMITS = Limits({"float32": 1e11, "float64": 5e10}, (Level("memory", 0, 2e10),), 5e-8)
+CASE = Case("ops", "softmax", (64, 10))
 SETTINGS = measure.Settings(threads=1, seed=1, rounds=3, seconds=0.2)
 
 
@@ -26,6 +28,8 @@ class Member:
 
     def ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
         self.asked.append(request["do"])
+        if request["do"] == "limits":
+            return {"limits": LIMITS.to_dict()}, []
         if request["do"] == self._fails_at:
             raise crew.WorkerError("no reason")
         fields, arrays = self._worker.answer(request)
@@ -72,7 +76,7 @@ def test_who_disagrees_is_told_and_not_timed(monkeypatch: pytest.MonkeyPatch) ->
     report = run(monkeypatch, {OURS: Member(OURS), "numpy": liar})
     [cell] = report.cells
     assert list(cell.times) == [OURS]
-    assert cell.reasons["numpy"].startswith("disagrees: losses differ by 0.01")
+    assert cell.reasons["numpy"].startswith("disagrees: probabilities differ by 0.01")
     assert "block" not in liar.asked
 
 

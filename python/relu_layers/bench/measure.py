@@ -42,8 +42,8 @@ class Settings:
 
     threads: int = 1
     seed: int = 0
-    rounds: int = 21
-    seconds: float = 6.0
+    rounds: int = 15
+    seconds: float = 4.0
 
     @staticmethod
     def fresh_seed() -> int:

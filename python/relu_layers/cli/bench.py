@@ -134,8 +134,8 @@ def _run(
     settings = measure.Settings(
         threads=threads,
         seed=measure.Settings.fresh_seed() if seed is None else seed,
-        rounds=5 if quick else 21,
-        seconds=1.0 if quick else 6.0,
+        rounds=5 if quick else 15,
+        seconds=1.0 if quick else 4.0,
     )
     names = measure.names_of(chosen, against, compiled=compiled)
     tables = _Tables(console)
