@@ -7,7 +7,7 @@ import platform
 import secrets
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any
 
@@ -85,7 +85,7 @@ def run(
         if OURS not in crew.members:
             raise WorkerError(f"{OURS}: {crew.absent[OURS]}")
         limits = Limits.from_dict(crew.members[OURS].ask({"do": "limits"})[0]["limits"])
-        report = Report(machine, crew.versions, crew.absent, vars(settings) | {}, limits)
+        report = Report(machine, crew.versions, crew.absent, asdict(settings), limits)
         on_start(report)
         for number, case in enumerate(cases):
             on_case(case, number)
@@ -111,7 +111,8 @@ def describe_machine(cpu: str) -> dict[str, str]:
 def _measure(crew: Crew, case: Case, settings: Settings, limits: Limits) -> Cell:
     cell = Cell(case, 1e9 * bound(case, limits))
     taking_part = [name for name in crew.members if case.section in OPPONENTS[name].sections]
-    needed = case.bytes * len(taking_part)
+    # Three more for the expected results, which are float64.
+    needed = case.bytes * (len(taking_part) + 3)
     if needed > _available_memory():
         cell.reasons = dict.fromkeys(taking_part, f"needs {needed / 2**30:.1f} GiB of memory")
         return cell

@@ -42,8 +42,9 @@ def measure_limits(threads: int) -> Limits:
     sizes = cache_sizes()
     levels = []
     for index, (name, size) in enumerate(sizes):
-        private = name != "L3"
-        levels.append(Level(name, size * threads if private else size, _bandwidth(size // 2, index)))
+        # Each core has its own first two caches.
+        held = size if name == "L3" else size * threads
+        levels.append(Level(name, held, _bandwidth(held // 2, index)))
     footprint = min(max(4 * sizes[-1][1], 64 << 20), 512 << 20)
     levels.append(Level("memory", 0, _bandwidth(footprint, len(sizes))))
     for index in range(len(levels) - 2, -1, -1):

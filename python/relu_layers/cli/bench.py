@@ -154,7 +154,10 @@ def _run(
             )
         except WorkerError as error:
             raise Problem(str(error)) from error
-    tables.close()
+        finally:
+            # What was measured before Ctrl-C is not thrown away.
+            status.stop()
+            tables.close()
     print_lost(console, report)
     if json_file is not None:
         report.save(json_file)

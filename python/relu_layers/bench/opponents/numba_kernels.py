@@ -161,32 +161,52 @@ def backward(x: Array, layers: Any, outputs: Any, deltas: Any) -> None:
 
 
 @compiled
-def momentum(flat: Any, settings: Any, done: Array) -> None:
-    """Update with v = momentum * v + rate * g."""
-    params, grads, slots = flat
-    rate, factor = settings
-    velocity = slots[0]
+def momentum_update(params: Array, grads: Array, velocity: Array, rate: float, factor: float) -> None:
+    """Update with v = factor * v + rate * g."""
     for i in range(params.size):
         velocity[i] = factor * velocity[i] + rate * grads[i]
         params[i] -= velocity[i]
 
 
 @compiled
-def adam(flat: Any, settings: Any, done: Array) -> None:
-    """Update with Adam; ``done`` counts the updates."""
-    params, grads, slots = flat
-    rate, beta1, beta2, epsilon = settings
-    mean, square = slots[0], slots[1]
-    done[0] += 1
+def adam_update(
+    params: Array,
+    grads: Array,
+    mean: Array,
+    square: Array,
+    rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    step: int,
+) -> None:
+    """Update with Adam; ``step`` counts from 1."""
     one = params.dtype.type(1)
-    root = math.sqrt(1.0 - float(beta2) ** done[0])
-    factor = params.dtype.type(rate * root / (1.0 - float(beta1) ** done[0]))
+    root = math.sqrt(1.0 - float(beta2) ** step)
+    factor = params.dtype.type(rate * root / (1.0 - float(beta1) ** step))
     small = params.dtype.type(epsilon * root)
     for i in range(params.size):
         g = grads[i]
         mean[i] = beta1 * mean[i] + (one - beta1) * g
         square[i] = beta2 * square[i] + (one - beta2) * g * g
         params[i] -= factor * mean[i] / (math.sqrt(square[i]) + small)
+
+
+@compiled
+def momentum(flat: Any, settings: Any, done: Array) -> None:
+    """Update a network with momentum."""
+    params, grads, slots = flat
+    rate, factor = settings
+    momentum_update(params, grads, slots[0], rate, factor)
+
+
+@compiled
+def adam(flat: Any, settings: Any, done: Array) -> None:
+    """Update a network with Adam; ``done`` counts the updates."""
+    params, grads, slots = flat
+    rate, beta1, beta2, epsilon = settings
+    done[0] += 1
+    adam_update(params, grads, slots[0], slots[1], rate, beta1, beta2, epsilon, done[0])
 
 
 def make_step(update: Callable[..., None], loss_of: Callable[..., float]) -> Callable[..., float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numba
@@ -142,15 +143,15 @@ def _op(case: Case, data: Data) -> Runner:
 def _updates(case: Case, data: Data) -> Runner:
     param, *slots = data.state
     kind = param.dtype.type
-    done = np.zeros(1, np.int64)
-    rate = kind(cases.LEARNING_RATE)
+    rate, factor = kind(cases.LEARNING_RATE), kind(cases.MOMENTUM)
+    betas = kind(cases.BETA1), kind(cases.BETA2), kind(cases.EPSILON)
+    numbers = count(1)
 
     def adam(gradient: Array) -> None:
-        settings = (rate, kind(cases.BETA1), kind(cases.BETA2), kind(cases.EPSILON))
-        kernels.adam((param, gradient, (slots[0], slots[1])), settings, done)
+        kernels.adam_update(param, gradient, *slots, rate, *betas, next(numbers))
 
     def momentum(gradient: Array) -> None:
-        kernels.momentum((param, gradient, (slots[0],)), (rate, kind(cases.MOMENTUM)), done)
+        kernels.momentum_update(param, gradient, *slots, rate, factor)
 
     call = adam if case.op == "adam-update" else momentum
 

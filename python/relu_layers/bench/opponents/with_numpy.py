@@ -13,7 +13,7 @@ import numpy as np
 from relu_layers.bench import cases
 from relu_layers.bench.cases import Case
 from relu_layers.bench.data import CHECKED_CALLS, Data, checked
-from relu_layers.bench.opponents.base import Array, Runner, UnsupportedError, as_numpy, blocks, fastest, timed
+from relu_layers.bench.opponents.base import Array, Runner, as_numpy, blocks, fastest, timed
 from relu_layers.bench.opponents.numpy_net import Net, Rows
 from relu_layers.bench.opponents.numpy_updates import fastest_update, split
 
@@ -102,11 +102,7 @@ def _candidates(case: Case, data: Data) -> tuple[list[Callable[..., Any]], tuple
     if case.family == "relu":
         return _relu(case, out), (out,)
     rows = Rows(out, *case.shape)
-    if case.op == "softmax":
-        return [rows.softmax], (out,)
-    if case.op == "cross-entropy":
-        return [rows.cross_entropy], (out,)
-    raise UnsupportedError("no such op")
+    return [rows.softmax if case.op == "softmax" else rows.cross_entropy], (out,)
 
 
 def _products(case: Case, data: Data) -> tuple[list[Callable[..., Any]], tuple[Array, ...]]:
