@@ -19,7 +19,9 @@ LIMITS = Limits(
 
 
 def cell(case: Case, **medians: float) -> Cell:
-    times = {name: Timing(value, 0.9 * value, 1.1 * value, 5, 100) for name, value in medians.items()}
+    times = {
+        name: Timing(value, 0.9 * value, 1.1 * value, 0.8 * value, 5, 100) for name, value in medians.items()
+    }
     return Cell(case, 100.0, times)
 
 
@@ -48,7 +50,7 @@ def report() -> Report:
 def test_a_timing_is_median_and_quartiles() -> None:
     time = Timing.of([5.0, 1.0, 2.0, 4.0, 3.0], 10)
     assert (time.lower, time.median, time.upper) == (2.0, 3.0, 4.0)
-    assert time.rounds == 5
+    assert (time.fastest, time.rounds) == (1.0, 5)
     assert time.spread == pytest.approx(1 / 3)
 
 
@@ -79,6 +81,7 @@ def test_the_json_file_holds_the_whole_run(tmp_path: Path) -> None:
             "median_ns": 25_000.0,
             "lower_quartile_ns": 22_500.0,
             "upper_quartile_ns": 27_500.0,
+            "fastest_ns": 20_000.0,
             "rounds": 5,
             "calls_per_block": 100,
             "over_bound": 250.0,

@@ -19,11 +19,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Timing:
-    """Nanoseconds of one call (one step): median and quartiles over ``rounds`` blocks of ``calls`` calls."""
+    """Nanoseconds of one call (one step) over ``rounds`` blocks of ``calls``: median, quartiles, fastest block."""
 
     median: float
     lower: float
     upper: float
+    fastest: float
     rounds: int
     calls: int
 
@@ -31,7 +32,7 @@ class Timing:
     def of(cls, times: list[float], calls: int) -> Timing:
         """Return the statistics of nanoseconds per call."""
         lower, median, upper = np.quantile(times, [0.25, 0.5, 0.75]).tolist()
-        return cls(median, lower, upper, len(times), calls)
+        return cls(median, lower, upper, min(times), len(times), calls)
 
     @property
     def spread(self) -> float:
@@ -135,6 +136,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
                 "median_ns": time.median,
                 "lower_quartile_ns": time.lower,
                 "upper_quartile_ns": time.upper,
+                "fastest_ns": time.fastest,
                 "rounds": time.rounds,
                 "calls_per_block": time.calls,
                 "over_bound": time.median / cell.bound,

@@ -144,14 +144,14 @@ def _updates(case: Case, data: Data) -> Runner:
     param, *slots = data.state
     kind = param.dtype.type
     rate, factor = kind(cases.LEARNING_RATE), kind(cases.MOMENTUM)
-    betas = kind(cases.BETA1), kind(cases.BETA2), kind(cases.EPSILON)
+    settings = rate, kind(cases.BETA1), kind(cases.BETA2), kind(cases.EPSILON)
     numbers = count(1)
 
     def adam(gradient: Array) -> None:
-        kernels.adam_update(param, gradient, *slots, rate, *betas, next(numbers))
+        kernels.adam_update(param, gradient, slots[0], slots[1], *settings, next(numbers))
 
     def momentum(gradient: Array) -> None:
-        kernels.momentum_update(param, gradient, *slots, rate, factor)
+        kernels.momentum_update(param, gradient, slots[0], rate, factor)
 
     call = adam if case.op == "adam-update" else momentum
 
