@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -111,3 +115,23 @@ def test_bad_options_are_one_clear_line_and_nothing_runs(
     [line] = [line for line in result.output.splitlines() if line.startswith("Error: ")]
     assert message in line
     assert not list(Path().iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a child")
+def test_ctrl_c_ends_the_workers_and_the_run() -> None:
+    arguments = [sys.executable, "-m", "relu_layers", "bench", "--against", "numpy", "--only", "gemm"]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        for line in child.stdout:
+            if line.startswith("call "):
+                break
+        # As a terminal does: to the whole group, the workers included.
+        os.killpg(child.pid, signal.SIGINT)
+        _, errors = child.stdout.read(), child.stderr.read()
+    assert child.returncode == 130, errors
+    assert errors == "interrupted\n"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(child.pid, 0)

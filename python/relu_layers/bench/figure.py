@@ -182,7 +182,7 @@ def _panel(axes: Axes, title: str, groups: Sequence[Group], widest: float) -> No
     axes.axvline(1, color="black", linewidth=1.2)
     axes.set_ylim(at - 0.9, -0.9)
     axes.set_yticks([y for y, _ in ticks], [label for _, label in ticks], fontsize=7.5)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.minorticks_off()
     axes.tick_params(axis="x", labelsize=7.5, colors=_QUIET)
     axes.tick_params(axis="y", length=0)
