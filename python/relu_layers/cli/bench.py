@@ -57,7 +57,7 @@ def bench(
 
     Every opponent gets the same data, weights, dtype and number of threads, in a process of its own. Its results are
     compared before anything is timed. docs/benchmark.md says how to read the tables. All cases together
-    take some ten minutes, --quick about one.
+    take a quarter of an hour, --quick about one minute.
     """
     from relu_layers.bench import cases as case_list
 
