@@ -36,7 +36,7 @@ RINGS: list[set[str]] = [
         "trainer",
         "checkpoint",
     },
-    {"sklearn", "plot"},
+    {"bench", "sklearn", "plot"},
     {"cli", "__main__"},
 ]
 # The one seam that points outwards, imported when it is used: a model is saved by the table of formats.
@@ -44,13 +44,28 @@ LAZY_SEAM = {("model", "checkpoint")}
 OUTER = RINGS[-2] | RINGS[-1]
 # Third-party packages and the only module that may import each.
 ONLY_IN = {
-    "sklearn": {"sklearn"},
-    "threadpoolctl": {"_threadpoolctl"},
-    "matplotlib": {"plot"},
+    "sklearn": {"sklearn", "bench"},
+    "threadpoolctl": {"_threadpoolctl", "bench"},
+    "matplotlib": {"plot", "bench"},
     "click": {"cli"},
     "rich": {"cli"},
     "polars": {"cli"},
     "pyarrow": {"cli"},
+    "torch": {"bench"},
+    "jax": {"bench"},
+    "numba": {"bench"},
+    "onnx": {"bench"},
+    "onnxruntime": {"bench"},
+}
+# Inside the benchmark each opponent's library stays with its opponent.
+OPPONENT_FILES = {
+    "threadpoolctl": {"with_numpy.py"},
+    "torch": {"with_torch.py"},
+    "jax": {"with_jax.py"},
+    "numba": {"with_numba.py", "numba_kernels.py"},
+    "sklearn": {"with_sklearn.py"},
+    "onnx": {"with_onnxruntime.py"},
+    "onnxruntime": {"with_onnxruntime.py"},
 }
 # Private helpers of the trainer ring are recognised by what uses them; everything named here must exist.
 CPP_ORDER = ["relu_layers", "simd", "kernels", "dispatch", "parallel", "ops", "replay", "bindings"]
@@ -151,12 +166,22 @@ def test_third_party_packages_stay_in_their_place(path: Path) -> None:
         assert part_of(path) in ONLY_IN.get(package, set()), f"{path.name} imports {package}"
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "bench").rglob("*.py")), ids=lambda path: path.name)
+def test_each_opponents_library_is_imported_by_its_opponent_alone(path: Path) -> None:
+    for name in imports(path):
+        package = name.split(".")[0]
+        assert path.name in OPPONENT_FILES.get(package, {path.name}), f"{path.name} imports {package}"
+        # Opponents are reached by name, when their worker creates them.
+        if name.startswith("relu_layers.bench.opponents."):
+            assert path.parent.name == "opponents" or name.endswith(".base"), f"{path.name} imports {name}"
+
+
 def test_importing_the_package_loads_no_outer_module() -> None:
     code = (
         "import sys, relu_layers;"
-        "outer = ('sklearn', 'matplotlib', 'click', 'rich', 'polars', 'pyarrow', 'torch');"
+        "outer = ('sklearn', 'matplotlib', 'click', 'rich', 'polars', 'pyarrow', 'torch', 'jax', 'numba');"
         "print([m for m in sys.modules if m.split('.')[0] in outer"
-        " or m in ('relu_layers.cli','relu_layers.plot','relu_layers.sklearn','numpy.testing')])"
+        " or m in ('relu_layers.cli','relu_layers.bench','relu_layers.plot','relu_layers.sklearn','numpy.testing')])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from relu_layers.cli.bench import bench
 from relu_layers.cli.info import info
 from relu_layers.cli.predict import predict
 from relu_layers.cli.train import train
@@ -17,3 +18,4 @@ def program() -> None:
 program.add_command(train)
 program.add_command(predict)
 program.add_command(info)
+program.add_command(bench)
