@@ -8,13 +8,23 @@ from typing import Any
 import numpy as np
 
 from relu_layers._checks import integer
+from relu_layers._gradcheck.corners import corner_of
 from relu_layers._gradcheck.differences import AMPLIFIED, Probe
 from relu_layers._gradcheck.entries import ArrayResult, Entry, Kink, shown
 from relu_layers._gradcheck.hints import hints
 from relu_layers._gradcheck.report import GradcheckReport
 from relu_layers._gradcheck.subject import OWNER, Subject, copied_model
 
-__all__ = ["ArrayResult", "Entry", "GradcheckReport", "Kink", "copied_model", "gradcheck"]
+__all__ = [
+    "ArrayResult",
+    "Entry",
+    "GradcheckReport",
+    "Kink",
+    "copied_model",
+    "corner_of",
+    "gradcheck",
+    "shown",
+]
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -63,6 +73,8 @@ def gradcheck(
         The loss is not finite, there are no rows, shapes do not fit, or a layer gives another result each time.
     TypeError
         Arguments of the wrong kind, or a layer that cannot be copied.
+    IndexError
+        A label is outside its range.
 
     Notes
     -----

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from relu_layers.cli.doctor import doctor
+from relu_layers.cli.gradcheck import gradcheck
 from relu_layers.cli.info import info
 from relu_layers.cli.predict import predict
 from relu_layers.cli.train import train
@@ -17,3 +19,5 @@ def program() -> None:
 program.add_command(train)
 program.add_command(predict)
 program.add_command(info)
+program.add_command(gradcheck)
+program.add_command(doctor)
