@@ -47,9 +47,9 @@ def corner_of(layer: Any) -> Corner | None:
     kind = next((base for base in (ReLU, PReLU, ELU, Threshold) if isinstance(layer, base)), None)
     if kind is None or type(layer).forward is not kind.forward:
         return None
-    if getattr(layer, "negative_slope", 0.0) == 1.0 or getattr(layer, "alpha", 0.0) == 1.0:
-        return None  # a straight line, and an ELU whose sides meet with the same slope
-    return Corner(layer)
+    # With a slope of 1 it is a straight line. ELU(1) has no corner in its slope, but one in its curvature, which
+    # differences notice too, as long as the step is large.
+    return None if getattr(layer, "negative_slope", 0.0) == 1.0 else Corner(layer)
 
 
 def bend(before: Array, here: Array, after: Array, step: float) -> Array:

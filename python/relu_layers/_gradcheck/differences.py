@@ -59,14 +59,13 @@ class Probe:
         if self._agrees(slope, step):
             return self._entry("ok", slope, step)
         stencil = self._shrunk()
-        kink = self._crossing(stencil) if stencil.crossed else None
-        if kink is None and self._agrees(stencil.slope, stencil.step):
+        if self._agrees(stencil.slope, stencil.step):
             return self._entry("ok", stencil.slope, stencil.step)
-        if kink is not None:
+        if stencil.crossed:
             # At a corner the difference is a mixture of both sides. The gradient is that of the side on which
             # the unit is, which the net with all units held on their sides tells.
             verdict = "kink" if self._agrees_frozen() else "wrong"
-            return self._entry(verdict, stencil.slope, stencil.step, kink)
+            return self._entry(verdict, stencil.slope, stencil.step, self._crossing(stencil))
         if self._subject.foreign:
             found = self._foreign_kink()
             if found is not None:
@@ -139,7 +138,7 @@ class Probe:
                 # The larger step has less noise; the smaller one is needed where only the curvature jumps.
                 return smaller if self._agrees(smaller.slope, smaller.step) else last
             last = smaller
-            if not last.crossed and self._agrees(last.slope, last.step):
+            if self._agrees(last.slope, last.step):
                 return last
         return last
 
