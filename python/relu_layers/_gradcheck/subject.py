@@ -28,7 +28,9 @@ def copied_model(owner: str, model: Any, dtype: Any) -> Sequential:
     if isinstance(model, type):
         raise TypeError(f"{owner}: model is the class {model.__name__}; pass {model.__name__}(...)")
     layers = model.layers if isinstance(model, Sequential) else (model,)
-    lacking = [n for n in ("forward", "backward", "params", "grads") if not hasattr(layers[0], n)]
+    # Built-in layers are not asked: reading their params would draw values.
+    protocol = () if isinstance(layers[0], Layer) else ("forward", "backward", "params", "grads")
+    lacking = [name for name in protocol if not hasattr(layers[0], name)]
     if lacking:
         raise TypeError(
             f"{owner}: model is a {type(model).__name__} without {', '.join(lacking)}; "
