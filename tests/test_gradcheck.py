@@ -407,7 +407,7 @@ def test_the_report_in_every_form() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "all 19 entries checked, 14 ok, 5 kink, 0 wrong" in text
     assert "eps |loss| / h" in text
-    assert "0.weight[0, 2]: backward 0.3600998, differences 1.980549" in text
+    assert "0.weight[0, 2]: backward 0.3601, differences 1.98055" in text
     assert "unit 2 of layer 1, ReLU(0.1), sample 0: input 0" in text
     html = report._repr_html_()
     assert html.startswith("<div>")

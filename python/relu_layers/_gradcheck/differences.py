@@ -17,6 +17,7 @@ from relu_layers._gradcheck.subject import Subject
 _LARGEST = 2.0**-10
 _SMALLEST = 2.0**-27
 _SHRINK = 0.25
+_POINTS = (-2.0, -1.0, 1.0, 2.0)
 # The formula weighs four values by 1, 8, 8, 1 over 12: at worst their errors add up to 1.5 times one of them.
 AMPLIFIED = 1.5
 
@@ -27,6 +28,7 @@ class _Stencil:
 
     step: float
     slope: float
+    floor: float
     crossed: dict[int, Array] = field(default_factory=dict)
 
 
@@ -55,49 +57,53 @@ class Probe:
 
     def entry(self) -> Entry:
         """Return the verdict with its numbers."""
-        slope, step = self._central(_LARGEST * self._unit), _LARGEST * self._unit
-        if self._agrees(slope, step):
-            return self._entry("ok", slope, step)
+        first = self._central(_LARGEST * self._unit)
+        if self._agrees(first):
+            return self._entry("ok", first)
         stencil = self._shrunk()
-        if self._agrees(stencil.slope, stencil.step):
-            return self._entry("ok", stencil.slope, stencil.step)
+        if self._agrees(stencil):
+            return self._entry("ok", stencil)
         if stencil.crossed:
             # At a corner the difference is a mixture of both sides. The gradient is that of the side on which
             # the unit is, which the net with all units held on their sides tells.
             verdict = "kink" if self._agrees_frozen() else "wrong"
-            return self._entry(verdict, stencil.slope, stencil.step, self._crossing(stencil))
+            return self._entry(verdict, stencil, self._crossing(stencil))
         if self._subject.foreign:
             found = self._foreign_kink()
             if found is not None:
                 lower, upper, kink = found
-                slack = max(self._tolerance, self._floor(stencil.step), 1e-5 * max(abs(lower), abs(upper)))
+                slack = max(self._tolerance, stencil.floor, 1e-5 * max(abs(lower), abs(upper)))
                 inside = lower - slack <= self._analytic <= upper + slack
-                return self._entry("kink" if inside else "wrong", stencil.slope, stencil.step, kink)
-        return self._entry("wrong", stencil.slope, stencil.step)
+                return self._entry("kink" if inside else "wrong", stencil, kink)
+        return self._entry("wrong", stencil)
 
-    def _entry(self, verdict: str, slope: float, step: float, kink: Kink | None = None) -> Entry:
-        absolute = abs(self._analytic - slope)
-        size = max(abs(self._analytic), abs(slope))
+    def _entry(self, verdict: str, at: _Stencil, kink: Kink | None = None) -> Entry:
+        absolute = abs(self._analytic - at.slope)
+        size = max(abs(self._analytic), abs(at.slope))
         relative = 0.0 if absolute == 0.0 else absolute / size if math.isfinite(size) else math.nan
         return Entry(
             self._name,
             self._index,
             self._analytic,
-            slope,
+            at.slope,
             absolute,
             relative,
-            self._floor(step),
-            step,
+            at.floor,
+            at.step,
             verdict,
             kink,
         )
 
-    def _floor(self, step: float) -> float:
-        """Return what rounding alone may make of the difference."""
-        return AMPLIFIED * self._subject.noise / step
+    def _stencil(self, step: float, values: list[float]) -> _Stencil:
+        """Return the difference of the values at -2h, -h, h, 2h, and what rounding may make of it."""
+        a, b, c, d = values
+        # Where the loss is nearly 0, it is larger at the points around.
+        noise = max(self._subject.noise, *(self._subject.least_noise(value) for value in values))
+        floor = AMPLIFIED * noise / step + self._subject.gradient_noise[self._name]
+        return _Stencil(step, (a - d + 8.0 * (c - b)) / (12.0 * step), floor)
 
-    def _agrees(self, slope: float, step: float) -> bool:
-        return abs(self._analytic - slope) <= max(self._tolerance, self._floor(step))
+    def _agrees(self, at: _Stencil) -> bool:
+        return abs(self._analytic - at.slope) <= max(self._tolerance, at.floor)
 
     def _value(self, shift: float, *, frozen: bool = False, sides: dict[int, Array] | None = None) -> float:
         self._array[self._index] = self._centre + shift
@@ -106,19 +112,17 @@ class Probe:
         finally:
             self._array[self._index] = self._centre
 
-    def _central(self, step: float, *, frozen: bool = False) -> float:
-        a, b, c, d = (self._value(k * step, frozen=frozen) for k in (-2.0, -1.0, 1.0, 2.0))
-        return (a - d + 8.0 * (c - b)) / (12.0 * step)
+    def _central(self, step: float, *, frozen: bool = False) -> _Stencil:
+        return self._stencil(step, [self._value(k * step, frozen=frozen) for k in _POINTS])
 
     def _watched(self, step: float) -> _Stencil:
         """Return the difference with the elements of each layer that are not on their side at every point."""
         values, seen = [], []
-        for k in (-2.0, -1.0, 1.0, 2.0):
+        for k in _POINTS:
             sides: dict[int, Array] = {}
             values.append(self._value(k * step, sides=sides))
             seen.append(sides)
-        a, b, c, d = values
-        stencil = _Stencil(step, (a - d + 8.0 * (c - b)) / (12.0 * step))
+        stencil = self._stencil(step, values)
         for index in seen[0]:
             base = self._subject.above[index]
             moved = np.logical_or.reduce([sides[index] != base for sides in seen])
@@ -132,20 +136,20 @@ class Probe:
         while last.step > _SMALLEST * self._unit:
             smaller = self._watched(last.step * _SHRINK)
             settled = not last.crossed and abs(smaller.slope - last.slope) <= max(
-                self._tolerance, self._floor(smaller.step)
+                self._tolerance, smaller.floor
             )
             if settled:
                 # The larger step has less noise; the smaller one is needed where only the curvature jumps.
-                return smaller if self._agrees(smaller.slope, smaller.step) else last
+                return smaller if self._agrees(smaller) else last
             last = smaller
-            if self._agrees(last.slope, last.step):
+            if self._agrees(last):
                 return last
         return last
 
     def _agrees_frozen(self) -> bool:
         step = _LARGEST * self._unit
         while step > _SMALLEST * self._unit:
-            if self._agrees(self._central(step, frozen=True), step):
+            if self._agrees(self._central(step, frozen=True)):
                 return True
             step *= _SHRINK
         return False

@@ -61,7 +61,8 @@ class Entry:
     absolute, relative : float
         Their difference, and that over the larger of the two (0 where both are 0).
     floor : float
-        The part of ``absolute`` that rounding in the loss can explain: ``c * eps * |loss| / h``.
+        The part of ``absolute`` that rounding can explain: ``c * eps * |loss| / h`` in the difference, and what
+        backward itself loses where its terms cancel.
     h : float
         The step: the points lie at -2h, -h, h and 2h.
     verdict : {"ok", "kink", "wrong"}
@@ -87,7 +88,7 @@ class Entry:
 
     def __str__(self) -> str:
         """Return the entry in a line."""
-        told = f"{self.label}: backward {self.analytic:.7g}, differences {self.numeric:.7g}"
+        told = f"{self.label}: backward {self.analytic:.6g}, differences {self.numeric:.6g}"
         return told if self.kink is None else f"{told}; {self.kink}"
 
 

@@ -133,15 +133,18 @@ class GradcheckReport:
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows: one row per array, with its worst entry."""
+        """Return header and rows: one row per array, with its worst entry; an error below the floor is noise."""
         header = ["array", "checked", "largest", "error", "allowed", "floor", *VERDICTS]
         rows = []
         for one in self.arrays:
-            worst = one.worst
-            numbers = ("-", "-", "-") if worst is None else (worst.absolute, one.allowed, worst.floor)
             part = f"{one.total:,}" if one.checked == one.total else f"{one.checked:,}/{one.total:,}"
-            shown = [n if isinstance(n, str) else f"{n:.1e}" for n in (one.largest, *numbers)]
-            rows.append([one.name, part, *shown, *(f"{n:,}" for n in (one.ok, one.kink, one.wrong))])
+            cells = ["-", "-", "-"]
+            if one.worst is not None:
+                error, floor = one.worst.absolute, one.worst.floor
+                cells = [_short(number) for number in (error, one.allowed, floor)]
+                cells[0] = "< floor" if error <= floor else cells[0]
+            counts = (f"{n:,}" for n in (one.ok, one.kink, one.wrong))
+            rows.append([one.name, part, _short(one.largest), *cells, *counts])
         return header, rows
 
     def remarks(self) -> list[str]:
@@ -217,3 +220,7 @@ class GradcheckReport:
             "hints": list(self.hints),
             "entries": entries,
         }
+
+
+def _short(number: float) -> str:
+    return f"{number:.1e}"

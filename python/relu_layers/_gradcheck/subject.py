@@ -20,7 +20,8 @@ OWNER = "gradcheck"
 _EPS = float(np.finfo(np.float64).eps)
 # What a computed loss may be off by, at least, in units of eps * |loss|.
 LEAST_NOISE = 4.0
-_TRIALS = 8
+# Changes of the last digits that are tried, and the factor by which rounding may exceed the largest effect.
+_TRIALS, _MARGIN = 8, 2.0
 
 
 def copied_model(owner: str, model: Any, dtype: Any) -> Sequential:
@@ -66,7 +67,9 @@ class Subject:
     gradients : dict of str to ndarray
         What backward gives: parameters by their keys, and ``"x"``.
     noise : float
-        What a computed loss may be off by through rounding.
+        What the computed loss may be off by through rounding.
+    gradient_noise : dict of str to float
+        The same for the gradients of each array.
     """
 
     def __init__(self, model: Any, x: Any, y: Any, loss: Any, sample_weight: Any) -> None:
@@ -103,7 +106,7 @@ class Subject:
         self.inputs: list[Array] = []
         self.above: dict[int, Array] = {}
         self._record()
-        self.noise = self._measured_noise()
+        self.noise, self.gradient_noise = self._measured_noise()
 
     def _default_loss(self, x: Any, y: Any) -> Any:
         """Choose the loss: of labels their cross entropy, else squares, if need be against random numbers."""
@@ -198,12 +201,16 @@ class Subject:
             arrays.append(np.array(y))
         return self._loss_of(y)[0]
 
-    def _measured_noise(self) -> float:
-        """Return the rounding error of the loss: what changes when all numbers change by their last digit.
+    def least_noise(self, loss: float) -> float:
+        """Return what a computed loss of this size may be off by at least."""
+        return LEAST_NOISE * _EPS * abs(loss)
 
-        At least `LEAST_NOISE` units in the last place of the loss. Trials that cross a corner do not count.
+    def _measured_noise(self) -> tuple[float, dict[str, float]]:
+        """Return the rounding errors of loss and gradients: what changes with the last digits of all numbers.
+
+        Trials that cross a corner do not count.
         """
-        noise = LEAST_NOISE * _EPS * abs(self.value)
+        noise, gradient_noise = self.least_noise(self.value), dict.fromkeys(self.gradients, 0.0)
         rng = np.random.default_rng(0)
         kept = self.model.flat_params.copy(), self.x.copy()
         for _ in range(_TRIALS):
@@ -212,11 +219,16 @@ class Subject:
             sides: dict[int, Array] = {}
             value = self.value_from(0, sides=sides)
             same = all(np.array_equal(sides[index], self.above[index]) for index in sides)
-            if same and math.isfinite(value):
-                noise = max(noise, 2.0 * abs(value - self.value))
+            if not same or not math.isfinite(value):
+                continue
+            noise = max(noise, _MARGIN * abs(value - self.value))
+            for name, gradient in self._backpropagate()[1].items():
+                change = np.abs(gradient - self.gradients[name])
+                largest = float(change[np.isfinite(change)].max(initial=0.0))
+                gradient_noise[name] = max(gradient_noise[name], _MARGIN * largest)
         for array, values in zip((self.model.flat_params, self.x), kept, strict=True):
             array[...] = values
-        return noise
+        return noise, gradient_noise
 
 
 def _has_state(layer: Any) -> bool:
