@@ -230,6 +230,18 @@ def test_small_errors_are_found(error: float) -> None:
     assert {entry.name for entry in report.wrong} == {"0.weight", "0.bias", "x"}
 
 
+def test_a_net_that_has_learned_all_there_is_is_not_wrong() -> None:
+    """Its gradients are nothing but rounding noise, and so are their differences."""
+    x, y = rl.data.xor()
+    model = rl.mlp([2, 30, 1], dtype=np.float64, rng=0)
+    trainer = rl.Trainer(model, rl.SquaredError(), rl.SGD(0.05))
+    for _ in range(2000):
+        trainer.step(x.astype(float), y.astype(float))
+    report = rl.gradcheck(model, x, y, rl.SquaredError())
+    assert report.loss < 1e-28
+    assert report, str(report)
+
+
 # --- what it works on ---
 
 LAYERS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ _EPS = float(np.finfo(np.float64).eps)
 LEAST_NOISE = 4.0
 # Changes of the last digits that are tried, and the factor by which rounding may exceed the largest effect.
 _TRIALS, _MARGIN = 8, 2.0
+# By how much changes are larger that measure the noise of gradients: 1 / eps would be their own size.
+_SCALED = 2.0**27
 
 
 def copied_model(owner: str, model: Any, dtype: Any) -> Sequential:
@@ -106,7 +109,7 @@ class Subject:
         self.inputs: list[Array] = []
         self.above: dict[int, Array] = {}
         self._record()
-        self.noise, self.gradient_noise = self._measured_noise()
+        self.noise, self.gradient_noise = self._loss_noise(), self._gradient_noise()
 
     def _default_loss(self, x: Any, y: Any) -> Any:
         """Choose the loss: of labels their cross entropy, else squares, if need be against random numbers."""
@@ -205,30 +208,42 @@ class Subject:
         """Return what a computed loss of this size may be off by at least."""
         return LEAST_NOISE * _EPS * abs(loss)
 
-    def _measured_noise(self) -> tuple[float, dict[str, float]]:
-        """Return the rounding errors of loss and gradients: what changes with the last digits of all numbers.
-
-        Trials that cross a corner do not count.
-        """
-        noise, gradient_noise = self.least_noise(self.value), dict.fromkeys(self.gradients, 0.0)
+    def _shaken(self, size: float) -> Iterator[None]:
+        """Yield while all parameters and inputs are changed by a part ``size`` of themselves, a few times."""
         rng = np.random.default_rng(0)
-        kept = self.model.flat_params.copy(), self.x.copy()
-        for _ in range(_TRIALS):
-            for array, values in zip((self.model.flat_params, self.x), kept, strict=True):
-                array[...] = values * (1.0 + _EPS * rng.choice([-1.0, 1.0], values.shape))
+        arrays = self.model.flat_params, self.x
+        kept = [array.copy() for array in arrays]
+        try:
+            for _ in range(_TRIALS):
+                for array, values in zip(arrays, kept, strict=True):
+                    array[...] = values * (1.0 + size * rng.choice([-1.0, 1.0], values.shape))
+                yield
+        finally:
+            for array, values in zip(arrays, kept, strict=True):
+                array[...] = values
+
+    def _loss_noise(self) -> float:
+        """Return what changes in the loss with the last digits; trials that cross a corner do not count."""
+        noise = self.least_noise(self.value)
+        for _ in self._shaken(_EPS):
             sides: dict[int, Array] = {}
             value = self.value_from(0, sides=sides)
-            same = all(np.array_equal(sides[index], self.above[index]) for index in sides)
-            if not same or not math.isfinite(value):
-                continue
-            noise = max(noise, _MARGIN * abs(value - self.value))
+            if math.isfinite(value) and all(np.array_equal(sides[i], self.above[i]) for i in sides):
+                noise = max(noise, _MARGIN * abs(value - self.value))
+        return noise
+
+    def _gradient_noise(self) -> dict[str, float]:
+        """Return what changes in the gradients with the last digits.
+
+        Measured with larger changes and scaled down, so that a jump at a corner counts for nothing.
+        """
+        noise = dict.fromkeys(self.gradients, 0.0)
+        for _ in self._shaken(_EPS * _SCALED):
             for name, gradient in self._backpropagate()[1].items():
                 change = np.abs(gradient - self.gradients[name])
                 largest = float(change[np.isfinite(change)].max(initial=0.0))
-                gradient_noise[name] = max(gradient_noise[name], _MARGIN * largest)
-        for array, values in zip((self.model.flat_params, self.x), kept, strict=True):
-            array[...] = values
-        return noise, gradient_noise
+                noise[name] = max(noise[name], _MARGIN * largest / _SCALED)
+        return noise
 
 
 def _has_state(layer: Any) -> bool:
