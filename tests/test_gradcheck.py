@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import types
+import xml.etree.ElementTree
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +41,11 @@ def golden(ops: Any = None, activation: Any = None) -> rl.Sequential:
 def planted(**functions: Any) -> types.SimpleNamespace:
     """The reference ops with some of them replaced."""
     return types.SimpleNamespace(**{name: getattr(reference, name) for name in reference.__all__} | functions)
+
+
+def well_formed(html: str) -> None:
+    """Every element of the fragment is closed, in order."""
+    xml.etree.ElementTree.fromstring(html.replace("<br>", "<br/>"))
 
 
 def into(out: Any, result: Any) -> Any:
@@ -199,6 +205,17 @@ def test_factors_are_told(factor: float, told: str) -> None:
 
     report = rl.gradcheck(rl.mlp([3, 2], rng=0), THREE_BY_THREE, np.ones((4, 2)), loss)
     assert any(told in hint for hint in report.hints)
+
+
+def test_a_factor_is_told_although_some_entries_lie_at_a_corner() -> None:
+    def loss(y: Any, target: Any) -> Any:
+        value, dy = rl.SoftmaxCrossEntropy()(y, target)
+        return value, dy * 3.0
+
+    rows = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 1.0]])
+    report = rl.gradcheck(golden(), rows, np.array([1, 0, 1]), loss)
+    assert any(entry.kink is not None for entry in report.wrong)
+    assert any("3 times too large" in hint for hint in report.hints)
 
 
 def test_a_gradient_that_is_not_finite_is_wrong() -> None:
@@ -422,7 +439,7 @@ def test_the_report_in_every_form() -> None:
     assert "0.weight[0, 2]: backward 0.3601, differences 1.98055" in text
     assert "unit 2 of layer 1, ReLU(0.1), sample 0: input 0" in text
     html = report._repr_html_()
-    assert html.startswith("<div>")
+    well_formed(html)
     assert html.count("<table>") == html.count("</table>") == 1
     assert "x &lt;= 0" in html
     values = json.loads(json.dumps(report.to_dict()))
@@ -493,6 +510,26 @@ class Uncopyable(HandWrittenReLU):
 def test_bad_arguments_are_named(arguments: Any, options: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         rl.gradcheck(*arguments, **options)
+
+
+def test_a_layer_that_insists_on_float32_is_told_why() -> None:
+    class Single(HandWrittenReLU):
+        def forward(self, x: Any, training: bool = False) -> Any:
+            return super().forward(x).astype(np.float32)
+
+    with pytest.raises(TypeError, match=r"layer 1, .*float64: keep the dtype of x"):
+        rl.gradcheck(rl.Sequential(rl.Dense(2, 2), Single(), rng=0), X, X)
+
+
+def test_a_layer_that_writes_into_its_input() -> None:
+    class InPlace(HandWrittenReLU):
+        def forward(self, x: Any, training: bool = False) -> Any:
+            self.x = x.copy()
+            x[x < 0] = 0.0
+            return x
+
+    assert rl.gradcheck(golden(activation=InPlace()), X, LABEL).counts() == {"ok": 14, "kink": 5, "wrong": 0}
+    assert rl.gradcheck(InPlace(), THREE_BY_THREE)
 
 
 def test_integers_and_lists_are_taken() -> None:

@@ -25,7 +25,8 @@ def hints(entries: Sequence[Entry], gradients: dict[str, Array], batch: int) -> 
     if factor is not None:
         found.append(_told_factor(factor, batch, sorted(wrong)))
     for name, own in wrong.items():
-        if len(own) > 1 and _is_transposed(own, gradients[name]):
+        smooth = [entry for entry in own if entry.kink is None]
+        if len(smooth) > 1 and _is_transposed(smooth, gradients[name]):
             found.append(f"{name}: the gradient is that of the transposed array; x.T @ dy, or dy.T @ x?")
         elif factor is None and all(entry.analytic == 0.0 for entry in own):
             found.append(f"{name}: backward gives 0 where the loss changes; is this gradient filled at all?")
@@ -41,7 +42,11 @@ def hints(entries: Sequence[Entry], gradients: dict[str, Array], batch: int) -> 
 
 
 def _common_factor(wrong: Sequence[Entry]) -> float | None:
-    """Return what all of backward's numbers are too large by, None if there is no such factor."""
+    """Return what all of backward's numbers are too large by, None if there is no such factor.
+
+    Entries at a corner do not count: their differences mix two slopes.
+    """
+    wrong = [entry for entry in wrong if entry.kink is None]
     usable = [entry for entry in wrong if entry.numeric and math.isfinite(entry.numeric)]
     ratios = np.array([entry.analytic / entry.numeric for entry in usable])
     # Small entries have few digits left; the largest decide.

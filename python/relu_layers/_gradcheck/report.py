@@ -142,7 +142,10 @@ class GradcheckReport:
             if one.worst is not None:
                 error, floor = one.worst.absolute, one.worst.floor
                 cells = [_short(number) for number in (error, one.allowed, floor)]
-                cells[0] = "< floor" if error <= floor else cells[0]
+                if one.worst.verdict == "kink":
+                    cells[0] = "kink"
+                elif error <= floor:
+                    cells[0] = "< floor"
             counts = (f"{n:,}" for n in (one.ok, one.kink, one.wrong))
             rows.append([one.name, part, _short(one.largest), *cells, *counts])
         return header, rows
@@ -186,10 +189,10 @@ class GradcheckReport:
 
     def _repr_html_(self) -> str:
         header, rows = self.table()
-        style = "style='text-align:right'"
-        head = "".join(f"<th {style}>{escape(cell)}</th>" for cell in header)
+        head = "".join(_cell("th", index, cell) for index, cell in enumerate(header))
         body = "".join(
-            "<tr>" + "".join(f"<td {style}>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+            "<tr>" + "".join(_cell("td", index, cell) for index, cell in enumerate(row)) + "</tr>"
+            for row in rows
         )
         notes = "".join(f"<li>{escape(line)}</li>" for line in self.remarks())
         return (
@@ -224,3 +227,8 @@ class GradcheckReport:
 
 def _short(number: float) -> str:
     return f"{number:.1e}"
+
+
+def _cell(tag: str, index: int, text: str) -> str:
+    style = f"text-align:{'right' if index else 'left'};padding:.1em .6em"
+    return f"<{tag} style='{style}'>{escape(text)}</{tag}>"

@@ -15,8 +15,9 @@ from relu_layers.sanity.report import Check
 from relu_layers.sanity.subject import OWNER, Subject
 from relu_layers.trainer import DivergenceError, Trainer
 
-# A part of dead units that a network can spare.
+# A part of dead units that a network can spare, and rows that are too few to tell.
 _SPARE = 0.1
+_FEW_ROWS = 100
 # Weight gradients of two layers further apart than this do not learn at one rate.
 _APART = 1e3
 # An update is a thousandth of the weights where training goes well; these are the ends of what may be.
@@ -54,7 +55,9 @@ def dead_units(subject: Subject) -> Check:
         advice = "no gradient passes this layer: ReLU(0.01), other initial weights, or a lower rate"
         return Check("dead units", "fail", finding, advice, values)
     if worst > _SPARE and len(subject.x) > 1:
-        advice = "a lower rate, ReLU(0.01), or standardised inputs keep units alive; few rows show too many as dead"
+        advice = "a lower rate, ReLU(0.01), or standardised inputs keep units alive"
+        if len(subject.x) < _FEW_ROWS:
+            advice += "; so few rows make units look dead that others would wake"
         return Check("dead units", "warn", finding, advice, values)
     return Check("dead units", "ok", finding, "", values)
 

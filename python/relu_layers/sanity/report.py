@@ -110,21 +110,25 @@ class SanityReport:
         return f"<SanityReport: {self.headline()}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td><b>{escape(check.verdict)}</b></td><td>{escape(check.name)}</td>"
-            f"<td style='text-align:left'>{escape(check.finding)}"
-            + (f"<br><i>{escape(check.advice)}</i>" if check.advice else "")
-            + "</td></tr>"
+        checks = "".join(
+            "<tr>"
+            + _cell("td", check.verdict, weight="bold")
+            + _cell("td", check.name)
+            + _cell("td", check.finding, f"\u2192 {check.advice}" if check.advice else "")
+            + "</tr>"
             for check in self.checks
         )
-        header, sizes = self.table()
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+        header, rows = self.table()
+        head = "".join(_cell("th", cell, align="right" if i else "left") for i, cell in enumerate(header))
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in sizes
+            "<tr>"
+            + "".join(_cell("td", cell, align="right" if i else "left") for i, cell in enumerate(row))
+            + "</tr>"
+            for row in rows
         )
         return (
-            f"<div><p><b>{escape(self.headline())}</b></p><table><tbody>{rows}</tbody></table>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+            f"<div><p><b>{escape(self.headline())}</b></p><table><tbody>{checks}</tbody></table>"
+            f"<p>Root mean squares</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,3 +138,9 @@ class SanityReport:
             "checks": [asdict(check) for check in self.checks],
             "sizes": [dict(one) for one in self.sizes],
         }
+
+
+def _cell(tag: str, text: str, note: str = "", *, align: str = "left", weight: str = "inherit") -> str:
+    style = f"text-align:{align};vertical-align:top;padding:.1em .6em;font-weight:{weight}"
+    below = f"<br><i>{escape(note)}</i>" if note else ""
+    return f"<{tag} style='{style}'>{escape(text)}{below}</{tag}>"
