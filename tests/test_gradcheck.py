@@ -259,6 +259,15 @@ def test_a_net_that_has_learned_all_there_is_is_not_wrong() -> None:
     assert report, str(report)
 
 
+@pytest.mark.parametrize("value", [-np.inf, -1e308, 1e100, 1e-308, -0.0])
+def test_extreme_inputs(value: float) -> None:
+    """Behind a plain ReLU an infinite input is an ordinary 0."""
+    x = np.array([[value, 1.0]])
+    with np.errstate(over="ignore"):
+        report = rl.gradcheck(rl.ReLU(), x, np.zeros((1, 2)))
+    assert report, str(report)
+
+
 # --- what it works on ---
 
 LAYERS = {

@@ -53,7 +53,8 @@ class Probe:
         self._start = 0 if name == "x" else int(name.partition(".")[0])
         self._centre = float(self._array[index])
         # A power of two, so that a step is not rounded unless the entry is far larger.
-        self._unit = 2.0 ** math.ceil(math.log2(max(1.0, abs(self._centre))))
+        exponent = math.frexp(self._centre)[1] if math.isfinite(self._centre) else 0
+        self._unit = 2.0 ** min(max(exponent, 0), 1000)
 
     def entry(self) -> Entry:
         """Return the verdict with its numbers."""
