@@ -39,11 +39,15 @@ from relu_layers.trainer import DivergenceError, Trainer
 
 if TYPE_CHECKING:
     from relu_layers import data, initializers, layers, losses, optimizers, preprocessing
+    from relu_layers._gradcheck import gradcheck
+    from relu_layers.sanity import sanity_check
 
 if "threadpoolctl" in sys.modules:
     register_with_threadpoolctl()
 
 _LAZY_MODULES = ("data", "initializers", "layers", "losses", "optimizers", "preprocessing", "plot", "sklearn")
+# Functions of the outer ring and where they are.
+_LAZY_FUNCTIONS = {"gradcheck": "relu_layers._gradcheck", "sanity_check": "relu_layers.sanity"}
 
 __all__ = [
     "ELU",
@@ -74,6 +78,7 @@ __all__ = [
     "build_info",
     "data",
     "get_num_threads",
+    "gradcheck",
     "initializers",
     "layers",
     "load",
@@ -83,6 +88,7 @@ __all__ = [
     "optimizers",
     "preprocessing",
     "register_with_threadpoolctl",
+    "sanity_check",
     "schedules",
     "set_num_threads",
     "target",
@@ -92,11 +98,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a module of the package when it is first asked for, so that the core stays quick to import."""
+    """Import what is first asked for, so that the core stays quick to import."""
     if name in _LAZY_MODULES:
         return import_module(f"relu_layers.{name}")
+    if name in _LAZY_FUNCTIONS:
+        return getattr(import_module(_LAZY_FUNCTIONS[name]), name)
     raise AttributeError(f"module 'relu_layers' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY_MODULES})
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_FUNCTIONS})

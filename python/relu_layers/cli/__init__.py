@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from relu_layers.cli.bench import bench
+from relu_layers.cli.doctor import doctor
+from relu_layers.cli.gradcheck import gradcheck
 from relu_layers.cli.info import info
 from relu_layers.cli.predict import predict
 from relu_layers.cli.train import train
@@ -19,3 +21,5 @@ program.add_command(train)
 program.add_command(predict)
 program.add_command(info)
 program.add_command(bench)
+program.add_command(gradcheck)
+program.add_command(doctor)

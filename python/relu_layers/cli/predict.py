@@ -58,7 +58,7 @@ def _predict(
         raise Problem(f"{path}: no such model file")
     model = checkpoint.load(path)
     preprocessing: Preprocessing | None = model.preprocessing
-    text = [column.name for column in _columns(preprocessing) if isinstance(column, CategoryColumn)]
+    text = [column.name for column in columns_of(preprocessing) if isinstance(column, CategoryColumn)]
     target = None if preprocessing is None else preprocessing.target
     if isinstance(target, ClassTarget) and isinstance(target.classes[0], str):
         text.append(target.name)
@@ -66,7 +66,7 @@ def _predict(
     name = target_name or (table.target if target is None else target.name)
     if target_name is not None:
         table.column(target_name)
-    x, usable = _features(model, preprocessing, table, unknown, name)
+    x, usable = features_of(model, preprocessing, table, unknown, name)
     y = model(x)
     if proba and (not isinstance(target, ClassTarget) if target is not None else y.shape[-1] < 2):
         raise Problem("--proba: this model predicts numbers, which have no probabilities")
@@ -89,11 +89,12 @@ def _predict(
         _print_score(console, preprocessing, table.column(name)[usable], y, predicted)
 
 
-def _columns(preprocessing: Preprocessing | None) -> tuple[Any, ...]:
+def columns_of(preprocessing: Preprocessing | None) -> tuple[Any, ...]:
+    """Return what the preprocessing knows about the columns."""
     return () if preprocessing is None else preprocessing.columns
 
 
-def _features(
+def features_of(
     model: Any, preprocessing: Preprocessing | None, table: Table, unknown: str, target: str | None
 ) -> tuple[Array, Array]:
     """Return the model's inputs and which rows of the table they are; rows with gaps may be left out."""

@@ -1,0 +1,83 @@
+"""What the machine grants this program: processors, a quota of their time, and NumPy's BLAS."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_BLAS = re.compile(r"openblas|mkl_rt|mkl_core|libblis|libcblas|libblas|accelerate|libatlas", re.I)
+
+
+def usable_processors() -> int:
+    """Return how many processors this program may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Return how many processors' time the control groups grant, None without a limit.
+
+    Version 2 has ``cpu.max`` in every group up to the top, version 1 a quota beside a period; the least counts.
+    """
+    grants = []
+    groups = root / "sys/fs/cgroup"
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base = groups
+        elif "cpu" in controllers.split(","):
+            base = groups / "cpu"
+        else:
+            continue
+        own = Path(path.lstrip("/"))
+        for part in (own, *own.parents):
+            grants += _grants(base / part)
+    return min(grants, default=None)
+
+
+def _grants(group: Path) -> list[float]:
+    pairs = [line.split() for line in _lines(group / "cpu.max")]
+    quota, period = _lines(group / "cpu.cfs_quota_us"), _lines(group / "cpu.cfs_period_us")
+    if quota and period:
+        pairs.append([quota[0], period[0]])
+    found = []
+    for pair in pairs:
+        try:
+            share = int(pair[0]) / int(pair[1])
+        except (ValueError, IndexError, ZeroDivisionError):  # "max" is no limit
+            continue
+        if share > 0.0:
+            found.append(share)
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def threads_granted() -> int:
+    """Return how many threads can run at the same time: processors, or the quota rounded up."""
+    quota = cpu_quota()
+    return usable_processors() if quota is None else min(usable_processors(), max(math.ceil(quota), 1))
+
+
+def numpy_blas() -> str:
+    """Return the BLAS that NumPy was built with, and where Linux tells it the library that is loaded."""
+    config: Any = np.show_config(mode="dicts")
+    blas = config.get("Build Dependencies", {}).get("blas", {}) if isinstance(config, dict) else {}
+    built = " ".join(str(blas[key]) for key in ("name", "version") if blas.get(key)) or "unknown"
+    libraries = {
+        Path(line.split()[-1]).name
+        for line in _lines(Path("/proc/self/maps"))
+        if len(line.split()) > 5 and _BLAS.search(Path(line.split()[-1]).name)
+    }
+    return f"{built} ({', '.join(sorted(libraries))})" if libraries else built
