@@ -13,7 +13,7 @@ from relu_layers._explain.catalogue import formula
 from relu_layers._explain.trace import LayerTrace, Trace
 
 # Arrays up to this size are written into the program; larger ones come as ``arrays["W1"]``.
-_LITERAL = 64
+_LITERAL = 12
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Ran:
 
 def programs(trace: Trace) -> list[Ran]:
     """Return the programs for this net, none where a layer or the loss has no written formula."""
-    arrays = _arrays(trace)
+    arrays = step_arrays(trace)
     found = []
     for name, package, write in (("NumPy", "numpy", _numpy), ("PyTorch", "torch", _torch)):
         lines = write(trace, arrays)
@@ -38,7 +38,8 @@ def programs(trace: Trace) -> list[Ran]:
     return found
 
 
-def _arrays(trace: Trace) -> dict[str, Array]:
+def step_arrays(trace: Trace) -> dict[str, Array]:
+    """Return what the programs start from: x, target, and the weights before the step by their symbols."""
     arrays = {"x": trace.layers[0].x, "target": trace.loss.target}
     for layer in trace.layers:
         if layer.role == "dense":
@@ -85,6 +86,8 @@ def _name(symbol: str) -> str:
 def _written(trace: Trace, arrays: dict[str, Array], wrap: str, dtype: str) -> list[str]:
     """Return the assignments of all arrays: as literals while they are small."""
     lines = []
+    if any(array.size > _LITERAL for array in arrays.values()):
+        lines.append("# arrays = explanation.arrays()")
     for name, array in arrays.items():
         value = f'arrays["{name}"]' if array.size > _LITERAL else repr(array.tolist())
         kind = f", dtype={dtype}" if array.dtype.kind == "f" else ""
@@ -158,5 +161,5 @@ def _torch(trace: Trace, arrays: dict[str, Array]) -> list[str] | None:
         total = f'torch.nn.functional.cross_entropy({last}, target, reduction="sum")'
     else:
         total = f"{loss.scale!r} * torch.sum(({last} - target) ** 2)"
-    lines += [f"loss = {total} / {loss.count:g}", "loss.backward()"]
+    lines += [f"loss = {total} / {loss.count:g}", "loss.backward()", "loss = loss.detach()"]
     return lines + [f"d{name} = {name}.grad" for name in weights]

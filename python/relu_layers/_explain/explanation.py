@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
 from relu_layers._checks import integer
-from relu_layers._explain import terminal
+from relu_layers._configured import Array
+from relu_layers._explain import elsewhere, fragment, markdown, page, plain, terminal
 from relu_layers._explain.blocks import Step
 from relu_layers._explain.catalogue import Texts
 from relu_layers._explain.followed import busiest_unit, first_hidden
@@ -60,6 +67,49 @@ class Explanation:
         style = terminal.marked_up if markup else terminal.plain
         closing = "" if everything else story.texts("ask_for_more")
         return terminal.render(story.title(), self.trace.title, story.steps(), width, style, closing)
+
+    def to_markdown(self, *, everything: bool = True, lang: str | None = None) -> str:
+        """Return the explanation as Markdown, formulas in LaTeX between ``$$``."""
+        story = self._story(everything, lang)
+        return markdown.render(story.title(), self.trace.title, story.steps())
+
+    def save_markdown(self, path: str | PathLike[str], *, lang: str | None = None) -> None:
+        """Write `to_markdown` as a file."""
+        Path(path).write_text(self.to_markdown(lang=lang), encoding="utf-8")
+
+    def save_json(self, path: str | PathLike[str]) -> None:
+        """Write `to_dict` as a file."""
+        Path(path).write_text(json.dumps(self.to_dict(), allow_nan=False), encoding="utf-8")
+
+    def to_html(self, *, lang: str | None = None) -> str:
+        """Return one page that needs no other file and no network, to be clicked or typed through."""
+        return page.page(self.trace, self.sample, self.unit, lang or self.lang)
+
+    def save_html(self, path: str | PathLike[str], *, lang: str | None = None) -> None:
+        """Write `to_html` as a file."""
+        Path(path).write_text(self.to_html(lang=lang), encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        story = self._story(False, None)
+        return f"<div><h2>{escape(story.title())}</h2>{fragment.render(story.steps(), level=3)}</div>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the trace as numbers, text, lists and dicts, ready for `json.dump`.
+
+        Arrays are dicts of ``shape``, ``norm``, ``min``, ``max`` and ``values``, or ``histogram`` in the place of
+        the values of more than 4,096 entries. ``schema`` (1) counts up when a name or its meaning changes;
+        ``sample`` and ``unit`` tell what is followed, ``elsewhere`` what the short programs gave.
+        """
+        ran = [
+            {"name": one.name, "program": one.program, "difference": one.difference}
+            for one in elsewhere.programs(self.trace)
+        ]
+        followed = {"sample": self.sample, "unit": self.unit}
+        return plain.trace_dict(self.trace) | followed | {"elsewhere": ran}
+
+    def arrays(self) -> dict[str, Array]:
+        """Return x, target and the weights before the step by their symbols, such as ``"W1"``."""
+        return elsewhere.step_arrays(self.trace)
 
     def __str__(self) -> str:
         return self.to_text(everything=False)

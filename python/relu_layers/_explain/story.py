@@ -22,7 +22,7 @@ from relu_layers._explain.blocks import (
 )
 from relu_layers._explain.catalogue import Texts, formula
 from relu_layers._explain.followed import Path, first_hidden, neighbours, path_through
-from relu_layers._explain.trace import LayerTrace, Trace
+from relu_layers._explain.trace import LayerTrace, LossTrace, Trace
 
 
 class Story:
@@ -222,7 +222,7 @@ class Story:
             output, wanted = loss.output[self.sample, 0], loss.target[self.sample, 0]
             blocks.append(
                 worked(
-                    f"{number(loss.scale)} * ({number(output)} - {factor(wanted)})^2"
+                    f"{loss_factors(loss)['times']}({number(output)} - {factor(wanted)})^2"
                     f" = {number(loss.scale * (output - wanted) ** 2)}"
                 )
             )
@@ -243,11 +243,23 @@ def activation_formula(layer: LayerTrace) -> list[Block]:
 def loss_formula(trace: Trace) -> list[Block]:
     """Return the loss's formula, or its name where none is written."""
     loss, symbol = trace.loss, trace.layers[-1].symbol
-    config = {"count": number(loss.count).removesuffix(".0"), "scale": loss.scale}
+    config = {"count": number(loss.count).removesuffix(".0"), **loss_factors(loss)}
     plain = formula(loss.kind, "plain", "", symbol, config)
     if plain is None:
         return [formula_block(f"loss = {loss.name}")]
     return [formula_block(plain, formula(loss.kind, "latex", "", _latex(symbol), config) or "")]
+
+
+def loss_factors(loss: LossTrace) -> dict[str, str]:
+    """Return how the factors of a squared error are written, those of 1 left out."""
+    scale = 1.0 if loss.scale is None else loss.scale
+    times = "" if scale == 1.0 else f"{scale:g}"
+    return {
+        "times": times and f"{times} * ",
+        "times_latex": times and f"{times}\\,",
+        "twice": f"{2 * scale:g}",
+        "over": "" if loss.count == 1.0 else f" / {loss.count:g}",
+    }
 
 
 def _latex(symbol: str) -> str:

@@ -61,14 +61,13 @@ def _loss(story: Story) -> Step:
         else:
             blocks.append(note(t("weighted", count=count)))
     elif loss.scale is not None and loss.output.ndim == 2:
-        scale = number(loss.scale)
-        blocks.append(text(t("loss_backward_square", scale=scale, count=count)))
+        twice, over = f"{2 * loss.scale:g}", "" if loss.count == 1.0 else f" / {count}"
+        times = "" if loss.scale == 1.0 else f"{loss.scale:g} * "
+        blocks.append(text(t("loss_backward_square", times=times, twice=twice, over=over)))
         if loss.plain:
             output, wanted = loss.output[s, unit], loss.target[s, unit]
             inner = f"({number(output)} - {factor(wanted)})"
-            blocks.append(
-                worked(f"d{symbol}[{unit}] = 2*{scale}*{inner} / {count} = {number(gradient[unit])}")
-            )
+            blocks.append(worked(f"d{symbol}[{unit}] = {twice}*{inner}{over} = {number(gradient[unit])}"))
     else:
         blocks.append(text(t("loss_backward_other")))
     blocks.append(worked(f"d{symbol} = {numbers(gradient)}"))

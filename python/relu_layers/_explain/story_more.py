@@ -9,6 +9,7 @@ import numpy as np
 from relu_layers._explain.blocks import (
     Block,
     Step,
+    factor,
     formula_block,
     histogram,
     note,
@@ -66,7 +67,9 @@ def _check(story: Story) -> Step:
 
 def _chosen_checks(story: Story) -> list[tuple[tuple[str, tuple[int, ...]], Check]]:
     """Return the followed weights, then what is wrong, then kinks, then others: a few."""
-    checks = {place: one for place, one in story.trace.checks.items() if place[0] != "x"}
+    checks = {
+        place: one for place, one in story.trace.checks.items() if place[0] != "x" or one.verdict != "ok"
+    }
     followed = [
         (f"{layer.index}.weight", (i, j))
         for layer, i, j in zip(story.trace.layers, story.path.inputs, story.path.outputs, strict=True)
@@ -85,8 +88,13 @@ def _entry(story: Story, name: str, index: tuple[int, ...]) -> str:
 
 def _update(story: Story) -> Step:
     t, trace = story.texts, story.trace
-    rule = formula(trace.optimizer_kind, "plain", "", "", {})
-    latex = formula(trace.optimizer_kind, "latex", "", "", {}) or ""
+    config = trace.optimizer_config
+    simple = trace.optimizer_kind == "SGD" and not (
+        config["momentum"] or config["weight_decay"] or config["multipliers"]
+    )
+    kind = "SGD_plain" if simple else trace.optimizer_kind
+    rule = formula(kind, "plain", "", "", {})
+    latex = formula(kind, "latex", "", "", {}) or ""
     blocks = [text(t("update_rule", optimizer=trace.optimizer, rate=f"{trace.learning_rate:g}"))]
     if rule is not None:
         blocks.append(formula_block(rule, latex))
@@ -95,9 +103,14 @@ def _update(story: Story) -> Step:
         one = by_name.get(f"{layer.index}.weight")
         if one is None or layer.role != "dense":
             continue
-        before, gradient, after = (number(array[i, j]) for array in (one.before, one.gradient, one.after))
+        before, gradient, after = one.before[i, j], one.gradient[i, j], number(one.after[i, j])
         entry = f"{one.symbol}[{i},{j}]"
-        blocks.append(worked(t("update_entry", entry=entry, before=before, gradient=gradient, after=after)))
+        if simple:
+            step = f"{trace.learning_rate:g}*{factor(gradient)}"
+            blocks.append(worked(f"{entry} = {number(before)} - {step} = {after}"))
+            continue
+        words = t("update_entry", entry=entry, before=number(before), gradient=number(gradient), after=after)
+        blocks.append(worked(words))
     rows = [
         [one.symbol, str(one.before.shape), number(one.gradient_norm), f"{one.ratio:.2g}"]
         for one in trace.updates

@@ -68,7 +68,7 @@ def _table(block: Block, width: int, style: Style) -> list[str]:
     room = width - 4 - 2 * (count - 1)
     while sum(widths) > room and max(widths) > 8:
         widest = widths.index(max(widths))
-        widths[widest] -= min(sum(widths) - room, widths[widest] - 8)
+        widths[widest] -= 1
     lines = []
     numeric = [
         bool(block.header) and i > 0 and all(_is_number(row[i]) for row in block.rows) for i in range(count)

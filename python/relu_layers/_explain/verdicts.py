@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import relu_layers
 from relu_layers._explain.trace import Check
 from relu_layers._fit import Examples
+from relu_layers._gradcheck import gradcheck
 from relu_layers.model import Sequential
 
 
 def checks(
     model: Sequential, loss: Any, given: Examples, max_entries: int
 ) -> tuple[dict[tuple[str, tuple[int, ...]], Check], float]:
-    """Return the verdict of every entry that was checked, parameters and ``"x"``, and their part of all.
-
-    `gradcheck` is reached as a user would reach it, through the package: modules of the outer ring do not
-    import each other.
-    """
-    report = relu_layers.gradcheck(
+    """Return the verdict of every entry that was checked, parameters and ``"x"``, and their part of all."""
+    report = gradcheck(
         model, given.x, given.y, loss, sample_weight=given.sample_weight, max_entries=max_entries
     )
     found = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from relu_layers.cli.doctor import doctor
+from relu_layers.cli.explain import explain
 from relu_layers.cli.gradcheck import gradcheck
 from relu_layers.cli.info import info
 from relu_layers.cli.predict import predict
@@ -21,3 +22,4 @@ program.add_command(predict)
 program.add_command(info)
 program.add_command(gradcheck)
 program.add_command(doctor)
+program.add_command(explain)
