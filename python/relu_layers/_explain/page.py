@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._explain import fragment
-from relu_layers._explain.blocks import Step, number
+from relu_layers._explain.blocks import Block, Step, number
 from relu_layers._explain.catalogue import Texts, data_file
 from relu_layers._explain.drawing import Drawing, matrices
 from relu_layers._explain.followed import first_hidden
@@ -25,29 +25,36 @@ _ONCE = ("summary", "what-if", "mistakes", "elsewhere")
 _CURVE = (400, 90)
 
 
-class Strings:
-    """A list of texts in which each stands once."""
+class Distinct:
+    """A list in which equal things stand once: what is told of many rows and units repeats itself."""
 
     def __init__(self) -> None:
-        self.texts: list[str] = []
+        self.all: list[Any] = []
         self._places: dict[str, int] = {}
 
-    def __call__(self, words: str) -> int:
-        place = self._places.setdefault(words, len(self.texts))
-        if place == len(self.texts):
-            self.texts.append(words)
+    def __call__(self, thing: Any) -> int:
+        place = self._places.setdefault(json.dumps(thing), len(self.all))
+        if place == len(self.all):
+            self.all.append(thing)
         return place
 
-    def step(self, step: Step) -> dict[str, Any]:
-        """Return a step with places in the list for its texts."""
-        blocks: list[Any] = []
-        for block in step.blocks:
-            if block.kind == "table":
-                rows = [[self(cell) for cell in row] for row in block.rows]
-                blocks.append([block.kind, [self(cell) for cell in block.header], rows, block.marked])
-            else:
-                blocks.append([block.kind, self(block.text)])
-        return {"key": step.key, "title": self(step.title), "blocks": blocks}
+
+class Told:
+    """Steps as places in lists of distinct steps, blocks and texts."""
+
+    def __init__(self) -> None:
+        self.words, self.blocks, self.steps = Distinct(), Distinct(), Distinct()
+
+    def step(self, step: Step) -> int:
+        """Return the place of a step."""
+        blocks = [self.blocks(self._block(block)) for block in step.blocks]
+        return self.steps([step.key, self.words(step.title), blocks])
+
+    def _block(self, block: Block) -> list[Any]:
+        if block.kind != "table":
+            return [block.kind, self.words(block.text)]
+        header, *rows = (self.words("\t".join(cells)) for cells in (block.header, *block.rows))
+        return [block.kind, header, rows, block.marked]
 
 
 def drawable(trace: Trace) -> bool:
@@ -64,7 +71,7 @@ def page(trace: Trace, sample: int, unit: int, lang: str) -> str:
     followed = [step for step in steps if step.key not in _ONCE]
     data = _data(trace, texts, sample, unit, followed) if drawable(trace) else None
     if data is None:
-        data = {"strings": [], "pairs": {}, "labels": texts.starting_with("page_")}
+        data = {"labels": texts.starting_with("page_")}
     title = story.title()
     filled = {
         "lang": lang,
@@ -107,16 +114,19 @@ def _data(trace: Trace, texts: Texts, sample: int, unit: int, first: list[Step])
         ]
         keep[place] = list(dict.fromkeys([*(units if place in (start, start + 1) else []), *chosen]))
     drawing = Drawing(trace, samples, keep)
-    strings = Strings()
+    told = Told()
+    focuses = Distinct()
     pairs: dict[str, Any] = {}
     for (s, u), story in stories.items():
         steps = first if (s, u) == (sample, unit) else story.steps()
-        shown = [strings.step(step) for step in steps]
-        for one in shown:
-            one["focus"] = drawing.focus(one["key"], story.path)
-        pairs[f"{s},{u}"] = shown
+        pairs[f"{s},{u}"] = [
+            [told.step(step), focuses(drawing.focus(step.key, story.path))] for step in steps
+        ]
     return {
-        "strings": strings.texts,
+        "words": told.words.all,
+        "blocks": told.blocks.all,
+        "steps": told.steps.all,
+        "focuses": focuses.all,
         "pairs": pairs,
         "samples": samples,
         "units": units,

@@ -35,17 +35,23 @@ function table(header, rows, lit) {
   return make("div", { class: "scroll" }, result);
 }
 
-const word = (place) => data.strings[place];
+const word = (place) => data.words[place];
+const cells = (place) => (word(place) === "" ? [] : word(place).split("\t"));
 
-function blockElement([kind, content, rows, marked]) {
-  if (kind === "table") return table(content.map(word), rows.map((row) => row.map(word)), marked);
+function blockElement(place) {
+  const [kind, content, rows, marked] = data.blocks[place];
+  if (kind === "table") return table(cells(content), rows.map(cells), marked);
   if (kind === "text") return make("p", {}, word(content));
   if (kind === "note") return make("p", { class: "note" }, word(content));
   return make("pre", { class: kind }, word(content));
 }
 
 const state = { sample: 0, unit: 0, step: 0 };
-const steps = () => data.pairs[`${state.sample},${state.unit}`];
+const told = ([step, focus]) => {
+  const [key, title, blocks] = data.steps[step];
+  return { key, title, blocks, focus: data.focuses[focus] };
+};
+const steps = () => data.pairs[`${state.sample},${state.unit}`].map(told);
 const heading = (step, place) => (place ? `${place}. ` : "") + word(step.title);
 
 function stepElements(step, place) {
