@@ -14,6 +14,7 @@ import numpy as np
 
 from relu_layers._checks import integer
 from relu_layers._explain.explanation import Explanation
+from relu_layers._explain.followed import mixed_row
 from relu_layers._explain.record import record
 from relu_layers._explain.training import play
 from relu_layers._explain.variants import mistakes, variants
@@ -38,7 +39,7 @@ def explain(
     loss: Any = None,
     optimizer: Optimizer | None = None,
     *,
-    sample: int = 0,
+    sample: int | None = 0,
     unit: int | None = None,
     sample_weight: Any = None,
     gradcheck: bool = True,
@@ -61,9 +62,9 @@ def explain(
         final Softmax), SigmoidCrossEntropy after a final Sigmoid, else SquaredError(0.5).
     optimizer : Optimizer, optional
         None is ``SGD(0.1)``; pass ``trainer.optimizer`` to see the next step of a training under way.
-    sample, unit : int, keyword
-        The row of x, and the unit of the first hidden layer, that are followed in detail. None is the unit
-        through which most of the gradient goes in this row.
+    sample, unit : int or None, keyword
+        The row of x, and the unit of the first hidden layer, that are followed in detail. None is the first
+        row in which some units pass the gradient and some stop it, and the unit that passes most of it.
     sample_weight : array_like (batch,), keyword
     gradcheck : bool, keyword
         Whether gradients are put beside finite differences, in float64, for at most ``max_entries`` of them.
@@ -90,7 +91,6 @@ def explain(
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"{_OWNER}: model is {type(model).__name__}, expected a Sequential")
-    sample = integer(_OWNER, "sample", sample)
     train = integer(_OWNER, "train", train, minimum=0)
     if loss is None:
         loss = _default_loss(model, x, y)
@@ -98,7 +98,7 @@ def explain(
         optimizer = SGD(0.1)
     # A trainer of its own only to convert the arrays as training would.
     given = examples(_OWNER, Trainer(model, loss, copy.deepcopy(optimizer)), x, y, sample_weight)
-    if not 0 <= sample < len(given.x):
+    if sample is not None and not 0 <= integer(_OWNER, "sample", sample) < len(given.x):
         raise IndexError(f"{_OWNER}: sample is {sample}, but x has {len(given.x)} rows")
     if train and given.x.shape[1:] != (2,):
         raise ValueError(f"{_OWNER}: train draws networks of two inputs, but x has shape {given.x.shape}")
@@ -111,7 +111,8 @@ def explain(
         mistakes=mistakes(model, loss, optimizer, given),
         training=play(model, loss, optimizer, given, train) if train else None,
     )
-    return Explanation(trace, sample=sample, unit=unit, lang=lang)
+    row = mixed_row(trace) if sample is None else sample
+    return Explanation(trace, sample=row, unit=unit, lang=lang)
 
 
 def _default_loss(model: Sequential, x: Any, y: Any) -> Any:

@@ -70,6 +70,9 @@ class Drawing:
                     "x": MARGIN + ACROSS * place,
                     "y": [top + DOWN * k for k in range(len(column))],
                     "values": {s: [number(values[s, u]) for u in column] for s in samples},
+                    "gradients": None
+                    if place == 0
+                    else {s: [number(one.dy[s, u]) for u in column] for s in samples},
                     "signs": {s: self._signs(place, s, column) for s in samples},
                 }
             )
@@ -103,7 +106,18 @@ class Drawing:
         ]
 
     def focus(self, key: str, path: Path) -> dict[str, Any]:
-        """Return which units, weights and array entries a step is about."""
+        """Return which units, weights and array entries a step is about, and where its gradient stops."""
+        found = self._focus(key, path)
+        stops = [
+            [k + 1, path.outputs[k]]
+            for k, one in enumerate(self.trace.layers)
+            if one.role == "elementwise"
+            and one.derivative is not None
+            and one.derivative[path.sample, path.outputs[k]] == 0
+        ]
+        return found | {"stops": [one for one in stops if found["back"] and one in found["nodes"]]}
+
+    def _focus(self, key: str, path: Path) -> dict[str, Any]:
         layers, s = self.trace.layers, path.sample
         if key == "path":
             nodes = [[0, path.inputs[0]], *([k + 1, u] for k, u in enumerate(path.outputs))]

@@ -18,6 +18,16 @@ def first_hidden(trace: Trace) -> LayerTrace | None:
     return next((one for one in trace.layers if one.role == "elementwise" and one.number), None)
 
 
+def mixed_row(trace: Trace) -> int:
+    """Return the first row in which some units of the first activation pass the gradient and some do not."""
+    hidden = first_hidden(trace)
+    if hidden is None or hidden.derivative is None or hidden.derivative.ndim != 2:
+        return 0
+    passing = hidden.derivative != 0
+    mixed = passing.any(axis=1) & ~passing.all(axis=1)
+    return int(np.argmax(mixed))
+
+
 def busiest_unit(trace: Trace, sample: int) -> int:
     """Return the hidden unit that passes most of the gradient in this row; the first if none passes any."""
     hidden = first_hidden(trace)

@@ -16,13 +16,13 @@ _TAGS = {
 }
 
 
-def render(steps: Sequence[Step], level: int = 2) -> str:
+def render(steps: Sequence[Step], level: int = 2, numbered: bool = True) -> str:
     """Return all steps, each a section with a heading of the given level."""
     parts = []
     number = 0
     for step in steps:
         number += step.key != "short"
-        prefix = f"{number}. " if step.key != "short" else ""
+        prefix = f"{number}. " if numbered and step.key != "short" else ""
         body = "\n".join(_block(block) for block in step.blocks)
         parts.append(f"<section>\n<h{level}>{prefix}{escape(step.title)}</h{level}>\n{body}\n</section>")
     return "\n".join(parts)
@@ -37,5 +37,11 @@ def _block(block: Block) -> str:
     rows = []
     for number, row in enumerate(block.rows):
         mark = ' class="marked"' if number == block.marked else ""
-        rows.append(f"<tr{mark}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>")
+        rows.append(f"<tr{mark}>" + "".join(map(_cell, row)) + "</tr>")
     return f'<div class="scroll"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _cell(words: str) -> str:
+    # A histogram of characters needs its blanks.
+    kind = ' class="bars"' if words.startswith("|") and words.endswith("|") else ""
+    return f"<td{kind}>{escape(words)}</td>"

@@ -84,7 +84,7 @@ def page(trace: Trace, sample: int, unit: int, lang: str) -> str:
             "</", "<\\/"
         ),
         "static": fragment.render(followed),
-        "once": fragment.render(once),
+        "once": fragment.render(once, numbered=False),
         **{key: escape(words) for key, words in texts.starting_with("page_").items()},
     }
     result = data_file("page.html")

@@ -44,7 +44,9 @@ def _number(value: Any) -> float | None:
 def _nested(values: Array) -> Any:
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return values.tolist()
-    return np.where(np.isfinite(values), values.astype(object), None).tolist()
+    given = values.astype(object)
+    given[~np.isfinite(values)] = None
+    return given.tolist()
 
 
 def trace_dict(trace: Trace) -> dict[str, Any]:

@@ -77,7 +77,8 @@ class Recorder:
             return None
         arguments = {key: value for key, value in call.arguments.items() if key != "need_dx"}
         result = getattr(self._base, call.op)(**arguments | {"dy": np.ones_like(dy)})
-        return result[0] if isinstance(result, tuple) else result
+        derivative: Array = result[0] if isinstance(result, tuple) else result
+        return derivative
 
 
 def _kept(value: Any) -> Any:

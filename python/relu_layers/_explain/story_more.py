@@ -70,7 +70,7 @@ def _chosen_checks(story: Story) -> list[tuple[tuple[str, tuple[int, ...]], Chec
     checks = {
         place: one for place, one in story.trace.checks.items() if place[0] != "x" or one.verdict != "ok"
     }
-    followed = [
+    followed: list[tuple[str, tuple[int, ...]]] = [
         (f"{layer.index}.weight", (i, j))
         for layer, i, j in zip(story.trace.layers, story.path.inputs, story.path.outputs, strict=True)
         if layer.role == "dense"

@@ -104,4 +104,5 @@ def _dead(trainer: Any, x: Array) -> Array:
 
 
 def _classes(y: Array) -> Array:
-    return (np.asarray(y).reshape(len(y), -1)[:, 0] > 0.5).astype(int)
+    first: Array = np.asarray(y).reshape(len(y), -1)[:, 0]
+    return np.asarray(first > 0.5, dtype=np.int64)

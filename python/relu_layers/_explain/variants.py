@@ -98,9 +98,9 @@ def _compared(
     for name, gradient in right.items():
         if gradient.size:
             error = np.abs(wrong[name] - gradient)
-            index = np.unravel_index(int(np.argmax(error)), error.shape)
+            index = tuple(int(i) for i in np.unravel_index(int(np.argmax(error)), error.shape))
             if error[index] > most:
-                most, place = float(error[index]), (name, tuple(map(int, index)))
+                most, place = float(error[index]), (name, index)
     name, index = place
     largest = max((float(np.abs(gradient).max(initial=0.0)) for gradient in right.values()), default=0.0)
     if not name:

@@ -39,7 +39,6 @@ class Subject:
     loss: Any
     rate: float
     rows: int
-    sample: int = 0
     seed: int | None = None
     steps: int = 0
 
@@ -52,7 +51,7 @@ def _xor(seed: int, hidden: int | None, slope: float) -> Subject:
     weights = rng.standard_normal((2, width)), rng.standard_normal((width, 1))
     model.load_params(dict(zip(model.params, weights, strict=True)))
     x, y = xor()
-    return Subject(model, x, y, SquaredError(normalization="none"), 0.002, 4, sample=1, steps=200)
+    return Subject(model, x, y, SquaredError(normalization="none"), 0.002, 4, steps=200)
 
 
 def _two_moons(seed: int, hidden: int | None, slope: float) -> Subject:
@@ -79,7 +78,11 @@ _MAKERS: dict[str, Callable[[int, int | None, float], Subject]] = {
 @click.command(short_help="Explain a training step: forward, loss, backward, update, in numbers.")
 @click.argument("model", metavar="xor|two-moons|digits|MODEL")
 @click.argument("data", required=False)
-@click.option("--sample", type=click.IntRange(min=0), help="Row that is followed, from 0.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    help="Row that is followed, from 0. Default: the first in which ReLU stops some units and not all.",
+)
 @click.option(
     "--unit",
     type=click.IntRange(min=0),
@@ -132,10 +135,9 @@ def explain(
         subject = _subject(model, data, target, seed, hidden, slope)
         count = min(rows or subject.rows, len(subject.x))
         x, y = subject.x[:count], subject.y[:count]
-        row = subject.sample if sample is None else sample
-        if row >= count:
+        if sample is not None and sample >= count:
             raise Problem(
-                f"--sample {row}: the batch has rows 0 to {count - 1}; --rows {row + 1} would have it"
+                f"--sample {sample}: the batch has rows 0 to {count - 1}; --rows {sample + 1} would have it"
             )
         optimizer = SGD(subject.rate if rate is None else rate)
         trainer = Trainer(subject.model, subject.loss, optimizer)
@@ -149,12 +151,12 @@ def explain(
             y,
             subject.loss,
             optimizer,
-            sample=row,
+            sample=sample,
             unit=unit,
             gradcheck=check,
             train=subject.steps if plays else 0,
             seed=subject.seed,
-            title=_title(model, data, after),
+            title=_title(model, data, subject.model, after),
             lang=lang,
         )
         wrote = False
@@ -188,9 +190,16 @@ def _subject(
     return Subject(given.model, given.x, given.y, given.loss, 0.1, 32)
 
 
-def _title(model: str, data: str | None, after: int) -> str:
-    name = model if data is None else f"{model}, {data}"
-    return f"{name}, after {after} steps" if after else name
+def _title(name: str, data: str | None, model: Sequential, after: int) -> str:
+    """Return what it is about in a line, such as ``xor, 2-30-1``."""
+    dense = [layer for layer in model.layers if isinstance(layer, Dense)]
+    sizes = (
+        "-".join(str(n) for n in [dense[0].in_features, *(one.out_features for one in dense)])
+        if dense
+        else ""
+    )
+    parts = [Path(name).name, data or "", sizes, f"after {after} steps" if after else ""]
+    return ", ".join(filter(None, parts))
 
 
 def _print(found: Explanation, everything: bool) -> None:

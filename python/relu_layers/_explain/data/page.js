@@ -76,8 +76,7 @@ function drawNetwork() {
     svg.append(line);
   }
   net.columns.forEach((column, place) => {
-    const label = column.more ? `${column.symbol} (+${column.more})` : column.symbol;
-    svg.append(draw("text", { x: column.x, y: 16, "text-anchor": "middle", class: "symbol" }, label));
+    svg.append(draw("text", { x: column.x, y: 16, "text-anchor": "middle", class: "symbol" }));
     svg.append(draw("text", { x: column.x, y: 30, "text-anchor": "middle" }, column.kind));
     column.units.forEach((unit, k) => {
       const group = draw("g", { class: "node", transform: `translate(${column.x} ${column.y[k]})` });
@@ -96,18 +95,22 @@ function drawNetwork() {
 
 function lightNetwork(focus) {
   for (const line of edgeLines.values()) line.classList.remove("lit");
+  const symbols = byId("drawing").querySelectorAll(".symbol");
   data.net.columns.forEach((column, place) => {
-    const row = data.samples.indexOf(state.sample);
+    const back = focus.back && column.gradients !== null;
+    const values = (back ? column.gradients : column.values)[state.sample];
+    symbols[place].textContent = (back ? "d" : "") + column.symbol + (column.more ? ` (+${column.more})` : "");
     column.units.forEach((unit, k) => {
       const group = nodeGroups.get(`${place},${unit}`);
       const sign = column.signs[state.sample][k];
-      group.classList.remove("lit");
+      group.classList.remove("lit", "stopped");
       group.classList.toggle("closed", column.gated && sign !== "+");
       group.children[1].textContent = column.gated ? `${unit} ${sign}` : String(unit);
-      group.children[2].textContent = row < 0 ? "" : column.values[state.sample][k];
+      group.children[2].textContent = values[k];
     });
   });
   for (const [place, unit] of focus.nodes) nodeGroups.get(`${place},${unit}`)?.classList.add("lit");
+  for (const [place, unit] of focus.stops) nodeGroups.get(`${place},${unit}`)?.classList.add("stopped");
   for (const key of focus.edges) edgeLines.get(key.join(","))?.classList.add("lit");
 }
 
@@ -139,6 +142,10 @@ function showMatrices(focus) {
     wanted.get(name).push([row, column]);
   }
   byId("matrices").replaceChildren(...[...wanted].map(([name, entries]) => matrixElement(name, entries)));
+  for (const pane of byId("matrices").querySelectorAll(".scroll")) {
+    const lit = pane.querySelector(".lit");
+    if (lit) pane.scrollLeft = lit.offsetLeft - pane.clientWidth / 2;
+  }
 }
 
 // --- stepping and choosing ---
@@ -148,11 +155,11 @@ function show() {
   state.step = Math.min(Math.max(state.step, 0), all.length - 1);
   const step = all[state.step];
   byId("step").replaceChildren(...stepElements(step, state.step));
-  byId("counter").textContent = `${state.step + 1} / ${all.length}`;
+  byId("counter").textContent = `${state.step} / ${all.length - 1}`;
   byId("previous").disabled = state.step === 0;
   byId("next").disabled = state.step === all.length - 1;
   const buttons = all.map((one, k) => {
-    const button = make("button", { type: "button", title: heading(one, k), "aria-label": heading(one, k) }, String(k + 1));
+    const button = make("button", { type: "button", title: heading(one, k), "aria-label": heading(one, k) }, String(k));
     if (k === state.step) button.setAttribute("aria-current", "step");
     button.addEventListener("click", () => choose({ step: k }));
     return make("li", {}, button);

@@ -3,6 +3,8 @@ function startPlayer(training) {
   const size = 400;
   const slider = byId("slider");
   const play = byId("play");
+  // The lines of many units would bury each other's numbers.
+  const named = training.frames[0].folds.length <= 12;
   let timer = null;
 
   function colour(value) {
@@ -29,7 +31,7 @@ function startPlayer(training) {
     group.append(draw("line", { ...ends, class: "fold-under" }));
     group.append(draw("line", { ...ends, class: dead ? "fold dead" : "fold" }));
     const at = { x: (ends.x1 * 0.86 + ends.x2 * 0.14), y: (ends.y1 * 0.86 + ends.y2 * 0.14) + 4 };
-    group.append(draw("text", { ...at, "text-anchor": "middle" }, dead ? `${unit} x` : String(unit)));
+    if (dead || named) group.append(draw("text", { ...at, "text-anchor": "middle" }, dead ? `${unit} x` : unit));
     return group;
   }
 
