@@ -62,7 +62,7 @@ def test_the_formula_with_the_numbers_put_in(golden):
     assert "loss 2.30508" in text.lower()
     text = rl.explain(model, x, y, unit=2).to_text(width=200)
     assert "dz1[2] = 3.601 * 0.1 = 0.3601" in text
-    assert "dW1[1,2] = 2.0*0.3601 = 0.7202" in text
+    assert "dW1[0,2] = 1.0*0.3601 = 0.3601" in text
     assert "kink" in text
     assert "z1[2] is 0.0" in text
 

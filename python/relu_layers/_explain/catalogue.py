@@ -31,7 +31,7 @@ def formulas() -> dict[str, dict[str, str]]:
 
 
 class Texts:
-    """The texts in one language: ``texts("key", name=value)``."""
+    """The texts in one language: called with a key and values for its placeholders."""
 
     def __init__(self, lang: str) -> None:
         self.lang = choice("explain", "lang", lang, LANGUAGES)

@@ -143,7 +143,7 @@ def _wanted(trace: Trace, onehot: str) -> list[str]:
 def _backward(layer: LayerTrace, need_dx: bool) -> list[str]:
     x, y = _name(layer.source), _name(layer.symbol)
     if layer.role != "dense":
-        return [f"d{x} = d{y} * {_expression(layer, 'numpy_derivative')}"]
+        return [f"d{x} = d{y} * ({_expression(layer, 'numpy_derivative')})"]
     lines = [f"d{layer.weight_symbol} = {x}.T @ d{y}"]
     if "bias" in layer.params:
         lines.append(f"d{layer.bias_symbol} = d{y}.sum(axis=0)")

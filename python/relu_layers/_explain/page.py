@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from html import escape
 from typing import Any
 
@@ -79,23 +80,16 @@ def page(trace: Trace, sample: int, unit: int, lang: str) -> str:
         "subtitle": escape(trace.title),
         "css": data_file("page.css"),
         "script": data_file("page.js") + data_file("player.js"),
-        # Inside a script element only a closing tag could do harm.
+        # Inside a script element nothing may look like a tag.
         "data": json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace(
-            "</", "<\\/"
+            "<", "\\u003c"
         ),
         "static": fragment.render(followed),
         "once": fragment.render(once, numbered=False),
         **{key: escape(words) for key, words in texts.starting_with("page_").items()},
     }
-    result = data_file("page.html")
-    for key, value in filled.items():
-        if key not in ("static", "once", "data"):
-            result = result.replace("{{" + key + "}}", value)
-    # Last: what comes from a network may hold anything.
-    for key in ("static", "once", "data"):
-        before, _, behind = result.partition("{{" + key + "}}")
-        result = before + filled[key] + behind
-    return result
+    # In one pass, so that nothing put in is looked at again.
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: filled[place[1]], data_file("page.html"))
 
 
 def _data(trace: Trace, texts: Texts, sample: int, unit: int, first: list[Step]) -> dict[str, Any]:

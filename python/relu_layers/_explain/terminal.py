@@ -14,11 +14,12 @@ Style = Callable[[str, str], str]
 
 def plain(_style: str, words: str) -> str:
     """Return the words as they are."""
-    return words
+    return words.rstrip()
 
 
 def marked_up(style: str, words: str) -> str:
     """Return the words with rich's markup."""
+    words = words.rstrip()
     escaped = words.replace("\\", "\\\\").replace("[", "\\[")
     return f"[{_STYLES[style]}]{escaped}[/]" if style in _STYLES else escaped
 
@@ -41,7 +42,7 @@ def render(title: str, subtitle: str, steps: Sequence[Step], width: int, style: 
             lines += _block(block, width, style)
     if closing:
         lines += ["", *(style("note", line) for line in wrapped(closing, width))]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(lines)
 
 
 def _block(block: Block, width: int, style: Style) -> list[str]:

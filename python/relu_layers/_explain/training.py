@@ -100,7 +100,8 @@ def _dead(trainer: Any, x: Array) -> Array:
     if layer is None:
         return np.empty(0, dtype=bool)
     above: Array = trainer.model.ops.dense_forward(x, *layer.params.values()) > 0
-    return ~np.any(above, axis=0)
+    dead: Array = ~np.any(above, axis=0)
+    return dead
 
 
 def _classes(y: Array) -> Array:
