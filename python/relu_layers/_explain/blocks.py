@@ -74,6 +74,11 @@ def number(value: Any) -> str:
     return shown if any(sign in shown for sign in ".eni") else shown + ".0"
 
 
+def latex_symbol(symbol: str) -> str:
+    """Return ``z1`` as ``z_{1}``."""
+    return f"{symbol[0]}_{{{symbol[1:]}}}" if len(symbol) > 1 else symbol
+
+
 def factor(value: Any) -> str:
     """Return a number as a factor or a summand: negative ones in brackets."""
     shown = number(value)
@@ -99,6 +104,18 @@ def product_sum(a: Sequence[Any] | Array, b: Sequence[Any] | Array, more: Callab
     if len(chosen) < len(first):
         rest = float(np.sum(np.delete(first * second, chosen)))
         terms.append(f"{factor(rest)} ({more(len(first) - len(chosen))})")
+    return " + ".join(terms)
+
+
+def plain_sum(values: Array, more: Callable[[int], str]) -> str:
+    """Return ``a0 + a1 + ...``: of many the largest, and what the others add up to."""
+    chosen = np.arange(len(values))
+    if len(values) > TERMS:
+        chosen = np.sort(np.argsort(-np.abs(values), kind="stable")[: TERMS - 1])
+    terms = [number(values[i]) if k == 0 else factor(values[i]) for k, i in enumerate(chosen)]
+    if len(chosen) < len(values):
+        rest = float(np.sum(np.delete(values, chosen)))
+        terms.append(f"{factor(rest)} ({more(len(values) - len(chosen))})")
     return " + ".join(terms)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -50,9 +51,10 @@ def formula(kind: str, form: str, x: str, y: str, config: Mapping[str, Any]) -> 
     pattern = formulas().get(kind, {}).get(form)
     if pattern is None:
         return None
-    return pattern.format(
-        x=x, y=y, **{key: _shown(value) for key, value in config.items() if key not in {"x", "y"}}
-    )
+    values = {key: _shown(value) for key, value in config.items() if key not in {"x", "y"}}
+    filled = pattern.format(x=x, y=y, **values)
+    # A slope of 0 leaves nothing to multiply.
+    return re.sub(rf"\b0 \* {re.escape(x)}(?!\w)", "0", filled) if x and form == "plain" else filled
 
 
 def _shown(value: Any) -> str:

@@ -13,6 +13,8 @@ from relu_layers._explain.trace import LayerTrace, Trace
 
 # Units of a layer that are drawn, and the measures of the drawing.
 UNITS = 12
+# How the verdicts of the gradient check are marked beside a number.
+_MARKS = {"ok": "✓", "kink": "^", "wrong": "!"}
 ACROSS, DOWN, RADIUS, MARGIN = 150, 44, 15, 46
 
 
@@ -132,7 +134,7 @@ class Drawing:
             last = layers[-1]
             name = last.symbol if key == "loss" else f"d{last.symbol}"
             return {
-                "nodes": [[len(layers), u] for u in self.columns[-1]["units"]],
+                "nodes": [[len(layers), -1]],
                 "edges": [],
                 "cells": [[name, s, path.outputs[-1]]],
                 "back": key != "loss",
@@ -147,15 +149,15 @@ class Drawing:
 
     def _layer(self, one: LayerTrace, place: int, path: Path, back: bool) -> dict[str, Any]:
         s, i, j = path.sample, path.inputs[place], path.outputs[place]
-        before, behind = self.columns[place]["units"], self.columns[place + 1]["units"]
         nodes = [[place, i], [place + 1, j]]
         edges = [[place, i, j]]
         if one.role == "dense":
             cells = [[f"d{one.weight_symbol}", i, j]] if back else [[one.weight_symbol, -1, j]]
-            nodes = [[place + 1, j], *([place, u] for u in before)] if not back else nodes
-            edges = [[place, u, j] for u in before] if not back else edges
+            nodes = [[place + 1, j], [place, -1]] if not back else nodes
+            # -1 is every unit of that side.
+            edges = [[place, -1, j]] if not back else edges
             if back and one.dx is not None:
-                edges += [[place, i, u] for u in behind if u != j]
+                edges.append([place, i, -1])
                 cells.append([f"d{one.source}", s, i])
             elif not back:
                 cells.append([one.symbol, s, j])
@@ -197,13 +199,20 @@ def matrices(trace: Trace, drawing: Drawing, samples: list[int]) -> dict[str, An
     """Return the arrays that steps point into, of the rows and units that are shown, in words."""
     found: dict[str, Any] = {}
 
-    def put(name: str, array: Array, rows: list[int], columns: list[int]) -> None:
+    def put(name: str, array: Array, rows: list[int], columns: list[int], key: str = "") -> None:
         found[name] = {
             "rows": rows,
             "columns": columns,
             "cells": [[number(array[r, c]) for c in columns] for r in rows],
             "shape": f"({array.shape[0]}, {array.shape[1]})",
         }
+        if key and trace.checks:
+            found[name]["marks"] = [
+                "".join(
+                    _MARKS[one.verdict] if (one := trace.checks.get((key, (r, c)))) else " " for c in columns
+                )
+                for r in rows
+            ]
 
     for place, one in enumerate(trace.layers):
         before, behind = drawing.columns[place]["units"], drawing.columns[place + 1]["units"]
@@ -211,6 +220,6 @@ def matrices(trace: Trace, drawing: Drawing, samples: list[int]) -> dict[str, An
         put(f"d{one.symbol}", one.dy, samples, behind)
         if one.role == "dense":
             put(one.weight_symbol, one.params["weight"], before, behind)
-            put(f"d{one.weight_symbol}", one.grads["weight"], before, behind)
+            put(f"d{one.weight_symbol}", one.grads["weight"], before, behind, f"{one.index}.weight")
     put("x", trace.layers[0].x, samples, drawing.columns[0]["units"])
     return found

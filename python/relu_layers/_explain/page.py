@@ -19,7 +19,9 @@ from relu_layers._explain.story import Story
 from relu_layers._explain.trace import Trace, Training
 
 # Rows and hidden units to choose from, and how many pairs of them.
-ROWS, UNITS, PAIRS = 8, 12, 64
+ROWS, UNITS, PAIRS = 8, 12, (64, 40, 24, 12, 1)
+# Bytes that a page stays below, if need be by fewer pairs.
+LIMIT = 290_000
 # Steps that do not depend on the row and the unit: told once, behind the others.
 _ONCE = ("summary", "what-if", "mistakes", "elsewhere")
 # The loss curve's measures.
@@ -65,12 +67,21 @@ def drawable(trace: Trace) -> bool:
 
 def page(trace: Trace, sample: int, unit: int, lang: str) -> str:
     """Return the whole page, with the given row and unit chosen first."""
+    result = ""
+    for pairs in PAIRS:
+        result = _page(trace, sample, unit, lang, pairs)
+        if len(result.encode()) < LIMIT:
+            break
+    return result
+
+
+def _page(trace: Trace, sample: int, unit: int, lang: str, pairs: int) -> str:
     texts = Texts(lang)
     story = Story(trace, texts, sample, unit, everything=True)
     steps = story.steps()
     once = [step for step in steps if step.key in _ONCE]
     followed = [step for step in steps if step.key not in _ONCE]
-    data = _data(trace, texts, sample, unit, followed) if drawable(trace) else None
+    data = _data(trace, texts, sample, unit, followed, pairs) if drawable(trace) else None
     if data is None:
         data = {"labels": texts.starting_with("page_")}
     title = story.title()
@@ -92,11 +103,13 @@ def page(trace: Trace, sample: int, unit: int, lang: str) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda place: filled[place[1]], data_file("page.html"))
 
 
-def _data(trace: Trace, texts: Texts, sample: int, unit: int, first: list[Step]) -> dict[str, Any]:
+def _data(
+    trace: Trace, texts: Texts, sample: int, unit: int, first: list[Step], limit: int
+) -> dict[str, Any]:
     hidden = first_hidden(trace) or trace.layers[-1]
     samples = _rows(trace.batch, sample)
     units = _units(hidden.y.shape[-1], np.linalg.norm(np.nan_to_num(hidden.dy), axis=0), unit)
-    while len(samples) * len(units) > PAIRS:
+    while len(samples) * len(units) > limit:
         longer = samples if len(samples) > len(units) else units
         longer.remove(next(one for one in reversed(longer) if one not in (sample, unit)))
     stories = {(s, u): Story(trace, texts, s, u, everything=False) for s in samples for u in units}

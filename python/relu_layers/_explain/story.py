@@ -11,6 +11,7 @@ from relu_layers._explain.blocks import (
     Step,
     factor,
     formula_block,
+    latex_symbol,
     note,
     number,
     numbers,
@@ -139,8 +140,8 @@ class Story:
         t, unit = self.texts, self.path.outputs[index]
         weight, bias = layer.weight_symbol, layer.params.get("bias")
         plus = "" if bias is None else f" + {layer.bias_symbol}"
-        latex = f"{_latex(layer.symbol)} = {_latex(layer.source)} {_latex(weight)}" + (
-            "" if bias is None else f" + {_latex(layer.bias_symbol)}"
+        latex = f"{latex_symbol(layer.symbol)} = {latex_symbol(layer.source)} {latex_symbol(weight)}" + (
+            "" if bias is None else f" + {latex_symbol(layer.bias_symbol)}"
         )
         terms = product_sum(layer.x[self.sample], layer.params["weight"][:, unit], self.more)
         if bias is not None:
@@ -236,7 +237,10 @@ def activation_formula(layer: LayerTrace) -> list[Block]:
     if plain is None:
         return [formula_block(f"{layer.symbol} = {layer.name}({layer.source})")]
     slope = formula(layer.kind, "derivative", layer.source, layer.symbol, layer.config)
-    latex = formula(layer.kind, "latex", _latex(layer.source), _latex(layer.symbol), layer.config) or ""
+    latex = (
+        formula(layer.kind, "latex", latex_symbol(layer.source), latex_symbol(layer.symbol), layer.config)
+        or ""
+    )
     return [formula_block(plain, latex), formula_block(f"gate = {slope}")]
 
 
@@ -247,7 +251,7 @@ def loss_formula(trace: Trace) -> list[Block]:
     plain = formula(loss.kind, "plain", "", symbol, config)
     if plain is None:
         return [formula_block(f"loss = {loss.name}")]
-    return [formula_block(plain, formula(loss.kind, "latex", "", _latex(symbol), config) or "")]
+    return [formula_block(plain, formula(loss.kind, "latex", "", latex_symbol(symbol), config) or "")]
 
 
 def loss_factors(loss: LossTrace) -> dict[str, str]:
@@ -260,11 +264,6 @@ def loss_factors(loss: LossTrace) -> dict[str, str]:
         "twice": f"{2 * scale:g}",
         "over": "" if loss.count == 1.0 else f" / {loss.count:g}",
     }
-
-
-def _latex(symbol: str) -> str:
-    """Return ``z1`` as ``z_{1}``."""
-    return f"{symbol[0]}_{{{symbol[1:]}}}" if len(symbol) > 1 else symbol
 
 
 def _shape(array: np.ndarray) -> str:

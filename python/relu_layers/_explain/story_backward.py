@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +11,11 @@ from relu_layers._explain.blocks import (
     Step,
     factor,
     formula_block,
+    latex_symbol,
     note,
     number,
     numbers,
+    plain_sum,
     product_sum,
     table,
     text,
@@ -50,7 +52,11 @@ def _loss(story: Story) -> Step:
     blocks: list[Block] = []
     if loss.probabilities is not None and loss.wanted is not None:
         blocks.append(text(t("loss_backward_softmax", symbol=symbol, count=count)))
-        blocks.append(formula_block(f"d{symbol} = (p - wanted) / {count}", f"dz = (p - y) / {count}"))
+        blocks.append(
+            formula_block(
+                f"d{symbol} = (p - wanted) / {count}", f"d{latex_symbol(symbol)} = (p - y) / {count}"
+            )
+        )
         if loss.plain:
             p, wanted = loss.probabilities[s, unit], loss.wanted[s, unit]
             blocks.append(
@@ -74,9 +80,13 @@ def _loss(story: Story) -> Step:
     return Step("loss-backward", t("loss_backward", symbol=symbol), blocks)
 
 
-def _batch_sum(story: Story, first: Any, second: Any) -> str:
-    """Return a sum over the rows with its numbers."""
-    return product_sum(first, second, story.more)
+def _verdict(story: Story, layer: LayerTrace, name: str, index: tuple[int, ...]) -> list[Block]:
+    """Return what the gradient check says of an entry, nothing where it was not checked."""
+    t, found = story.texts, story.trace.checks.get((f"{layer.index}.{name}", index))
+    if found is None:
+        return []
+    words = t("beside", numeric=number(found.numeric), verdict=t(f"verdict_{found.verdict}"))
+    return [note(words)]
 
 
 def _dense(story: Story, index: int, layer: LayerTrace) -> Step:
@@ -91,18 +101,19 @@ def _dense(story: Story, index: int, layer: LayerTrace) -> Step:
         text(t("backward_weight_why", weight=weight, source=source, symbol=symbol, bias=plus)),
         formula_block(
             f"{entry} = sum over rows of {source}[{i}] * d{symbol}[{j}]",
-            f"dW_{{{layer.number}}} = {source[0]}^{{\\top}} d{symbol[0]}_{{{layer.number}}}",
+            f"d{latex_symbol(weight)} = {latex_symbol(source)}^{{\\top}}\\, d{latex_symbol(symbol)}",
         ),
-        worked(f"{entry} = {_batch_sum(story, layer.x[:, i], layer.dy[:, j])} = {value}"),
+        worked(f"{entry} = {product_sum(layer.x[:, i], layer.dy[:, j], story.more)} = {value}"),
+        *_verdict(story, layer, "weight", (i, j)),
     ]
-    if biased and story.everything:
+    if biased:
         bias = layer.bias_symbol
-        ones = np.ones(len(layer.dy))
         blocks.append(
             worked(
-                f"d{bias}[{j}] = {_batch_sum(story, ones, layer.dy[:, j])} = {number(layer.grads['bias'][j])}"
+                f"d{bias}[{j}] = {plain_sum(layer.dy[:, j], story.more)} = {number(layer.grads['bias'][j])}"
             )
         )
+        blocks += _verdict(story, layer, "bias", (j,))
     if layer.dx is not None:
         terms = product_sum(layer.dy[s], layer.params["weight"][i], story.more)
         blocks += [
@@ -119,7 +130,10 @@ def _gate(story: Story, index: int, layer: LayerTrace) -> Step:
     gates, arrives, x = layer.derivative[s], layer.dy[s], layer.x[s]
     blocks = [
         text(t("backward_gate_why", source=layer.source, symbol=layer.symbol)),
-        formula_block(f"d{layer.source} = d{layer.symbol} * gate"),
+        formula_block(
+            f"d{layer.source} = d{layer.symbol} * gate",
+            f"d{latex_symbol(layer.source)} = d{latex_symbol(layer.symbol)} \\odot \\mathrm{{gate}}",
+        ),
     ]
     for u in dict.fromkeys([unit, *_other_gates(layer, s, unit)]):
         key = "gate_open" if gates[u] == 1 else "gate_closed" if gates[u] == 0 else "gate_scaled"

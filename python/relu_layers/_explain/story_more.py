@@ -112,7 +112,12 @@ def _update(story: Story) -> Step:
         words = t("update_entry", entry=entry, before=number(before), gradient=number(gradient), after=after)
         blocks.append(worked(words))
     rows = [
-        [one.symbol, str(one.before.shape), number(one.gradient_norm), f"{one.ratio:.2g}"]
+        [
+            one.symbol,
+            str(one.before.shape),
+            number(one.gradient_norm),
+            f"{one.ratio:.2g}" if np.isfinite(one.ratio) else "-",
+        ]
         for one in trace.updates
     ]
     blocks.append(table(t("update_header"), rows))

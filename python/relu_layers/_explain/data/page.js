@@ -93,6 +93,15 @@ function drawNetwork() {
   });
 }
 
+// In a wanted key -1 stands for every unit of that side.
+function light(elements, wanted, name) {
+  for (const key of wanted) {
+    for (const [own, element] of elements) {
+      if (own.split(",").every((part, k) => key[k] === -1 || Number(part) === key[k])) element.classList.add(name);
+    }
+  }
+}
+
 function lightNetwork(focus) {
   for (const line of edgeLines.values()) line.classList.remove("lit");
   const symbols = byId("drawing").querySelectorAll(".symbol");
@@ -109,9 +118,9 @@ function lightNetwork(focus) {
       group.children[2].textContent = values[k];
     });
   });
-  for (const [place, unit] of focus.nodes) nodeGroups.get(`${place},${unit}`)?.classList.add("lit");
-  for (const [place, unit] of focus.stops) nodeGroups.get(`${place},${unit}`)?.classList.add("stopped");
-  for (const key of focus.edges) edgeLines.get(key.join(","))?.classList.add("lit");
+  light(nodeGroups, focus.nodes, "lit");
+  light(nodeGroups, focus.stops, "stopped");
+  light(edgeLines, focus.edges, "lit");
 }
 
 // --- the arrays a step points into ---
@@ -125,11 +134,13 @@ function matrixElement(name, entries) {
     const line = make("tr", {}, make("th", { scope: "row" }, String(row)));
     matrix.columns.forEach((column, c) => {
       const lit = entries.some(([i, j]) => (i === -1 || i === row) && j === column);
-      line.append(make("td", lit ? { class: "lit" } : {}, matrix.cells[r][c]));
+      const mark = matrix.marks ? ` ${matrix.marks[r][c]}` : "";
+      line.append(make("td", lit ? { class: "lit" } : {}, matrix.cells[r][c] + mark));
     });
     body.append(line);
   });
-  const caption = make("figcaption", { class: "note" }, `${name} ${matrix.shape}`);
+  const legend = matrix.marks ? `. ${data.labels.page_marks}` : "";
+  const caption = make("figcaption", { class: "note" }, `${name} ${matrix.shape}${legend}`);
   const whole = make("table", {}, make("thead", {}, head), body);
   return make("figure", {}, caption, make("div", { class: "scroll" }, whole));
 }
