@@ -126,3 +126,25 @@ def test_arguments_that_do_not_fit(golden):
         rl.explain(rl.ReLU(), x, y)
     with pytest.raises(ValueError, match="two inputs"):
         rl.explain(rl.mlp([3, 2, 2], rng=0), np.zeros((1, 3)), y, train=2)
+
+
+def test_what_is_followed_is_checked_whatever_the_sample():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((4, 64)), rng.integers(0, 10, 4)
+    found = rl.explain(rl.mlp([64, 32, 10], rng=0), x, y, sample=2, max_entries=20)
+    assert found.trace.checked < 0.02
+    verdicts = [one.verdict for one in found.trace.checks.values()]
+    assert set(verdicts) <= {"ok", "kink"}
+    assert "measured by a small change" in " ".join(str(found).split())
+
+
+def test_a_wrong_derivative_is_told():
+    class Wrong(rl.ReLU):
+        def backward(self, dy, *, out=None):
+            return super().backward(2 * dy, out=out)
+
+    x, y = rl.data.xor()
+    model = rl.Sequential(rl.Dense(2, 4), Wrong(), rl.Dense(4, 1), dtype=np.float64, rng=0)
+    found = rl.explain(model, x, y)
+    assert any(check.verdict == "wrong" for check in found.trace.checks.values())
+    assert "wrong" in str(found)

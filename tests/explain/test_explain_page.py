@@ -89,7 +89,9 @@ def test_a_step_lights_up_the_drawing_and_the_entry(browser, pages):
     assert len(nodes) == 4
     assert len(browser.run("return [...document.querySelectorAll('.edge.lit')].map(() => 1)")) == 3
     cell = browser.run("return document.querySelector('td.lit').textContent")
-    assert cell in text(browser, "#step")
+    value, mark = cell.split()
+    assert value in text(browser, "#step")
+    assert mark == "✓"  # the gradient check agrees
     assert text(browser, "#matrices figcaption").startswith("dW1")
 
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from relu_layers._checks import integer
 from relu_layers._explain.explanation import Explanation
-from relu_layers._explain.followed import mixed_row
+from relu_layers._explain.followed import mixed_row, path_through
 from relu_layers._explain.record import record
+from relu_layers._explain.trace import Check
 from relu_layers._explain.training import play
 from relu_layers._explain.variants import mistakes, variants
-from relu_layers._explain.verdicts import checks
+from relu_layers._explain.verdicts import Place, checks, followed_entries
 from relu_layers._fit import examples
 from relu_layers._inputs import converted_array
 from relu_layers.layers import Sigmoid, Softmax
@@ -102,17 +103,23 @@ def explain(
         raise IndexError(f"{_OWNER}: sample is {sample}, but x has {len(given.x)} rows")
     if train and given.x.shape[1:] != (2,):
         raise ValueError(f"{_OWNER}: train draws networks of two inputs, but x has shape {given.x.shape}")
-    found, part = checks(model, loss, given, max_entries) if gradcheck else ({}, 0.0)
-    trace = replace(
-        record(model, loss, optimizer, given, seed=seed, title=title),
-        checks=found,
+    trace = record(model, loss, optimizer, given, seed=seed, title=title)
+    row = mixed_row(trace) if sample is None else sample
+    found = Explanation(trace, sample=row, unit=unit, lang=lang)
+    verdicts: dict[Place, Check] = {}
+    part = 0.0
+    if gradcheck:
+        wanted = followed_entries(trace, path_through(trace, row, found.unit))
+        verdicts, part = checks(model, loss, given, wanted, max_entries)
+    found.trace = replace(
+        trace,
+        checks=verdicts,
         checked=part,
         variants=variants(model, loss, optimizer, given),
         mistakes=mistakes(model, loss, optimizer, given),
         training=play(model, loss, optimizer, given, train) if train else None,
     )
-    row = mixed_row(trace) if sample is None else sample
-    return Explanation(trace, sample=row, unit=unit, lang=lang)
+    return found
 
 
 def _default_loss(model: Sequential, x: Any, y: Any) -> Any:

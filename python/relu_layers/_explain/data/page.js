@@ -68,12 +68,14 @@ function drawNetwork() {
   const svg = byId("drawing");
   svg.setAttribute("viewBox", `0 0 ${net.width} ${net.height}`);
   const where = net.columns.map((column) => new Map(column.units.map((u, k) => [u, [column.x, column.y[k]]])));
+  const lines = draw("g", {});
+  svg.append(lines);
   for (const [column, from, to, width, sign] of net.edges) {
     const [x1, y1] = where[column].get(from);
     const [x2, y2] = where[column + 1].get(to);
     const line = draw("line", { x1, y1, x2, y2, class: sign === "-" ? "edge negative" : "edge", "stroke-width": width });
     edgeLines.set(`${column},${from},${to}`, line);
-    svg.append(line);
+    lines.append(line);
   }
   net.columns.forEach((column, place) => {
     svg.append(draw("text", { x: column.x, y: 16, "text-anchor": "middle", class: "symbol" }));
@@ -121,6 +123,8 @@ function lightNetwork(focus) {
   light(nodeGroups, focus.nodes, "lit");
   light(nodeGroups, focus.stops, "stopped");
   light(edgeLines, focus.edges, "lit");
+  // What is lit lies on top.
+  for (const line of edgeLines.values()) if (line.classList.contains("lit")) line.parentNode.append(line);
 }
 
 // --- the arrays a step points into ---
