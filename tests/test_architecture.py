@@ -37,7 +37,7 @@ RINGS: list[set[str]] = [
         "checkpoint",
     },
     {"_gradcheck"},
-    {"bench", "sanity", "sklearn", "plot"},
+    {"_explain", "bench", "sanity", "sklearn", "plot"},
     {"cli", "__main__"},
 ]
 # The one seam that points outwards, imported when it is used: a model is saved by the table of formats.

@@ -39,6 +39,7 @@ from relu_layers.trainer import DivergenceError, Trainer
 
 if TYPE_CHECKING:
     from relu_layers import data, initializers, layers, losses, optimizers, preprocessing
+    from relu_layers._explain import Explanation, explain
     from relu_layers._gradcheck import gradcheck
     from relu_layers.sanity import sanity_check
 
@@ -47,7 +48,12 @@ if "threadpoolctl" in sys.modules:
 
 _LAZY_MODULES = ("data", "initializers", "layers", "losses", "optimizers", "preprocessing", "plot", "sklearn")
 # Functions of the outer ring and where they are.
-_LAZY_FUNCTIONS = {"gradcheck": "relu_layers._gradcheck", "sanity_check": "relu_layers.sanity"}
+_LAZY_FUNCTIONS = {
+    "Explanation": "relu_layers._explain",
+    "explain": "relu_layers._explain",
+    "gradcheck": "relu_layers._gradcheck",
+    "sanity_check": "relu_layers.sanity",
+}
 
 __all__ = [
     "ELU",
@@ -61,6 +67,7 @@ __all__ = [
     "DivergenceError",
     "Dropout",
     "EarlyStopping",
+    "Explanation",
     "History",
     "PReLU",
     "RMSProp",
@@ -77,6 +84,7 @@ __all__ = [
     "__version__",
     "build_info",
     "data",
+    "explain",
     "get_num_threads",
     "gradcheck",
     "initializers",

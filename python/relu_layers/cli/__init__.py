@@ -6,6 +6,7 @@ import click
 
 from relu_layers.cli.bench import bench
 from relu_layers.cli.doctor import doctor
+from relu_layers.cli.explain import explain
 from relu_layers.cli.gradcheck import gradcheck
 from relu_layers.cli.info import info
 from relu_layers.cli.predict import predict
@@ -23,3 +24,4 @@ program.add_command(info)
 program.add_command(bench)
 program.add_command(gradcheck)
 program.add_command(doctor)
+program.add_command(explain)

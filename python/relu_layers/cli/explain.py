@@ -1,0 +1,209 @@
+"""`relu-layers explain`: backpropagation step by step, of a model file or of a small network made for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import click
+import numpy as np
+from rich.console import Console
+
+from relu_layers._explain import Explanation
+from relu_layers._explain import explain as explained
+from relu_layers._mlp import mlp
+from relu_layers.cli.errors import Problem, readable
+from relu_layers.cli.labelled import load_labelled
+from relu_layers.cli.tables import BUILT_IN
+from relu_layers.data import two_moons, xor
+from relu_layers.layers import Dense, ReLU
+from relu_layers.losses import SoftmaxCrossEntropy, SquaredError
+from relu_layers.model import Sequential
+from relu_layers.optimizers import SGD
+from relu_layers.trainer import Trainer
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+_WIDEST = 100
+
+
+@dataclass
+class Subject:
+    """What is explained: a model with rows, and how it is trained."""
+
+    model: Sequential
+    x: Array
+    y: Array
+    loss: Any
+    rate: float
+    rows: int
+    seed: int | None = None
+    steps: int = 0
+
+
+def _xor(seed: int, hidden: int | None, slope: float) -> Subject:
+    """The classic program: 2-30-1 without biases, squared errors summed."""
+    rng, width = np.random.default_rng(seed), hidden or 30
+    layers = Dense(2, width, bias=False), ReLU(slope), Dense(width, 1, bias=False)
+    model = Sequential(*layers, dtype=np.float64)
+    weights = rng.standard_normal((2, width)), rng.standard_normal((width, 1))
+    model.load_params(dict(zip(model.params, weights, strict=True)))
+    x, y = xor()
+    return Subject(model, x, y, SquaredError(normalization="none"), 0.002, 4, steps=200)
+
+
+def _two_moons(seed: int, hidden: int | None, slope: float) -> Subject:
+    x, y = two_moons(100, 0.15, np.random.default_rng(seed))
+    model = mlp([2, hidden or 8, 2], negative_slope=slope, dtype=np.float64, rng=seed)
+    return Subject(model, x, y, SoftmaxCrossEntropy(), 0.5, 100, steps=300)
+
+
+def _digits(seed: int, hidden: int | None, slope: float) -> Subject:
+    from relu_layers.sklearn import load_digits
+
+    x, y = load_digits()
+    model = mlp([64, hidden or 32, 10], negative_slope=slope, dtype=np.float64, rng=seed)
+    return Subject(model, x / 16.0, y, SoftmaxCrossEntropy(), 0.1, 32)
+
+
+_MAKERS: dict[str, Callable[[int, int | None, float], Subject]] = {
+    "xor": _xor,
+    "two-moons": _two_moons,
+    "digits": _digits,
+}
+
+
+@click.command(short_help="Explain a training step: forward, loss, backward, update, in numbers.")
+@click.argument("model", metavar="xor|two-moons|digits|MODEL")
+@click.argument("data", required=False)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    help="Row that is followed, from 0. Default: the first in which ReLU stops some units and not all.",
+)
+@click.option(
+    "--unit",
+    type=click.IntRange(min=0),
+    help="Hidden unit that is followed, from 0. Default: where most of the gradient goes.",
+)
+@click.option("--rows", type=click.IntRange(min=1), help="Rows of the batch: the first of DATA.")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Train for so many steps first.")
+@click.option("--rate", type=float, help="Learning rate of the step (SGD).")
+@click.option("--hidden", type=click.IntRange(min=1), help="Hidden units of a built-in network.")
+@click.option("--slope", type=float, default=0.0, show_default=True, help="Negative slope of its ReLU.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of its weights.")
+@click.option(
+    "--target", metavar="COLUMN", help="True values, where the model file does not name the column."
+)
+@click.option("--all", "everything", is_flag=True, help="Tell everything, not just one row and one path.")
+@click.option("--check/--no-check", default=True, show_default=True, help="Compare with finite differences.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page to click through."
+)
+@click.option(
+    "--markdown", type=click.Path(dir_okay=False), metavar="FILE", help="Write Markdown with LaTeX."
+)
+@click.option("--json", type=click.Path(dir_okay=False), metavar="FILE", help="Write every recorded number.")
+@click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True)
+def explain(
+    model: str,
+    data: str | None,
+    sample: int | None,
+    unit: int | None,
+    rows: int | None,
+    after: int,
+    rate: float | None,
+    hidden: int | None,
+    slope: float,
+    seed: int,
+    target: str | None,
+    everything: bool,
+    check: bool,
+    html: str | None,
+    markdown: str | None,
+    json: str | None,
+    lang: str,
+) -> None:
+    """Explain one training step with all its numbers: what backpropagation does, and what ReLU does to it.
+
+    Of a small network on xor, two-moons or digits; or of the model file MODEL on rows of DATA, a .csv, .npz or
+    .parquet file, or one of the three names.
+    """
+    with readable():
+        subject = _subject(model, data, target, seed, hidden, slope)
+        count = min(rows or subject.rows, len(subject.x))
+        x, y = subject.x[:count], subject.y[:count]
+        if sample is not None and sample >= count:
+            raise Problem(
+                f"--sample {sample}: the batch has rows 0 to {count - 1}; --rows {sample + 1} would have it"
+            )
+        optimizer = SGD(subject.rate if rate is None else rate)
+        trainer = Trainer(subject.model, subject.loss, optimizer)
+        if after:
+            # An epoch of one batch in order is one step.
+            trainer.fit(x, y, epochs=after, batch_size=count, shuffle=False)
+        plays = html is not None and data is None
+        found = explained(
+            subject.model,
+            x,
+            y,
+            subject.loss,
+            optimizer,
+            sample=sample,
+            unit=unit,
+            gradcheck=check,
+            train=subject.steps if plays else 0,
+            seed=subject.seed,
+            title=_title(model, data, subject.model, after),
+            lang=lang,
+        )
+        wrote = False
+        for path, write in (
+            (html, found.save_html),
+            (markdown, found.save_markdown),
+            (json, found.save_json),
+        ):
+            if path is not None:
+                write(path)
+                click.echo(f"wrote {path} ({Path(path).stat().st_size:,} bytes)")
+                wrote = True
+        if not wrote:
+            _print(found, everything)
+
+
+def _subject(
+    model: str, data: str | None, target: str | None, seed: int, hidden: int | None, slope: float
+) -> Subject:
+    """Return the built-in network of that name, or the model file with its rows."""
+    if data is None:
+        make = _MAKERS.get(model)
+        if make is None:
+            raise Problem(
+                f"{model}: a model file needs DATA to be explained on; without it: {', '.join(BUILT_IN)}"
+            )
+        subject = make(seed, hidden, slope)
+        subject.seed = seed
+        return subject
+    given = load_labelled(Path(model), data, target)
+    return Subject(given.model, given.x, given.y, given.loss, 0.1, 32)
+
+
+def _title(name: str, data: str | None, model: Sequential, after: int) -> str:
+    """Return what it is about in a line, such as ``xor, 2-30-1``."""
+    dense = [layer for layer in model.layers if isinstance(layer, Dense)]
+    sizes = (
+        "-".join(str(n) for n in [dense[0].in_features, *(one.out_features for one in dense)])
+        if dense
+        else ""
+    )
+    parts = [Path(name).name, data or "", sizes, f"after {after} steps" if after else ""]
+    return ", ".join(filter(None, parts))
+
+
+def _print(found: Explanation, everything: bool) -> None:
+    """Print for a terminal: with styles where there is one, never wider than reads well."""
+    console = Console(highlight=False, soft_wrap=True)
+    width = min(console.width, _WIDEST) if sys.stdout.isatty() else 80
+    console.print(found.to_text(everything=everything, width=width, markup=True))

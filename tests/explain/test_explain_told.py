@@ -1,0 +1,265 @@
+"""What is told: the texts in both languages, the steps, terminal, Markdown, JSON and notebook."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import relu_layers as rl
+from relu_layers._explain import catalogue, terminal
+
+SOURCES = Path(rl.__file__).parent / "_explain"
+
+
+def placeholders(text):
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_every_text_is_there_in_every_language_with_the_same_placeholders():
+    for key, entry in catalogue.catalogue().items():
+        assert set(entry) == set(catalogue.LANGUAGES), key
+        assert all(words.strip() for words in entry.values()), key
+        wanted = placeholders(entry["en"])
+        for lang, words in entry.items():
+            assert placeholders(words) == wanted, (key, lang)
+
+
+def test_every_text_is_used_and_every_used_text_exists():
+    code = "".join(path.read_text(encoding="utf-8") for path in SOURCES.glob("*.py"))
+    page = "".join(path.read_text(encoding="utf-8") for path in SOURCES.glob("data/page*"))
+    page += (SOURCES / "data" / "player.js").read_text(encoding="utf-8")
+    known = set(catalogue.catalogue())
+    used = set(re.findall(r"""\b(?:t|texts)\(\s*"(\w+)\"""", code))
+    assert used <= known
+    dynamic = {key for key in known if key.startswith(("mistake_", "verdict_", "gate_"))}
+    shown = {key for key in known if key in page}
+    assert known - used - dynamic - shown == set()
+
+
+def test_both_languages_tell_the_same_numbers(golden):
+    model, x, y = golden()
+    found = rl.explain(model, x, y)
+    numbers = {}
+    for lang in catalogue.LANGUAGES:
+        blocks = [block for step in found.steps(lang=lang) for block in step.blocks]
+        numbers[lang] = [block.text for block in blocks if block.kind == "formula"]
+        assert len({step.key for step in found.steps(lang=lang)}) == len(found.steps(lang=lang))
+    assert numbers["en"] == numbers["ja"]
+    assert "逆伝播" in found.to_text(lang="ja")
+
+
+def test_the_formula_with_the_numbers_put_in(golden):
+    model, x, y = golden()
+    text = rl.explain(model, x, y, unit=1).to_text(width=200)
+    assert "z1[1] = 1.0*(-1.0) + 2.0*(-0.5) + 0.25 = -1.75" in text
+    assert "a1 = z1 where z1 > 0, else 0.1 * z1" in text
+    assert "loss 2.30508" in text.lower()
+    text = rl.explain(model, x, y, unit=2).to_text(width=200)
+    assert "dz1[2] = 3.601 * 0.1 = 0.3601" in text
+    assert "dW1[0,2] = 1.0*0.3601 = 0.3601" in text
+    assert "kink" in text
+    assert "z1[2] is 0.0" in text
+
+
+def test_steps_name_the_whole_way_forward_and_back(golden):
+    model, x, y = golden()
+    keys = [step.key for step in rl.explain(model, x, y).steps(everything=False)]
+    assert keys == [
+        "short",
+        "network",
+        "forward-0",
+        "forward-1",
+        "forward-2",
+        "loss",
+        "loss-backward",
+        "backward-2",
+        "backward-1",
+        "backward-0",
+        "path",
+        "check",
+        "update",
+    ]
+
+
+def test_the_program_with_a_corner_at_zero_is_told_so(xor_net):
+    model, x, y, loss, optimizer = xor_net()
+    found = rl.explain(model, x, y, loss, optimizer, sample=None)
+    assert found.sample == 1  # in row 0 every unit is at its corner
+    text = " ".join(str(found).split())
+    assert "grad_h[h < 0] = 0" in text
+    assert "Row 0 is all zeros" in text
+    assert "all 30 inputs of ReLU are exactly 0 there" in text
+    model = rl.mlp([2, 4, 1], rng=0)  # with biases the note does not apply
+    assert "grad_h" not in str(rl.explain(model, x, y, rl.SquaredError()))
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+@pytest.mark.parametrize("everything", [False, True])
+def test_no_line_is_wider_than_the_terminal(xor_net, lang, everything):
+    model, x, y, loss, optimizer = xor_net()
+    found = rl.explain(model, x, y, loss, optimizer, lang=lang)
+    for line in found.to_text(everything=everything, width=80).splitlines():
+        assert terminal.columns(line) <= 80, line
+
+
+def test_markup_is_what_rich_reads(golden):
+    text = pytest.importorskip("rich.text")
+    model, x, y = golden()
+    found = rl.explain(model, x, y)
+    shown = text.Text.from_markup(found.__rich__()).plain
+    assert shown == str(found)
+
+
+def test_markdown_has_every_step_and_latex(golden):
+    model, x, y = golden()
+    found = rl.explain(model, x, y)
+    markdown = found.to_markdown()
+    assert markdown.startswith("# Backpropagation through ReLU, step by step")
+    assert len(re.findall(r"^## ", markdown, re.M)) == len(found.steps())
+    assert r"z_{1} = x W_{1} + b_{1}" in markdown
+    assert markdown.count("$$") % 2 == 0
+    assert r"\begin{cases}" in markdown
+
+
+def test_json_holds_every_number_exactly(golden, tmp_path):
+    model, x, y = golden()
+    found = rl.explain(model, x, y)
+    found.save_json(tmp_path / "step.json")
+    read = json.loads((tmp_path / "step.json").read_text(encoding="utf-8"))
+    assert read == found.to_dict()
+    assert read["schema"] == 1
+    assert read["layers"][1]["x"]["values"] == [[1.0, -1.75, 0.0]]
+    assert read["loss"]["value"] == found.trace.loss.value
+    assert [one["symbol"] for one in read["updates"]] == ["W1", "b1", "W2", "b2"]
+    kinks = [one for one in read["checks"] if one["verdict"] == "kink"]
+    assert kinks
+    assert kinks[0]["kink"]["layer"] == 1
+
+
+def test_large_arrays_are_summarised():
+    rng = np.random.default_rng(0)
+    model = rl.mlp([784, 128, 10], rng=0)
+    x, y = rng.standard_normal((64, 784)), rng.integers(0, 10, 64)
+    found = rl.explain(model, x, y, gradcheck=False)
+    weight = found.to_dict()["layers"][0]["params"]["weight"]
+    assert "values" not in weight
+    assert sum(weight["histogram"]["counts"]) == 784 * 128
+    assert len(str(found)) < 12_000
+    assert "778 more" in str(found) or "779 more" in str(found)
+
+
+def test_an_activation_needs_nothing_but_its_formula(monkeypatch):
+    class Cube(rl.ELU):
+        """Stands for an activation that a later version adds: an op pair, a layer, a formula."""
+
+    model = rl.Sequential(rl.Dense(2, 3), Cube(0.5), rl.Dense(3, 1), dtype=np.float64, rng=0)
+    x, y = rl.data.xor()
+    found = rl.explain(model, x, y)
+    activation = found.trace.layers[1]
+    assert activation.role == "elementwise"
+    np.testing.assert_array_equal(activation.dx, activation.dy * activation.derivative)
+    assert "a1 = Cube(0.5)(z1)" in str(found)
+    formulas = dict(catalogue.formulas())
+    monkeypatch.setitem(formulas, "Cube", {"plain": "{y} = cube({x}, {alpha})", "derivative": "3"})
+    monkeypatch.setattr(catalogue, "formulas", lambda: formulas)
+    assert "a1 = cube(z1, 0.5)" in str(found)
+    assert "gate = 3" in str(found)
+
+
+def test_every_built_in_layer_loss_and_optimizer_has_its_formula():
+    from relu_layers.layers import BUILT_IN as LAYERS
+    from relu_layers.losses import BUILT_IN as LOSSES
+    from relu_layers.optimizers import BUILT_IN as OPTIMIZERS
+
+    formulas = tomllib.loads((SOURCES / "data" / "formulas.toml").read_text(encoding="utf-8"))
+    # Dense is written out by the story itself; Softmax has its own place with the loss.
+    assert {*LAYERS, *LOSSES, *OPTIMIZERS} - set(formulas) == {"Dense", "Softmax"}
+
+
+@pytest.mark.parametrize(
+    "layer", [rl.ReLU(0.2), rl.ELU(0.7), rl.Sigmoid(), rl.Tanh(), rl.Threshold(0.1, 0.1)]
+)
+def test_the_short_programs_give_the_same_numbers(layer):
+    import copy
+
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((6, 3)), rng.integers(0, 4, 6)
+    model = rl.Sequential(rl.Dense(3, 5), copy.deepcopy(layer), rl.Dense(5, 4), dtype=np.float64, rng=2)
+    ran = {one["name"]: one for one in rl.explain(model, x, y, gradcheck=False).to_dict()["elsewhere"]}
+    assert ran["NumPy"]["difference"] < 1e-13
+    if ran["PyTorch"]["difference"] is not None:
+        assert ran["PyTorch"]["difference"] < 1e-13
+
+
+def test_a_net_without_a_written_formula_has_no_short_program():
+    x, y = rl.data.xor()
+    model = rl.Sequential(rl.Dense(2, 3), rl.PReLU(3), rl.Dense(3, 1), dtype=np.float64, rng=0)
+    found = rl.explain(model, x, y)
+    assert found.to_dict()["elsewhere"] == []
+    assert "no short program" in found.to_text()
+
+
+def test_classic_mistakes_are_off_by_what_they_should_be():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((8, 4)), rng.integers(0, 4, 8)
+    model = rl.mlp([4, 4, 4], dtype=np.float64, rng=1)
+    found = {one.key: one for one in rl.explain(model, x, y, gradcheck=False).trace.mistakes}
+    assert set(found) == {"output_mask", "negative_slope", "no_division", "no_maximum", "transpose"}
+    assert found["no_division"].relative == pytest.approx(7.0)  # eight times the gradient
+    assert found["no_division"].wrong == pytest.approx(8 * found["no_division"].right)
+    assert found["output_mask"].error > 0
+    assert found["negative_slope"].error > 0
+    assert found["no_maximum"].error < 1e-14
+    assert found["no_maximum"].numbers["broken"] == 32
+    assert found["transpose"].error > 0
+    assert not found["transpose"].failure  # square weights: wrong without a word
+
+
+def test_what_if_tells_which_activation_revives_a_dead_unit():
+    model = rl.Sequential(rl.Dense(2, 2), rl.ReLU(), rl.Dense(2, 2), dtype=np.float64, rng=0)
+    model.load_params({"0.bias": np.array([-100.0, 0.0])}, strict=False)
+    x, y = rl.data.xor()
+    variants = {one.label: one for one in rl.explain(model, x, y[:, 0], gradcheck=False).trace.variants}
+    assert variants["slope 0"].dead >= 1
+    assert variants["max(0.01, x)"].dead == variants["slope 0"].dead
+    assert variants["slope 0.01"].dead == 0
+    assert variants["slope 1"].norms["0.weight"] > 0
+
+
+def test_the_model_and_the_optimizer_stay_as_they_are(xor_net):
+    model, x, y, loss, optimizer = xor_net()
+    before = model.flat_params.copy()
+    rl.explain(model, x, y, loss, optimizer, train=5)
+    assert np.array_equal(model.flat_params, before)
+    assert optimizer.updates == 0
+    assert model.ops is rl.ops
+
+
+def test_the_recorded_training_is_the_training(xor_net):
+    model, x, y, loss, optimizer = xor_net(8)
+    training = rl.explain(model, x, y, loss, optimizer, train=20, gradcheck=False).trace.training
+    trainer = rl.Trainer(model, loss, optimizer)
+    xs, ys = x.astype(float), y.astype(float)
+    np.testing.assert_array_equal(training.losses[:-1], [trainer.step(xs, ys) for _ in range(20)])
+    assert [frame.step for frame in training.frames] == list(range(21))
+    first = training.frames[0]
+    left, right, bottom, top = training.bounds
+    for (x1, y1, x2, y2), (a, b) in zip(first.folds, model.params["0.weight"].T, strict=True):
+        del a, b
+        for u, v in ((x1, y1), (x2, y2)):
+            assert left <= u <= right
+            assert bottom <= v <= top
+
+
+def test_the_notebook_shows_the_steps(golden):
+    model, x, y = golden()
+    found = rl.explain(model, x, y)
+    html = found._repr_html_()
+    assert html.count("<section>") == len(found.steps(everything=False))
+    assert "<script" not in html
