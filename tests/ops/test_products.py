@@ -1,0 +1,184 @@
+"""Products beside a ReLU: the fused forms equal the separate ops bit for bit, at every edge of the blocks and of ReLU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import relu_layers as rl
+from relu_layers import _core
+
+TARGETS = rl.build_info()["targets"]
+DTYPES = [np.float32, np.float64]
+SLOPES = [0.0, 0.01, 1.0, 2.5]
+# Shapes (batch, in, out) at the edges: nothing, one of each, around the vector widths, around the blocks of 512 along
+# k and 224 along the rows, and operands that are packed.
+EDGES = [
+    *[
+        (0, 3, 2),
+        (3, 0, 2),
+        (3, 2, 0),
+        (1, 1, 1),
+        (1, 513, 1),
+        (7, 513, 1),
+        (1, 513, 70),
+        (513, 1, 5),
+        (5, 1, 513),
+    ],
+    *[(16, 31, 33), (17, 2, 30), (33, 30, 1), (40, 784, 10), (225, 40, 17), (513, 20, 3), (1, 700, 300)],
+    *[(30, 520, 520), (24, 512, 513), (2, 40, 2100)],
+]
+
+
+def bits(array: Any) -> Any:
+    """The bits of every entry but NaN, whose payload and sign no rule fixes."""
+    words = array.view(f"u{array.itemsize}").copy()
+    words[np.isnan(array)] = 0
+    return words, np.isnan(array)
+
+
+def assert_same_bits(found: Any, wanted: Any, message: str = "") -> None:
+    for one, other in zip(bits(found), bits(wanted), strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=message)
+
+
+def with_edges(rng: Any, shape: tuple[int, ...], dtype: Any, *, specials: bool) -> Any:
+    """Normal numbers; with `specials` also zeros of both signs, infinities and NaN."""
+    made = rng.standard_normal(shape).astype(dtype)
+    if specials and made.size:
+        for value in (0.0, -0.0, np.inf, -np.inf, np.nan):
+            made.flat[rng.integers(0, made.size, 1 + made.size // 50)] = value
+    return made
+
+
+@pytest.fixture(params=[f"{target}-{threads}" for target in TARGETS for threads in (1, 2, 3)])
+def everywhere(request: pytest.FixtureRequest) -> Any:
+    """Each target with one, two and three threads, between which even the smallest work is split."""
+    target, threads = request.param.split("-")
+    before = rl.target()
+    rl.use_target(target)
+    try:
+        with rl.threads(int(threads)):
+            _core.set_parallel_threshold(0.0)
+            yield rl.ops
+    finally:
+        _core.set_parallel_threshold(-1.0)
+        rl.use_target(before)
+
+
+def check_forward(ops: Any, x: Any, weight: Any, bias: Any, slope: float) -> None:
+    separate = ops.relu_forward(ops.dense_forward(x, weight, bias), slope)
+    assert_same_bits(ops.dense_forward(x, weight, bias, negative_slope=slope), separate)
+
+
+def check_backward(ops: Any, x: Any, weight: Any, dy: Any, slope: float) -> None:
+    dx, dweight, dbias = ops.dense_backward(x, weight, dy)
+    fused = ops.dense_backward(x, weight, dy, negative_slope=slope)
+    assert_same_bits(fused[0], ops.relu_backward(x, dx, slope))
+    assert_same_bits(fused[1], dweight)
+    assert_same_bits(fused[2], dbias)
+
+
+@pytest.mark.parametrize("specials", [False, True], ids=["finite", "specials"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_fused_equals_separate_at_every_edge(everywhere: Any, dtype: Any, specials: bool) -> None:
+    rng = np.random.default_rng(0)
+    for i, (batch, inputs, outputs) in enumerate(EDGES):
+        slope = SLOPES[i % len(SLOPES)]
+        x = with_edges(rng, (batch, inputs), dtype, specials=specials)
+        weight = with_edges(rng, (inputs, outputs), dtype, specials=False)
+        bias = with_edges(rng, (outputs,), dtype, specials=specials)
+        dy = with_edges(rng, (batch, outputs), dtype, specials=specials)
+        with np.errstate(all="ignore"):
+            check_forward(everywhere, x, weight, bias if i % 3 else None, slope)
+            check_forward(everywhere, x, weight, bias, 0.0)
+            check_backward(everywhere, x, weight, dy, slope)
+            check_backward(everywhere, x, weight, dy, 0.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(0, 40), st.one_of(st.integers(0, 40), st.just(513)), st.integers(0, 70)),
+    layout=st.sampled_from(["C", "F", "strided"]),
+    dtype=st.sampled_from(DTYPES),
+    slope=st.sampled_from(SLOPES),
+    target=st.sampled_from(TARGETS),
+    threads=st.integers(1, 3),
+    specials=st.booleans(),
+)
+def test_fused_equals_separate_for_any_shape_and_layout(
+    shape: tuple[int, int, int],
+    layout: str,
+    dtype: Any,
+    slope: float,
+    target: str,
+    threads: int,
+    specials: bool,
+) -> None:
+    batch, inputs, outputs = shape
+    rng = np.random.default_rng(batch * 10_000 + inputs * 100 + outputs)
+
+    def laid_out(rows: int, columns: int) -> Any:
+        made = with_edges(rng, (rows, 2 * columns), dtype, specials=specials)
+        if layout == "strided":
+            return made[:, ::2]
+        return np.array(made[:, :columns], order="F" if layout == "F" else "C")
+
+    x, weight, dy = laid_out(batch, inputs), laid_out(inputs, outputs), laid_out(batch, outputs)
+    bias = with_edges(rng, (outputs,), dtype, specials=specials)
+    before = rl.target()
+    rl.use_target(target)
+    try:
+        with rl.threads(threads):
+            _core.set_parallel_threshold(0.0)
+            check_forward(rl.ops, x, weight, bias, slope)
+            check_backward(rl.ops, x, weight, dy, slope)
+    finally:
+        _core.set_parallel_threshold(-1.0)
+        rl.use_target(before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_fused_results_do_not_depend_on_threads_or_target(dtype: Any) -> None:
+    targets = [name for name in TARGETS if name != "baseline"]
+    if not targets:
+        pytest.skip("only the baseline target here, which has no fused multiply-add")
+    rng = np.random.default_rng(3)
+    before = rl.target()
+    try:
+        for batch, inputs, outputs in EDGES:
+            x, weight, dy = (
+                with_edges(rng, shape, dtype, specials=False)
+                for shape in ((batch, inputs), (inputs, outputs), (batch, outputs))
+            )
+            bias = with_edges(rng, (outputs,), dtype, specials=False)
+            wanted: list[Any] | None = None
+            for target in targets:
+                rl.use_target(target)
+                for threads in (1, 2, 3):
+                    with rl.threads(threads):
+                        _core.set_parallel_threshold(0.0)
+                        found = [
+                            rl.ops.dense_forward(x, weight, bias, negative_slope=0.01),
+                            *rl.ops.dense_backward(x, weight, dy, negative_slope=0.01),
+                        ]
+                    wanted = found if wanted is None else wanted
+                    for one, other in zip(found, wanted, strict=True):
+                        assert_same_bits(
+                            one, other, f"{target}, {threads} threads, {x.shape} @ {weight.shape}"
+                        )
+    finally:
+        _core.set_parallel_threshold(-1.0)
+        rl.use_target(before)
+
+
+def test_a_negative_slope_has_no_backward_from_the_output(native: Any) -> None:
+    x, weight, dy = np.ones((2, 3)), np.ones((3, 4)), np.ones((2, 4))
+    with pytest.raises(ValueError, match=r"dense_backward: negative_slope is -0.1, expected >= 0"):
+        native.dense_backward(x, weight, dy, negative_slope=-0.1)
+    y = native.dense_forward(x, -weight, negative_slope=-0.1)
+    np.testing.assert_array_equal(y, native.relu_forward(native.dense_forward(x, -weight), -0.1))
