@@ -1,4 +1,4 @@
-"""Products beside a ReLU: the fused forms equal the separate ops bit for bit, at every edge of the blocks and of ReLU."""
+"""Products beside a ReLU: the fused forms equal the separate ops bit for bit, at every edge of blocks and kink."""
 
 from __future__ import annotations
 

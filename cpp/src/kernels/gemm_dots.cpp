@@ -8,6 +8,7 @@
 // but block by block of one column rather than of all, since whole columns come faster. a is contiguous; `add` adds to
 // what c holds.
 #include "kernels/kernel.h"
+#include "simd/lanes.h"
 #include "simd/transpose.h"
 #include "simd/unroll.h"
 
