@@ -46,8 +46,8 @@ class Trainer(Stepper):
     rng : np.random.Generator, int or None, keyword
         Shuffles; None is the model's own generator.
     capture : bool, keyword
-        Whether repeated steps may be recorded and replayed. Steps run through the Python layers either way,
-        and results are the same.
+        Whether repeated steps are recorded and replayed without Python, to the same bits. False runs every step
+        in the Python layers, for debugging.
 
     Attributes
     ----------
