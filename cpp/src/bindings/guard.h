@@ -33,6 +33,18 @@ class UsageGuard {
         if (--depth_ == 0) trainer_ = 0;
     }
 
+    // Training for as long as this lives.
+    class Training {
+      public:
+        explicit Training(UsageGuard& guard) : guard_(guard) { guard_.begin_training(); }
+        ~Training() { guard_.end_training(); }
+        Training(const Training&) = delete;
+        Training& operator=(const Training&) = delete;
+
+      private:
+        UsageGuard& guard_;
+    };
+
   private:
     unsigned long trainer_ = 0;
     int depth_ = 0;

@@ -66,14 +66,9 @@ class InferenceReplay {
             Held held;
             held.hold(x);
             if (out != Py_None) held.hold(out);
-            capture.busy = true;
-            guard_->begin_inference();
-            {
-                const ReleasedGil released;
-                capture.program().run(replay::Phase::forward, now);
-            }
-            guard_->end_inference();
-            capture.busy = false;
+            const InUse in_use(capture, *guard_);
+            const ReleasedGil released;
+            capture.program().run(replay::Phase::forward, now);
         } else {
             capture.program().run(replay::Phase::forward, now);
         }
@@ -86,6 +81,25 @@ class InferenceReplay {
     struct Entry {
         py::object object;
         Capture* capture;
+    };
+
+    // A capture and its model while an inference runs without the GIL, which is taken back before this ends.
+    class InUse {
+      public:
+        InUse(Capture& capture, UsageGuard& guard) : capture_(capture), guard_(guard) {
+            guard_.begin_inference();
+            capture_.busy = true;
+        }
+        ~InUse() {
+            capture_.busy = false;
+            guard_.end_inference();
+        }
+        InUse(const InUse&) = delete;
+        InUse& operator=(const InUse&) = delete;
+
+      private:
+        Capture& capture_;
+        UsageGuard& guard_;
     };
 
     py::object guard_object_;

@@ -93,12 +93,9 @@ class TrainingReplay {
             Held held;
             for (PyObject* array : {x, y, sample_weight})
                 if (array != Py_None) held.hold(array);
-            guard_->begin_training();
-            {
-                const ReleasedGil released;
-                outcome = replay::step(training_, now, rate, false);
-            }
-            guard_->end_training();
+            const UsageGuard::Training training(*guard_);
+            const ReleasedGil released;
+            outcome = replay::step(training_, now, rate, false);
         } else {
             outcome = replay::step(training_, now, rate, false);
         }
@@ -150,12 +147,9 @@ class TrainingReplay {
             Held held;
             for (const PyObject* array : sources)
                 if (array != Py_None) held.hold(const_cast<PyObject*>(array));
-            guard_->begin_training();
-            {
-                const ReleasedGil released;
-                run();
-            }
-            guard_->end_training();
+            const UsageGuard::Training training(*guard_);
+            const ReleasedGil released;
+            run();
         } else {
             run();
         }
