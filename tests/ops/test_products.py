@@ -1,4 +1,4 @@
-"""Products beside a ReLU: the fused forms equal the separate ops bit for bit, at every edge of the blocks and of ReLU."""
+"""Products beside a ReLU: the fused forms equal the separate ops bit for bit, at the edges of blocks and of ReLU."""
 
 from __future__ import annotations
 
