@@ -22,6 +22,7 @@
 #include <cstddef>
 
 #include "ops/product.h"
+#include "ops/rectify.h"
 #include "relu_layers/kernels.h"
 
 namespace relu_layers::ops {
@@ -54,6 +55,7 @@ struct Plan {
     const T* bias;
     index_t bias_row, bias_col;
     bool accumulate;
+    ReluBeside<T> relu;
 };
 
 template <class T>
@@ -102,13 +104,15 @@ Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
             const Matrix<T> c_t = transposed(c);
             Method method = method_of(kernel, b_t, a_t);
             if (method == Method::rows && (c_t.col_stride != 1 || p.bias != nullptr)) method = Method::tiles;
-            return {method, b_t, a_t, c_t, p.bias, 1, 0, p.accumulate};
+            ReluBeside<T> relu_t = p.relu;
+            relu_t.output = transposed(relu_t.output);
+            return {method, b_t, a_t, c_t, p.bias, 1, 0, p.accumulate, relu_t};
         }
     }
     Method method = method_of(kernel, a, b);
     if (method == Method::columns && a.rows == 1 && a.col_stride == 1 && a.cols >= dots_k && p.bias == nullptr)
         method = Method::dots;
-    return {method, a, b, c, p.bias, 0, 1, p.accumulate};
+    return {method, a, b, c, p.bias, 0, 1, p.accumulate, p.relu};
 }
 
 // No panel is wider than this many bytes: eight vectors of 64.
@@ -131,6 +135,7 @@ Plan<T> part_of(Plan<T> plan, index_t i, index_t m, index_t j, index_t n) {
     plan.b.data += j * plan.b.col_stride;
     plan.c.data += i * plan.c.row_stride + j * plan.c.col_stride;
     if (plan.bias != nullptr) plan.bias += i * plan.bias_row + j * plan.bias_col;
+    plan.relu = part_of(plan.relu, i, j);
     plan.a.rows = plan.c.rows = m;
     plan.b.cols = plan.c.cols = n;
     return plan;
@@ -142,9 +147,9 @@ void run_tiles(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* p
     const Matrix<const T>& b = plan.b;
     const Matrix<T>& c = plan.c;
     const bool pack = plan.method == Method::packed_tiles;
-    const index_t widest = pack ? block_n : c.cols;
     Matrix<const T> block_a = a;
     block_a.rows = std::min(a.rows, block_m);
+    const index_t widest = !pack ? c.cols : a.rows > block_m ? block_n : kernel.gemm_panel(block_a, c.cols);
     for (index_t j = 0; j < c.cols; j += widest) {
         const index_t n = std::min(widest, c.cols - j);
         const index_t panel = kernel.gemm_panel(block_a, n);
@@ -160,6 +165,7 @@ void run_tiles(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* p
             const T* bias = plan.bias == nullptr ? nullptr : plan.bias + i * plan.bias_row + j * plan.bias_col;
             kernel.gemm({a.data + i * a.row_stride, m, a.cols, a.row_stride, a.col_stride}, panels, panel,
                         pack ? b.rows * panel : panel, block_c, bias, plan.bias_row, add);
+            rectify(kernel, part_of(plan.relu, i, j), block_c);
         }
     }
 }
@@ -180,15 +186,19 @@ void run(const KernelTable<T>& kernel, Plan<T> plan, T* beside) {
                 plan.c.data[i * plan.c.row_stride + j * plan.c.col_stride] += beside[i * plan.c.cols + j];
         return;
     }
-    if (plan.method == Method::dots)
-        return kernel.gemm_dots(plan.a.data, {plan.b.data, plan.b.cols, k, plan.b.col_stride}, plan.c.data,
-                                plan.accumulate);
+    if (plan.method == Method::dots) {
+        kernel.gemm_dots(plan.a.data, {plan.b.data, plan.b.cols, k, plan.b.col_stride}, plan.c.data, plan.accumulate);
+        return rectify(kernel, plan.relu, plan.c);
+    }
     const T* bias = plan.bias;
+    const ReluBeside<T> relu = plan.relu;
     const Matrix<const T> a = plan.a;
     const Matrix<const T> b = plan.b;
     for (index_t p = 0; p < k; p += block_k) {
         const bool add = plan.accumulate || p > 0;
-        plan.bias = p + block_k < k ? nullptr : bias;
+        const bool last = p + block_k >= k;
+        plan.bias = last ? bias : nullptr;
+        plan.relu.on = last && relu.on;
         plan.a.cols = plan.b.rows = std::min(block_k, k - p);
         plan.a.data = a.data + p * a.col_stride;
         plan.b.data = b.data + p * b.row_stride;
@@ -200,6 +210,7 @@ void run(const KernelTable<T>& kernel, Plan<T> plan, T* beside) {
                              {plan.c.data, plan.c.rows, plan.c.cols, plan.c.row_stride}, plan.bias, add);
         else run_tiles(kernel, plan, add, beside);
     }
+    if (plan.method == Method::rows || plan.method == Method::columns) rectify(kernel, relu, plan.c);
 }
 
 }  // namespace relu_layers::ops

@@ -39,26 +39,11 @@ void column_sums(Matrix<const T> x, T* sum) {
     });
 }
 
-// dx, the gradient of a ReLU's output x, becomes that of its input.
-template <class T>
-void rectify(Matrix<const T> x, T negative_slope, T* dx) {
-    const index_t size = x.rows * x.cols;
-    if (x.col_stride == 1 || x.cols == 1)
-        return relu_backward<T>({x.data, x.rows, x.cols, x.row_stride}, {dx, x.rows, x.cols, x.cols}, negative_slope,
-                                dx);
-    const auto kernel = kernels<T>().relu_backward;
-    for (index_t i = 0; i < size; ++i)
-        kernel(x.data + i / x.cols * x.row_stride + i % x.cols * x.col_stride, dx + i, dx + i, 1, negative_slope,
-               false);
-}
-
 }  // namespace
 
 template <class T>
 void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, Rectifier<T> relu, T* y) {
-    multiply<T>({x, weight, bias, false, {y, x.rows, weight.cols, weight.cols}});
-    const index_t n = x.rows * weight.cols;
-    if (relu.on) relu_forward<T>({y, 1, n, n}, relu.negative_slope, y);
+    multiply<T>({x, weight, bias, false, {y, x.rows, weight.cols, weight.cols}, {relu.on, relu.negative_slope, {}}});
 }
 
 template <class T>
@@ -66,14 +51,12 @@ void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> d
                     T* dbias) {
     const Matrix<const T> x_t{x.data, x.cols, x.rows, x.col_stride, x.row_stride};
     const Matrix<const T> weight_t{weight.data, weight.cols, weight.rows, weight.col_stride, weight.row_stride};
-    const Product<T> to_x{dy, weight_t, nullptr, false, {dx, dy.rows, weight.rows, weight.rows}};
+    const Product<T> to_x{
+        dy, weight_t, nullptr, false, {dx, dy.rows, weight.rows, weight.rows}, {relu.on, relu.negative_slope, x}};
     const Product<T> to_weight{x_t, dy, nullptr, false, {dweight, weight.rows, weight.cols, weight.cols}};
     if (dx != nullptr) reserve(to_x);
     reserve(to_weight);
-    if (dx != nullptr) {
-        multiply(to_x);
-        if (relu.on) rectify(x, relu.negative_slope, dx);
-    }
+    if (dx != nullptr) multiply(to_x);
     multiply(to_weight);
     if (dbias != nullptr) column_sums(dy, dbias);
 }

@@ -100,25 +100,55 @@ bool done_without_work(const Product<T>& p) {
     if (p.a.cols > 0) return false;
     for (index_t i = 0; i < p.c.rows && !p.accumulate; ++i)
         for (index_t j = 0; j < p.c.cols; ++j) p.c.row(i)[j] = p.bias == nullptr ? T(0) : p.bias[j];
+    rectify(kernels<T>(), p.relu, {p.c.data, p.c.rows, p.c.cols, p.c.stride, 1});
     return true;
 }
 
-// Products of so many multiply-adds are over before a plan would be made.
+// Products of so many multiply-adds are over before a plan would be made; so many elements of b are packed on the
+// stack.
 constexpr index_t small_work = 64 * 1024;
+constexpr index_t small_pack = 4096;
 
-// Computes a product that is small and lies well for the tiles; false, and nothing done, for any other.
+// How a small product that lies well for the tiles is computed; none for any other. `exchanged` is c^T = b^T @ a^T.
+enum class Small { none, exchanged, in_place, packed };
+
+template <class T>
+Small small_form(const KernelTable<T>& kernel, const Product<T>& p) {
+    const index_t m = p.c.rows;
+    const index_t n = p.c.cols;
+    const index_t k = p.a.cols;
+    if (m * n * k > small_work || k > block_k || p.accumulate) return Small::none;
+    if (n == 1 && m > 1 && p.a.row_stride == 1 && p.c.stride == 1 && p.bias == nullptr) return Small::exchanged;
+    if (p.b.col_stride == 1 && (n > 1 || m <= 16)) return Small::in_place;
+    const bool fits = k * (n + widest_panel_bytes / index_t(sizeof(T))) <= small_pack;
+    return p.b.row_stride == 1 && fits && m > kernel.gemm_columns_rows() ? Small::packed : Small::none;
+}
+
+// Computes a small product; false, and nothing done, for any other.
 template <class T>
 bool multiply_small(const KernelTable<T>& kernel, const Product<T>& p) {
     const index_t m = p.c.rows;
     const index_t n = p.c.cols;
     const index_t k = p.a.cols;
-    if (m * n * k > small_work || k > block_k || p.accumulate) return false;
-    if (n == 1 && m > 1 && p.a.row_stride == 1 && p.c.stride == 1 && p.bias == nullptr)
-        kernel.gemm_small(p.b.data, 0, p.b.row_stride, p.a.data, p.a.col_stride, p.c.data, m, nullptr, 1, m, k);
-    else if (p.b.col_stride == 1 && (n > 1 || m <= 16))
-        kernel.gemm_small(p.a.data, p.a.row_stride, p.a.col_stride, p.b.data, p.b.row_stride, p.c.data, p.c.stride,
-                          p.bias, m, n, k);
-    else return false;
+    const Matrix<T> c{p.c.data, m, n, p.c.stride, 1};
+    switch (small_form(kernel, p)) {
+        case Small::none:
+            return false;
+        case Small::exchanged:
+            kernel.gemm_small(p.b.data, 0, p.b.row_stride, p.a.data, p.a.col_stride, c.data, m, nullptr, 1, m, k);
+            break;
+        case Small::in_place:
+            kernel.gemm_small(p.a.data, p.a.row_stride, p.a.col_stride, p.b.data, p.b.row_stride, c.data, p.c.stride,
+                              p.bias, m, n, k);
+            break;
+        case Small::packed:
+            alignas(64) T packed[small_pack];
+            const index_t panel = kernel.gemm_panel(p.a, n);
+            kernel.gemm_pack(p.b, panel, packed);
+            kernel.gemm(p.a, {packed, k, n, panel}, panel, k * panel, c, p.bias, 0, false);
+            break;
+    }
+    rectify(kernel, p.relu, c);
     return true;
 }
 
@@ -127,8 +157,9 @@ bool multiply_small(const KernelTable<T>& kernel, const Product<T>& p) {
 template <class T>
 void reserve(const Product<T>& p) {
     if (p.c.rows == 0 || p.c.cols == 0 || p.a.cols == 0) return;
-    if (p.c.rows * p.c.cols * p.a.cols <= small_work && !p.accumulate && p.b.col_stride == 1) return;
-    const Plan<T> plan = plan_of(kernels<T>(), p);
+    const KernelTable<T>& kernel = kernels<T>();
+    if (small_form(kernel, p) != Small::none) return;
+    const Plan<T> plan = plan_of(kernel, p);
     const index_t whole = whole_size(plan);
     if (whole > 0) scratch(Scratch::pack_b, Beside<T>::bytes(whole, piece_size(plan, split_of(plan))));
 }

@@ -5,7 +5,17 @@
 
 namespace relu_layers::ops {
 
-// c = a @ b (+ c when accumulate) (+ bias, one number per column, or null). See blocked.h for the order of operations.
+// A leaky ReLU on the elements of c: its forward pass or, where `output` has data (of c's shape, any strides), the
+// backward pass of the ReLU that had this output.
+template <class T>
+struct ReluBeside {
+    bool on = false;
+    T negative_slope = T(0);
+    Matrix<const T> output = {};
+};
+
+// c = a @ b (+ c when accumulate) (+ bias, one number per column, or null), then through `relu`, which excludes
+// accumulate. See blocked.h for the order of operations.
 template <class T>
 struct Product {
     Matrix<const T> a;
@@ -13,6 +23,7 @@ struct Product {
     const T* bias;
     bool accumulate;
     Rows<T> c;
+    ReluBeside<T> relu = {};
 };
 
 // Requests the memory that multiply() needs, which may throw: an op of several products does so before its first write.
