@@ -78,6 +78,98 @@ RL_INLINE void for_rows(const T* x, index_t x_stride, T* y, index_t y_stride, in
     }
 }
 
+RL_INLINE void backward_group(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
+                              index_t rows, index_t classes) {
+    V products[width<T>];
+    for (index_t r = 0; r < rows; ++r) {
+        Lanes<T> sums(T(0));
+        for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
+            sums.v[k] = fma(get(y + r * y_stride + i, lanes), get(dy + r * dy_stride + i, lanes), sums.v[k]);
+        });
+        products[r] = sums.vector(add);
+    }
+    PerRow dots;
+    dots.set(fold_group(products, rows, add));
+    for (index_t r = 0; r < rows; ++r, y += y_stride, dy += dy_stride, dx += dx_stride) {
+        const V dot = broadcast(dots.of[r]);
+        for_each_vector<T>(classes, [&](index_t i, auto lanes) {
+            put(dx + i, get(y + i, lanes) * (get(dy + i, lanes) - dot), lanes);
+        });
+    }
+}
+
+RL_INLINE void log_backward_group(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
+                                  index_t dx_stride, index_t rows, index_t classes) {
+    V parts[width<T>];
+    for (index_t r = 0; r < rows; ++r) {
+        Lanes<T> sums(T(0));
+        for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
+            sums.v[k] = sums.v[k] + get(dy + r * dy_stride + i, lanes);
+        });
+        parts[r] = sums.vector(add);
+    }
+    PerRow totals;
+    totals.set(fold_group(parts, rows, add));
+    for (index_t r = 0; r < rows; ++r, y += y_stride, dy += dy_stride, dx += dx_stride) {
+        const V total = broadcast(totals.of[r]);
+        for_each_vector<T>(classes, [&](index_t i, auto lanes) {
+            put(dx + i, get(dy + i, lanes) - exponential<T>(get(y + i, lanes)) * total, lanes);
+        });
+    }
+}
+
+template <class Use>
+RL_INLINE void backward_column(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
+                               index_t classes, Use lanes) {
+    ColumnSums sums(classes);
+    for (index_t c = 0; c < classes; ++c) {
+        V& sum = sums.of_class(c);
+        sum = fma(get(y + c * y_stride, lanes), get(dy + c * dy_stride, lanes), sum);
+    }
+    const V dot = sums.fold();
+    for (index_t c = 0; c < classes; ++c)
+        put(dx + c * dx_stride, get(y + c * y_stride, lanes) * (get(dy + c * dy_stride, lanes) - dot), lanes);
+}
+
+template <class Use>
+RL_INLINE void log_backward_column(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
+                                   index_t dx_stride, index_t classes, Use lanes) {
+    ColumnSums sums(classes);
+    for (index_t c = 0; c < classes; ++c) {
+        V& sum = sums.of_class(c);
+        sum = sum + get(dy + c * dy_stride, lanes);
+    }
+    const V total = sums.fold();
+    for (index_t c = 0; c < classes; ++c) {
+        const V p = exponential<T>(get(y + c * y_stride, lanes));
+        put(dx + c * dx_stride, get(dy + c * dy_stride, lanes) - p * total, lanes);
+    }
+}
+
+// for_rows with two inputs. Turning three blocks pays up to `most_upright` classes.
+template <class Group, class Column>
+RL_INLINE void for_backward_rows(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
+                                 index_t rows, index_t classes, index_t most_upright, Group&& group, Column&& column) {
+    while (rows > 0) {
+        index_t n = classes <= most_upright ? upright_rows(rows, classes) : 0;
+        if (n > 0) {
+            Upright ys;
+            Upright dys;
+            ys.stand(y, y_stride, n, classes);
+            dys.stand(dy, dy_stride, n, classes);
+            column(ys.data, width<T>, dys.data, width<T>, dys.data, width<T>, classes, Full{});
+            dys.lay(dx, dx_stride, n, classes);
+        } else {
+            n = group_rows(rows, classes);
+            group(y, y_stride, dy, dy_stride, dx, dx_stride, n, classes);
+        }
+        rows -= n;
+        y += n * y_stride;
+        dy += n * dy_stride;
+        dx += n * dx_stride;
+    }
+}
+
 }  // namespace
 
 void softmax_forward(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes) {
@@ -95,42 +187,16 @@ void softmax_forward_columns(const T* x, index_t x_stride, T* y, index_t y_strid
 
 void softmax_backward(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
                       index_t rows, index_t classes) {
-    for_groups(rows, classes, [&](index_t first, index_t n) {
-        const T* ys = y + first * y_stride;
-        const T* dys = dy + first * dy_stride;
-        T* dxs = dx + first * dx_stride;
-        V products[width<T>];
-        for (index_t r = 0; r < n; ++r) {
-            Lanes<T> sums(T(0));
-            for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
-                sums.v[k] = fma(get(ys + r * y_stride + i, lanes), get(dys + r * dy_stride + i, lanes), sums.v[k]);
-            });
-            products[r] = sums.vector(add);
-        }
-        PerRow dots;
-        dots.set(fold_group(products, n, add));
-        for (index_t r = 0; r < n; ++r, ys += y_stride, dys += dy_stride, dxs += dx_stride) {
-            const V dot = broadcast(dots.of[r]);
-            for_each_vector<T>(classes, [&](index_t i, auto lanes) {
-                put(dxs + i, get(ys + i, lanes) * (get(dys + i, lanes) - dot), lanes);
-            });
-        }
-    });
+    for_backward_rows(
+        y, y_stride, dy, dy_stride, dx, dx_stride, rows, classes, 8,
+        [](auto... arguments) { backward_group(arguments...); },
+        [](auto... arguments) { backward_column(arguments...); });
 }
 
 void softmax_backward_columns(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
                               index_t columns, index_t classes) {
     for_each_vector<T>(columns, [&](index_t i, auto lanes) {
-        ColumnSums sums(classes);
-        for (index_t c = 0; c < classes; ++c) {
-            V& sum = sums.of_class(c);
-            sum = fma(get(y + c * y_stride + i, lanes), get(dy + c * dy_stride + i, lanes), sum);
-        }
-        const V dot = sums.fold();
-        for (index_t c = 0; c < classes; ++c) {
-            const V p = get(y + c * y_stride + i, lanes);
-            put(dx + c * dx_stride + i, p * (get(dy + c * dy_stride + i, lanes) - dot), lanes);
-        }
+        backward_column(y + i, y_stride, dy + i, dy_stride, dx + i, dx_stride, classes, lanes);
     });
 }
 
@@ -150,42 +216,16 @@ void log_softmax_forward_columns(const T* x, index_t x_stride, T* y, index_t y_s
 
 void log_softmax_backward(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
                           index_t rows, index_t classes) {
-    for_groups(rows, classes, [&](index_t first, index_t n) {
-        const T* ys = y + first * y_stride;
-        const T* dys = dy + first * dy_stride;
-        T* dxs = dx + first * dx_stride;
-        V parts[width<T>];
-        for (index_t r = 0; r < n; ++r) {
-            Lanes<T> sums(T(0));
-            for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
-                sums.v[k] = sums.v[k] + get(dys + r * dy_stride + i, lanes);
-            });
-            parts[r] = sums.vector(add);
-        }
-        PerRow totals;
-        totals.set(fold_group(parts, n, add));
-        for (index_t r = 0; r < n; ++r, ys += y_stride, dys += dy_stride, dxs += dx_stride) {
-            const V total = broadcast(totals.of[r]);
-            for_each_vector<T>(classes, [&](index_t i, auto lanes) {
-                put(dxs + i, get(dys + i, lanes) - exponential<T>(get(ys + i, lanes)) * total, lanes);
-            });
-        }
-    });
+    for_backward_rows(
+        y, y_stride, dy, dy_stride, dx, dx_stride, rows, classes, upright_classes,
+        [](auto... arguments) { log_backward_group(arguments...); },
+        [](auto... arguments) { log_backward_column(arguments...); });
 }
 
 void log_softmax_backward_columns(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
                                   index_t dx_stride, index_t columns, index_t classes) {
     for_each_vector<T>(columns, [&](index_t i, auto lanes) {
-        ColumnSums sums(classes);
-        for (index_t c = 0; c < classes; ++c) {
-            V& sum = sums.of_class(c);
-            sum = sum + get(dy + c * dy_stride + i, lanes);
-        }
-        const V total = sums.fold();
-        for (index_t c = 0; c < classes; ++c) {
-            const V p = exponential<T>(get(y + c * y_stride + i, lanes));
-            put(dx + c * dx_stride + i, get(dy + c * dy_stride + i, lanes) - p * total, lanes);
-        }
+        log_backward_column(y + i, y_stride, dy + i, dy_stride, dx + i, dx_stride, classes, lanes);
     });
 }
 

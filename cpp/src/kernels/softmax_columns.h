@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/softmax_row.h"
+#include "simd/upright.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
@@ -16,8 +17,7 @@ struct ColumnSums {
     index_t used;
 
     RL_INLINE explicit ColumnSums(index_t classes) : used(classes < reduction_lanes<T> ? classes : reduction_lanes<T>) {
-        lane[0] = broadcast(T(0));
-        for (index_t j = 1; j < used; ++j) lane[j] = lane[0];
+        for (V& sum : lane) sum = broadcast(T(0));
     }
     RL_INLINE V& of_class(index_t c) { return lane[c % reduction_lanes<T>]; }
     // Partial sums that were never used are 0, and adding them would change nothing.
@@ -72,12 +72,14 @@ struct Upright {
     T data[upright_classes * width<T>];
 
     RL_INLINE void stand(const T* x, index_t stride, index_t rows, index_t classes) {
+        if (rows == width<T>) return stand_rows(x, stride, classes, data);
         for (index_t r = 0; r < width<T>; ++r) {
             const T* from = x + (r < rows ? r : 0) * stride;
             for (index_t c = 0; c < classes; ++c) data[c * width<T> + r] = from[c];
         }
     }
     RL_INLINE void lay(T* y, index_t stride, index_t rows, index_t classes) const {
+        if (rows == width<T>) return lay_rows(data, y, stride, classes);
         for (index_t r = 0; r < rows; ++r)
             for (index_t c = 0; c < classes; ++c) y[r * stride + c] = data[c * width<T> + r];
     }

@@ -54,16 +54,25 @@ RL_INLINE V fold_group(V (&rows)[width<T>], index_t n, Combine&& combine) {
     return fold_rows<T>(rows, combine);
 }
 
+// The maximum of each lane: in any order the same, so in independent chains.
+RL_INLINE V lane_maxima(const T* x, index_t n) {
+    constexpr index_t chains = 4;
+    constexpr index_t step = chains * width<T>;
+    V maxima[chains];
+    for (index_t k = 0; k < chains; ++k) maxima[k] = broadcast(minus_infinity);
+    index_t i = 0;
+    for (; i + step <= n; i += step)
+        for (index_t k = 0; k < chains; ++k) maxima[k] = greater_of(load(x + i + k * width<T>), maxima[k]);
+    for_each_vector<T>(n - i, [&](index_t j, auto lanes) {
+        maxima[0] = greater_of(get_or(x + i + j, lanes, minus_infinity), maxima[0]);
+    });
+    return larger(larger(maxima[0], maxima[1]), larger(maxima[2], maxima[3]));
+}
+
 // -inf where a row holds nothing but NaN; never -0, whose sign would depend on the order.
 RL_INLINE V group_maxima(const T* x, index_t stride, index_t n, index_t classes) {
     V rows[width<T>];
-    for (index_t r = 0; r < n; ++r) {
-        Lanes<T> maxima(minus_infinity);
-        for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
-            maxima.v[k] = greater_of(get_or(x + r * stride + i, lanes, minus_infinity), maxima.v[k]);
-        });
-        rows[r] = maxima.vector(larger);
-    }
+    for (index_t r = 0; r < n; ++r) rows[r] = lane_maxima(x + r * stride, classes);
     return fold_group(rows, n, larger) + T(0);
 }
 
