@@ -68,8 +68,8 @@ def expected(case: Case, seed: int) -> list[Expected]:
         rotation = [(x[start : start + case.batch], y[start : start + case.batch]) for start in parts]
     before = _flat(weights)
     losses, after, size = _train(case, weights, [(_wide(x), y) for x, y in rotation])
-    # The share of gradients below epsilon over its first bias correction.
-    tiny = cases.EPSILON / sqrt(1 - cases.BETA2) / size if case.optimizer == "adam" else 0.0
+    # The share of gradients below epsilon.
+    tiny = cases.EPSILON / size if case.optimizer == "adam" else 0.0
     half = sqrt(eps * k + tiny)
     change = sqrt(float(np.mean((after - before) ** 2)))
     params = Expected("parameters", after, half * change + eps * _rms(before), mean_square=True)
