@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any
 
-from relu_layers.bench import truth
+from relu_layers.bench import placement, truth
 from relu_layers.bench.cases import Case
 from relu_layers.bench.crew import Crew, UnsupportedCaseError, WorkerError
 from relu_layers.bench.opponents import OPPONENTS, OURS
@@ -138,7 +138,8 @@ def _measure(crew: Crew, case: Case, settings: Settings, limits: Limits) -> Cell
 
 def _time(crew: Crew, cell: Cell, ready: dict[str, int], settings: Settings) -> None:
     """Time the opponents in turns, each round beginning with the next of them."""
-    single = {name: _one_unit(crew, cell, name) for name in list(ready)}
+    core = placement.idlest_core() if settings.threads == 1 else None
+    single = {name: _one_unit(crew, cell, name, core) for name in list(ready)}
     order = [name for name, spent in single.items() if spent]
     counts = {name: max(1, round(_BLOCK / single[name])) for name in order}
     warm = {
@@ -150,7 +151,7 @@ def _time(crew: Crew, cell: Cell, ready: dict[str, int], settings: Settings) -> 
     for turn in range(rounds):
         first = turn % max(len(order), 1)
         for name in order[first:] + order[:first]:
-            spent = _block(crew, cell, name, counts[name], warm[name])
+            spent = _block(crew, cell, name, counts[name], warm[name], core)
             if spent:
                 times[name].append(spent / (counts[name] * ready[name]))
     for name, found in times.items():
@@ -158,20 +159,20 @@ def _time(crew: Crew, cell: Cell, ready: dict[str, int], settings: Settings) -> 
             cell.times[name] = Timing.of(found, counts[name] * ready[name])
 
 
-def _one_unit(crew: Crew, cell: Cell, name: str) -> float:
+def _one_unit(crew: Crew, cell: Cell, name: str, core: int | None) -> float:
     """Return about how many nanoseconds one unit takes, 0 if it fails."""
     count, deadline = 1, monotonic() + 1.0
-    spent = _block(crew, cell, name, 1, 0)
+    spent = _block(crew, cell, name, 1, 0, core)
     while spent:
-        spent = _block(crew, cell, name, count, 0)
+        spent = _block(crew, cell, name, count, 0, core)
         if spent > _BLOCK / 4 or monotonic() > deadline:
             break
         count *= 4
     return spent / count
 
 
-def _block(crew: Crew, cell: Cell, name: str, count: int, warm_up: int) -> int:
-    answer = _ask(crew, cell, name, {"do": "block", "count": count, "warm_up": warm_up})
+def _block(crew: Crew, cell: Cell, name: str, count: int, warm_up: int, core: int | None) -> int:
+    answer = _ask(crew, cell, name, {"do": "block", "count": count, "warm_up": warm_up, "core": core})
     return 0 if answer is None else max(1, answer[0]["nanoseconds"])
 
 

@@ -12,9 +12,6 @@ from relu_layers.bench import cases
 from relu_layers.bench.cases import Case
 from relu_layers.bench.data import CHECKED_CALLS, Array, checked, make
 
-# The share of gradients below Adam's epsilon divided by its first bias correction; they are about 0.01 in size.
-_TINY_GRADIENTS = cases.EPSILON / sqrt(1 - cases.BETA2) / 0.01
-
 
 @dataclass(frozen=True)
 class Expected:
@@ -69,9 +66,11 @@ def expected(case: Case, seed: int) -> list[Expected]:
         x, y = rotation[0]
         parts = range(0, len(x), case.batch)
         rotation = [(x[start : start + case.batch], y[start : start + case.batch]) for start in parts]
-    half = sqrt(eps * k + (_TINY_GRADIENTS if case.optimizer == "adam" else 0.0))
     before = _flat(weights)
-    losses, after = _train(case, weights, [(_wide(x), y) for x, y in rotation])
+    losses, after, size = _train(case, weights, [(_wide(x), y) for x, y in rotation])
+    # The share of gradients below epsilon.
+    tiny = cases.EPSILON / size if case.optimizer == "adam" else 0.0
+    half = sqrt(eps * k + tiny)
     change = sqrt(float(np.mean((after - before) ** 2)))
     params = Expected("parameters", after, half * change + eps * _rms(before), mean_square=True)
     if case.section == "fit":
@@ -188,11 +187,11 @@ def _forward(weights: Sequence[tuple[Array, Array]], x: Array) -> list[Array]:
 
 def _train(
     case: Case, weights: Sequence[tuple[Array, Array]], batches: Sequence[tuple[Array, Array]]
-) -> tuple[Array, Array]:
-    """Return the losses and the parameters after one step per minibatch."""
+) -> tuple[Array, Array, float]:
+    """Return the losses, the parameters after one step per minibatch, and the size of the last gradient."""
     params = _flat(weights)
     state = [params, np.zeros_like(params), np.zeros_like(params)]
-    losses = []
+    losses, size = [], 0.0
     for number, (x, y) in enumerate(batches):
         start, layers = 0, []
         for weight, bias in weights:
@@ -211,8 +210,10 @@ def _train(
             gradient[:0] = [(values[index].T @ delta).reshape(-1), delta.sum(axis=0)]
             if index:
                 delta = (delta @ layers[index][0].T) * (values[index] > 0)
-        _update(case.optimizer, state, [np.concatenate(gradient)], number)
-    return np.array(losses), state[0]
+        flat = np.concatenate(gradient)
+        size = _rms(flat)
+        _update(case.optimizer, state, [flat], number)
+    return np.array(losses), state[0], size
 
 
 def _update(kind: str, state: Sequence[Array], gradients: Sequence[Array], done: int = 0) -> Array:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from relu_layers.bench import data, protocol
+from relu_layers.bench import data, placement, protocol
 from relu_layers.bench.cases import Case
 from relu_layers.bench.opponents import OPPONENTS, Opponent, Runner, UnsupportedError
 
@@ -28,6 +28,7 @@ class Worker:
         self._threads = threads
         self._opponent: Opponent = OPPONENTS[name].create(threads)
         self._runner: Runner | None = None
+        self._cores = placement.usable_cores()
 
     def answer(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[Array]]:
         """Do what a request says."""
@@ -39,6 +40,8 @@ class Worker:
 
             return {"limits": measure_limits(self._threads).to_dict()}, []
         if what == "prepare":
+            # Threads that a library starts now are not bound to the core of its caller.
+            placement.stay_on(self._cores)
             case = Case.from_dict(request["case"])
             self._runner = None
             gc.collect()
@@ -46,6 +49,8 @@ class Worker:
             return {"calls": self._runner.calls}, self._runner.outcome()
         if what == "block":
             assert self._runner is not None
+            if request["core"] is not None:
+                placement.stay_on({request["core"]})
             return {"nanoseconds": self._block(self._runner, request["count"], request["warm_up"])}, []
         self._runner = None
         return {}, []
