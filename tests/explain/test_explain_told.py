@@ -142,6 +142,56 @@ def test_json_holds_every_number_exactly(golden, tmp_path):
     assert kinks[0]["kink"]["layer"] == 1
 
 
+def test_the_names_of_the_schema_stay(golden):
+    model, x, y = golden()
+    found = rl.explain(model, x, y).to_dict()
+    assert set(found) == {
+        *("schema", "version", "target", "dtype", "seed", "title", "batch", "dropped", "layers", "loss"),
+        *("optimizer", "updates", "checks", "checked", "what_if", "mistakes", "training"),
+        *("sample", "unit", "elsewhere"),
+    }
+    assert set(found["layers"][0]) == {
+        *("index", "kind", "name", "role", "source", "symbol", "number", "x", "y", "dy", "dx"),
+        *("params", "grads", "derivative", "counts"),
+    }
+    assert set(found["layers"][0]["x"]) == {"shape", "norm", "min", "max", "values"}
+    assert set(found["loss"]) == {
+        *("kind", "name", "value", "after", "count", "scale", "plain", "output", "target", "gradient"),
+        *("shifted", "exponentials", "sums", "probabilities", "wanted", "rows"),
+    }
+    assert set(found["checks"][0]) == {"name", "index", "analytic", "numeric", "verdict", "kink"}
+
+
+def test_the_reference_ops_are_explained_as_well():
+    x, y = rl.data.xor()
+    made = [
+        rl.explain(
+            rl.Sequential(rl.Dense(2, 3), rl.ReLU(), rl.Dense(3, 1), dtype=np.float64, rng=0, ops=ops), x, y
+        )
+        for ops in (rl.ops, rl.ops.reference)
+    ]
+    native, reference = (one.trace.layers[0].grads["weight"] for one in made)
+    np.testing.assert_allclose(native, reference, rtol=1e-12, atol=1e-14)
+
+
+def test_a_layer_that_cannot_be_watched_is_named():
+    class Slots:
+        __slots__ = ("grads", "params")
+
+        def __init__(self):
+            self.params, self.grads = {}, {}
+
+        def forward(self, x, training=False):
+            return x
+
+        def backward(self, dy):
+            return dy
+
+    x, y = rl.data.xor()
+    with pytest.raises(TypeError, match=r"layer 1, .*__slots__"):
+        rl.explain(rl.Sequential(rl.Dense(2, 1), Slots(), dtype=np.float64, rng=0), x, y)
+
+
 def test_large_arrays_are_summarised():
     rng = np.random.default_rng(0)
     model = rl.mlp([784, 128, 10], rng=0)
