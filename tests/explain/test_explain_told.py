@@ -108,6 +108,15 @@ def test_no_line_is_wider_than_the_terminal(xor_net, lang, everything):
         assert terminal.columns(line) <= 80, line
 
 
+def test_a_unit_that_stops_is_followed_to_where_it_stops(xor_net):
+    model, x, y, loss, optimizer = xor_net()
+    found = rl.explain(model, x, y, loss, optimizer, sample=1, unit=2)
+    text = " ".join(found.to_text(everything=False).split())
+    assert "times the gate of unit 2: * 0.0 dz1[2] 0.0" in text
+    assert "For unit 2 the gate is 0" in text
+    assert found.trace.layers[1].dx[1, 2] == 0.0
+
+
 def test_markup_is_what_rich_reads(golden):
     text = pytest.importorskip("rich.text")
     model, x, y = golden()
