@@ -294,7 +294,10 @@ def test_what_if_tells_which_activation_revives_a_dead_unit():
 def test_the_model_and_the_optimizer_stay_as_they_are(xor_net):
     model, x, y, loss, optimizer = xor_net()
     before = model.flat_params.copy()
+    dy = model.forward(x.astype(float), training=True)
     rl.explain(model, x, y, loss, optimizer, train=5)
+    rl.explain(model, x, y)
+    model.backward(dy)  # still follows its forward
     assert np.array_equal(model.flat_params, before)
     assert optimizer.updates == 0
     assert model.ops is rl.ops
