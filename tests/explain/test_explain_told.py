@@ -108,6 +108,15 @@ def test_no_line_is_wider_than_the_terminal(xor_net, lang, everything):
         assert terminal.columns(line) <= 80, line
 
 
+def test_a_unit_that_stops_is_followed_to_where_it_stops(xor_net):
+    model, x, y, loss, optimizer = xor_net()
+    found = rl.explain(model, x, y, loss, optimizer, sample=1, unit=2)
+    text = " ".join(found.to_text(everything=False).split())
+    assert "times the gate of unit 2: * 0.0 dz1[2] 0.0" in text
+    assert "For unit 2 the gate is 0" in text
+    assert found.trace.layers[1].dx[1, 2] == 0.0
+
+
 def test_markup_is_what_rich_reads(golden):
     text = pytest.importorskip("rich.text")
     model, x, y = golden()
@@ -140,6 +149,56 @@ def test_json_holds_every_number_exactly(golden, tmp_path):
     kinks = [one for one in read["checks"] if one["verdict"] == "kink"]
     assert kinks
     assert kinks[0]["kink"]["layer"] == 1
+
+
+def test_the_names_of_the_schema_stay(golden):
+    model, x, y = golden()
+    found = rl.explain(model, x, y).to_dict()
+    assert set(found) == {
+        *("schema", "version", "target", "dtype", "seed", "title", "batch", "dropped", "layers", "loss"),
+        *("optimizer", "updates", "checks", "checked", "what_if", "mistakes", "training"),
+        *("sample", "unit", "elsewhere"),
+    }
+    assert set(found["layers"][0]) == {
+        *("index", "kind", "name", "role", "source", "symbol", "number", "x", "y", "dy", "dx"),
+        *("params", "grads", "derivative", "counts"),
+    }
+    assert set(found["layers"][0]["x"]) == {"shape", "norm", "min", "max", "values"}
+    assert set(found["loss"]) == {
+        *("kind", "name", "value", "after", "count", "scale", "plain", "output", "target", "gradient"),
+        *("shifted", "exponentials", "sums", "probabilities", "wanted", "rows"),
+    }
+    assert set(found["checks"][0]) == {"name", "index", "analytic", "numeric", "verdict", "kink"}
+
+
+def test_the_reference_ops_are_explained_as_well():
+    x, y = rl.data.xor()
+    made = [
+        rl.explain(
+            rl.Sequential(rl.Dense(2, 3), rl.ReLU(), rl.Dense(3, 1), dtype=np.float64, rng=0, ops=ops), x, y
+        )
+        for ops in (rl.ops, rl.ops.reference)
+    ]
+    native, reference = (one.trace.layers[0].grads["weight"] for one in made)
+    np.testing.assert_allclose(native, reference, rtol=1e-12, atol=1e-14)
+
+
+def test_a_layer_that_cannot_be_watched_is_named():
+    class Slots:
+        __slots__ = ("grads", "params")
+
+        def __init__(self):
+            self.params, self.grads = {}, {}
+
+        def forward(self, x, training=False):
+            return x
+
+        def backward(self, dy):
+            return dy
+
+    x, y = rl.data.xor()
+    with pytest.raises(TypeError, match=r"layer 1, .*__slots__"):
+        rl.explain(rl.Sequential(rl.Dense(2, 1), Slots(), dtype=np.float64, rng=0), x, y)
 
 
 def test_large_arrays_are_summarised():
@@ -235,7 +294,10 @@ def test_what_if_tells_which_activation_revives_a_dead_unit():
 def test_the_model_and_the_optimizer_stay_as_they_are(xor_net):
     model, x, y, loss, optimizer = xor_net()
     before = model.flat_params.copy()
+    dy = model.forward(x.astype(float), training=True)
     rl.explain(model, x, y, loss, optimizer, train=5)
+    rl.explain(model, x, y)
+    model.backward(dy)  # still follows its forward
     assert np.array_equal(model.flat_params, before)
     assert optimizer.updates == 0
     assert model.ops is rl.ops

@@ -116,7 +116,7 @@ def explain(
         checks=verdicts,
         checked=part,
         variants=variants(model, loss, optimizer, given),
-        mistakes=mistakes(model, loss, optimizer, given),
+        mistakes=mistakes(model, loss, optimizer, given, trace.loss.output),
         training=play(model, loss, optimizer, given, train) if train else None,
     )
     return found
@@ -131,6 +131,7 @@ def _default_loss(model: Sequential, x: Any, y: Any) -> Any:
     target = np.asarray(y)
     if target.dtype.kind in "iub":
         given = converted_array(_OWNER, "x", x, model.dtype)
-        if model(given[:1]).shape[1:-1] == target.shape[1:] and target.ndim == given.ndim - 1:
+        # On a copy: a forward whose backward is still to come must not be forgotten.
+        if copy.deepcopy(model)(given[:1]).shape[1:-1] == target.shape[1:] and target.ndim == given.ndim - 1:
             return SoftmaxCrossEntropy()
     return SquaredError(0.5)

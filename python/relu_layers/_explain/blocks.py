@@ -89,7 +89,7 @@ def numbers(values: Array, limit: int = SHOWN) -> str:
     """Return a row of numbers, the rest of a long one counted."""
     flat = np.ravel(values)
     shown = ", ".join(map(number, flat[:limit]))
-    return f"[{shown}]" if len(flat) <= limit else f"[{shown}, ... {len(flat) - limit:,}]"
+    return f"[{shown}]" if len(flat) <= limit else f"[{shown}, ... +{len(flat) - limit:,}]"
 
 
 def product_sum(a: Sequence[Any] | Array, b: Sequence[Any] | Array, more: Callable[[int], str]) -> str:

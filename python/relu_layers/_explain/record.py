@@ -60,6 +60,10 @@ class Observed:
 
 def _note(layer: Any, method: str, index: int, notes: dict[int, Any]) -> None:
     """Let a method of this one layer note what it gets and gives."""
+    if not hasattr(layer, "__dict__"):
+        raise TypeError(
+            f"explain: layer {index}, {layer!r}, has __slots__ only; give it a __dict__ to be watched"
+        )
     inner = getattr(layer, method)
 
     @wraps(inner)

@@ -86,7 +86,11 @@ def _verdict(story: Story, layer: LayerTrace, name: str, index: tuple[int, ...])
     if found is None:
         return []
     words = t("beside", numeric=number(found.numeric), verdict=t(f"verdict_{found.verdict}"))
-    return [note(words)]
+    if found.kink is None:
+        return [note(words)]
+    at, unit, _, value = found.kink
+    source = next((one.source for one in story.trace.layers if one.index == at), "")
+    return [note(words), note(t("check_kink", source=source, unit=unit, value=number(value)))]
 
 
 def _dense(story: Story, index: int, layer: LayerTrace) -> Step:
@@ -207,6 +211,8 @@ def _path(story: Story) -> Step | None:
     ]
     hidden = first_hidden(trace)
     stopped = None if hidden is None else stopped_unit(hidden, s)
+    if hidden is not None and hidden.derivative is not None and hidden.derivative[s, story.unit] == 0:
+        stopped = story.unit
     if hidden is not None and stopped is not None:
         blocks.append(note(t("path_stopped", unit=stopped, arrives=number(hidden.dy[s, stopped]))))
     return Step("path", t("path"), blocks)

@@ -14,7 +14,7 @@ from relu_layers._explain.record import Observed
 from relu_layers._explain.trace import Mistake, Variant
 from relu_layers._fit import Examples
 from relu_layers.layers import ReLU, Threshold
-from relu_layers.losses import SoftmaxCrossEntropy, training_depth
+from relu_layers.losses import SoftmaxCrossEntropy
 from relu_layers.model import Sequential
 from relu_layers.optimizers import Optimizer
 
@@ -59,8 +59,10 @@ def _variant(
     return Variant(label, value, after, norms, dead)
 
 
-def mistakes(model: Sequential, loss: Any, optimizer: Optimizer, given: Examples) -> list[Mistake]:
-    """Return what classic mistakes would do to the gradients of this net on these rows."""
+def mistakes(
+    model: Sequential, loss: Any, optimizer: Optimizer, given: Examples, output: Array
+) -> list[Mistake]:
+    """Return what classic mistakes would do to the gradients of this net, which gives ``output`` on these rows."""
     right = _gradients(model, loss, optimizer, given, {})
     ops = model.ops
     found = []
@@ -76,7 +78,7 @@ def mistakes(model: Sequential, loss: Any, optimizer: Optimizer, given: Examples
         wrong = _gradients(model, summed, optimizer, given, {})
         found.append(_compared("no_division", right, wrong, {"rows": count}))
     if isinstance(loss, SoftmaxCrossEntropy):
-        found.append(_naive_softmax(model, given))
+        found.append(_naive_softmax(model, output))
     found.append(_wrong_transpose(model, loss, optimizer, given, right, ops))
     return found
 
@@ -160,9 +162,8 @@ def _negative_slope(
     return _compared("negative_slope", right, wrong, {"slope": slope})
 
 
-def _naive_softmax(model: Sequential, given: Examples) -> Mistake:
+def _naive_softmax(model: Sequential, logits: Array) -> Mistake:
     """exp(z) / sum(exp(z)) as it stands, on these logits and on the same plus `SHIFT`, which changes nothing."""
-    logits = model._passes.first(_logit_layers(model)).infer(given.x, None)
     right = model.ops.softmax_forward(logits, -1)
     with np.errstate(all="ignore"):
         here, shifted = (
@@ -176,10 +177,6 @@ def _naive_softmax(model: Sequential, given: Examples) -> Mistake:
         error,
         numbers={"shift": SHIFT, "broken": int(np.isnan(shifted).sum()), "values": int(shifted.size)},
     )
-
-
-def _logit_layers(model: Sequential) -> int:
-    return training_depth(model.layers, SoftmaxCrossEntropy())
 
 
 def _wrong_transpose(

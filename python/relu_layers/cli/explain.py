@@ -204,6 +204,6 @@ def _title(name: str, data: str | None, model: Sequential, after: int) -> str:
 
 def _print(found: Explanation, everything: bool) -> None:
     """Print for a terminal: with styles where there is one, never wider than reads well."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     width = min(console.width, _WIDEST) if sys.stdout.isatty() else 80
     console.print(found.to_text(everything=everything, width=width, markup=True))
