@@ -120,8 +120,11 @@ Small small_form(const KernelTable<T>& kernel, const Product<T>& p) {
     if (m * n * k > small_work || k > block_k || p.accumulate) return Small::none;
     if (n == 1 && m > 1 && p.a.row_stride == 1 && p.c.stride == 1 && p.bias == nullptr) return Small::exchanged;
     if (p.b.col_stride == 1 && (n > 1 || m <= 16)) return Small::in_place;
+    // Few columns would leave most lanes of the tiles empty: plan_of exchanges the sides then.
+    const index_t lanes = kernel.gemm_lanes();
+    const bool fills = n >= 2 * lanes || n * 4 > rounded_up(n, lanes) * 3;
     const bool fits = k * (n + widest_panel_bytes / index_t(sizeof(T))) <= small_pack;
-    return p.b.row_stride == 1 && fits && m > kernel.gemm_columns_rows() ? Small::packed : Small::none;
+    return p.b.row_stride == 1 && fills && fits && m > kernel.gemm_columns_rows() ? Small::packed : Small::none;
 }
 
 // Computes a small product; false, and nothing done, for any other.
