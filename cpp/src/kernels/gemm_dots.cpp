@@ -24,8 +24,8 @@ constexpr int at_once(int most) { return most < W ? most : static_cast<int>(W); 
 constexpr int side_by_side = at_once(8 / vectors);
 constexpr int colliding = at_once(4);
 
-// The lanes of `count` columns, folded until one vector each is left. Meanwhile the next `count` columns are asked for:
-// the processor sees too late that each new column is another stream.
+// The lanes of `count` columns, folded until one vector each is left. Asking for the next columns meanwhile gained
+// nothing and cost up to 40 % where columns share a set.
 template <int count>
 RL_INLINE void collect(const T* a, const T* column, index_t stride, index_t k, V* sums) {
     V lane[count][vectors];
@@ -35,8 +35,6 @@ RL_INLINE void collect(const T* a, const T* column, index_t stride, index_t k, V
     constexpr index_t step = vectors * W;
     index_t i = 0;
     for (; i + step <= k; i += step) {
-        RL_UNROLL
-        for (int j = 0; j < count; ++j) __builtin_prefetch(column + (j + count) * stride + i);
         RL_UNROLL
         for (int v = 0; v < vectors; ++v) {
             const V x = load(a + i + v * W);
