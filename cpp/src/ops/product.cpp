@@ -104,13 +104,11 @@ bool done_without_work(const Product<T>& p) {
     return true;
 }
 
-// Products of so many multiply-adds are over before a plan would be made; so many elements of b are packed on the
-// stack.
+// Products of so many multiply-adds are over before a plan would be made.
 constexpr index_t small_work = 64 * 1024;
-constexpr index_t small_pack = 4096;
 
 // How a small product that lies well for the tiles is computed; none for any other. `exchanged` is c^T = b^T @ a^T.
-enum class Small { none, exchanged, in_place, packed };
+enum class Small { none, exchanged, in_place, columns };
 
 template <class T>
 Small small_form(const KernelTable<T>& kernel, const Product<T>& p) {
@@ -120,11 +118,7 @@ Small small_form(const KernelTable<T>& kernel, const Product<T>& p) {
     if (m * n * k > small_work || k > block_k || p.accumulate) return Small::none;
     if (n == 1 && m > 1 && p.a.row_stride == 1 && p.c.stride == 1 && p.bias == nullptr) return Small::exchanged;
     if (p.b.col_stride == 1 && (n > 1 || m <= 16)) return Small::in_place;
-    // Few columns would leave most lanes of the tiles empty: plan_of exchanges the sides then.
-    const index_t lanes = kernel.gemm_lanes();
-    const bool fills = n >= 2 * lanes || n * 4 > rounded_up(n, lanes) * 3;
-    const bool fits = k * (n + widest_panel_bytes / index_t(sizeof(T))) <= small_pack;
-    return p.b.row_stride == 1 && fills && fits && m > kernel.gemm_columns_rows() ? Small::packed : Small::none;
+    return p.b.row_stride == 1 && m > 1 && m <= kernel.gemm_columns_rows() ? Small::columns : Small::none;
 }
 
 // Computes a small product; false, and nothing done, for any other.
@@ -144,11 +138,8 @@ bool multiply_small(const KernelTable<T>& kernel, const Product<T>& p) {
             kernel.gemm_small(p.a.data, p.a.row_stride, p.a.col_stride, p.b.data, p.b.row_stride, c.data, p.c.stride,
                               p.bias, m, n, k);
             break;
-        case Small::packed:
-            alignas(64) T packed[small_pack];
-            const index_t panel = kernel.gemm_panel(p.a, n);
-            kernel.gemm_pack(p.b, panel, packed);
-            kernel.gemm(p.a, {packed, k, n, panel}, panel, k * panel, c, p.bias, 0, false);
+        case Small::columns:
+            kernel.gemm_columns(p.a, {p.b.data, n, k, p.b.col_stride}, c, p.bias, 0, 1, false);
             break;
     }
     rectify(kernel, p.relu, c);
