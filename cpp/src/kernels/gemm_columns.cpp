@@ -20,7 +20,7 @@ namespace {
 
 constexpr index_t W = width<T>;
 // So many running sums fit beside a square of b. More take its rows from memory: written once, they cost less than
-// packing b (16 rows of 1024 x 1024, Zen 4: 0.75 of the packed product's time in float32, 0.45 in float64). No more
+// packing b (dx of 16 rows, 784 x 512, Zen 4: 0.7 of the packed product's time in float32, 0.5 in float64). No more
 // than RL_UNROLL unrolls, or the sums would live on the stack.
 constexpr int most_beside = vector_registers == 32 ? 28 - static_cast<int>(W) : 4;
 constexpr int most_rows = vector_registers == 32 ? 16 : 12;
