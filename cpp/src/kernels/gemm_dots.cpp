@@ -17,7 +17,6 @@ namespace {
 
 constexpr index_t W = width<T>;
 constexpr index_t block_k = 512;
-constexpr index_t most_blocks = 8;  // held at a time
 constexpr int vectors = static_cast<int>(reduction_vectors<T>);
 // Columns side by side: eight chains keep the multipliers busy. Columns that lie a multiple of 4 KiB apart share one
 // set of the first-level cache, with two lines each where they are not aligned: fewer of them then.
@@ -63,46 +62,41 @@ RL_INLINE void collect(const T* a, const T* column, index_t stride, index_t k, V
     }
 }
 
-// One vector of sums for each block of each of n columns, at most W; blocks of one column follow each other, so that
-// memory is read in stretches as long as can be.
+// One vector of sums for each of W columns.
 template <int count>
-RL_INLINE void collect_all(const T* a, const T* column, index_t stride, index_t k, index_t n,
-                           V (&square)[most_blocks][W]) {
-    for (index_t j = 0; j < n; j += count)
-        for (index_t p = 0; p < k; p += block_k)
-            collect<count>(a + p, column + j * stride + p, stride, k - p < block_k ? k - p : block_k,
-                           square[p / block_k] + j);
-}
-
-// The sums of W columns from their vectors.
-RL_INLINE V fold(V (&square)[W]) {
-    transpose<T>(square);
+RL_INLINE void collect_all(const T* a, const T* column, index_t stride, index_t k, V* sums) {
     RL_UNROLL
-    for (int half = static_cast<int>(W) / 2; half > 0; half /= 2) {
-        RL_UNROLL
-        for (int i = 0; i < half; ++i) square[i] = square[i] + square[i + half];
-    }
-    return square[0];
+    for (int part = 0; part < W / count; ++part)
+        collect<count>(a, column + part * count * stride, stride, k, sums + part * count);
 }
 
 }  // namespace
 
 void gemm_dots(const T* a, Rows<const T> columns, T* c, bool add) {
     const bool collide = lines_collide<T>(columns.stride);
-    V square[most_blocks][W] = {};
     for (index_t j = 0; j < columns.rows; j += W) {
         const index_t n = columns.rows - j < W ? columns.rows - j : W;
         V total{};
-        for (index_t p = 0; p < columns.cols; p += most_blocks * block_k) {
-            const index_t k = columns.cols - p < most_blocks * block_k ? columns.cols - p : most_blocks * block_k;
+        for (index_t p = 0; p < columns.cols; p += block_k) {
+            const index_t k = columns.cols - p < block_k ? columns.cols - p : block_k;
             const T* column = columns.row(j) + p;
-            if (n < W) collect_all<1>(a + p, column, columns.stride, k, n, square);
-            else if (collide) collect_all<colliding>(a + p, column, columns.stride, k, W, square);
-            else collect_all<side_by_side>(a + p, column, columns.stride, k, W, square);
-            for (index_t q = 0; q < k; q += block_k) {
-                const V sums = fold(square[q / block_k]);
-                total = p + q == 0 ? sums : total + sums;
+            V square[W];
+            if (n == W && collide) {
+                collect_all<colliding>(a + p, column, columns.stride, k, square);
+            } else if (n == W) {
+                collect_all<side_by_side>(a + p, column, columns.stride, k, square);
+            } else {
+                for (index_t i = 0; i < W; ++i) square[i] = V{};
+                for (index_t i = 0; i < n; ++i)
+                    collect<1>(a + p, column + i * columns.stride, columns.stride, k, square + i);
             }
+            transpose<T>(square);
+            RL_UNROLL
+            for (int half = static_cast<int>(W) / 2; half > 0; half /= 2) {
+                RL_UNROLL
+                for (int i = 0; i < half; ++i) square[i] = square[i] + square[i + half];
+            }
+            total = p == 0 ? square[0] : total + square[0];
         }
         if (n == W) store(c + j, add ? load(c + j) + total : total);
         else store_first(c + j, add ? load_first(c + j, n) + total : total, n);

@@ -13,6 +13,7 @@
 //   512       rows of b: part of the definition    accuracy at large k
 //   224       rows of a per pass over the panels   16 tiles of 14; 224 x 512 floats fit a 1 MiB second-level cache
 //   2048      columns of b packed at a time        512 x 2048 floats, 4 MiB, fit the third level
+//   a panel   of b packed, where one pass is all   it is used while in the second level
 //   700 kB    b is packed from this size on        packing from 300 kB on cost 7 % at 64 x 784 x 128 (Zen 4, float32)
 // 112 or 448 rows and 1024 or 4096 columns could not be told from these on a busy machine, where two runs of 1024 cubed
 // with the same blocks differed by up to 30 %: the first two sizes follow from the caches, not from a measurement.
