@@ -17,6 +17,7 @@ namespace {
 
 constexpr index_t W = width<T>;
 constexpr index_t block_k = 512;
+constexpr index_t most_blocks = 8;  // read in one stretch
 constexpr int vectors = static_cast<int>(reduction_vectors<T>);
 // Columns side by side: eight chains keep the multipliers busy. Columns that lie a multiple of 4 KiB apart share one
 // set of the first-level cache, with two lines each where they are not aligned: fewer of them then.
@@ -70,33 +71,56 @@ RL_INLINE void collect_all(const T* a, const T* column, index_t stride, index_t 
         collect<count>(a, column + part * count * stride, stride, k, sums + part * count);
 }
 
+// The sums of W columns from one vector each.
+RL_INLINE V fold(V* square) {
+    transpose<T>(*reinterpret_cast<V(*)[W]>(square));
+    RL_UNROLL
+    for (int half = static_cast<int>(W) / 2; half > 0; half /= 2) {
+        RL_UNROLL
+        for (int i = 0; i < half; ++i) square[i] = square[i] + square[i + half];
+    }
+    return square[0];
+}
+
+// W columns of more than one block, up to most_blocks of them: each group of columns is read whole, since memory comes
+// faster in long stretches.
+template <int count>
+void long_columns(const T* a, const T* column, index_t stride, index_t k, V (&square)[most_blocks][W]) {
+    for (index_t j = 0; j < W; j += count)
+        for (index_t p = 0; p < k; p += block_k)
+            collect<count>(a + p, column + j * stride + p, stride, k - p < block_k ? k - p : block_k,
+                           square[p / block_k] + j);
+}
+
 }  // namespace
 
 void gemm_dots(const T* a, Rows<const T> columns, T* c, bool add) {
     const bool collide = lines_collide<T>(columns.stride);
+    V square[most_blocks][W];
     for (index_t j = 0; j < columns.rows; j += W) {
         const index_t n = columns.rows - j < W ? columns.rows - j : W;
         V total{};
-        for (index_t p = 0; p < columns.cols; p += block_k) {
-            const index_t k = columns.cols - p < block_k ? columns.cols - p : block_k;
+        for (index_t p = 0; p < columns.cols;) {
+            const index_t left = columns.cols - p;
             const T* column = columns.row(j) + p;
-            V square[W];
-            if (n == W && collide) {
-                collect_all<colliding>(a + p, column, columns.stride, k, square);
-            } else if (n == W) {
-                collect_all<side_by_side>(a + p, column, columns.stride, k, square);
+            index_t k = left < block_k ? left : block_k;
+            if (n < W) {
+                for (index_t i = 0; i < W; ++i) square[0][i] = V{};
+                for (index_t i = 0; i < n; ++i) collect<1>(a + p, column + i * columns.stride, 0, k, square[0] + i);
+            } else if (left > block_k) {
+                k = left < most_blocks * block_k ? left : most_blocks * block_k;
+                if (collide) long_columns<colliding>(a + p, column, columns.stride, k, square);
+                else long_columns<side_by_side>(a + p, column, columns.stride, k, square);
+            } else if (collide) {
+                collect_all<colliding>(a + p, column, columns.stride, k, square[0]);
             } else {
-                for (index_t i = 0; i < W; ++i) square[i] = V{};
-                for (index_t i = 0; i < n; ++i)
-                    collect<1>(a + p, column + i * columns.stride, columns.stride, k, square + i);
+                collect_all<side_by_side>(a + p, column, columns.stride, k, square[0]);
             }
-            transpose<T>(square);
-            RL_UNROLL
-            for (int half = static_cast<int>(W) / 2; half > 0; half /= 2) {
-                RL_UNROLL
-                for (int i = 0; i < half; ++i) square[i] = square[i] + square[i + half];
+            for (index_t q = 0; q < k; q += block_k) {
+                const V sums = fold(square[q / block_k]);
+                total = p + q == 0 ? sums : total + sums;
             }
-            total = p == 0 ? square[0] : total + square[0];
+            p += k;
         }
         if (n == W) store(c + j, add ? load(c + j) + total : total);
         else store_first(c + j, add ? load_first(c + j, n) + total : total, n);
