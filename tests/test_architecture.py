@@ -28,6 +28,7 @@ RINGS: list[set[str]] = [
         "_divergence",
         "_epoch",
         "_fit",
+        "_formats",
         "_interrupt",
         "_progress",
         "_replay",
@@ -37,7 +38,7 @@ RINGS: list[set[str]] = [
         "checkpoint",
     },
     {"_gradcheck"},
-    {"_explain", "bench", "sanity", "sklearn", "plot"},
+    {"_explain", "bench", "formats", "interop", "sanity", "sklearn", "sources", "plot"},
     {"cli", "__main__"},
 ]
 # The one seam that points outwards, imported when it is used: a model is saved by the table of formats.
@@ -50,12 +51,15 @@ ONLY_IN = {
     "matplotlib": {"plot", "bench"},
     "click": {"cli"},
     "rich": {"cli"},
-    "polars": {"cli"},
-    "pyarrow": {"cli"},
-    "torch": {"bench"},
+    "polars": {"cli", "sources"},
+    "pyarrow": {"cli", "sources"},
+    "h5py": {"sources"},
+    "safetensors": {"formats"},
+    "scipy": {"sklearn"},
+    "torch": {"bench", "interop"},
     "jax": {"bench"},
     "numba": {"bench"},
-    "onnx": {"bench"},
+    "onnx": {"bench", "formats"},
     "onnxruntime": {"bench"},
 }
 # Inside the benchmark each opponent's library stays with its opponent.

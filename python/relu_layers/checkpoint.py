@@ -8,9 +8,7 @@ and configuration. A user's own layer, loss, schedule or optimizer cannot be: it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from os import PathLike, fspath
-from os.path import splitext
 from typing import Any
 
 import numpy as np
@@ -19,31 +17,39 @@ from relu_layers import callbacks as callback_module
 from relu_layers import layers, losses, optimizers
 from relu_layers._checks import nearest
 from relu_layers._configured import Array
+from relu_layers._formats import FORMATS, Format, function_of, suffix_of, whole_formats
 from relu_layers.layers import Dropout, ParameterLayer
 from relu_layers.model import Sequential
-
-# Suffix -> the functions write(document, path) and read(path) of its format, imported when first used.
-FORMATS = {".npz": ("relu_layers._npz:write", "relu_layers._npz:read")}
 
 _FORMAT = "relu_layers"
 _VERSION = 1
 _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 
-def save(model: Sequential, path: str | PathLike[str]) -> None:
-    """Write a model to ``path``: layers, parameters, generator state, preprocessing.
+def save(model: Sequential, path: str | PathLike[str], **options: Any) -> None:
+    """Write a model to ``path``: layers, parameters, preprocessing, and the generator's state where it has a place.
+
+    Parameters
+    ----------
+    path : path-like
+        The suffix decides the format, see `FORMATS`.
+    **options
+        Of the format, such as ``opset`` for ``.onnx``.
 
     Raises
     ------
     ValueError
-        The suffix is not one of `FORMATS`.
+        The suffix is not one of `FORMATS`, or the format cannot hold the model.
+    TypeError
+        An option that the format does not have.
     """
     where = fspath(path)
-    _function(where, 0)({**_header("model"), "model": _model_document(model)}, where)
+    write, whole = function_of(where, "write", options)
+    write({**_header("model"), "model": _model_document(model)} if whole else model, where, **options)
 
 
-def load(path: str | PathLike[str], *, model: Sequential | None = None) -> Sequential:
-    """Return the model in ``path``, written by ``model.save`` or ``trainer.save_checkpoint``.
+def load(path: str | PathLike[str], *, model: Sequential | None = None, **options: Any) -> Sequential:
+    """Return the model in ``path``, written by ``model.save``, ``trainer.save_checkpoint`` or another program.
 
     Parameters
     ----------
@@ -51,6 +57,8 @@ def load(path: str | PathLike[str], *, model: Sequential | None = None) -> Seque
         The suffix decides the format.
     model : Sequential, optional
         Of the same layers; it is filled and returned. Needed where a layer is not of this package.
+    **options
+        Of the format, such as ``weights`` for ``.prototxt``.
 
     Raises
     ------
@@ -60,9 +68,13 @@ def load(path: str | PathLike[str], *, model: Sequential | None = None) -> Seque
         The suffix is unknown, the file is damaged or not one of this package, or it holds a user's own layer.
     """
     where = fspath(path)
-    document = _read(where)
-    loaded: Sequential = _checked(where, _model_in, document["model"], model)
-    return loaded
+    read, whole = function_of(where, "read", options)
+    if whole:
+        document = _verified(where, read(where, **options))
+        loaded: Sequential = _checked(where, _model_in, document["model"], model)
+        return loaded
+    loaded = read(where, **options)
+    return loaded if model is None else _checked(where, _filled, model, loaded)
 
 
 def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
@@ -85,7 +97,12 @@ def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
         "generator": None if trainer.rng is trainer.model.rng else _generator_document(trainer.rng),
         "state": trainer.state_dict(),
     }
-    _function(where, 0)(document, where)
+    write, whole = function_of(where, "write", {})
+    if not whole:
+        raise ValueError(
+            f"{where}: a {suffix_of(where)} file holds a network alone; a training needs {whole_formats()}"
+        )
+    write(document, where)
 
 
 def restore_trainer(
@@ -104,7 +121,10 @@ def restore_trainer(
         The file is damaged or holds no training, or something in it is not of this package and was not passed.
     """
     where = fspath(path)
-    document = _read(where)
+    read, whole = function_of(where, "read", {})
+    if not whole:
+        raise ValueError(f"{where}: a {suffix_of(where)} file holds a network alone: use relu_layers.load")
+    document = _verified(where, read(where))
     if document["kind"] != "trainer":
         raise ValueError(f"{where} holds a model without its training: use relu_layers.load")
     return _checked(where, _trainer_from, document, model, loss, optimizer, callbacks)
@@ -166,18 +186,8 @@ def _header(kind: str) -> dict[str, Any]:
     return {"format": _FORMAT, "version": _VERSION, "kind": kind}
 
 
-def _function(path: str, which: int) -> Any:
-    """Return the writer (0) or reader (1) for the suffix of ``path``."""
-    suffix = splitext(path)[1]
-    names = FORMATS.get(suffix.lower())
-    if names is None:
-        raise ValueError(f"{path}: the suffix {suffix!r} names no format, expected {', '.join(FORMATS)}")
-    module, function = names[which].split(":")
-    return getattr(import_module(module), function)
-
-
-def _read(path: str) -> dict[str, Any]:
-    document: dict[str, Any] = _function(path, 1)(path)
+def _verified(path: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Return what was read if it says that it is ours."""
     if document.get("format") != _FORMAT or document.get("kind") not in ("model", "trainer"):
         raise ValueError(f"{path} is not a relu_layers file")
     if document.get("version") != _VERSION:
@@ -251,6 +261,13 @@ def _model_in(document: dict[str, Any], model: Sequential | None) -> Sequential:
     return model
 
 
+def _filled(model: Sequential, loaded: Sequential) -> Sequential:
+    """Return ``model`` with the parameters and the preprocessing of ``loaded``."""
+    model.load_params({key: value.astype(model.dtype) for key, value in loaded.params.items()})
+    model.preprocessing = loaded.preprocessing
+    return model
+
+
 def _fill_model(model: Sequential, document: dict[str, Any]) -> None:
     """Copy parameters, generator state, dropout state and preprocessing into a model of the same layers."""
     names = [entry["name"] for entry in document["layers"]]
@@ -290,4 +307,4 @@ def _set_generator(rng: np.random.Generator, state: dict[str, Any]) -> np.random
     return rng
 
 
-__all__ = ["FORMATS", "load", "restore_trainer", "save", "save_trainer"]
+__all__ = ["FORMATS", "Format", "load", "restore_trainer", "save", "save_trainer"]

@@ -236,11 +236,14 @@ class Sequential:
         """Return a table of layers, shapes, parameter counts and bytes."""
         return summarize(self)
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the model to ``path``; the suffix decides the format (``.npz`` needs no extra)."""
+    def save(self, path: str | PathLike[str], **options: Any) -> None:
+        """Write the model to ``path``; the suffix decides the format (``.npz`` needs no extra).
+
+        Options are those of the format, see `relu_layers.checkpoint.save`.
+        """
         from relu_layers import checkpoint
 
-        checkpoint.save(self, path)
+        checkpoint.save(self, path, **options)
 
     def astype(self, dtype: Any) -> Self:
         """Return an independent copy of the model in ``dtype``, values rounded where they must be."""
