@@ -29,6 +29,7 @@ RINGS: list[set[str]] = [
         "_epoch",
         "_fit",
         "_formats",
+        "_generator",
         "_interrupt",
         "_progress",
         "_replay",

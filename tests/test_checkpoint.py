@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import relu_layers as rl
 from relu_layers import checkpoint, schedules
 from relu_layers.callbacks import Callback, EarlyStopping
 from relu_layers.data import two_moons
@@ -248,6 +250,30 @@ def test_an_unknown_suffix_names_the_known_ones(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     make_model().save(tmp_path / "UPPER.NPZ")
     checkpoint.load(os.fspath(tmp_path / "UPPER.NPZ"))
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "told"),
+    [
+        (lambda m, p: m.save(p / "net.npx"), ValueError, "did you mean '.npz'"),
+        (lambda m, p: m.save(p / "net.caffemodel"), ValueError, ".caffemodel files cannot be written"),
+        (lambda m, p: rl.load(p / "net.h"), ValueError, ".h files cannot be read, expected .npz"),
+        (lambda m, p: m.save(p / "net.npz", opset=17), TypeError, "no option 'opset', it has none"),
+        (lambda m, p: rl.load(p / "net.npz", weights="w"), TypeError, "no option 'weights'"),
+        (
+            lambda m, p: rl.Trainer(m, rl.SquaredError(), rl.SGD(0.1)).save_checkpoint(p / "t.onnx"),
+            ValueError,
+            "holds a network alone; a training needs .npz or .safetensors",
+        ),
+        (lambda m, p: rl.Trainer.restore(p / "t.onnx"), ValueError, "holds a network alone"),
+    ],
+)
+def test_what_a_format_cannot_do_is_said_and_nothing_written(
+    tmp_path: Path, act: Any, error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=re.escape(told)):
+        act(rl.mlp([2, 3, 1], rng=0), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_file_is_what_it_is(tmp_path: Path) -> None:

@@ -35,39 +35,55 @@ FORMATS = {
 }
 
 
-def suffix_of(path: str) -> str:
-    """Return the suffix in small letters, with its dot."""
-    return splitext(path)[1].lower()
+def function_of(
+    path: str, which: str, options: Mapping[str, Any] | None = None, *, training: bool = False
+) -> tuple[Any, bool]:
+    """Return the function that writes or reads the format of ``path``, and whether the format is whole.
 
+    Parameters
+    ----------
+    path : str
+    which : {"write", "read"}
+    options : mapping, optional
+        Keywords that the function must take.
+    training : bool, keyword
+        Whether the file is to hold a training, which only whole formats can.
 
-def whole_formats() -> str:
-    """Return the suffixes of the formats that hold any document, for messages."""
-    return " or ".join(suffix for suffix, form in FORMATS.items() if form.whole)
-
-
-def function_of(path: str, which: str, options: Mapping[str, Any]) -> tuple[Any, bool]:
-    """Return the function that writes or reads the format of ``path``, and whether the format is whole."""
-    suffix = suffix_of(path)
+    Raises
+    ------
+    ValueError
+        There is no such function.
+    TypeError
+        It does not take one of the options.
+    """
+    suffix = splitext(path)[1].lower()
     form = FORMATS.get(suffix)
+    able = [one for one, form in FORMATS.items() if getattr(form, which) and (form.whole or not training)]
     if form is None:
-        known = [one for one, form in FORMATS.items() if getattr(form, which)]
+        shown = splitext(path)[1]
         raise ValueError(
-            f"{path}: the suffix {splitext(path)[1]!r} names no format, "
-            f"expected {', '.join(known)}{nearest(suffix, known)}"
+            f"{path}: the suffix {shown!r} names no format, expected {', '.join(able)}{nearest(suffix, able)}"
         )
-    place = getattr(form, which)
-    if not place:
+    if suffix not in able:
+        if not form.whole and training:
+            raise ValueError(
+                f"{path}: a {suffix} file holds a network alone; a training needs {' or '.join(able)}"
+            )
         verb = "written" if which == "write" else "read"
-        raise ValueError(f"{path}: {suffix} files cannot be {verb} by relu_layers")
-    module, name = place.split(":")
+        raise ValueError(f"{path}: {suffix} files cannot be {verb}, expected {', '.join(able)}")
+    module, name = getattr(form, which).split(":")
     function = getattr(import_module(module), name)
     if options:
-        from inspect import Parameter, signature
-
-        kinds = signature(function).parameters.values()
-        known = [one.name for one in kinds if one.kind is Parameter.KEYWORD_ONLY]
-        for option in options:
-            if option not in known:
-                expected = f"expected {', '.join(known)}{nearest(option, known)}" if known else "it has none"
-                raise TypeError(f"{path}: {suffix} files have no option {option!r}, {expected}")
+        _check_options(path, suffix, function, options)
     return function, form.whole
+
+
+def _check_options(path: str, suffix: str, function: Any, options: Mapping[str, Any]) -> None:
+    from inspect import Parameter, signature
+
+    kinds = signature(function).parameters.values()
+    known = [one.name for one in kinds if one.kind is Parameter.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            expected = f"expected {', '.join(known)}{nearest(option, known)}" if known else "it has none"
+            raise TypeError(f"{path}: {suffix} files have no option {option!r}, {expected}")

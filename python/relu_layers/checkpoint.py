@@ -17,13 +17,13 @@ from relu_layers import callbacks as callback_module
 from relu_layers import layers, losses, optimizers
 from relu_layers._checks import nearest
 from relu_layers._configured import Array
-from relu_layers._formats import FORMATS, Format, function_of, suffix_of, whole_formats
+from relu_layers._formats import FORMATS, Format, function_of
+from relu_layers._generator import generator_document, set_generator
 from relu_layers.layers import Dropout, ParameterLayer
 from relu_layers.model import Sequential
 
 _FORMAT = "relu_layers"
 _VERSION = 1
-_BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 
 def save(model: Sequential, path: str | PathLike[str], **options: Any) -> None:
@@ -94,15 +94,10 @@ def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
             "capture": trainer.capture,
         },
         "callbacks": [_callback_document(callback) for callback in trainer.callbacks],
-        "generator": None if trainer.rng is trainer.model.rng else _generator_document(trainer.rng),
+        "generator": None if trainer.rng is trainer.model.rng else generator_document(trainer.rng),
         "state": trainer.state_dict(),
     }
-    write, whole = function_of(where, "write", {})
-    if not whole:
-        raise ValueError(
-            f"{where}: a {suffix_of(where)} file holds a network alone; a training needs {whole_formats()}"
-        )
-    write(document, where)
+    function_of(where, "write", training=True)[0](document, where)
 
 
 def restore_trainer(
@@ -121,10 +116,7 @@ def restore_trainer(
         The file is damaged or holds no training, or something in it is not of this package and was not passed.
     """
     where = fspath(path)
-    read, whole = function_of(where, "read", {})
-    if not whole:
-        raise ValueError(f"{where}: a {suffix_of(where)} file holds a network alone: use relu_layers.load")
-    document = _verified(where, read(where))
+    document = _verified(where, function_of(where, "read", training=True)[0](where))
     if document["kind"] != "trainer":
         raise ValueError(f"{where} holds a model without its training: use relu_layers.load")
     return _checked(where, _trainer_from, document, model, loss, optimizer, callbacks)
@@ -153,7 +145,7 @@ def _trainer_from(
         optimizer,
         **document["options"],
         callbacks=_callbacks_from(document["callbacks"], callbacks),
-        rng=None if state is None else _set_generator(np.random.default_rng(0), state),
+        rng=None if state is None else set_generator(np.random.default_rng(0), state),
     )
     optimizer.load_state_dict(entry["state"])
     trainer.load_state_dict(document["state"])
@@ -234,7 +226,7 @@ def _model_document(model: Sequential) -> dict[str, Any]:
         "dropout": {
             str(i): layer.state() for i, layer in enumerate(model.layers) if isinstance(layer, Dropout)
         },
-        "generator": _generator_document(model.rng),
+        "generator": generator_document(model.rng),
         "preprocessing": None if preprocessing is None else preprocessing.to_dict(),
     }
 
@@ -286,25 +278,7 @@ def _fill_model(model: Sequential, document: dict[str, Any]) -> None:
         layer = model.layers[int(index)]
         if isinstance(layer, Dropout):
             layer.load_state(state)
-    model.rng = _set_generator(model.rng, document["generator"])
-
-
-def _generator_document(rng: np.random.Generator) -> dict[str, Any]:
-    state = dict(rng.bit_generator.state)
-    if state["bit_generator"] not in _BIT_GENERATORS:
-        raise ValueError(f"bit generator {state['bit_generator']!r} cannot be written to a file")
-    return state
-
-
-def _set_generator(rng: np.random.Generator, state: dict[str, Any]) -> np.random.Generator:
-    """Return a generator in ``state``: ``rng`` itself where it is of the same kind."""
-    name = state["bit_generator"]
-    if name not in _BIT_GENERATORS:
-        raise ValueError(f"bit generator {name!r} is not one of {', '.join(_BIT_GENERATORS)}")
-    if type(rng.bit_generator).__name__ != name:
-        rng = np.random.Generator(getattr(np.random, name)())
-    rng.bit_generator.state = state
-    return rng
+    model.rng = set_generator(model.rng, document["generator"])
 
 
 __all__ = ["FORMATS", "Format", "load", "restore_trainer", "save", "save_trainer"]
