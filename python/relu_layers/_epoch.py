@@ -44,8 +44,8 @@ class EpochMeter:
         self._share_sum += share
         self._loss_sum += value * share
         if self.counts(y, target):
-            self._right += self._model.ops.count_correct(y, target)
-            self._counted += len(y)
+            self._right += self._count(y, target)
+            self._counted += target.size
         else:
             self.add_accuracy(y, target)
         self._mark_active()
@@ -53,7 +53,7 @@ class EpochMeter:
     def observe(self, y: Array, target: Array) -> None:
         """Run the ops of `add` alone, for a capture: `add_stretch` adds what they find."""
         if self.counts(y, target):
-            self._model.ops.count_correct(y, target)
+            self._count(y, target)
         self._mark_active()
 
     def measures_all(self, y: Array, target: Array) -> bool:
@@ -68,11 +68,12 @@ class EpochMeter:
         rows: int,
         *,
         weighted: bool,
-        counted: bool,
+        counted: int,
     ) -> None:
         """Add consecutive batches of ``rows`` rows that a capture ran.
 
         ``batches`` gives targets and weights of each, taken only where they decide on the batch's share.
+        ``counted`` is how many predictions of a batch were counted, 0 if the capture does not count.
         """
         if _share_is_plain(self._loss, weighted):
             share = 1.0 if getattr(self._loss, "normalization", "full") == "none" else float(rows)
@@ -84,7 +85,7 @@ class EpochMeter:
             self._loss_sum += value * share
         if counted:
             self._right += correct
-            self._counted += rows * len(losses)
+            self._counted += counted * len(losses)
 
     def record(self) -> dict[str, Any]:
         """Return the epoch's columns."""
@@ -115,8 +116,15 @@ class EpochMeter:
     def counts(self, y: Array, target: Array) -> bool:
         """Return whether an op counts the right predictions."""
         loss = self._loss
+        if type(loss) is SigmoidCrossEntropy:
+            return loss.ignore_label is None and y.shape == target.shape
         plain = type(loss) is SoftmaxCrossEntropy and loss.ignore_label is None and loss.axis in (-1, 1)
         return plain and y.ndim == 2 and target.ndim == 1
+
+    def _count(self, y: Array, target: Array) -> int:
+        ops = self._model.ops
+        count = ops.count_correct if type(self._loss) is SoftmaxCrossEntropy else ops.count_agreeing
+        return int(count(y, target))
 
     def add_accuracy(self, y: Array, target: Array) -> None:
         """Add a batch's right predictions, as the loss counts them."""

@@ -54,13 +54,14 @@ class Captured(NamedTuple):
     """A capture, and the arrays that its replays leave their traces in.
 
     ``output`` is what the loss looked at. ``batch`` takes the rows that `fit` gathers: input, target, weights.
-    ``counted`` tells whether replays count right predictions, ``measured`` whether nothing else is left to measure.
+    ``counted`` is how many predictions a replay looks at to count the right ones, ``measured`` whether nothing else
+    is left to measure.
     """
 
     capture: _core.Capture
     output: Array
     batch: tuple[Any, ...]
-    counted: bool
+    counted: int
     measured: bool
 
 
@@ -215,7 +216,9 @@ class Replay:
         if capture.failure is not None:
             return None
         meter = self.meter
-        return Captured(capture, output, batch, meter.counts(output, y), meter.measures_all(output, y))
+        return Captured(
+            capture, output, batch, y.size if meter.counts(output, y) else 0, meter.measures_all(output, y)
+        )
 
 
 def _key(x: Array, y: Array, sample_weight: Array | None) -> tuple[Any, ...]:

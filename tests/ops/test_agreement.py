@@ -323,6 +323,16 @@ def test_helpers_of_training(native: Any) -> None:
             total = np.ones(n, dtype)
             native.accumulate(total, x)
             np.testing.assert_array_equal(total, 1 + x)
+            logits = rng.choice([-2.0, -0.0, 0.0, 0.5, np.inf, np.nan], n).astype(dtype)
+            targets = rng.choice([0.0, 0.5, 0.75, 1.0], n).astype(dtype)
+            wanted = REFERENCE.count_agreeing(logits, targets)
+            assert native.count_agreeing(logits, targets) == wanted
+            assert native.count_agreeing(np.repeat(logits, 2)[::2], targets[::-1][::-1]) == wanted
+    assert native.count_agreeing(np.array([1.0, -1.0, 0.0, np.nan]), np.array([1.0, 0.0, 1.0, 1.0])) == 2
+    with pytest.raises(ValueError, match=r"count_agreeing: targets has shape \(2,\), expected \(3,\)"):
+        native.count_agreeing(np.ones(3), np.ones(2))
+    with pytest.raises(TypeError, match="count_agreeing: targets has dtype float32"):
+        native.count_agreeing(np.ones(3), np.ones(3, np.float32))
     x = np.array([[1.0, -1.0, 0.0, np.nan], [-1.0, -2.0, 0.0, -1.0]])
     active = np.zeros(4, np.uint8)
     assert native.mark_active(x, active) == 3

@@ -142,5 +142,8 @@ index_t mark_active(Rows<const T> x, std::uint8_t* active);
 // Rows whose first largest logit is that of the label; NaN counts as the largest, as in np.argmax.
 template <class T>
 index_t count_correct(Rows<const T> logits, Labels labels);
+// Elements with (logit > 0) == (target > 1/2); NaN among the logits is wrong.
+template <class T>
+index_t count_agreeing(Rows<const T> logits, Rows<const T> targets);
 
 }  // namespace relu_layers::ops

@@ -81,6 +81,25 @@ index_t count_correct(py::handle logits_, py::handle labels_) {
     return correct;
 }
 
+index_t count_agreeing(py::handle logits_, py::handle targets_) {
+    Call call("count_agreeing");
+    Array logits;
+    Array targets;
+    call.read_floats(logits, "logits", logits_);
+    call.read_floats(targets, "targets", targets_);
+    call.expect_shape(targets, Shape(logits));
+    index_t agreeing = 0;
+    for_type(call, [&](auto element) {
+        using T = decltype(element);
+        const auto xs = rows<T>(call, logits, 0);
+        const auto ts = rows<T>(call, targets, 0);
+        agreeing =
+            call.run(double(logits.size), [=](Moment& now) { now.correct = ops::count_agreeing(xs(now), ts(now)); })
+                .correct;
+    });
+    return agreeing;
+}
+
 }  // namespace
 
 void bind_measures(py::module_& m) {
@@ -88,6 +107,7 @@ void bind_measures(py::module_& m) {
     define<&accumulate>(m, "accumulate(total, grad)");
     define<&mark_active>(m, "mark_active(x, active)");
     define<&count_correct>(m, "count_correct(logits, labels)");
+    define<&count_agreeing>(m, "count_agreeing(logits, targets)");
 }
 
 }  // namespace relu_layers::bindings

@@ -62,4 +62,12 @@ index_t count_correct(const T* x, index_t x_stride, const std::int64_t* label, i
     return correct;
 }
 
+// How many of n numbers say the same as their targets: (x > 0) == (target > 1/2), the threshold of a sigmoid; NaN says
+// nothing.
+index_t count_agreeing(const T* x, const T* target, index_t n) {
+    index_t agreeing = 0;
+    for (index_t i = 0; i < n; ++i) agreeing += (x[i] == x[i]) & ((x[i] > T(0)) == (target[i] > T(0.5)));
+    return agreeing;
+}
+
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

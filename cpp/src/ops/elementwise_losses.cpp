@@ -88,7 +88,19 @@ double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, Lo
                   });
 }
 
+template <class T>
+index_t count_agreeing(Rows<const T> logits, Rows<const T> targets) {
+    const auto kernel = kernels<T>().count_agreeing;
+    const index_t size = logits.rows * logits.cols;
+    return static_cast<index_t>(sum_of_blocks(size, 0.1 * double(size), [&](index_t first, index_t count) {
+        T room_x[loss_block];
+        T room_t[loss_block];
+        return double(kernel(piece(logits, first, count, room_x), piece(targets, first, count, room_t), count));
+    }));
+}
+
 #define RELU_LAYERS_INSTANTIATE(T)                                                           \
+    template index_t count_agreeing(Rows<const T>, Rows<const T>);                           \
     template double sigmoid_cross_entropy(Rows<const T>, Rows<const T>, LossWeights<T>, T*); \
     template double squared_error(Rows<const T>, Rows<const T>, T, LossWeights<T>, T*);
 RELU_LAYERS_INSTANTIATE(float)

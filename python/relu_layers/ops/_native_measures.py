@@ -46,3 +46,14 @@ def count_correct(logits: FloatArray, labels: NDArray[Any]) -> int:
         ``(batch,)``, integers.
     """
     return _core.count_correct(logits, labels)
+
+
+def count_agreeing(logits: FloatArray, targets: FloatArray) -> int:
+    """Count the elements with ``(logit > 0) == (target > 0.5)``, right by a sigmoid's threshold; NaN is wrong.
+
+    Parameters
+    ----------
+    logits, targets
+        Of one shape and dtype.
+    """
+    return _core.count_agreeing(logits, targets)

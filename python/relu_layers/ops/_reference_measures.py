@@ -79,3 +79,21 @@ def count_correct(logits: FloatArray, labels: NDArray[Any]) -> int:
     if labels.shape != logits.shape[:1]:
         raise ValueError(f"count_correct: labels has shape {labels.shape}, expected {logits.shape[:1]}")
     return int(np.count_nonzero(np.argmax(logits, axis=1) == labels))
+
+
+@_quiet
+def count_agreeing(logits: FloatArray, targets: FloatArray) -> int:
+    """Count the elements with ``(logit > 0) == (target > 0.5)``, right by a sigmoid's threshold; NaN is wrong.
+
+    Parameters
+    ----------
+    logits, targets
+        Of one shape and dtype.
+    """
+    logits = float_array("count_agreeing", "logits", logits)
+    targets = float_array("count_agreeing", "targets", targets)
+    if targets.dtype != logits.dtype:
+        raise TypeError(f"count_agreeing: targets has dtype {targets.dtype}, expected {logits.dtype}")
+    if targets.shape != logits.shape:
+        raise ValueError(f"count_agreeing: targets has shape {targets.shape}, expected {logits.shape}")
+    return int(np.count_nonzero(((logits > 0) == (targets > 0.5)) & ~np.isnan(logits)))

@@ -25,7 +25,13 @@ from relu_layers.ops._native_activations import (
 )
 from relu_layers.ops._native_dense import dense_backward, dense_forward, matmul
 from relu_layers.ops._native_losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
-from relu_layers.ops._native_measures import accumulate, count_correct, mark_active, sum_of_squares
+from relu_layers.ops._native_measures import (
+    accumulate,
+    count_agreeing,
+    count_correct,
+    mark_active,
+    sum_of_squares,
+)
 from relu_layers.ops._native_softmax import (
     log_softmax_backward,
     log_softmax_forward,
@@ -47,6 +53,7 @@ __all__ = [
     "adagrad_update",
     "adam_update",
     "adamw_update",
+    "count_agreeing",
     "count_correct",
     "dense_backward",
     "dense_forward",

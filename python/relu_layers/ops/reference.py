@@ -23,7 +23,13 @@ from relu_layers.ops._reference_activations import (
 from relu_layers.ops._reference_dense import dense_backward, dense_forward, matmul
 from relu_layers.ops._reference_dropout import dropout_backward, dropout_forward
 from relu_layers.ops._reference_losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
-from relu_layers.ops._reference_measures import accumulate, count_correct, mark_active, sum_of_squares
+from relu_layers.ops._reference_measures import (
+    accumulate,
+    count_agreeing,
+    count_correct,
+    mark_active,
+    sum_of_squares,
+)
 from relu_layers.ops._reference_softmax import (
     log_softmax_backward,
     log_softmax_forward,
@@ -45,6 +51,7 @@ __all__ = [
     "adagrad_update",
     "adam_update",
     "adamw_update",
+    "count_agreeing",
     "count_correct",
     "dense_backward",
     "dense_forward",
