@@ -27,6 +27,8 @@ namespace {
 constexpr double least_nanoseconds_hot = 4e3;
 // Waking a sleeping worker takes 15 to 60 us.
 constexpr double least_nanoseconds_asleep = 100e3;
+// Small jobs one after another: workers are woken once so much was lost by letting them sleep.
+constexpr double most_nanoseconds_missed = 100e3;
 constexpr auto spin_time = std::chrono::microseconds(75);
 constexpr int max_threads = 1024;
 
@@ -63,14 +65,17 @@ class Pool {
   public:
     // False where another caller has the pool or, unless `always`, where it has not paid lately; the caller then works
     // alone.
-    bool run(index_t count, index_t chunk, RangeBody body, void* context, int threads, bool wake_sleepers,
-             bool always) {
+    bool run(index_t count, index_t chunk, RangeBody body, void* context, int threads, double nanoseconds,
+             double least_asleep, bool always) {
         std::unique_lock<std::mutex> lock(job_mutex_, std::try_to_lock);
         if (!lock.owns_lock()) return false;
         const int wanted = threads - 1;
+        const auto begin = parallel::Payoff::Clock::now();
+        const bool rouse =
+            nanoseconds < least_asleep && awake_.load() == 0 && missed_too_much(begin, nanoseconds * wanted / threads);
+        const bool wake_sleepers = rouse || nanoseconds >= least_asleep;
         if (wake_sleepers) start_workers(wanted);
         if (worker_count_ == 0 || (!wake_sleepers && awake_.load() == 0)) return false;
-        const auto begin = parallel::Payoff::Clock::now();
         if (!always && !payoff_.expected(begin)) return false;
         job_.body = body;
         job_.context = context;
@@ -85,6 +90,7 @@ class Pool {
         if (wake_sleepers && awake_.load() < worker_count_) {
             {
                 std::lock_guard<std::mutex> lock(sleep_mutex_);
+                rouses_ += rouse;
             }
             wake_.notify_all();
         }
@@ -97,7 +103,9 @@ class Pool {
             if (spins < 4000) pause_briefly();
             else std::this_thread::yield();
         }
-        payoff_.learn(begin, idle, parallel::Payoff::Clock::now(), own, (count + chunk - 1) / chunk);
+        // Sleepers are roused for the jobs to come: this one may be over before they are up.
+        if (rouse) missed_ = 0;
+        else payoff_.learn(begin, idle, parallel::Payoff::Clock::now(), own, (count + chunk - 1) / chunk);
         return true;
     }
 
@@ -106,6 +114,17 @@ class Pool {
     static constexpr std::uint64_t inside_mask = 0xffff;
     static constexpr std::uint64_t open_bit = 0x10000;
     static constexpr int generation_shift = 17;
+
+    // Adds what this job could have gained from the sleepers, as long as jobs follow each other so closely that awake
+    // workers would have stayed so.
+    bool missed_too_much(parallel::Payoff::Clock::time_point now, double nanoseconds) {
+        if (!payoff_.expected(now)) return false;
+        if (now > missed_until_) missed_ = 0;
+        missed_ += nanoseconds;
+        const auto longest = std::chrono::nanoseconds(static_cast<std::int64_t>(2 * nanoseconds)) + spin_time;
+        missed_until_ = now + longest;
+        return missed_ >= most_nanoseconds_missed;
+    }
 
     void start_workers(int wanted) {
         if (worker_count_ >= wanted) return;
@@ -152,10 +171,11 @@ class Pool {
             std::unique_lock<std::mutex> lock(sleep_mutex_);
             awake_.fetch_sub(1);
             bool entered = false;
-            wake_.wait(lock, [&] { return entered = try_enter(seen); });
+            const std::uint64_t rouses = rouses_;
+            wake_.wait(lock, [&] { return (entered = try_enter(seen)) || rouses != rouses_; });
             awake_.fetch_add(1);
             lock.unlock();
-            take_part();
+            if (entered) take_part();
         }
     }
 
@@ -179,12 +199,15 @@ class Pool {
 
     std::mutex job_mutex_;
     Job job_;
-    parallel::Payoff payoff_;  // guarded by job_mutex_
+    parallel::Payoff payoff_;  // this and the next two are guarded by job_mutex_
+    double missed_ = 0;        // nanoseconds
+    parallel::Payoff::Clock::time_point missed_until_{};
     std::atomic<std::uint64_t> gate_{0};
     std::atomic<std::uint64_t> limit_{0};
     std::atomic<int> awake_{0};
     int worker_count_ = 0;  // guarded by job_mutex_
     std::mutex sleep_mutex_;
+    std::uint64_t rouses_ = 0;  // guarded by sleep_mutex_; sleepers that see it change wait for the next job awake
     std::condition_variable wake_;
 };
 
@@ -247,8 +270,8 @@ void parallel_ranges(index_t count, index_t grain, double nanoseconds, RangeBody
         const index_t grains = (count + grain - 1) / grain;
         const index_t pieces = index_t(threads) * 4;
         const index_t chunk = grain * ((grains + pieces - 1) / pieces);
-        const bool wake = nanoseconds >= (forced >= 0 ? forced : least_nanoseconds_asleep);
-        if (pool().run(count, chunk, body, context, threads, wake, forced >= 0)) return;
+        const double least_asleep = forced >= 0 ? forced : least_nanoseconds_asleep;
+        if (pool().run(count, chunk, body, context, threads, nanoseconds, least_asleep, forced >= 0)) return;
     }
     body(context, 0, count);
 }
