@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,7 +85,7 @@ def run(
     epochs: int,
     batch_size: int,
     validation: Examples | None,
-    shuffle: bool,
+    shuffle: bool | Callable[[int], Any],
     progress: Any,
     callbacks: Sequence[Any],
 ) -> History:
@@ -98,7 +98,7 @@ def run(
     # Capturing costs some ten steps of a small network.
     record = epochs * len(batches) >= _STEPS_WORTH_A_CAPTURE
     former, trainer._moments = trainer._moments, moments
-    trainer.recorded = _recorded(trainer.loss, validation is not None)
+    trainer.recorded = _recorded(trainer, validation is not None)
     trainer._stopping = False
     interrupts = trainer._interrupts
     installed = interrupts.install()
@@ -155,7 +155,7 @@ def _step(trainer: Any, arrays: tuple[Array, ...], close: bool) -> float:
     interrupts.hold()
     try:
         value: float = trainer._step(*arrays, close=close)
-        trainer._replay.meter.add(value, trainer._output, *arrays[1:])
+        trainer._replay.meter.add(value, trainer._output, *arrays[1:], penalty=trainer._last_penalty)
     finally:
         interrupts.release()
     return value
@@ -185,14 +185,20 @@ def _stretch(
     last = number + steps == len(batches)
     interrupts.hold()
     try:
-        done, correct = replay.stretch(
+        done, correct, penalty = replay.stretch(
             captured.capture, x, y, weight, order, start, rows, steps, seconds, last, losses
         )
         if done:
             meter, weighted = replay.meter, weight is not None
             targets = (batches.batch(number + i, order)[1:] for i in range(done))
             meter.add_stretch(
-                losses[:done], correct, targets, rows, weighted=weighted, counted=captured.counted
+                losses[:done],
+                correct,
+                targets,
+                rows,
+                weighted=weighted,
+                counted=captured.counted,
+                penalty=penalty,
             )
             if not captured.measured:
                 meter.add_accuracy(captured.output, y[batch] if order is None else captured.batch[1])
@@ -201,8 +207,9 @@ def _stretch(
     return done, float(losses[done - 1]) if done else 0.0
 
 
-def _recorded(loss: Any, validated: bool) -> tuple[str, ...]:
+def _recorded(trainer: Any, validated: bool) -> tuple[str, ...]:
     """Return the names of the columns that a fit records."""
-    measured = ("loss", "accuracy") if has_accuracy(loss) else ("loss",)
+    measured = ("loss", "accuracy") if has_accuracy(trainer.loss) else ("loss",)
     validation = tuple(f"validation_{name}" for name in measured) if validated else ()
-    return (*measured, *validation, "learning_rate", "dead_units")
+    penalty = ("penalty",) if trainer.l2_penalty else ()
+    return (*measured, *penalty, *validation, "learning_rate", "dead_units")

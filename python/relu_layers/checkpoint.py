@@ -91,6 +91,7 @@ def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
         "options": {
             "clip_norm": trainer.clip_norm,
             "accumulate": trainer.accumulate,
+            "l2_penalty": trainer.l2_penalty,
             "capture": trainer.capture,
         },
         "callbacks": [_callback_document(callback) for callback in trainer.callbacks],

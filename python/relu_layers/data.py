@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,9 @@ class Minibatches:
         Of equal length.
     batch_size : int, keyword
         Rows of a part; the last part of a pass may be shorter.
-    shuffle : bool, keyword
-        Whether each pass draws a new order from ``rng``.
+    shuffle : bool or callable, keyword
+        Whether each pass draws a new order from ``rng``; or ``shuffle(rows)``, which returns the order of a pass,
+        a permutation of ``range(rows)``.
     rng : np.random.Generator, int or None, keyword
         None is fresh entropy.
 
@@ -79,7 +80,7 @@ class Minibatches:
         self,
         *arrays: Array,
         batch_size: int,
-        shuffle: bool = False,
+        shuffle: bool | Callable[[int], Any] = False,
         rng: np.random.Generator | int | None = None,
     ) -> None:
         if not arrays or any(array.ndim == 0 for array in arrays):
@@ -90,7 +91,7 @@ class Minibatches:
             raise ValueError(f"Minibatches: arrays have {found} rows, expected equal numbers")
         self.rows = lengths.pop()
         self.batch_size = integer("Minibatches", "batch_size", batch_size, minimum=1)
-        self.shuffle = boolean("Minibatches", "shuffle", shuffle)
+        self.shuffle = shuffle if callable(shuffle) else boolean("Minibatches", "shuffle", shuffle)
         self._arrays = arrays
         if shuffle:
             self._rng = np.random.default_rng(rng)
@@ -118,8 +119,11 @@ class Minibatches:
         """Return the order of the rows for one more pass, None where they stay in order; valid until the next."""
         if not self.shuffle:
             return None
-        self._order[:] = self._in_order
-        self._rng.shuffle(self._order)
+        if callable(self.shuffle):
+            self._order[:] = permutation("Minibatches", self.shuffle(self.rows), self.rows)
+        else:
+            self._order[:] = self._in_order
+            self._rng.shuffle(self._order)
         return self._order
 
     def batch(self, number: int, order: Array | None) -> tuple[Array, ...]:
@@ -134,6 +138,19 @@ class Minibatches:
             # mode="clip" gathers straight into the buffer; the default would go through a copy.
             np.take(array, chosen, axis=0, out=buffer, mode="clip")
         return buffers
+
+
+def permutation(owner: str, given: Any, rows: int) -> Array:
+    """Return ``given`` as an array if it is a permutation of ``range(rows)``, else raise a ValueError."""
+    order: Array = np.asarray(given)
+    if order.shape != (rows,) or order.dtype.kind not in "iu":
+        raise ValueError(
+            f"{owner}: shuffle returned {order.dtype} of shape {order.shape}, expected {rows} integers"
+        )
+    inside = (order >= 0) & (order < rows)
+    if not inside.all() or (np.bincount(order.astype(np.intp), minlength=rows) != 1).any():
+        raise ValueError(f"{owner}: shuffle returned no permutation of the {rows} rows")
+    return order
 
 
 def train_validation_split(

@@ -41,8 +41,8 @@ def use_target(name: str) -> None:
 def get_num_threads() -> int:
     """Return how many threads one operation may use, the calling one included.
 
-    At first what the processor affinity and the cgroup's quota allow, or the environment variable
-    ``RELU_LAYERS_NUM_THREADS``.
+    At first what the environment variable ``RELU_LAYERS_NUM_THREADS`` says, or else what the processor affinity, the
+    cgroup's quota and ``OMP_NUM_THREADS`` allow: so processes that joblib starts side by side share the processors.
     """
     return _core.num_threads()
 

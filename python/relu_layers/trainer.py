@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
 
@@ -41,6 +41,11 @@ class Trainer(Stepper):
         Largest norm of the gradient over all parameters that are not frozen.
     accumulate : int, keyword
         Minibatches per update.
+    l2_penalty : float, keyword
+        ``l2_penalty / 2 * sum(weight**2) / rows`` over the weights of all Dense layers, biases left out, is added to
+        the objective of each minibatch, as scikit-learn's ``alpha``; with sample weights their sum takes the place
+        of ``rows``. Its gradient is clipped with the rest. Losses are told without it; the history has it in
+        a column ``penalty``.
     callbacks : sequence, keyword
         See `relu_layers.callbacks`; those of `fit` come after them.
     rng : np.random.Generator, int or None, keyword
@@ -67,7 +72,7 @@ class Trainer(Stepper):
         epochs: int,
         batch_size: int,
         validation: Sequence[Any] | None = None,
-        shuffle: bool = True,
+        shuffle: bool | Callable[[int], Any] = True,
         progress: Any = None,
         callbacks: Sequence[Any] = (),
         sample_weight: Any = None,
@@ -83,8 +88,9 @@ class Trainer(Stepper):
             minibatches, divided by the number it has.
         validation : (x, y) or (x, y, sample_weight), optional
             Evaluated after every epoch.
-        shuffle : bool
-            Whether each epoch draws a new order; otherwise minibatches are views of x and y.
+        shuffle : bool or callable
+            Whether each epoch draws a new order; otherwise minibatches are views of x and y. A callable
+            ``shuffle(rows)`` returns the order of an epoch, a permutation of ``range(rows)``.
         progress : None, bool, callable or callback
             True writes a line to stderr; None and False nothing; anything else is one more callback.
         callbacks : sequence
@@ -104,7 +110,8 @@ class Trainer(Stepper):
         """
         epochs = integer("Trainer.fit", "epochs", epochs, minimum=0)
         batch_size = integer("Trainer.fit", "batch_size", batch_size, minimum=1)
-        shuffle = boolean("Trainer.fit", "shuffle", shuffle)
+        if not callable(shuffle):
+            shuffle = boolean("Trainer.fit", "shuffle", shuffle)
         if progress is not None and not isinstance(progress, bool):
             check_callback(progress)
         given = _fit.examples("Trainer.fit", self, x, y, sample_weight)

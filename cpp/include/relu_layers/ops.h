@@ -136,6 +136,9 @@ template <class T>
 double sum_of_squares(Rows<const T> x);
 template <class T>
 void accumulate(index_t n, T* total, const T* grad);
+// grad += c * param with c = strength / divisor, 0 where the divisor is 0; returns c / 2 times the sum of param^2.
+template <class T>
+double l2_penalty(index_t n, const T* param, T* grad, double strength, double divisor);
 // active[j] = 1 where any x[i][j] > 0; returns how many entries are still 0.
 template <class T>
 index_t mark_active(Rows<const T> x, std::uint8_t* active);

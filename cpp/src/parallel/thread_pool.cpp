@@ -236,14 +236,26 @@ Pool& pool() {
 
 }  // namespace
 
+namespace {
+
+// The number that an environment variable starts with, or 0 where it holds none; `whole`: nothing may follow it.
+int threads_in_environment(const char* name, bool whole) {
+    const char* text = std::getenv(name);
+    if (text == nullptr) return 0;
+    char* end = nullptr;
+    const long wanted = std::strtol(text, &end, 10);
+    if (end == text || wanted < 1 || (*end != '\0' && (whole || *end != ','))) return 0;
+    return wanted < max_threads ? static_cast<int>(wanted) : max_threads;
+}
+
+}  // namespace
+
 int default_num_threads() {
-    if (const char* text = std::getenv("RELU_LAYERS_NUM_THREADS")) {
-        char* end = nullptr;
-        const long wanted = std::strtol(text, &end, 10);
-        if (end != text && *end == '\0' && wanted >= 1)
-            return wanted < max_threads ? static_cast<int>(wanted) : max_threads;
-    }
-    return parallel::usable_cpus();
+    if (const int wanted = threads_in_environment("RELU_LAYERS_NUM_THREADS", true)) return wanted;
+    // Programs that start several processes tell them so how many processors each may take.
+    const int shared = threads_in_environment("OMP_NUM_THREADS", false);
+    const int usable = parallel::usable_cpus();
+    return shared > 0 && shared < usable ? shared : usable;
 }
 
 int num_threads() {
