@@ -197,6 +197,15 @@ def test_the_environment_sets_the_number_of_threads() -> None:
         assert run(pinned, RELU_LAYERS_NUM_THREADS="") == "1"
 
 
+def test_threadpoolctl_passes_over_libraries_of_the_same_name() -> None:
+    """SciPy has an extension called _core too, which was asked for our symbols."""
+    pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
+    pytest.importorskip("scipy.optimize._highspy._core", reason="this SciPy has no library called _core")
+    code = "import scipy.optimize._highspy._core, threadpoolctl, relu_layers\n"
+    code += "print(sum(info['user_api'] == 'relu_layers' for info in threadpoolctl.threadpool_info()))"
+    assert run(code) == "1"
+
+
 @posix
 def test_ctrl_c_in_a_long_product_ends_after_it() -> None:
     code = SETUP + textwrap.dedent("""
