@@ -60,7 +60,7 @@ def found() -> Iterator[Any]:
 
 
 for _name, _function in found():
-    globals()[_name] = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "default")(
+    globals()[_name] = pytest.mark.filterwarnings("default", "ignore::sklearn.exceptions.ConvergenceWarning")(
         _function
     )
 

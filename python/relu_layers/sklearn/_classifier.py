@@ -12,11 +12,11 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
 
 from relu_layers import ops
-from relu_layers.sklearn._base import BaseMLP, checked_data, is_stochastic
+from relu_layers.sklearn._base import BaseMLP, is_stochastic
+from relu_layers.sklearn._class_targets import ClassTargets
 from relu_layers.sklearn._losses import logistic_loss, softmax_loss
 from relu_layers.sklearn._parameters import CONSTRAINTS
 from relu_layers.sklearn._stochastic import Examples
@@ -24,7 +24,7 @@ from relu_layers.sklearn._stochastic import Examples
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(ClassifierMixin, ClassTargets, BaseMLP):
     """Multi-layer perceptron for classes, as scikit-learn's, on this package's kernels.
 
     Takes the place of ``sklearn.neural_network.MLPClassifier``: the same parameters with the same meaning and
@@ -241,42 +241,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def _checked_data(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[Array, Array]:
-        X, y = checked_data(self, X, y, reset=reset)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
-            self.classes_ = self._label_binarizer.classes_
-            return X, y
-        found = unique_labels(y)
-        if self.warm_start and not incremental:
-            if set(found) != set(self.classes_):
-                raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                    f"Previously got {self.classes_}, `y` has {found}"
-                )
-        elif len(np.setdiff1d(found, self.classes_, assume_unique=True)):
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {found}."
-            )
-        return X, y
-
-    def _encoded(self, y: Array, dtype: np.dtype[Any]) -> Array:
-        """Return class numbers for several classes, else 0 and 1 of ``dtype`` in one column per question."""
-        if self._label_binarizer.y_type_ == "multiclass":
-            return np.searchsorted(self.classes_, y).astype(np.int64)
-        indicators = self._label_binarizer.transform(y)
-        if hasattr(indicators, "toarray"):
-            indicators = indicators.toarray()
-        return np.ascontiguousarray(indicators, dtype=dtype)
-
-    def _outputs(self, target: Array) -> int:
-        return len(self.classes_) if target.ndim == 1 else target.shape[1]
-
-    def _out_activation(self) -> str:
-        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
-
     def _loss(self, weighted: bool) -> Any:
         if self.out_activation_ == "softmax":
             return softmax_loss(self.label_smoothing)
@@ -302,18 +266,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _strata(self, given: Examples) -> Array | None:
         return given.y.astype(bool) if self.n_outputs_ == 1 else None
-
-    def _probabilities(self, z: Array) -> Array:
-        if self.out_activation_ == "softmax":
-            return ops.softmax_forward(z, out=z)
-        return ops.sigmoid_forward(z, out=z)
-
-    def _decision(self, z: Array) -> Array:
-        probabilities = self._probabilities(z)
-        if self.n_outputs_ == 1:
-            probabilities = probabilities.ravel()
-        decided: Array = self._label_binarizer.inverse_transform(probabilities)
-        return decided
 
     def _scored(self, labels: Any, predicted: Array, weight: Array | None) -> float:
         return float(accuracy_score(labels, predicted, sample_weight=weight))

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import shuffle
 
 from relu_layers.callbacks import Callback
 from relu_layers.optimizers import SGD, Adam
@@ -233,7 +232,7 @@ def _given(examples: Examples) -> tuple[Array, ...]:
 
 
 class _Order:
-    """The order of each epoch: that of the last one shuffled again, as scikit-learn does with the same generator."""
+    """The order of each epoch: that of the last one shuffled again, with the draws of ``sklearn.utils.shuffle``."""
 
     def __init__(self, rows: int, random: np.random.RandomState) -> None:
         self._indices: Array = np.arange(rows)
@@ -241,7 +240,9 @@ class _Order:
 
     def __call__(self, rows: int) -> Array:
         """Return the next order."""
-        self._indices = shuffle(self._indices, random_state=self._random)
+        shuffled = np.arange(rows)
+        self._random.shuffle(shuffled)
+        self._indices = self._indices[shuffled]
         return self._indices
 
 
