@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write_atomically(path: str, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: str, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a temporary file in the folder of ``path``, sync it and rename it over ``path``.
 
     A symbolic link stays one: the file that it points at is replaced. When anything is raised, the temporary
@@ -18,7 +18,7 @@ def write_atomically(path: str, write: Callable[[BinaryIO], None]) -> None:
     ----------
     path : str
     write : callable
-        Takes the open, seekable binary file; need neither flush nor close it.
+        Takes the open, seekable binary file; need neither flush nor close it; what it returns does not matter.
 
     Raises
     ------
