@@ -13,6 +13,7 @@ from relu_layers._configured import Array
 from relu_layers.formats.onnx import _operators as operators
 from relu_layers.formats.onnx._folding import cast_dtype
 from relu_layers.formats.onnx._graph import Node
+from relu_layers.formats.onnx._tensors import FLOATS
 
 Operands = Sequence[Any]
 
@@ -99,10 +100,18 @@ def _reshape(node: Node, operands: Operands) -> Array:
 
 
 def _dropout(node: Node, operands: Operands) -> tuple[Array, Array]:
-    x, constants = operands[0], dict(zip(node.inputs, operands, strict=False))
-    if node.input(2) and bool(constants[node.input(2)]) and operators.dropout_ratio(node, constants) > 0.0:
-        raise ValueError("training mode is not supported: its masks would be other ones")
+    x = operands[0]
+    operators.dropout_ratio(node, dict(zip(node.inputs, operands, strict=False)))
     return x.copy(), np.ones(x.shape, np.bool_ if node.version >= 10 else x.dtype)
+
+
+def _cast(node: Node, operands: Operands) -> Array:
+    x = operands[0]
+    if x.dtype not in FLOATS.values():
+        raise ValueError(f"its input is {x.dtype}, expected float32 or float64")
+    with np.errstate(all="ignore"):
+        result: Array = x.astype(cast_dtype(node))
+    return result
 
 
 def _transpose(node: Node, operands: Operands) -> Array:
@@ -130,7 +139,7 @@ _EVALUATIONS: dict[str, Callable[[Node, Operands], Any]] = {
     "Reshape": _reshape,
     "Dropout": _dropout,
     "Identity": lambda node, operands: operands[0],
-    "Cast": lambda node, operands: operands[0].astype(cast_dtype(node)),
+    "Cast": _cast,
     "Constant": lambda node, operands: operators.constant_of(node),
     "Transpose": _transpose,
     "Where": lambda node, operands: np.where(*operands),

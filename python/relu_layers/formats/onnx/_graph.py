@@ -78,6 +78,8 @@ def graph_of(model: Any, output: str | None = None) -> Graph:
     opset = _opset(model)
     graph = model.graph
     outputs = tuple(_value(each) for each in graph.output)
+    if not outputs:
+        raise ValueError("it has no output")
     if output is not None:
         names = [value.name for value in outputs]
         if output not in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ def axis_of(node: Node, rank: int | None, *, beyond: bool = False) -> int:
     axis: int = node.attributes["axis"]
     if rank is None:
         return axis
-    # A negative axis came with version 11 of all operators that have one.
-    if not (-rank if node.version >= 11 else 0) <= axis < rank + beyond:
+    # A negative axis came with version 11 of all operators that have one, but exporters wrote it before.
+    if not -rank <= axis < rank + beyond:
         raise ValueError(f"{node}: axis is {axis}, but its input has {rank} axes")
     return axis + rank if axis < 0 else axis
 
@@ -57,23 +58,39 @@ def check_broadcast(node: Node, larger: tuple[int | None, ...] | None, smaller: 
         )
 
 
-def dropout_ratio(node: Node, constants: dict[str, Array]) -> float:
-    """Return the ratio, an attribute before version 12 and an input that must be constant since."""
+def dropout_ratio(node: Node, constants: Mapping[str, Any]) -> float:
+    """Return the ratio of a Dropout, an attribute before version 12 and an input that must be constant since.
+
+    In training mode its output is random, so that is a ValueError: what is read and run here is inference.
+    """
     if node.version < 12:
         ratio = short_number(number_of(node, "ratio"))
-    elif not node.input(1):
-        ratio = 0.5
+        # Version 7 did away with the mode, version 12 brought it back as an input.
+        training = node.version < 7 and not node.attributes["is_test"]
     else:
-        given = constants.get(node.input(1))
-        if given is None or given.size != 1:
-            raise ValueError(f"{node}: its ratio {node.input(1)!r} is no constant number")
-        ratio = short_number(given.item())
+        ratio = float(_scalar(node, 1, constants, 0.5))
+        training = bool(_scalar(node, 2, constants, False))
     if not 0.0 <= ratio < 1.0:
         raise ValueError(f"{node}: ratio is {ratio}, expected 0 <= ratio < 1")
+    if training and ratio > 0.0:
+        raise ValueError(
+            f"{node}, is in training mode, where its output is random; export the model for inference"
+        )
     return ratio
 
 
-def target_shape(node: Node, constants: dict[str, Array]) -> tuple[int, ...]:
+def _scalar(node: Node, index: int, constants: Mapping[str, Any], default: Any) -> Any:
+    """Return an optional input that must be one constant number."""
+    if not node.input(index):
+        return default
+    given = constants.get(node.input(index))
+    if given is None or given.size != 1:
+        raise ValueError(f"{node}: its input {index}, {node.input(index)!r}, is no constant number")
+    value = given.item()
+    return short_number(value) if isinstance(value, float) else value
+
+
+def target_shape(node: Node, constants: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape that a Reshape is given, an attribute before version 5 and a constant input since."""
     if node.version < 5:
         return tuple(node.attributes.get("shape", ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,8 @@ def array_of(tensor: Any) -> Array:
     if dtype == np.bool_:
         array: Array = (np.frombuffer(raw, np.uint8) if raw else np.array(elements, np.int64)) != 0
     elif raw:
-        array = np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype, copy=False)
+        array = np.frombuffer(raw, dtype)
+        array = array.byteswap() if sys.byteorder == "big" else array
     else:
         array = np.array(elements, dtype)
     return array.reshape(shape)
