@@ -62,7 +62,7 @@ def load(path: str | PathLike[str], *, output: str | None = None, finite: bool =
                 f"{where} cannot be loaded: it has {size} bytes, more than the {_LARGEST} of a message"
             )
         file.seek(0)
-        data = file.read(_LARGEST)
+        data = file.read(size)
     try:
         return _model_in(data, output, finite)
     except (ValueError, OverflowError) as error:
