@@ -131,6 +131,8 @@ def _elementwise(chain: Chain, node: Node) -> None:
     chain.check_takes_current(node)
     make, attributes = _ELEMENTWISE[node.op_type]
     values = [operators.short_number(operators.number_of(node, name)) for name in attributes]
+    if node.op_type == "Elu" and values[0] < 0.0:
+        raise ValueError(f"{node}: alpha is {values[0]}, expected at least 0")
     chain.add(lambda: make(*values))
 
 
