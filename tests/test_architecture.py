@@ -18,7 +18,7 @@ CPP = ROOT / "cpp"
 # Each module belongs to the ring of its first path component; a module may import its own ring and those before it.
 RINGS: list[set[str]] = [
     {"_core"},
-    {"_checks", "preprocessing"},
+    {"_atomic", "_checks", "preprocessing"},
     {"ops", "runtime", "_threadpoolctl"},
     {"_configured", "_inputs", "_memory", "_params"},
     {"layers", "losses", "optimizers", "schedules", "initializers", "_optimizer"},

@@ -39,6 +39,7 @@ NETWORKS: dict[str, Network] = {
     "usual": usual,
     "one layer": lambda: [rl.Dense(5, 3)],
     "softmax at the end": lambda: [*usual(), rl.Softmax()],
+    "log softmax at the end": lambda: [*usual(), rl.LogSoftmax()],
     "dropout": lambda: [
         rl.Dense(5, 8),
         rl.Dropout(0.3),
@@ -322,7 +323,7 @@ def test_public_attributes_of_built_in_objects_are_all_watched() -> None:
     made = [
         rl.Dense(2, 3),
         rl.PReLU(3),
-        *(BUILT_IN[n]() for n in ("ReLU", "ELU", "Sigmoid", "Tanh", "Softmax")),
+        *(BUILT_IN[n]() for n in ("ReLU", "ELU", "Sigmoid", "Tanh", "Softmax", "LogSoftmax")),
     ]
     made += [rl.Threshold(0.0, 0.0), rl.Dropout(0.5), rl.SoftmaxCrossEntropy(), rl.SigmoidCrossEntropy()]
     made += [

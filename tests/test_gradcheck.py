@@ -283,6 +283,7 @@ LAYERS = {
     "threshold": lambda: rl.Threshold(0.0, 0.0),
     "jump": lambda: rl.Threshold(0.0, 0.5),
     "softmax": lambda: rl.Softmax(),
+    "log softmax": lambda: rl.LogSoftmax(),
     "dropout": lambda: rl.Dropout(0.4),
     "own": HandWrittenReLU,
 }

@@ -172,3 +172,14 @@ def test_training_depth():
         losses.training_depth((dense, rl.Softmax(0)), cross_entropy)
     with pytest.raises(ValueError, match="axis=1"):
         losses.training_depth((dense, softmax), losses.SoftmaxCrossEntropy(axis=1))
+
+
+def test_cross_entropy_after_a_log_softmax_is_the_one_of_the_logits():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.standard_normal((7, 4)) * 3, rng.integers(0, 4, 7)
+    layer = rl.LogSoftmax()
+    loss = losses.SoftmaxCrossEntropy()
+    expected, dlogits = loss(logits, labels)
+    value, dy = loss(layer.forward(logits, training=True), labels)
+    assert value == pytest.approx(expected, rel=1e-14)
+    np.testing.assert_allclose(layer.backward(dy), dlogits, rtol=0, atol=1e-15)

@@ -279,6 +279,13 @@ def test_predict_by_the_last_layer(x):
     np.testing.assert_array_equal(softmax.predict(x), logits.predict(x))
     np.testing.assert_allclose(softmax.predict_proba(x), probabilities, rtol=1e-13)
 
+    log_softmax = build(*copy.deepcopy(logits).layers, rl.LogSoftmax())
+    np.testing.assert_array_equal(log_softmax.predict(x), logits.predict(x))
+    np.testing.assert_allclose(log_softmax.predict_proba(x), probabilities, rtol=1e-13)
+    over_rows = build(*copy.deepcopy(logits).layers, rl.LogSoftmax(0))
+    np.testing.assert_array_equal(over_rows.predict(x), y.argmax(axis=0))
+    np.testing.assert_allclose(over_rows.predict_proba(x), exponential / exponential.sum(axis=0), rtol=1e-13)
+
     binary = build(rl.Dense(5, 1), rl.Sigmoid())
     assert binary.predict(x).dtype.kind == "i"
     np.testing.assert_array_equal(binary.predict(x), binary(x) > 0.5)

@@ -22,6 +22,7 @@ ACTIVATIONS = (
     rl.Tanh,
     lambda: rl.Threshold(0.1, 0.2),
     rl.Softmax,
+    rl.LogSoftmax,
     lambda: rl.Dropout(0.5),
 )
 

@@ -13,11 +13,11 @@ import os
 import re
 import struct
 import zipfile
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from relu_layers._atomic import write_atomically
 from relu_layers._configured import Array
 
 _DOCUMENT = "document.json"
@@ -43,30 +43,15 @@ def write(document: dict[str, Any], path: str) -> None:
         raise ValueError(f"{path}: {len(text)} bytes of description, {len(arrays)} arrays are more than fit")
     members = {_DOCUMENT: np.frombuffer(text, np.uint8), **arrays}
     members[_CHECKSUM] = np.frombuffer(_digest(members), np.uint8)
-    target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
-    # Created by open itself, so that the file gets the permissions that any new file would get.
-    with part.open("xb") as file:
-        try:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                for member, array in members.items():
-                    entry = zipfile.ZipInfo(f"{member}.npy")
-                    with archive.open(entry, "w", force_zip64=True) as stream:
-                        np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            os.replace(part, target)
-        except BaseException:
-            file.close()
-            part.unlink(missing_ok=True)
-            raise
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+    def fill(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for member, array in members.items():
+                entry = zipfile.ZipInfo(f"{member}.npy")
+                with archive.open(entry, "w", force_zip64=True) as stream:
+                    np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+
+    write_atomically(path, fill)
 
 
 def read(path: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from relu_layers._inputs import converted_array, strict_array
 from relu_layers._params import ArrayMapping, checked_value, unknown_key
 from relu_layers._passes import Passes
 from relu_layers._summary import summarize
-from relu_layers.layers import Dropout, Layer, Sigmoid, Softmax
+from relu_layers.layers import Dropout, Layer, LogSoftmax, Sigmoid, Softmax
 
 
 class Sequential:
@@ -129,28 +129,31 @@ class Sequential:
         -------
         ndarray
             By the last layer: after a Sigmoid 0 or 1 for each output (y > 0.5), of y's shape; with two or
-            more outputs the index of the largest along the class axis (Softmax's, else the last); with one
-            output y itself. So a model with several regression outputs, or with one logit, is read through
-            ``model(x)`` instead.
+            more outputs the index of the largest along the class axis (that of Softmax or LogSoftmax, else the
+            last); with one output y itself. So a model with several regression outputs, or with one logit, is
+            read through ``model(x)`` instead.
         """
         y = self(self._converted(x))
         last = self._last_layer()
         if isinstance(last, Sigmoid):
             return (y > 0.5).astype(np.intp)
-        axis = last.axis if isinstance(last, Softmax) else -1
-        if not isinstance(last, Softmax) and (y.ndim == 0 or y.shape[-1] < 2):
-            return y
-        return np.asarray(np.argmax(y, axis=axis))
+        if isinstance(last, (Softmax, LogSoftmax)):
+            return np.asarray(np.argmax(y, axis=last.axis))
+        return y if y.ndim == 0 or y.shape[-1] < 2 else np.asarray(np.argmax(y, axis=-1))
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities for x, which is converted to the model's dtype once where it differs.
 
         The outputs of a final Softmax or Sigmoid are probabilities already; otherwise softmax over the last
-        axis, or for one output its sigmoid, the probability of class 1. Shape and dtype are those of y.
+        axis (that of a LogSoftmax), or for one output its sigmoid, the probability of class 1. Shape and dtype
+        are those of y.
         """
         y = self(self._converted(x))
-        if isinstance(self._last_layer(), (Sigmoid, Softmax)):
+        last = self._last_layer()
+        if isinstance(last, (Sigmoid, Softmax)):
             return y
+        if isinstance(last, LogSoftmax):
+            return np.asarray(self.ops.softmax_forward(y, last.axis, out=y))
         if y.ndim and y.shape[-1] == 1:
             return np.asarray(self.ops.sigmoid_forward(y, out=y))
         return np.asarray(self.ops.softmax_forward(y, -1, out=y))

@@ -22,6 +22,8 @@ LAYERS = {
     "threshold": lambda: rl.Threshold(0.2, -0.5),
     "softmax": lambda: rl.Softmax(),
     "softmax over rows": lambda: rl.Softmax(0),
+    "log softmax": lambda: rl.LogSoftmax(),
+    "log softmax over rows": lambda: rl.LogSoftmax(0),
     "dropout": lambda: rl.Dropout(0.4),
 }
 

@@ -30,6 +30,8 @@ from relu_layers.ops import reference
         (rl.Threshold(1, 2), "Threshold(1.0, 2.0)"),
         (rl.Softmax(), "Softmax()"),
         (rl.Softmax(0), "Softmax(0)"),
+        (rl.LogSoftmax(), "LogSoftmax()"),
+        (rl.LogSoftmax(1), "LogSoftmax(1)"),
         (rl.Dropout(0.5), "Dropout(0.5)"),
     ],
 )

@@ -6,6 +6,7 @@ from relu_layers.layers.base import Layer, LayerLike, Parameter, ParameterLayer
 from relu_layers.layers.dense import Dense
 from relu_layers.layers.dropout import Dropout
 from relu_layers.layers.elu import ELU
+from relu_layers.layers.log_softmax import LogSoftmax
 from relu_layers.layers.prelu import PReLU
 from relu_layers.layers.relu import ReLU
 from relu_layers.layers.sigmoid import Sigmoid
@@ -14,7 +15,8 @@ from relu_layers.layers.tanh import Tanh
 from relu_layers.layers.threshold import Threshold
 
 BUILT_IN: dict[str, type[Layer]] = {
-    layer.__name__: layer for layer in (Dense, ReLU, PReLU, ELU, Sigmoid, Tanh, Threshold, Softmax, Dropout)
+    layer.__name__: layer
+    for layer in (Dense, ReLU, PReLU, ELU, Sigmoid, Tanh, Threshold, Softmax, LogSoftmax, Dropout)
 }
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Dropout",
     "Layer",
     "LayerLike",
+    "LogSoftmax",
     "PReLU",
     "Parameter",
     "ParameterLayer",

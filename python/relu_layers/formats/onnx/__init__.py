@@ -1,0 +1,14 @@
+"""ONNX files, and ONNX's backend interface; the extra ``onnx``."""
+
+from __future__ import annotations
+
+try:
+    import onnx as _onnx  # noqa: F401  # the modules below need it
+except ImportError as error:
+    raise ImportError('.onnx files need onnx: pip install "relu_layers[onnx]"') from error
+
+from relu_layers.formats.onnx._backend import Backend, Prepared
+from relu_layers.formats.onnx._load import load
+from relu_layers.formats.onnx._save import save
+
+__all__ = ["Backend", "Prepared", "load", "save"]

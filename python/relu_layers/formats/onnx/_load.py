@@ -1,0 +1,108 @@
+"""ONNX file to model."""
+
+from __future__ import annotations
+
+import json
+import os
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+import onnx
+
+from relu_layers._checks import boolean
+from relu_layers.formats.onnx._chain import Chain
+from relu_layers.formats.onnx._graph import graph_of
+from relu_layers.formats.onnx._metadata import PREPROCESSING
+from relu_layers.formats.onnx._readers import chain_of
+from relu_layers.formats.onnx._wire import check_bytes
+from relu_layers.model import Sequential
+from relu_layers.preprocessing import Preprocessing
+
+_LARGEST = 2**31 - 1  # a message of protobuf ends there
+
+
+def load(path: str | PathLike[str], *, output: str | None = None, finite: bool = True) -> Sequential:
+    """Return the network in an ONNX file: one input, layers in a row, one output.
+
+    Weights keep their values; a transposed Gemm is transposed, its alpha and beta and an Add after it go into
+    weight and bias. What does nothing in inference is left out, except Dropout, which becomes a layer. Where the
+    file flattens its input, the model takes rows that are flat already. Preprocessing that `save` wrote comes
+    back.
+
+    Parameters
+    ----------
+    path : path-like
+    output : str, optional
+        Which output to read, where the file has several; what only the others need is not looked at.
+    finite : bool
+        Whether NaN and infinities among the weights are refused.
+
+    Returns
+    -------
+    Sequential
+        float32 or float64, as the file's input.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is damaged, holds something that is not supported (the message names the node), or keeps data
+        outside itself.
+    """
+    if output is not None and not isinstance(output, str):
+        raise TypeError(f"load: output is {output!r}, expected the name of an output")
+    boolean("load", "finite", finite)
+    where = fspath(path)
+    with open(where, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size > _LARGEST:
+            raise ValueError(
+                f"{where} cannot be loaded: it has {size} bytes, more than the {_LARGEST} of a message"
+            )
+        file.seek(0)
+        data = file.read(size)
+    try:
+        return _model_in(data, output, finite)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{where} cannot be loaded: {error}") from None
+
+
+def _model_in(data: bytes, output: str | None, finite: bool) -> Sequential:
+    check_bytes(data)
+    try:
+        proto = onnx.ModelProto.FromString(data)
+    except Exception as error:  # the parser's own exceptions are of a package that is onnx's affair
+        raise ValueError(f"it is no ONNX model: {error}") from None
+    graph = graph_of(proto, output)
+    chain = chain_of(graph)
+    if finite:
+        _check_finite(chain)
+    # First: it may be damaged, and the layers are large.
+    preprocessing = _preprocessing(graph.metadata.get(PREPROCESSING))
+    model = Sequential(*(made.make() for made in chain.layers), dtype=chain.dtype)
+    model.load_params({f"{i}.{name}": np.asarray(value) for i, made in enumerate(chain.layers)
+                       for name, value in made.params.items()})  # fmt: skip
+    model.preprocessing = preprocessing
+    return model
+
+
+def _check_finite(chain: Chain) -> None:
+    for index, made in enumerate(chain.layers):
+        for name, value in made.params.items():
+            wrong = value.size - int(np.count_nonzero(np.isfinite(value)))
+            if wrong:
+                raise ValueError(
+                    f"{wrong} of {value.size} numbers of the {name} of layer {index} are NaN or infinite; "
+                    "finite=False reads them all the same"
+                )
+
+
+def _preprocessing(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return Preprocessing.from_dict(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its preprocessing is damaged: {str(error)[:200]}") from None

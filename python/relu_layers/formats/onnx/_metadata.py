@@ -1,0 +1,8 @@
+"""The entries of a model's metadata that are this package's own."""
+
+from __future__ import annotations
+
+# The whole preprocessing, as JSON of `Preprocessing.to_dict`.
+PREPROCESSING = "relu_layers.preprocessing"
+# The classes alone, as a JSON list, for programs that read nothing else of it.
+CLASS_NAMES = "class_names"

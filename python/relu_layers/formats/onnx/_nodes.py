@@ -1,0 +1,145 @@
+"""The nodes that stand for a model's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import helper
+
+from relu_layers import layers
+from relu_layers._checks import nearest
+from relu_layers._configured import Array
+from relu_layers.model import Sequential
+
+
+@dataclass
+class LayerNodes:
+    """Nodes in order, the arrays that they take, and the sizes of a row before and after, None where any will do."""
+
+    dtype: np.dtype[Any]
+    in_features: int | None
+    out_features: int | None
+    nodes: list[Any] = field(default_factory=list)
+    initializers: dict[str, Array] = field(default_factory=dict)
+
+
+def nodes_of(model: Sequential, source: str, target: str, *, dropout: bool) -> LayerNodes:
+    """Return the nodes of a model that turn ``source`` into ``target``.
+
+    Raises
+    ------
+    ValueError
+        A layer is not of this package, does not take rows, or one of the two names is taken.
+    """
+    features = _in_features(model)
+    shape: tuple[int, ...] = (2, features or 1)
+    for index, layer in enumerate(model.layers):
+        if type(layer) not in _WRITERS:
+            known = [kind.__name__ for kind in _WRITERS]
+            name = type(layer).__name__
+            raise ValueError(
+                f"layer {index}, {layer!r}, has no ONNX operator{nearest(name, known)}; written are {', '.join(known)}"
+            )
+        shape = layer.output_shape(shape)
+    written = LayerNodes(model.dtype, features, shape[-1] if features is not None else None)
+    steps = [
+        (i, layer) for i, layer in enumerate(model.layers) if dropout or not isinstance(layer, layers.Dropout)
+    ]
+    current = source
+    for index, layer in steps:
+        result = target if index == steps[-1][0] else f"{index}.y"
+        _WRITERS[type(layer)](_Place(written, index, layer, current, result))
+        current = result
+    if not steps:
+        written.nodes.append(helper.make_node("Identity", [source], [target], name="identity"))
+    taken = {*written.initializers, *(name for node in written.nodes[:-1] for name in node.output)}
+    for name in (source, target):
+        if name in taken:
+            raise ValueError(f"the name {name!r} is taken by a value inside the network, expected another")
+    return written
+
+
+def _in_features(model: Sequential) -> int | None:
+    """Return how many features the first layer takes that does not take any number."""
+    return next((layer.in_features for layer in model.layers if getattr(layer, "in_features", None)), None)
+
+
+@dataclass
+class _Place:
+    """Where a layer's nodes go."""
+
+    written: LayerNodes
+    index: int
+    layer: Any
+    source: str
+    target: str
+
+    def parameter(self, name: str) -> str:
+        """Put one of the layer's parameters among the initializers and return its name there."""
+        return self.constant(name, self.layer.params[name])
+
+    def constant(self, name: str, value: Any) -> str:
+        """Put an array or number among the initializers and return its name there."""
+        key = f"{self.index}.{name}"
+        self.written.initializers[key] = np.asarray(value)
+        return key
+
+    def node(
+        self, op_type: str, *operands: str, target: str = "", inputs: Any = None, **attributes: Any
+    ) -> None:
+        """Append a node that takes what the layer takes, then ``operands``; or ``inputs`` instead of both."""
+        self.written.nodes.append(
+            helper.make_node(
+                op_type,
+                [self.source, *operands] if inputs is None else inputs,
+                [target or self.target],
+                name=f"{self.index}.{op_type}",
+                doc_string=repr(self.layer),
+                **attributes,
+            )
+        )
+
+
+def _dense(place: _Place) -> None:
+    names = ("weight", "bias") if place.layer.bias else ("weight",)
+    place.node("Gemm", *(place.parameter(name) for name in names))
+
+
+def _relu(place: _Place) -> None:
+    slope = place.layer.negative_slope
+    if slope == 0.0:
+        place.node("Relu")
+    else:
+        place.node("LeakyRelu", alpha=slope)
+
+
+def _threshold(place: _Place) -> None:
+    # Not ThresholdedRelu, whose value is always 0; and not Greater, which would replace NaN.
+    kind = place.written.dtype
+    threshold, value = (
+        place.constant(name, kind.type(getattr(place.layer, name))) for name in ("threshold", "value")
+    )
+    below = f"{place.index}.below"
+    place.node("LessOrEqual", threshold, target=below)
+    place.node("Where", inputs=[below, value, place.source])
+
+
+def _dropout(place: _Place) -> None:
+    place.node("Dropout", place.constant("ratio", np.float32(place.layer.rate)))
+
+
+_WRITERS: dict[type, Callable[[_Place], None]] = {
+    layers.Dense: _dense,
+    layers.ReLU: _relu,
+    layers.PReLU: lambda place: place.node("PRelu", place.parameter("slope")),
+    layers.ELU: lambda place: place.node("Elu", alpha=place.layer.alpha),
+    layers.Sigmoid: lambda place: place.node("Sigmoid"),
+    layers.Tanh: lambda place: place.node("Tanh"),
+    layers.Threshold: _threshold,
+    layers.Softmax: lambda place: place.node("Softmax", axis=place.layer.axis),
+    layers.LogSoftmax: lambda place: place.node("LogSoftmax", axis=place.layer.axis),
+    layers.Dropout: _dropout,
+}

@@ -1,0 +1,65 @@
+"""TensorProto to array: sizes are checked against the bytes that are there, before memory is asked for."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from relu_layers._configured import Array
+
+FLOATS: dict[int, np.dtype[Any]] = {
+    TensorProto.FLOAT: np.dtype(np.float32),
+    TensorProto.DOUBLE: np.dtype(np.float64),
+}
+# Element type -> dtype, and the field that holds the elements where raw_data does not. The integers are shapes.
+_KINDS: dict[int, tuple[np.dtype[Any], str]] = {
+    TensorProto.FLOAT: (np.dtype(np.float32), "float_data"),
+    TensorProto.DOUBLE: (np.dtype(np.float64), "double_data"),
+    TensorProto.INT32: (np.dtype(np.int32), "int32_data"),
+    TensorProto.INT64: (np.dtype(np.int64), "int64_data"),
+    TensorProto.BOOL: (np.dtype(np.bool_), "int32_data"),
+}
+_MOST_AXES = 8
+
+
+def type_name(kind: int) -> str:
+    """Return how ONNX calls an element type."""
+    try:
+        return str(TensorProto.DataType.Name(kind))
+    except ValueError:
+        return f"type {kind}"
+
+
+def array_of(tensor: Any) -> Array:
+    """Return the array of a TensorProto, read-only; a ValueError names the tensor."""
+    name = f"tensor {tensor.name!r}"
+    if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data or tensor.HasField("segment"):
+        raise ValueError(f"{name} is kept outside the file, expected its data inside")
+    if tensor.data_type not in _KINDS:
+        expected = ", ".join(map(type_name, _KINDS))
+        raise ValueError(f"{name} is of {type_name(tensor.data_type)}, expected one of {expected}")
+    dtype, field = _KINDS[tensor.data_type]
+    shape = tuple(tensor.dims)
+    if len(shape) > _MOST_AXES or min(shape, default=0) < 0:
+        raise ValueError(
+            f"{name} has dims {shape[: _MOST_AXES + 1]}, expected at most {_MOST_AXES}, none below 0"
+        )
+    count = math.prod(shape)
+    raw = tensor.raw_data
+    elements = getattr(tensor, field)
+    given = len(raw) // dtype.itemsize if raw else len(elements)
+    if count != given or (raw and (len(elements) or len(raw) % dtype.itemsize)):
+        held = f"{len(raw)} bytes" if raw else f"{len(elements)} elements"
+        raise ValueError(f"{name} has dims {shape}, which need {count} elements of {dtype}, but holds {held}")
+    if dtype == np.bool_:
+        array: Array = (np.frombuffer(raw, np.uint8) if raw else np.array(elements, np.int64)) != 0
+    elif raw:
+        array = np.frombuffer(raw, dtype)
+        array = array.byteswap() if sys.byteorder == "big" else array
+    else:
+        array = np.array(elements, dtype)
+    return array.reshape(shape)
