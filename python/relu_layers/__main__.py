@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-
 _PATHS = {"--include": "get_include", "--library": "get_library", "--cmakedir": "get_cmake_dir"}
 
 

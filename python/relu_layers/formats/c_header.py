@@ -126,13 +126,13 @@ def _introduction(model: Sequential, described: list[str], real: str) -> str:
 
    Include it in one source file (each that includes it gets its own copy of the weights) and link the mathematical
    library (-lm). No function allocates memory or keeps state. Where the compiler may use fused multiply-add (such as
-   -mfma), products have the very bits of relu_layers. Do not compile it with -ffast-math if NaN or infinity can occur. */
+   -mfma), products have the very bits of relu_layers. Not for -ffast-math where NaN or infinity can occur. */
 """
 
 
 def _inputs_of(model: Sequential) -> int:
     """Return the number of features the model takes; check that every layer can be written."""
-    inputs = None
+    inputs: int | None = None
     for index, layer in enumerate(model.layers):
         kind = type(layer)
         if kind is not Dropout and kind not in _WRITERS:

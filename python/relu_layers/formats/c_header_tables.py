@@ -1,4 +1,4 @@
-"""What a model's preprocessing becomes in a C header: tables of columns and classes, and the functions that read them."""
+"""A model's preprocessing in a C header: tables of columns and classes, and the functions that read them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,12 @@ def preprocessing_tables(model: Sequential, name: str, inputs: int, outputs: int
 def _columns(preprocessing: Preprocessing, name: str, real: str) -> str:
     columns = preprocessing.columns
     filled = preprocessing.missing == "mean"
-    means, scales, fills, counts, codes, categories = [], [], [], [], [], []
+    means: list[float] = []
+    scales: list[float] = []
+    fills: list[float] = []
+    counts: list[str] = []
+    codes: list[str] = []
+    categories: list[str] = []
     for column in columns:
         if isinstance(column, NumberColumn):
             means.append(column.mean)
