@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -11,20 +13,21 @@ from torch.autograd import Function
 from relu_layers._configured import Array
 from relu_layers.interop.torch._networks import shared_parameters
 from relu_layers.interop.torch._tensors import Tensor, new, once, read, view
-from relu_layers.layers import BUILT_IN
+from relu_layers.layers import BUILT_IN, Dropout
 from relu_layers.model import Sequential
 
 _BUILT_IN = frozenset(BUILT_IN.values())
 
 
 class Pass(Function):  # type: ignore[misc] # PyTorch is not seen by the type checker
-    """One forward of the model, and the one backward that may follow it."""
+    """A forward of the model, and the backward for it, or several."""
 
     @staticmethod
     def forward(ctx: Any, owner: Module, learning: bool, x: Tensor, *parameters: Tensor) -> Tensor:
-        array = view(x)
-        y = owner.model.forward(array, training=learning)
-        ctx.owner, ctx.learning, ctx.array = owner, learning, array
+        ctx.owner, ctx.array = owner, view(x)
+        # The masks of this forward; in evaluation mode there are none.
+        ctx.masks = [(layer, layer.state()) for layer in owner.dropouts] if learning else None
+        y = owner.model.forward(ctx.array, training=learning)
         # Not read again, but autograd watches over what is saved: a change in place before backward is an error.
         ctx.save_for_backward(x, *parameters)
         return new(y)
@@ -33,28 +36,44 @@ class Pass(Function):  # type: ignore[misc] # PyTorch is not seen by the type ch
     @once
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         _ = ctx.saved_tensors
-        model = ctx.owner.model
-        if not ctx.learning:
-            raise RuntimeError(
-                "Module: no gradient in evaluation mode for a network with Dropout or layers of your own: "
-                "call .train() before forward, or evaluate under torch.no_grad()"
-            )
-        if model._training_input(0) is not ctx.array:
-            raise RuntimeError(
-                "Module: another forward of the same model has come between this forward and its backward; "
-                "run backward first, or give each its own copy.deepcopy of the module"
-            )
-        dx = _run_backward(model, view(dy), ctx.needs_input_grad[2])
+        model, transposed = ctx.owner.model, ctx.owner.transposed
+        # Whether the intermediates are gone, or were never kept, as in evaluation mode.
+        gone = model._training_input(0) is not ctx.array or model._passes._pending is None
+        with _as_it_was(ctx.owner, ctx.masks) if gone else nullcontext():
+            if gone:
+                model.forward(ctx.array, training=True)
+            dx = _run_backward(model, view(dy), ctx.needs_input_grad[2])
         # The model overwrites its gradients with every backward, while autograd keeps what it is given.
         gradients = torch.from_numpy(model.flat_grads.copy())
         parts = gradients.split([array.size for array in model.grads.values()])
-        shaped = [
-            part.view(array.shape).T if transposed else part.view(array.shape)
-            for part, array, transposed in zip(parts, model.grads.values(), ctx.owner.transposed, strict=True)
-        ]
-        needed = ctx.needs_input_grad[3:]
-        wanted = (part if need else None for part, need in zip(shaped, needed, strict=True))
+        shaped = (part.view(array.shape) for part, array in zip(parts, model.grads.values(), strict=True))
+        wanted = (
+            (part.T if turned else part) if needed else None
+            for part, turned, needed in zip(shaped, transposed, ctx.needs_input_grad[3:], strict=True)
+        )
         return None, None, dx, *wanted
+
+
+@contextmanager
+def _as_it_was(owner: Module, masks: list[tuple[Dropout, dict[str, int]]] | None) -> Iterator[None]:
+    """Repeat a forward inside: its masks come again, or none for a forward in evaluation mode."""
+    if owner.has_foreign_layers:
+        raise RuntimeError(
+            "Module: with layers of your own, backward must follow a forward in training mode, one backward for "
+            "each, before the next forward of the same model"
+        )
+    now = [(layer, layer.state(), layer.rate) for layer in owner.dropouts]
+    try:
+        for layer, state in masks or ():
+            layer.load_state(state)
+        if masks is None:
+            for layer in owner.dropouts:
+                layer.rate = 0.0
+        yield
+    finally:
+        for layer, state, rate in now:
+            layer.load_state(state)
+            layer.rate = rate
 
 
 def _run_backward(model: Sequential, dy: Array, need_dx: bool) -> Tensor | None:
@@ -83,7 +102,8 @@ class Module(nn.Module):  # type: ignore[misc]
     -----
     Parameters have PyTorch's names and shapes (a weight is a transposed view), so that ``state_dict`` fits the
     ``nn.Sequential`` that `to_torch` gives. In training mode Dropout is at work, in evaluation mode it is not.
-    Gradients come from the model's own backward: one for each forward, before the next forward.
+    Gradients come from the model's own backward. A second backward, or one after another forward, repeats the
+    forward first, and so does a backward in evaluation mode; with layers of a user's own it is a RuntimeError.
 
     The parameters live in the CPU memory of the model. ``.to``, ``.double`` and the like would part them from it,
     and the next forward says so: convert the model instead, ``Module(model.astype(np.float64))``.
@@ -108,9 +128,9 @@ class Module(nn.Module):  # type: ignore[misc]
                 self.add_module(str(index), place)
         self.transposed = tuple(transposed)
         self._addresses = [parameter.data_ptr() for parameter in self.parameters()]
-        self._draws = any(
-            type(layer) not in _BUILT_IN or layer.identity_at_inference for layer in self.model.layers
-        )
+        layers = self.model.layers
+        self.dropouts = [layer for layer in layers if type(layer) is Dropout]
+        self.has_foreign_layers = any(type(layer) not in _BUILT_IN for layer in layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y for a batch x of shape (batch, features) and the model's dtype."""
@@ -127,8 +147,9 @@ class Module(nn.Module):  # type: ignore[misc]
             )
         wanted = x.requires_grad or any(parameter.requires_grad for parameter in parameters)
         if not (wanted and torch.is_grad_enabled()):
-            return new(self.model.forward(array, training=self.training and self._draws))
-        return Pass.apply(self, self.training or not self._draws, x, *parameters)
+            differs = self.dropouts or self.has_foreign_layers
+            return new(self.model.forward(array, training=self.training and bool(differs)))
+        return Pass.apply(self, self.training, x, *parameters)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has a model, and so memory, of its own: the parameters are made from it again.

@@ -104,6 +104,8 @@ def _leaves(owner: str, module: Any, path: str = "") -> Iterator[tuple[str, Any,
             f"{owner}: {place} is parametrized, which is not supported: "
             "call torch.nn.utils.parametrize.remove_parametrizations first"
         )
+    if any(nn.parameter.is_lazy(parameter) for parameter in module._parameters.values()):
+        raise ValueError(f"{owner}: {place} has no values yet: run the module on one batch first")
     if module._forward_hooks or module._forward_pre_hooks:
         raise ValueError(f"{owner}: {place} has forward hooks, which would be lost: remove them first")
     if known is not nn.Sequential:
@@ -142,8 +144,6 @@ def layers_and_pairs(owner: str, module: Any) -> tuple[list[Any], list[Pair]]:
 
 
 def _check_parameter(owner: str, what: str, parameter: Tensor) -> None:
-    if nn.parameter.is_lazy(parameter):
-        raise ValueError(f"{owner}: {what} has no values yet: run the module on one batch first")
     if parameter.device.type != "cpu":
         fix = "give it values first" if parameter.device.type == "meta" else "pass module.cpu()"
         raise TypeError(f"{owner}: {what} is on {parameter.device}, expected the CPU: {fix}")
