@@ -119,15 +119,18 @@ class Module(nn.Module):  # type: ignore[misc]
     def _bind(self) -> None:
         """Make parameters of the model's arrays, in submodules that carry the layers' numbers."""
         transposed = []
+        # Where the parameters are; `parameters()` walks through all modules, which takes as long as a small model.
+        self._places: list[tuple[dict[str, Any], str]] = []
         for index, layer in enumerate(self.model.layers):
             place = nn.Module()
             for parameter in shared_parameters(layer):
                 place.register_parameter(parameter.name, nn.Parameter(parameter.tensor))
                 transposed.append(parameter.transposed)
+                self._places.append((place._parameters, parameter.name))
             if place._parameters:
                 self.add_module(str(index), place)
         self.transposed = tuple(transposed)
-        self._addresses = [parameter.data_ptr() for parameter in self.parameters()]
+        self._addresses = [held[name].data_ptr() for held, name in self._places]
         layers = self.model.layers
         self.dropouts = [layer for layer in layers if type(layer) is Dropout]
         self.has_foreign_layers = any(type(layer) not in _BUILT_IN for layer in layers)
@@ -139,7 +142,7 @@ class Module(nn.Module):  # type: ignore[misc]
             raise TypeError(
                 f"Module: x is {x.dtype}, expected torch.{self.model.dtype}: pass x.to(torch.{self.model.dtype})"
             )
-        parameters = list(self.parameters())
+        parameters = [held[name] for held, name in self._places]
         if [parameter.data_ptr() for parameter in parameters] != self._addresses:
             raise RuntimeError(
                 "Module: the parameters no longer lie in the model's memory, as after .to or .double; "
@@ -154,7 +157,7 @@ class Module(nn.Module):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         # A copy has a model, and so memory, of its own: the parameters are made from it again.
         flags = [parameter.requires_grad for parameter in self.parameters()]
-        return self.__dict__ | {"_modules": {}, "_flags": flags}
+        return self.__dict__ | {"_modules": {}, "_places": [], "_flags": flags}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         flags = state.pop("_flags")
