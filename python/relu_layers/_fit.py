@@ -9,7 +9,7 @@ import numpy as np
 
 from relu_layers._configured import Array
 from relu_layers._epoch import has_accuracy
-from relu_layers._inputs import converted_array
+from relu_layers._inputs import any_array, converted_array
 from relu_layers._progress import TextProgress
 from relu_layers.callbacks import Moments
 from relu_layers.data import Minibatches
@@ -38,8 +38,8 @@ def examples(owner: str, trainer: Any, x: Any, y: Any, sample_weight: Any = None
     """Return the arrays converted once where their dtype differs, their lengths checked."""
     dtype, loss = trainer.model.dtype, trainer.loss
     x = converted_array(owner, "x", x, dtype)
-    if not isinstance(y, np.ndarray) and not hasattr(y, "__dlpack__") and not hasattr(y, "to_numpy"):
-        y = np.asarray(y)
+    if not hasattr(y, "to_numpy"):
+        y = any_array(owner, "y", y)
     keeps_integers = isinstance(loss, SoftmaxCrossEntropy) or not isinstance(loss, Loss)
     if not (keeps_integers and isinstance(y, np.ndarray) and y.dtype.kind in "iub"):
         y = converted_array(owner, "y", y, dtype)
