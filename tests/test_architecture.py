@@ -26,6 +26,8 @@ RINGS: list[set[str]] = [
     {"callbacks", "history", "data"},
     {
         "_divergence",
+        "_document",
+        "_parameter_names",
         "_epoch",
         "_fit",
         "_formats",
