@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from relu_layers._configured import Array
-from relu_layers.formats.onnx._graph import Graph, Node, Value
+from relu_layers.formats.onnx._graph import Graph, Node
 from relu_layers.formats.onnx._operators import short_number
 from relu_layers.formats.onnx._tensors import FLOATS, type_name
 from relu_layers.layers import Layer
@@ -55,8 +55,11 @@ class Chain:
         used = {name for node in graph.nodes for name in node.inputs} | {
             value.name for value in graph.outputs
         }
-        source = _only("input", [value for value in graph.inputs if value.name in used])
-        self._target = _only("output", list(graph.outputs))
+        sources = [value for value in graph.inputs if value.name in used]
+        if len(sources) != 1:
+            names = ", ".join(value.name for value in sources) or "none"
+            raise ValueError(f"it has {len(sources)} inputs ({names}), expected one")
+        (source,), (self._target,) = sources, graph.outputs
         if source.kind not in FLOATS:
             raise ValueError(f"input {source.name!r} is {type_name(source.kind)}, expected FLOAT or DOUBLE")
         self.layers: list[Made] = []
@@ -135,11 +138,3 @@ class Chain:
         if self.positional or self.rank in (0, 1):
             raise ValueError(f"{node} of values of shape {self.shape} after a layer that needs these axes")
         self.shape = (self.shape[0] if self.shape else None, self.row_features)
-
-
-def _only(what: str, values: list[Value]) -> Value:
-    if len(values) != 1:
-        names = ", ".join(value.name for value in values) or "none"
-        hint = "; choose with output=" if what == "output" and values else ""
-        raise ValueError(f"it has {len(values)} {what}s ({names}), expected one{hint}")
-    return values[0]

@@ -75,6 +75,11 @@ def _model_in(data: bytes, output: str | None, finite: bool) -> Sequential:
         proto = onnx.ModelProto.FromString(data)
     except Exception as error:  # the parser's own exceptions are of a package that is onnx's affair
         raise ValueError(f"it is no ONNX model: {error}") from None
+    names = [value.name for value in proto.graph.output]
+    if output is None and len(names) > 1:
+        raise ValueError(
+            f"it has {len(names)} outputs ({', '.join(names)}), expected one; choose with output="
+        )
     graph = graph_of(proto, output)
     chain = chain_of(graph)
     if finite:
