@@ -292,6 +292,11 @@ def test_a_cuda_tensor_says_cpu() -> None:
             call(away)
 
 
+def test_a_model_that_is_one_already_is_said_to_be() -> None:
+    with pytest.raises(ValueError, match="holds a model of this package already"):
+        rlt.from_torch(module())
+
+
 def test_a_sequential_with_a_name_is_a_sequential() -> None:
     assert len(rlt.from_torch(Named(nn.Linear(2, 3), nn.ReLU())).layers) == 2
 
