@@ -271,11 +271,30 @@ def test_what_has_no_counterpart_is_named(name: str) -> None:
         rlt.from_torch(make())
 
 
-def test_a_cuda_parameter_says_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    with pytest.raises(TypeError, match=r"module\.cpu\(\)"):
-        rlt.from_torch(nn.Linear(2, 2, device="cuda"))
+class OnCuda(torch.Tensor):
+    """A tensor that says it is on a CUDA device, for machines without one."""
+
+    @property
+    def device(self) -> Any:
+        return torch.device("cuda", 0)
+
+
+def test_a_cuda_tensor_says_cpu() -> None:
+    away = torch.ones(2, 2).as_subclass(OnCuda)
+    net = nn.Sequential(nn.ReLU(), nn.Linear(2, 2))
+    net[1].weight = nn.Parameter(away)
+    with pytest.raises(
+        TypeError, match=r"weight of module 1 .* is on cuda:0, expected the CPU: pass module\.cpu\(\)"
+    ):
+        rlt.from_torch(net)
+    for call in (rlt.relu, module(np.float32)):
+        with pytest.raises(TypeError, match=r"x is on cuda:0, expected a tensor on the CPU: pass x\.cpu\(\)"):
+            call(away)
+
+
+def test_a_model_that_is_one_already_is_said_to_be() -> None:
+    with pytest.raises(ValueError, match="holds a model of this package already"):
+        rlt.from_torch(module())
 
 
 def test_a_sequential_with_a_name_is_a_sequential() -> None:

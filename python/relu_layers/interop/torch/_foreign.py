@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from relu_layers._checks import nearest
+from relu_layers.model import Sequential
 
 _SMOOTH = ("CELU", "GELU", "Hardswish", "Mish", "SELU", "SiLU", "Softplus")
 _ADVICE = {
@@ -36,7 +37,9 @@ def refuse(owner: str, place: str, module: Any, supported: Sequence[str]) -> NoR
     name = type(module).__name__
     inherited = next((base.__name__ for base in type(module).__mro__[1:] if base.__name__ in supported), None)
     children = ", ".join(f"{key} ({type(child).__name__})" for key, child in module.named_children())
-    if inherited is not None:
+    if isinstance(getattr(module, "model", None), Sequential):
+        advice = "it holds a model of this package already, in its attribute model"
+    elif inherited is not None:
         advice = f"it has a forward of its own; the nearest that is supported is nn.{inherited} itself"
     elif name in _ADVICE:
         advice = _ADVICE[name]

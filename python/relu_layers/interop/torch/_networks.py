@@ -257,7 +257,7 @@ def to_torch(model: Sequential, *, share: bool = True) -> Any:
     Parameters
     ----------
     model : Sequential
-        Of the package's own layers.
+        Of the package's own layers. Its ``preprocessing`` stays behind: the module takes what comes after it.
     share : bool, keyword
         True makes the module's parameters views of the model's: training either side trains both, and nothing is
         copied. A weight is then a transposed view, which PyTorch takes as any other. False copies the values
