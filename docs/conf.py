@@ -41,6 +41,7 @@ nitpick_ignore_regex = [("py:.*", r"(numpy|np|matplotlib|collections|typing|path
 autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 toc_object_entries_show_parents = "hide"

@@ -19,7 +19,7 @@ import relu_layers
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "python" / "relu_layers"
-DIRECTIVE = re.compile(r"^\.\. auto(\w+):: ([\w.]+)\n((?:   :[^\n]*\n)*)", re.M)
+DIRECTIVE = re.compile(r"^\.\. (?:auto|py:)(\w+):: ([\w.]+)\n((?:   :[^\n]*\n)*)", re.M)
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.M | re.S)
 # Programs, not libraries: the pages on the command line and the benchmark are about them.
 PROGRAMS = {"bench", "cli", "__main__"}
