@@ -63,7 +63,7 @@ ONLY_IN = {
     "jax": {"bench"},
     "numba": {"bench"},
     "onnx": {"bench", "formats"},
-    "onnxruntime": {"bench"},
+    "onnxruntime": {"bench", "cli"},
 }
 # Inside the benchmark each opponent's library stays with its opponent.
 OPPONENT_FILES = {

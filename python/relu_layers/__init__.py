@@ -50,7 +50,18 @@ if TYPE_CHECKING:
 if "threadpoolctl" in sys.modules:
     register_with_threadpoolctl()
 
-_LAZY_MODULES = ("data", "initializers", "layers", "losses", "optimizers", "preprocessing", "plot", "sklearn")
+_LAZY_MODULES = (
+    "data",
+    "initializers",
+    "layers",
+    "losses",
+    "optimizers",
+    "preprocessing",
+    "plot",
+    "sklearn",
+    "sources",
+    "interop",
+)
 # Functions of the outer ring and where they are.
 _LAZY_FUNCTIONS = {
     "Explanation": "relu_layers._explain",
