@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import relu_layers as rl
 
@@ -246,6 +248,90 @@ def test_rule(name: str, tmp_path: Path) -> None:
     shape = [dim.dim_value or 4 for dim in model.graph.input[0].type.tensor_type.shape.dim] or [4, 3]
     x = RNG.standard_normal(shape).astype(loaded.dtype)
     np.testing.assert_allclose(loaded(x), elsewhere(model, x), rtol=2e-6, atol=1e-6)
+
+
+class Stack:
+    """Nodes in a row, as one program or another would write them."""
+
+    def __init__(self, rng: np.random.Generator, features: int, opset: int) -> None:
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Any] = {}
+        self.rng, self.features, self.opset = rng, features, opset
+
+    def node(self, op_type: str, *operands: Any, **attributes: Any) -> None:
+        names = [f"c{len(self.constants) + i}" for i in range(len(operands))]
+        self.constants |= dict(zip(names, operands, strict=True))
+        source = f"v{len(self.nodes)}" if self.nodes else "x"
+        self.nodes.append(make_node(op_type, [source, *names], [f"v{len(self.nodes) + 1}"], **attributes))
+
+    def numbers(self, *shape: int) -> Any:
+        return self.rng.uniform(-1, 1, shape).astype(np.float32)
+
+    def gemm(self) -> None:
+        inputs, self.features = self.features, int(self.rng.integers(1, 7))
+        turned = int(self.rng.integers(2))
+        weight = self.numbers(self.features, inputs) if turned else self.numbers(inputs, self.features)
+        bias = self.numbers(*((self.features,), (1, self.features), (1,), ())[self.rng.integers(4)])
+        alpha, beta = self.rng.uniform(0.5, 2, 2)
+        self.node("Gemm", weight, bias, transB=turned, alpha=alpha, beta=beta)
+
+    def matmul(self) -> None:
+        inputs, self.features = self.features, int(self.rng.integers(1, 7))
+        self.node("MatMul", self.numbers(inputs, self.features))
+        if self.rng.integers(2):
+            self.node("Add", self.numbers(self.features))
+
+    def prelu(self) -> None:
+        self.node("PRelu", self.numbers(*((self.features,), (1,), (1, self.features))[self.rng.integers(3)]))
+
+    def threshold(self) -> None:
+        if self.opset >= 10:
+            self.node("ThresholdedRelu", alpha=float(self.rng.uniform(0, 0.5)))
+
+    def dropout(self) -> None:
+        if self.opset >= 12:
+            self.node("Dropout", np.float32(0.3))
+        else:
+            self.node("Dropout", ratio=0.3)
+
+    def simple(self) -> None:
+        op_type = ("Relu", "Sigmoid", "Tanh", "Identity")[self.rng.integers(4)]
+        self.node(op_type)
+
+    def sloped(self) -> None:
+        self.node(("LeakyRelu", "Elu")[self.rng.integers(2)], alpha=float(self.rng.uniform(0, 1)))
+
+    def softmax(self) -> None:
+        op_type = ("Softmax", "LogSoftmax")[self.rng.integers(2)]
+        self.node(op_type, axis=(1, -1)[self.rng.integers(2)] if self.opset >= 11 else 1)
+
+    def flat(self) -> None:
+        if self.rng.integers(2):
+            self.node("Flatten", axis=1)
+        else:
+            self.node("Reshape", np.int64([-1, self.features]))
+
+
+STEPS = ("gemm", "matmul", "prelu", "threshold", "dropout", "simple", "sloped", "softmax", "flat")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(st.sampled_from(STEPS), max_size=8),
+    opset=st.integers(7, 17),
+    features=st.integers(1, 6),
+    seed=st.integers(0, 2**32),
+)
+def test_any_row_of_nodes_computes_the_same_here(
+    steps: list[str], opset: int, features: int, seed: int, tmp_path: Path
+) -> None:
+    stack = Stack(np.random.default_rng(seed), features, opset)
+    for step in ("gemm", *steps):
+        getattr(stack, step)()
+    stack.nodes[-1].output[0] = "y"
+    model = model_of(stack.nodes, stack.constants, opset=opset, x_shape=("n", features))
+    x = stack.numbers(3, features) * 3
+    np.testing.assert_allclose(read(model, tmp_path)(x), elsewhere(model, x), rtol=2e-5, atol=2e-6)
 
 
 OLD = {
