@@ -242,6 +242,8 @@ class Softmaxx(Square):
         ),
         ([Softmaxx], {}, ValueError, "did you mean 'Softmax'"),
         ([lambda: rl.Softmax(2)], {}, ValueError, "has no axis 2"),
+        ([lambda: rl.ReLU(1e39)], {}, ValueError, "negative_slope is too large for the float32"),
+        ([lambda: rl.Threshold(0.0, -1e39)], {}, ValueError, "value is too large for the float32"),
         ([rl.Dense], {"opset": 12}, ValueError, "opset is 12, expected 13 to"),
         ([rl.Dense], {"opset": 999}, ValueError, "opset is 999"),
         ([rl.Dense], {"opset": 13.0}, TypeError, "opset is 13.0"),

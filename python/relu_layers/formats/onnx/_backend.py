@@ -69,8 +69,12 @@ class Backend(base.Backend):  # type: ignore[misc]  # onnx has no types
             A node is not supported (the message names it), or the device is not the CPU.
         """
         cls._check_device(device)
-        checker.check_model(model)
-        return Prepared(graph_of(model))
+        graph = graph_of(model)
+        try:
+            checker.check_model(model)
+        except checker.ValidationError as error:
+            raise ValueError(f"the model is not valid: {error}") from None
+        return Prepared(graph)
 
     @classmethod
     def run_model(cls, model: Any, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Array, ...]:

@@ -40,7 +40,7 @@ class Node:
     attributes: dict[str, Any]
 
     def __str__(self) -> str:
-        return f"node {self.index}{f' {self.name!r}' if self.name else ''}, a {self.op_type}"
+        return _shown(self.index, self.name, self.op_type)
 
     def input(self, index: int) -> str:
         """Return the name of an input, "" where an optional one is left out."""
@@ -102,6 +102,11 @@ def graph_of(model: Any, output: str | None = None) -> Graph:
     return Graph(nodes, constants, inputs, outputs, metadata)
 
 
+def _shown(index: int, name: str, op_type: str) -> str:
+    """Return how messages name a node."""
+    return f"node {index}{f' {name!r}' if name else ''} ({op_type})"
+
+
 def node_of(proto: Any, opset: int) -> Node:
     """Return the Node of a NodeProto that stands alone."""
     return _node(0, proto, opset)
@@ -149,25 +154,25 @@ def _needed(nodes: Sequence[Any], outputs: Iterable[str]) -> tuple[list[int], se
 
 def _node(index: int, proto: Any, opset: int) -> Node:
     name, op_type, domain = proto.name, proto.op_type, proto.domain
-    shown = f"node {index}{f' {name!r}' if name else ''}, a {op_type}"
+    shown = _shown(index, name, op_type)
     if domain not in _STANDARD:
-        raise ValueError(f"{shown} of {domain}: only operators of ONNX itself are read")
+        raise ValueError(f"{shown} is of {domain}: only operators of ONNX itself are read")
     if op_type not in NEWEST:
         raise ValueError(
-            f"{shown}, is not supported{nearest(op_type, NEWEST)}; supported are {', '.join(NEWEST)}"
+            f"{shown} is not supported{nearest(op_type, NEWEST)}; supported are {', '.join(NEWEST)}"
         )
     schema = _schema(op_type, opset)
     if schema is None:
         raise ValueError(f"{shown}: there is no {op_type} in opset {opset}")
     if schema.version > NEWEST[op_type]:
-        raise ValueError(f"{shown} of version {schema.version}: known up to {NEWEST[op_type]}")
+        raise ValueError(f"{shown} is of version {schema.version}, known up to {NEWEST[op_type]}")
     inputs, outputs = tuple(proto.input), tuple(proto.output)
     for what, names, (least, most) in (
         ("inputs", inputs, schema.inputs),
         ("outputs", outputs, schema.outputs),
     ):
         if not least <= len(names) <= most or not all(names[:least]):
-            raise ValueError(f"{shown} with {len(names)} {what}, expected {least} to {most}")
+            raise ValueError(f"{shown} has {len(names)} {what}, expected {least} to {most}")
     try:
         attributes = _attributes(proto.attribute, schema)
     except ValueError as error:

@@ -87,6 +87,15 @@ class _Place:
         self.written.initializers[key] = np.asarray(value)
         return key
 
+    def float32(self, name: str) -> float:
+        """Return one of the layer's numbers, which must not be too large for the float32 of an attribute."""
+        value: float = getattr(self.layer, name)
+        if abs(value) > float(np.finfo(np.float32).max):
+            raise ValueError(
+                f"layer {self.index}, {self.layer!r}: {name} is too large for the float32 of an ONNX file"
+            )
+        return value
+
     def node(
         self, op_type: str, *operands: str, target: str = "", inputs: Any = None, **attributes: Any
     ) -> None:
@@ -113,15 +122,14 @@ def _relu(place: _Place) -> None:
     if slope == 0.0:
         place.node("Relu")
     else:
-        place.node("LeakyRelu", alpha=slope)
+        place.node("LeakyRelu", alpha=place.float32("negative_slope"))
 
 
 def _threshold(place: _Place) -> None:
     # Not ThresholdedRelu, whose value is always 0; and not Greater, which would replace NaN.
     kind = place.written.dtype
-    threshold, value = (
-        place.constant(name, kind.type(getattr(place.layer, name))) for name in ("threshold", "value")
-    )
+    read = place.float32 if kind == np.float32 else lambda name: getattr(place.layer, name)
+    threshold, value = (place.constant(name, kind.type(read(name))) for name in ("threshold", "value"))
     below = f"{place.index}.below"
     place.node("LessOrEqual", threshold, target=below)
     place.node("Where", inputs=[below, value, place.source])
@@ -135,7 +143,7 @@ _WRITERS: dict[type, Callable[[_Place], None]] = {
     layers.Dense: _dense,
     layers.ReLU: _relu,
     layers.PReLU: lambda place: place.node("PRelu", place.parameter("slope")),
-    layers.ELU: lambda place: place.node("Elu", alpha=place.layer.alpha),
+    layers.ELU: lambda place: place.node("Elu", alpha=place.float32("alpha")),
     layers.Sigmoid: lambda place: place.node("Sigmoid"),
     layers.Tanh: lambda place: place.node("Tanh"),
     layers.Threshold: _threshold,

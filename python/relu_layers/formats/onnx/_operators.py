@@ -74,7 +74,7 @@ def dropout_ratio(node: Node, constants: Mapping[str, Any]) -> float:
         raise ValueError(f"{node}: ratio is {ratio}, expected 0 <= ratio < 1")
     if training and ratio > 0.0:
         raise ValueError(
-            f"{node}, is in training mode, where its output is random; export the model for inference"
+            f"{node} is in training mode, where its output is random; export the model for inference"
         )
     return ratio
 

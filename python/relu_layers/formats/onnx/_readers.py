@@ -31,17 +31,17 @@ def _read(chain: Chain, node: Node) -> None:
     waiting = chain.comparison
     if waiting is not None and node.op_type != "Where":
         raise ValueError(
-            f"{node}, stands between a {waiting.op_type} and its Where: only layers in a row are read"
+            f"{node} stands between a {waiting.op_type} and its Where: only layers in a row are read"
         )
     for name in filter(None, node.inputs):
         if name not in chain.constants and name not in (chain.current, waiting and waiting.name):
             raise ValueError(
-                f"{node}, takes {name!r}, but the layer before gives {chain.current!r}: "
+                f"{node} takes {name!r}, but the layer before gives {chain.current!r}: "
                 "only layers in a row are read, no branches"
             )
     reader = _READERS.get(node.op_type)
     if reader is None:
-        raise ValueError(f"{node}, is read only where what it takes is constant")
+        raise ValueError(f"{node} is read only where what it takes is constant")
     reader(chain, node)
     if chain.comparison is None:
         chain.current = node.outputs[0]
@@ -55,7 +55,7 @@ def _gemm(chain: Chain, node: Node) -> None:
     if node.attributes["transA"]:
         raise ValueError(f"{node}: transA is set, expected rows as they come")
     if chain.rank not in (None, 2):
-        raise ValueError(f"{node}, takes a matrix, but gets values of shape {chain.shape}")
+        raise ValueError(f"{node} takes a matrix, but gets values of shape {chain.shape}")
     if chain.shape is None:
         chain.shape = (None, None)
     weight = chain.operand(node)
@@ -80,7 +80,7 @@ def _dense(chain: Chain, node: Node, weight: Array, bias: Array | None) -> None:
     inputs, outputs = weight.shape
     shape = chain.shape
     if shape is not None and (len(shape) < 2 or shape[-1] not in (None, inputs)):
-        raise ValueError(f"{node}, takes {inputs} features, but gets values of shape {shape}")
+        raise ValueError(f"{node} takes {inputs} features, but gets values of shape {shape}")
     params = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     chain.add(lambda: layers.Dense(inputs, outputs, bias=bias is not None), **params)
     chain.positional |= chain.rank != 2
@@ -91,9 +91,7 @@ def _plus(chain: Chain, node: Node) -> None:
     """Fold a constant into the bias of the Dense before."""
     before = chain.layers[-1] if chain.layers else None
     if before is None or "weight" not in before.params:
-        raise ValueError(
-            f"{node}, follows no product: it is read as the bias of the Gemm or MatMul before it"
-        )
+        raise ValueError(f"{node} follows no product: it is read as the bias of the Gemm or MatMul before it")
     at = int(node.input(0) == chain.current)
     if not at and node.version < 7:
         raise ValueError(f"{node}: before opset 7 its constant must be input 1")
@@ -186,7 +184,7 @@ def _identity(chain: Chain, node: Node) -> None:
 def _cast(chain: Chain, node: Node) -> None:
     to = cast_dtype(node)
     if to != chain.dtype:
-        raise ValueError(f"{node}, turns {chain.dtype} into {to}: expected one type throughout")
+        raise ValueError(f"{node} turns {chain.dtype} into {to}: expected one type throughout")
 
 
 def _flatten(chain: Chain, node: Node) -> None:
@@ -224,7 +222,7 @@ def _where(chain: Chain, node: Node) -> None:
     kept = 1 if found is not None and found.op_type == "Greater" else 2
     if found is None or node.input(0) != found.name or node.input(kept) != chain.current:
         raise ValueError(
-            f"{node}, is no threshold: expected Where(x <= threshold, value, x) or its mirror image"
+            f"{node} is no threshold: expected Where(x <= threshold, value, x) or its mirror image"
         )
     threshold, value = found.threshold, chain.number(node, 3 - kept)
     chain.comparison = None

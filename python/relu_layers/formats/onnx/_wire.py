@@ -96,7 +96,7 @@ class _Scan:
             if kind != "node":
                 raise
             name, op_type = (self._text(start, end, number) for number in (3, 4))
-            raise ValueError(f"node {name!r}, a {op_type}: {error}") from None
+            raise ValueError(f"node {name!r} ({op_type}): {error}") from None
 
     def _text(self, at: int, end: int, wanted: int) -> str:
         """Return the text of one field of a message, "" if there is none before what cannot be read."""
