@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from relu_layers._atomic import write_atomically
 from relu_layers._checks import nearest
 from relu_layers.formats import c_header_code as code
 from relu_layers.formats.c_header_tables import preprocessing_tables
@@ -49,14 +50,8 @@ def save(model: Sequential, path: str | os.PathLike[str], *, name: str | None = 
         prefix = identifier(name, f"{target}: name")
     else:
         raise TypeError(f"{target}: name is a {type(name).__name__}, expected a string")
-    content = header(model, prefix)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_text(content, encoding="ascii", newline="\n")
-        os.replace(part, target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    content = header(model, prefix).encode("ascii")
+    write_atomically(str(target), lambda file: file.write(content))
 
 
 class _Piece(NamedTuple):
