@@ -156,7 +156,9 @@ def check(folder: Path, rng: np.random.Generator, count: int, compiler: str, *fl
         ):
             expected = model(x)
             error = float(np.abs(y - expected).max())
-            assert error <= close * max(1.0, float(np.abs(expected).max())), model
+            # Without fused multiply-add the rounding of long sums differs a little more.
+            longest = max(layer.in_features for layer in model.layers if isinstance(layer, rl.Dense))
+            assert error <= close * max(1.0, longest / 512) * max(1.0, float(np.abs(expected).max())), model
             assert error <= allowed(model, x), model
             if labels is not None:
                 sigmoid = expected.shape[1] == 1

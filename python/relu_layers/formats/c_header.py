@@ -50,8 +50,8 @@ def save(model: Sequential, path: str | os.PathLike[str], *, name: str | None = 
         prefix = identifier(name, f"{target}: name")
     else:
         raise TypeError(f"{target}: name is a {type(name).__name__}, expected a string")
-    content = header(model, prefix)
-    write_atomically(str(target), lambda file: file.write(content.encode("ascii")))
+    content = header(model, prefix).encode("ascii")
+    write_atomically(str(target), lambda file: file.write(content))
 
 
 class _Piece(NamedTuple):
