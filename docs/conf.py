@@ -51,6 +51,9 @@ python_use_unqualified_type_names = True
 html_theme = "furo"
 html_title = f"relu_layers {release}"
 html_copy_source = False
+html_show_copyright = False
+html_static_path = ["static"]
+html_css_files = ["page.css"]
 html_theme_options = {"navigation_with_keys": True}
 
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)#:\s]+)(#[^)\s]*)?\)")
