@@ -56,14 +56,19 @@ class ColumnLearner:
         gaps = missing(values)
         if self._rule != "mean":
             refuse_missing(self.name, gaps, self._rule, self.rows)
+        present = values[~gaps]
+        self.rows += len(values)
+        self.gaps += len(values) - len(present)
+        if not present.size:
+            return
+        before = self.rows - len(values)
         if self._text not in (None, is_text(values)):
             kinds = ("numbers", "text") if is_text(values) else ("text", "numbers")
             raise ValueError(
-                f"column {self.name!r} holds {kinds[0]} up to row {self.rows} and {kinds[1]} after it, "
+                f"column {self.name!r} holds {kinds[0]} up to row {before} and {kinds[1]} after it, "
                 "expected one kind"
             )
         self._text = is_text(values)
-        present = values[~gaps]
         if self._text:
             texts, codes = unique_texts(present)
             self._counts.update(
@@ -71,10 +76,8 @@ class ColumnLearner:
             )
             self._refuse_many()
         else:
-            refuse_infinite(self.name, values, self.rows)
+            refuse_infinite(self.name, values, before)
             self.moments.add(present)
-        self.rows += len(values)
-        self.gaps += len(values) - len(present)
 
     def learned(self, scaled: bool) -> NumberColumn | CategoryColumn:
         """Return what was learned; numbers are not to be changed unless ``scaled``."""
