@@ -23,7 +23,7 @@ RINGS: list[set[str]] = [
     {"_configured", "_inputs", "_memory", "_params"},
     {"layers", "losses", "optimizers", "schedules", "initializers", "_optimizer"},
     {"_binding", "_capture", "_mlp", "_passes", "_summary", "_workspace", "model"},
-    {"callbacks", "history", "data"},
+    {"_streaming", "callbacks", "history", "data"},
     {
         "_divergence",
         "_document",
