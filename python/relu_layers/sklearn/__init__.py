@@ -13,10 +13,17 @@ if TYPE_CHECKING:
     from relu_layers.sklearn._classifier import MLPClassifier
     from relu_layers.sklearn._datasets import load_digits
     from relu_layers.sklearn._regressor import MLPRegressor
+    from relu_layers.sklearn._tables import TablePreprocessor, to_model
 
-__all__ = ["MLPClassifier", "MLPRegressor", "load_digits"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TablePreprocessor", "load_digits", "to_model"]
 
-_PLACES = {"MLPClassifier": "_classifier", "MLPRegressor": "_regressor", "load_digits": "_datasets"}
+_PLACES = {
+    "MLPClassifier": "_classifier",
+    "MLPRegressor": "_regressor",
+    "TablePreprocessor": "_tables",
+    "load_digits": "_datasets",
+    "to_model": "_tables",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,111 @@
+"""The preprocessing of the command line as a transformer, and estimators as its model files."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="needs scikit-learn")
+
+from click.testing import CliRunner
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import relu_layers as rl
+from relu_layers.cli import program
+from relu_layers.sklearn import MLPClassifier, MLPRegressor, TablePreprocessor, to_model
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+RNG = np.random.default_rng(0)
+COLUMNS: dict[str, Any] = {
+    "age": RNG.uniform(20, 80, 60).round(1),
+    "city": np.array(["Rome", "Oslo", "Bern"])[np.arange(60) % 3],
+}
+TARGETS: dict[str, Any] = {
+    "several": np.array(["low", "middle", "high"])[(COLUMNS["age"] // 20).astype(int) - 1],
+    "two": np.where(COLUMNS["age"] > 50, "old", "young"),
+    "numbers": np.where(COLUMNS["age"] > 50, 1, 7),
+    "regression": COLUMNS["age"] * 2.0,
+}
+
+
+def frame(library: str) -> Any:
+    return pytest.importorskip(library, reason=f"{library} is not installed").DataFrame(COLUMNS)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_pipeline_becomes_a_file_of_the_command_line(tmp_path: Path, library: str, target: str) -> None:
+    kind = MLPRegressor if target == "regression" else MLPClassifier
+    pipeline = make_pipeline(
+        TablePreprocessor(), kind(hidden_layer_sizes=(8,), solver="lbfgs", max_iter=50, random_state=0)
+    )
+    pipeline.fit(frame(library), TARGETS[target])
+    model = to_model(pipeline, "answer")
+    model.save(tmp_path / "model.npz")
+    with (tmp_path / "rows.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(zip(*COLUMNS.values(), strict=True))
+    out = tmp_path / "out.csv"
+    proba = [] if target == "regression" else ["--proba"]
+    result = CliRunner().invoke(
+        program,
+        ["predict", str(tmp_path / "model.npz"), str(tmp_path / "rows.csv"), "--output", str(out), *proba],
+    )
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    expected = pipeline.predict(frame(library))
+    if target == "regression":
+        np.testing.assert_allclose([float(row["prediction"]) for row in rows], expected, rtol=1e-6)
+        return
+    assert [row["prediction"] for row in rows] == [str(one) for one in expected]
+    names = [f"probability_{one}" for one in pipeline.classes_]
+    found = [[float(row[name]) for name in names] for row in rows]
+    np.testing.assert_allclose(found, pipeline.predict_proba(frame(library)), atol=1e-6)
+
+
+def test_features_have_the_names_that_tell_where_they_come_from() -> None:
+    transformer = TablePreprocessor().fit(frame("pandas"))
+    assert transformer.get_feature_names_out().tolist() == ["age", "city=Bern", "city=Oslo", "city=Rome"]
+    x = transformer.transform(frame("pandas"))
+    np.testing.assert_allclose([x[:, 0].mean(), x[:, 0].std()], [0, 1], atol=1e-12)
+    np.testing.assert_array_equal(x[:, 3], COLUMNS["city"] == "Rome")
+    with pytest.raises(ValueError, match="feature names"):
+        transformer.transform(frame("pandas").rename(columns={"age": "years"}))
+    with pytest.raises(ValueError, match=r"'city' holds 'Olso' in row 1 .*did you mean 'Oslo'"):
+        transformer.transform(frame("pandas").replace("Rome", "Olso"))
+
+
+def test_scikit_learns_checks_of_a_transformer() -> None:
+    results = check_estimator(TablePreprocessor(), on_skip=None, on_fail=None)
+    assert [(one["check_name"], str(one["exception"])) for one in results if one["status"] == "failed"] == []
+
+
+def test_what_cannot_be_a_model_file_is_said() -> None:
+    x, y = rl.data.two_moons(40, rng=0)
+    with pytest.raises(TypeError, match="got StandardScaler, MLPClassifier; expected"):
+        to_model(make_pipeline(StandardScaler(), MLPClassifier(max_iter=2)).fit(x, y))
+    with pytest.raises(TypeError, match="got StandardScaler; expected"):
+        to_model(StandardScaler())
+    with pytest.raises(ValueError, match="one class per row"):
+        to_model(MLPClassifier(max_iter=2).fit(x, np.stack([y, 1 - y, y], axis=1)))
+    with pytest.raises(ValueError, match="without an exponential"):
+        to_model(MLPRegressor("poisson", max_iter=2).fit(x, y))
+    with pytest.raises(ValueError, match="one number per row"):
+        to_model(MLPRegressor(max_iter=2).fit(x, x))
+
+
+def test_the_model_is_independent_of_the_estimator() -> None:
+    x, y = rl.data.two_moons(40, rng=0)
+    estimator = MLPClassifier(max_iter=5, random_state=0).fit(x, y)
+    model = to_model(estimator)
+    before = model(x)
+    estimator.coefs_[0][:] = 0
+    np.testing.assert_array_equal(model(x), before)
+    np.testing.assert_array_equal(before[:, 0], 0)
