@@ -79,6 +79,13 @@ def thread_sanitizer(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as HTML in docs/_build; every warning is an error."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "-b", "html", "docs", "docs/_build")
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the sdist and a wheel from it."""
     session.install("build")

@@ -33,13 +33,16 @@ def sound(frames: int, rng: np.random.Generator) -> np.ndarray:
     return samples.reshape(frames, FRAME)
 
 
+def differences(frames: np.ndarray) -> np.ndarray:
+    """Return by how much each frequency of a frame is louder than in the frame before."""
+    spectrum = np.abs(np.fft.rfft(frames * np.hanning(FRAME), axis=1)).astype(np.float32)
+    result = np.empty((len(spectrum) - 1, spectrum.shape[1]), dtype=np.float32)
+    return np.subtract(spectrum[1:], spectrum[:-1], out=result)
+
+
 def main() -> None:
     """Run the pipeline and print the beats and the proof."""
-    frames = sound(100, np.random.default_rng(0))
-    spectrum = np.abs(np.fft.rfft(frames * np.hanning(FRAME), axis=1)).astype(np.float32)
-
-    growth = np.empty((len(spectrum) - 1, spectrum.shape[1]), dtype=np.float32)
-    np.subtract(spectrum[1:], spectrum[:-1], out=growth)
+    growth = differences(sound(100, np.random.default_rng(0)))
 
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]

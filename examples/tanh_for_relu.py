@@ -32,15 +32,19 @@ def build(activation: rl.ReLU | rl.Tanh) -> rl.Sequential:
     )
 
 
+def train(activation: rl.ReLU | rl.Tanh) -> tuple[rl.History, dict[str, float], dict[str, float]]:
+    """Return the history of 60 epochs, and loss and accuracy before the first and after the last."""
+    x, y = two_moons(200, np.random.default_rng(1))
+    trainer = rl.Trainer(build(activation), rl.SoftmaxCrossEntropy(), rl.Adam(0.02), rng=2)
+    before = trainer.evaluate(x, y)
+    history = trainer.fit(x, y, epochs=60, batch_size=32, progress=False)
+    return history, before, trainer.evaluate(x, y)
+
+
 def main() -> None:
     """Train once with each activation and print what came out."""
-    x, y = two_moons(200, np.random.default_rng(1))
     for activation in (rl.ReLU(), rl.Tanh()):
-        model = build(activation)
-        trainer = rl.Trainer(model, rl.SoftmaxCrossEntropy(), rl.Adam(0.02), rng=2)
-        before = trainer.evaluate(x, y)
-        trainer.fit(x, y, epochs=60, batch_size=32, progress=False)
-        after = trainer.evaluate(x, y)
+        _, before, after = train(activation)
         print(
             f"{activation!r:7}  loss {before['loss']:.3f} -> {after['loss']:.3f}, "
             f"accuracy {before['accuracy']:.1%} -> {after['accuracy']:.1%}"

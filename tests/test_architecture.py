@@ -23,9 +23,11 @@ RINGS: list[set[str]] = [
     {"_configured", "_inputs", "_memory", "_params"},
     {"layers", "losses", "optimizers", "schedules", "initializers", "_optimizer"},
     {"_binding", "_capture", "_mlp", "_passes", "_summary", "_workspace", "model"},
-    {"callbacks", "history", "data"},
+    {"_streaming", "callbacks", "history", "data"},
     {
         "_divergence",
+        "_document",
+        "_parameter_names",
         "_epoch",
         "_fit",
         "_formats",
@@ -61,7 +63,7 @@ ONLY_IN = {
     "jax": {"bench"},
     "numba": {"bench"},
     "onnx": {"bench", "formats"},
-    "onnxruntime": {"bench"},
+    "onnxruntime": {"bench", "cli"},
 }
 # Inside the benchmark each opponent's library stays with its opponent.
 OPPONENT_FILES = {

@@ -173,6 +173,22 @@ def test_every_loss_fits_the_same(loss: str, weighted: bool) -> None:
     assert state(pair[0]) == state(pair[1])
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_penalty_fits_the_same(weighted: bool) -> None:
+    x, y = data(22, 5, 3)
+    weights = np.linspace(0.1, 2.0, 22).astype(np.float32) if weighted else None
+    pair = [trainer(capture=c, rng=1, l2_penalty=0.3) for c in (False, True)]
+    for each in pair:
+        each.fit(x, y, epochs=5, batch_size=4, sample_weight=weights)
+        each.l2_penalty = 0.1
+        for _ in range(3):
+            each.step(x[:4], y[:4], None if weights is None else weights[:4])
+        each.fit(x, y, epochs=5, batch_size=4, sample_weight=weights)
+    assert state(pair[0]) == state(pair[1])
+    np.testing.assert_array_equal(pair[0].history["penalty"], pair[1].history["penalty"])
+    assert (pair[0].history["penalty"] > 0).all()
+
+
 def test_targets_as_probabilities_and_other_label_types() -> None:
     x, labels = data(20, 5, 3)
     for y in (np.eye(3, dtype=np.float32)[labels], labels.astype(np.uint8), labels.astype(np.int16)):

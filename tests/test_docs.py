@@ -2,7 +2,7 @@
 
 A ``python`` block prints exactly the ``text`` block that follows it, or nothing if none follows. The blocks
 of one page share their names and a folder, from top to bottom. A ``console`` block holds ``$ relu-layers``
-commands that must succeed.
+commands that must succeed. A page whose first line is ``<!-- needs: torch jax -->`` runs where these packages are.
 
 ``python tests/test_docs.py`` writes the output of the blocks into the pages anew; read the difference
 before you commit it.
@@ -11,6 +11,7 @@ before you commit it.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -27,7 +28,14 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 BLOCK = re.compile(
     r"^```(?P<kind>python|console)\n(?P<code>.*?)^```$(?:\n+^```text\n(?P<output>.*?)^```$)?", re.M | re.S
 )
+NEEDS = re.compile(r"\A<!-- needs: ([\w ]+) -->$", re.M)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def needed(text: str) -> list[str]:
+    """Return the packages that a page's first line asks for."""
+    marker = NEEDS.match(text)
+    return marker[1].split() if marker else []
 
 
 def run_page(text: str, folder: Path) -> list[tuple[re.Match[str], str]]:
@@ -65,6 +73,8 @@ def test_blocks_print_what_the_page_says(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     if "sklearn" in "".join(block["code"] for block in BLOCK.finditer(text)):
         pytest.importorskip("sklearn")
+    for package in needed(text):
+        pytest.importorskip(package, reason=f"{page.name} needs {package}, which is not installed")
     for block, printed in run_page(text, tmp_path):
         line = text.count("\n", 0, block.start()) + 1
         expected = comparable(block["output"] or "")
@@ -83,6 +93,11 @@ def test_the_files_that_contributors_are_sent_to_exist() -> None:
     assert len(named) > 20
     for path in named:
         assert (ROOT / path).exists() or (ROOT / "python" / "relu_layers" / path).exists(), path
+
+
+def test_the_first_line_names_what_a_page_needs() -> None:
+    assert needed("<!-- needs: torch jax -->\n# Title\n") == ["torch", "jax"]
+    assert needed("# Title\n<!-- needs: torch -->\n") == []
 
 
 def test_a_block_that_prints_something_else_is_noticed(tmp_path: Path) -> None:
@@ -106,4 +121,5 @@ def rewrite(page: Path) -> None:
 if __name__ == "__main__":
     os.environ.setdefault("MPLBACKEND", "agg")
     for each in PAGES:
-        rewrite(each)
+        if all(importlib.util.find_spec(package) for package in needed(each.read_text(encoding="utf-8"))):
+            rewrite(each)

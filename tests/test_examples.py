@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+PICTURES = ROOT / "docs" / "pictures" / "gallery"
 NUMBER = r"(-?\d+\.\d+)"
 
 
@@ -108,3 +111,48 @@ def test_the_kernel_works_on_numpys_own_memory(tmp_path: Path) -> None:
     assert "memory allocated by the call is less than one row: True" in output
     assert "smallest number left: 0.0" in output
     assert "beats begin in frames [12, 37, 62, 87]" in output
+
+
+def test_the_moons_are_divided_into_flat_pieces(tmp_path: Path) -> None:
+    output = run_example("decision_boundaries.py", tmp_path)
+    rows = re.findall(rf"^(\w+)\(.*\) +{NUMBER}% of 1,000 new points right, (\d+|no) flat", output, re.M)
+    assert [row[0] for row in rows] == ["ReLU", "ReLU", "Tanh"]
+    assert all(float(right) > 95.0 for _, right, _ in rows)
+    # Two layers of 4 units: 4 lines make at most 11 regions, each of which 4 further folds divide into at most 11.
+    assert rows[2][2] == "no"
+    assert all(4 < int(pieces) <= 121 for _, _, pieces in rows[:2])
+
+
+def test_the_confusion_matrix_counts_every_digit(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("sklearn.datasets")
+    output = run_example("digits_confusion.py", tmp_path)
+    rows = re.findall(r"^ +(\d)((?: +[\d.]+){10})$", output, re.M)
+    counts = np.array([[0 if count == "." else int(count) for count in row.split()] for _, row in rows])
+    np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(datasets.load_digits().target[1::2]))
+    assert f"right: {np.trace(counts)} of 898," in output
+    assert np.trace(counts) > 0.95 * 898
+
+
+def size_of_png(path: Path) -> tuple[int, int]:
+    """Return width and height in pixels, from the first chunk."""
+    width, height = struct.unpack(">II", path.read_bytes()[16:24])
+    return width, height
+
+
+def test_the_gallery_shows_every_example() -> None:
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    for path in EXAMPLES.glob("*.py"):
+        assert f"](../examples/{path.name})" in page
+        assert f"{{literalinclude}} ../examples/{path.name}\n" in page
+        assert f"](pictures/gallery/{path.stem}.png)" in page
+        assert (PICTURES / f"{path.stem}.png").stat().st_size < 60_000
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib")
+@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="needs scikit-learn")
+def test_the_gallery_s_pictures_are_drawn_anew(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(ROOT / "docs" / "draw_gallery.py"), str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert run.returncode == 0, run.stderr
+    drawn = {path.name: size_of_png(path) for path in tmp_path.glob("*.png")}
+    assert drawn == {path.name: size_of_png(path) for path in PICTURES.glob("*.png")}

@@ -181,9 +181,29 @@ def test_the_number_of_threads_may_change_under_way() -> None:
 def test_the_environment_sets_the_number_of_threads() -> None:
     code = "import relu_layers as rl; print(rl.get_num_threads())"
     assert run(code, RELU_LAYERS_NUM_THREADS="3") == "3"
+    assert run(code, RELU_LAYERS_NUM_THREADS="3", OMP_NUM_THREADS="1") == "3"
+    usable = run(code, RELU_LAYERS_NUM_THREADS="")
+    for shared, expected in {
+        "1": "1",
+        "1,2": "1",
+        "1000": usable,
+        "": usable,
+        "many": usable,
+        "0": usable,
+    }.items():
+        assert run(code, RELU_LAYERS_NUM_THREADS="", OMP_NUM_THREADS=shared) == expected
     if hasattr(os, "sched_setaffinity"):
         pinned = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); " + code
         assert run(pinned, RELU_LAYERS_NUM_THREADS="") == "1"
+
+
+def test_threadpoolctl_passes_over_libraries_of_the_same_name() -> None:
+    """SciPy has an extension called _core too, which was asked for our symbols."""
+    pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
+    pytest.importorskip("scipy.optimize._highspy._core", reason="this SciPy has no library called _core")
+    code = "import scipy.optimize._highspy._core, threadpoolctl, relu_layers\n"
+    code += "print(sum(info['user_api'] == 'relu_layers' for info in threadpoolctl.threadpool_info()))"
+    assert run(code) == "1"
 
 
 @posix

@@ -159,6 +159,58 @@ def test_the_models_ops_are_used_throughout() -> None:
     }
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_penalty_is_the_gradient_of_what_it_adds(weighted: bool) -> None:
+    (x, labels), *_ = batches(1)
+    weights = np.linspace(0.5, 2.0, len(x)) if weighted else None
+    rows = len(x) if weights is None else weights.sum()
+    model = net()
+    trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(0.0), l2_penalty=0.7)
+    dense = [key for key, layer in (("0.weight", 0), ("2.weight", 2))]
+
+    def objective() -> tuple[float, float]:
+        penalty = 0.35 * sum(float((model.params[key] ** 2).sum()) for key in dense) / rows
+        return trainer.evaluate(x, labels, weights)["loss"], penalty
+
+    trainer.step(x, labels, weights)
+    loss, penalty = objective()
+    grads = {key: value.copy() for key, value in model.grads.items()}
+    history = trainer.fit(x, labels, epochs=1, batch_size=len(x), shuffle=False, sample_weight=weights)
+    assert history["loss"][-1] == pytest.approx(loss, rel=1e-12)
+    assert history["penalty"][-1] == pytest.approx(penalty, rel=1e-12)
+    for key, grad in grads.items():
+        for index in [(0,) * grad.ndim, tuple(n - 1 for n in grad.shape)]:
+            values = []
+            for h in (1e-5, -1e-5):
+                model.params[key][index] += h
+                values.append(sum(objective()))
+                model.params[key][index] -= h
+            assert grad[index] == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-6, abs=1e-9)
+
+
+def test_a_penalty_below_0_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"l2_penalty is -1, expected at least 0"):
+        Trainer(net(), SoftmaxCrossEntropy(), SGD(0.1), l2_penalty=-1)
+
+
+def test_an_order_of_ones_own_is_used_and_checked() -> None:
+    (x, labels), *_ = batches(1)
+    seen: list[int] = []
+
+    def backwards(rows: int) -> Any:
+        seen.append(rows)
+        return np.arange(rows)[::-1]
+
+    a, b = (Trainer(net(), SoftmaxCrossEntropy(), SGD(0.1)) for _ in range(2))
+    a.fit(x, labels, epochs=3, batch_size=4, shuffle=backwards)
+    b.fit(x[::-1], labels[::-1], epochs=3, batch_size=4, shuffle=False)
+    assert seen == [len(x)] * 3
+    assert a.model.flat_params.tobytes() == b.model.flat_params.tobytes()
+    for wrong in ([0, 1], np.zeros(len(x), np.int64), np.arange(len(x)) + 1, np.arange(len(x)) * 1.0):
+        with pytest.raises(ValueError, match="Minibatches: shuffle returned"):
+            a.fit(x, labels, epochs=1, batch_size=4, shuffle=lambda rows, wrong=wrong: wrong)
+
+
 def test_a_users_loss_trains() -> None:
     (x, _), *_ = batches(1)
     target = np.ones((6, 3))

@@ -29,6 +29,9 @@ from relu_layers.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from relu_layers.runtime import (
     __version__,
     build_info,
+    get_cmake_dir,
+    get_include,
+    get_library,
     get_num_threads,
     register_with_threadpoolctl,
     set_num_threads,
@@ -47,7 +50,18 @@ if TYPE_CHECKING:
 if "threadpoolctl" in sys.modules:
     register_with_threadpoolctl()
 
-_LAZY_MODULES = ("data", "initializers", "layers", "losses", "optimizers", "preprocessing", "plot", "sklearn")
+_LAZY_MODULES = (
+    "data",
+    "initializers",
+    "layers",
+    "losses",
+    "optimizers",
+    "preprocessing",
+    "plot",
+    "sklearn",
+    "sources",
+    "interop",
+)
 # Functions of the outer ring and where they are.
 _LAZY_FUNCTIONS = {
     "Explanation": "relu_layers._explain",
@@ -87,6 +101,9 @@ __all__ = [
     "build_info",
     "data",
     "explain",
+    "get_cmake_dir",
+    "get_include",
+    "get_library",
     "get_num_threads",
     "gradcheck",
     "initializers",

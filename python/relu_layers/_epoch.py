@@ -20,26 +20,37 @@ class EpochMeter:
     of all rows at once if the weights did not change in between; with ``normalization="none"`` it is the sum.
     """
 
-    def __init__(self, model: Any, loss: Any, depth: int) -> None:
-        self._model, self._loss = model, loss
+    def __init__(self, model: Any, loss: Any, depth: int, penalized: bool) -> None:
+        self._model, self._loss, self._penalized = model, loss, penalized
         self._units = [i for i, layer in enumerate(model.layers[:depth]) if isinstance(layer, ReLU)]
         self._active: list[Array | None] = [None] * len(self._units)
         self.begin()
 
-    def measures(self, model: Any, loss: Any) -> bool:
-        """Return whether this is the meter for training ``model`` with ``loss``."""
-        return self._model is model and self._loss is loss
+    def measures(self, model: Any, loss: Any, penalized: bool) -> bool:
+        """Return whether this is the meter for training ``model`` with ``loss``, and with a penalty or without."""
+        return self._model is model and self._loss is loss and self._penalized == penalized
 
     def begin(self) -> None:
         """Forget the last epoch."""
         self._loss_sum = self._share_sum = 0.0
+        self._penalty_sum, self._rows = 0.0, 0
         self._right = self._counted = 0.0
         for active in self._active:
             if active is not None:
                 active.fill(0)
 
-    def add(self, value: float, y: Array, target: Array, sample_weight: Array | None = None) -> None:
-        """Add a batch: its loss, the outputs it was computed from, and what they were compared with."""
+    def add(
+        self,
+        value: float,
+        y: Array,
+        target: Array,
+        sample_weight: Array | None = None,
+        *,
+        penalty: float = 0.0,
+    ) -> None:
+        """Add a batch: its loss, the outputs it was computed from, what they were compared with, and its penalty."""
+        self._penalty_sum += penalty * len(y)
+        self._rows += len(y)
         share = _share(self._loss, len(y), target, sample_weight)
         self._share_sum += share
         self._loss_sum += value * share
@@ -69,10 +80,12 @@ class EpochMeter:
         *,
         weighted: bool,
         counted: int,
+        penalty: float,
     ) -> None:
         """Add consecutive batches of ``rows`` rows that a capture ran.
 
         ``batches`` gives targets and weights of each, taken only where they decide on the batch's share.
+        ``penalty`` is the sum of their penalties.
         ``counted`` is how many predictions of a batch were counted, 0 if the capture does not count.
         """
         if _share_is_plain(self._loss, weighted):
@@ -83,6 +96,8 @@ class EpochMeter:
         for value, share in zip(losses.tolist(), shares, strict=True):
             self._share_sum += share
             self._loss_sum += value * share
+        self._penalty_sum += penalty * rows
+        self._rows += rows * len(losses)
         if counted:
             self._right += correct
             self._counted += counted * len(losses)
@@ -93,6 +108,8 @@ class EpochMeter:
         if getattr(self._loss, "normalization", None) != "none":
             loss = loss / self._share_sum if self._share_sum else 0.0
         record: dict[str, Any] = {"loss": loss}
+        if self._penalized:
+            record["penalty"] = self._penalty_sum / self._rows
         if self._counted:
             record["accuracy"] = self._right / self._counted
         return record

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from relu_layers._configured import Array
 from relu_layers._epoch import has_accuracy
-from relu_layers._inputs import converted_array
+from relu_layers._inputs import any_array, converted_array
 from relu_layers._progress import TextProgress
+from relu_layers._streaming import ArraySource, Ordered, Rows, Source, StreamedMinibatches, is_source
 from relu_layers.callbacks import Moments
 from relu_layers.data import Minibatches
 from relu_layers.history import History
 from relu_layers.losses import Loss, SoftmaxCrossEntropy
 
+# Labels of a source that are checked at once.
+_TARGETS_AT_ONCE = 2**18
 # Steps of one `fit` from which on they are captured.
 _STEPS_WORTH_A_CAPTURE = 16
 # Seconds after which a stretch of captured steps lets Python look for a signal.
@@ -23,25 +26,55 @@ _LONGEST_STRETCH = 0.05
 
 
 class Examples(NamedTuple):
-    """Inputs, targets and perhaps one weight per row, in the dtypes that training takes."""
+    """Inputs, targets and perhaps one weight per row, in the dtypes that training takes.
+
+    Of a source they are `Rows`, which are sliced as arrays are and know no more than that.
+    """
 
     x: Array
     y: Array
     sample_weight: Array | None
 
-    def arrays(self) -> tuple[Array, ...]:
-        """Return the arrays there are."""
-        return (self.x, self.y) if self.sample_weight is None else (self.x, self.y, self.sample_weight)
+    def minibatches(
+        self, batch_size: int, shuffle: bool | Callable[[int], Any], rng: np.random.Generator
+    ) -> Ordered:
+        """Return passes over all rows."""
+        given = (self.x, self.y) if self.sample_weight is None else (self.x, self.y, self.sample_weight)
+        source = getattr(self.x, "source", None)
+        if source is None:
+            return Minibatches(*given, batch_size=batch_size, shuffle=shuffle, rng=rng)
+        dtypes = [array.dtype for array in given]
+        return StreamedMinibatches(source, dtypes, batch_size=batch_size, shuffle=shuffle, rng=rng)
+
+    def targets(self) -> Iterator[tuple[int, Array]]:
+        """Yield the targets in parts, each with the number of rows before it: views, or rows read for once."""
+        step = _TARGETS_AT_ONCE if hasattr(self.y, "source") else max(len(self.y), 1)
+        for start in range(0, len(self.y), step):
+            yield start, self.y[start : start + step]
+
+
+def given_rows(owner: str, trainer: Any, x: Any, y: Any, sample_weight: Any = None) -> Examples:
+    """Return `examples`, or what reads a source: also a mapped file that would be read whole to convert it."""
+    if is_source(x):
+        if y is not None or sample_weight is not None:
+            raise TypeError(f"{owner}: a source has its own targets and weights, expected x alone")
+        return _streamed(owner, trainer, x)
+    if y is None:
+        raise TypeError(f"{owner}: y is missing; only a source, as open_source returns, brings its own")
+    if isinstance(x, np.memmap) and not (x.dtype == trainer.model.dtype and x.flags.c_contiguous):
+        arrays = [np.asarray(one) for one in (y, sample_weight) if one is not None]
+        if x.ndim and len(x) and all(one.shape[:1] == x.shape[:1] for one in arrays):
+            return _streamed(owner, trainer, ArraySource(x, *arrays))
+    return examples(owner, trainer, x, y, sample_weight)
 
 
 def examples(owner: str, trainer: Any, x: Any, y: Any, sample_weight: Any = None) -> Examples:
     """Return the arrays converted once where their dtype differs, their lengths checked."""
-    dtype, loss = trainer.model.dtype, trainer.loss
+    dtype = trainer.model.dtype
     x = converted_array(owner, "x", x, dtype)
-    if not isinstance(y, np.ndarray) and not hasattr(y, "__dlpack__") and not hasattr(y, "to_numpy"):
-        y = np.asarray(y)
-    keeps_integers = isinstance(loss, SoftmaxCrossEntropy) or not isinstance(loss, Loss)
-    if not (keeps_integers and isinstance(y, np.ndarray) and y.dtype.kind in "iub"):
+    if not hasattr(y, "to_numpy"):
+        y = any_array(owner, "y", y)
+    if not (_keeps_integers(trainer.loss) and isinstance(y, np.ndarray) and y.dtype.kind in "iub"):
         y = converted_array(owner, "y", y, dtype)
     elif not y.dtype.isnative:
         y = y.astype(y.dtype.newbyteorder("="))
@@ -58,6 +91,34 @@ def examples(owner: str, trainer: Any, x: Any, y: Any, sample_weight: Any = None
     return Examples(x, y, sample_weight)
 
 
+def _streamed(owner: str, trainer: Any, source: Source) -> Examples:
+    """Return what reads the arrays of a source, in the dtypes that arrays would be converted to."""
+    if len(source) == 0:
+        raise ValueError(f"{owner}: the source has no rows")
+    names = ("x", "y", "sample_weight")
+    fields = source.fields
+    if len(fields) not in (2, 3):
+        raise ValueError(
+            f"{owner}: the source has {len(fields)} fields, expected x, y and perhaps sample_weight"
+        )
+    arrays: list[Any] = []
+    for index, (name, field) in enumerate(zip(names, fields, strict=False)):
+        if field.dtype.kind not in "fiub":
+            raise TypeError(f"{owner}: {name} has dtype {field.dtype}, expected numbers")
+        keeps = name == "y" and field.dtype.kind in "iub" and _keeps_integers(trainer.loss)
+        arrays.append(Rows(source, index, field.dtype.newbyteorder("=") if keeps else trainer.model.dtype))
+    if len(fields) == 3 and fields[2].shape != ():
+        raise ValueError(
+            f"{owner}: sample_weight has {fields[2].shape} in each row, expected a single number"
+        )
+    return Examples(arrays[0], arrays[1], arrays[2] if len(arrays) == 3 else None)
+
+
+def _keeps_integers(loss: Any) -> bool:
+    """Return whether integer targets are labels, which stay as they are."""
+    return isinstance(loss, SoftmaxCrossEntropy) or not isinstance(loss, Loss)
+
+
 def check_before_training(owner: str, trainer: Any, given: Examples) -> None:
     """Raise now what the package's losses would find wrong later: shapes, dtypes, any label."""
     loss = trainer.loss
@@ -67,13 +128,16 @@ def check_before_training(owner: str, trainer: Any, given: Examples) -> None:
     y = trainer._outputs(given.x[:1])
     if isinstance(loss, SoftmaxCrossEntropy) and given.y.dtype.kind in "iu" and given.y.ndim < y.ndim:
         classes = y.shape[loss.axis]
-        bad = (given.y < 0) | (given.y >= classes)
-        if loss.ignore_label is not None:
-            bad &= given.y != loss.ignore_label
-        if bad.any():
-            at = tuple(int(i) for i in np.argwhere(bad)[0])
-            place = ", ".join(map(str, at))
-            raise IndexError(f"{owner}: y[{place}] is {given.y[at]}, expected a label in 0 .. {classes - 1}")
+        for before, labels in given.targets():
+            bad = (labels < 0) | (labels >= classes)
+            if loss.ignore_label is not None:
+                bad &= labels != loss.ignore_label
+            if bad.any():
+                at = tuple(int(i) for i in np.argwhere(bad)[0])
+                place = ", ".join(map(str, (before + at[0], *at[1:])))
+                raise IndexError(
+                    f"{owner}: y[{place}] is {labels[at]}, expected a label in 0 .. {classes - 1}"
+                )
     weight = None if given.sample_weight is None else given.sample_weight[:1]
     loss(y, given.y[:1], sample_weight=weight)
 
@@ -85,20 +149,20 @@ def run(
     epochs: int,
     batch_size: int,
     validation: Examples | None,
-    shuffle: bool,
+    shuffle: bool | Callable[[int], Any],
     progress: Any,
     callbacks: Sequence[Any],
 ) -> History:
     """Train; the arguments are checked already, and the model is this thread's alone."""
     history: History = trainer.history
-    batches = Minibatches(*given.arrays(), batch_size=batch_size, shuffle=shuffle, rng=trainer.rng)
+    batches = given.minibatches(batch_size, shuffle, trainer.rng)
     line = TextProgress(epochs, len(batches)) if progress is True else None
     watchers = [line] if line is not None else [progress] if progress else []
     moments = Moments([*trainer.callbacks, *callbacks, *watchers])
     # Capturing costs some ten steps of a small network.
     record = epochs * len(batches) >= _STEPS_WORTH_A_CAPTURE
     former, trainer._moments = trainer._moments, moments
-    trainer.recorded = _recorded(trainer.loss, validation is not None)
+    trainer.recorded = _recorded(trainer, validation is not None)
     trainer._stopping = False
     interrupts = trainer._interrupts
     installed = interrupts.install()
@@ -129,7 +193,7 @@ def run(
     return history
 
 
-def _epoch(trainer: Any, batches: Minibatches, epoch: int, record: bool) -> dict[str, Any]:
+def _epoch(trainer: Any, batches: Ordered, epoch: int, record: bool) -> dict[str, Any]:
     """Run one epoch and return the columns that the batches gave."""
     moments, replay = trainer._moments, trainer._replay
     for begin in moments.on_epoch_begin:
@@ -155,23 +219,22 @@ def _step(trainer: Any, arrays: tuple[Array, ...], close: bool) -> float:
     interrupts.hold()
     try:
         value: float = trainer._step(*arrays, close=close)
-        trainer._replay.meter.add(value, trainer._output, *arrays[1:])
+        trainer._replay.meter.add(value, trainer._output, *arrays[1:], penalty=trainer._last_penalty)
     finally:
         interrupts.release()
     return value
 
 
 def _stretch(
-    trainer: Any, batches: Minibatches, order: Array | None, number: int, record: bool
+    trainer: Any, batches: Ordered, order: Array | None, number: int, record: bool
 ) -> tuple[int, float]:
     """Replay minibatches from ``number`` on; return how many, 0 if the next must run in the layers."""
     moments, replay, interrupts = trainer._moments, trainer._replay, trainer._interrupts
     replay.refresh()
     if moments.on_gradients_ready:
         return 0, 0.0
-    start = number * batches.batch_size
-    rows = min(batches.batch_size, batches.rows - start)
-    x, y, *rest = batches.arrays
+    rows = min(batches.batch_size, batches.rows - number * batches.batch_size)
+    (x, y, *rest), order, start = batches.window(number, order)
     weight = rest[0] if rest else None
     batch = slice(start, start + rows)
     captured = replay.capture(x[batch], y[batch], None if weight is None else weight[batch], record)
@@ -180,19 +243,25 @@ def _stretch(
     seconds = min(_LONGEST_STRETCH, moments.seconds_between_steps)
     steps = 1
     if seconds > 0.0 and captured.measured and rows == batches.batch_size:
-        steps = min(batches.rows // rows - number, replay.most_steps)
+        steps = min((len(x) - start) // rows, replay.most_steps)
     losses = np.empty(steps)
     last = number + steps == len(batches)
     interrupts.hold()
     try:
-        done, correct = replay.stretch(
+        done, correct, penalty = replay.stretch(
             captured.capture, x, y, weight, order, start, rows, steps, seconds, last, losses
         )
         if done:
             meter, weighted = replay.meter, weight is not None
             targets = (batches.batch(number + i, order)[1:] for i in range(done))
             meter.add_stretch(
-                losses[:done], correct, targets, rows, weighted=weighted, counted=captured.counted
+                losses[:done],
+                correct,
+                targets,
+                rows,
+                weighted=weighted,
+                counted=captured.counted,
+                penalty=penalty,
             )
             if not captured.measured:
                 meter.add_accuracy(captured.output, y[batch] if order is None else captured.batch[1])
@@ -201,8 +270,9 @@ def _stretch(
     return done, float(losses[done - 1]) if done else 0.0
 
 
-def _recorded(loss: Any, validated: bool) -> tuple[str, ...]:
+def _recorded(trainer: Any, validated: bool) -> tuple[str, ...]:
     """Return the names of the columns that a fit records."""
-    measured = ("loss", "accuracy") if has_accuracy(loss) else ("loss",)
+    measured = ("loss", "accuracy") if has_accuracy(trainer.loss) else ("loss",)
     validation = tuple(f"validation_{name}" for name in measured) if validated else ()
-    return (*measured, *validation, "learning_rate", "dead_units")
+    penalty = ("penalty",) if trainer.l2_penalty else ()
+    return (*measured, *penalty, *validation, "learning_rate", "dead_units")

@@ -15,12 +15,14 @@ class Format(NamedTuple):
 
     ``whole`` formats hold any document of this package: ``write(document, path, **options)`` and
     ``read(path, **options) -> document``. The others hold a network as other programs see it:
-    ``write(model, path, **options)`` and ``read(path, **options) -> Sequential``.
+    ``write(model, path, **options)`` and ``read(path, **options) -> Sequential``. ``describe(path)`` returns what a
+    file says of itself as plain values, also where it cannot be read as a model.
     """
 
     write: str
     read: str
     whole: bool
+    describe: str = ""
 
 
 FORMATS = {
@@ -28,7 +30,12 @@ FORMATS = {
     ".safetensors": Format(
         "relu_layers.formats.safetensors:write", "relu_layers.formats.safetensors:read", True
     ),
-    ".onnx": Format("relu_layers.formats.onnx:save", "relu_layers.formats.onnx:load", False),
+    ".onnx": Format(
+        "relu_layers.formats.onnx:save",
+        "relu_layers.formats.onnx:load",
+        False,
+        "relu_layers.formats.onnx:describe",
+    ),
     ".prototxt": Format("relu_layers.formats.caffe:save", "relu_layers.formats.caffe:load", False),
     ".caffemodel": Format("", "relu_layers.formats.caffe:load", False),
     ".h": Format("relu_layers.formats.c_header:save", "", False),

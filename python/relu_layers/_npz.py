@@ -7,8 +7,6 @@ Nothing in a file is believed: sizes are checked against the size of the file be
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import struct
@@ -19,13 +17,10 @@ import numpy as np
 
 from relu_layers._atomic import write_atomically
 from relu_layers._configured import Array
+from relu_layers._document import digest, pack, unpack
 
 _DOCUMENT = "document.json"
 _CHECKSUM = "checksum"
-_REFERENCE = "__array__"
-# A description is small: arrays are apart. Parsed JSON takes up to 30 times the memory of its text.
-_LONGEST_DOCUMENT = 32 * 2**20
-_DEEPEST = 40
 _MEMBERS = 4096
 # NumPy's own header, version 1.0, exactly as it is written; the evaluating parser of NumPy takes more than that.
 _HEADER = re.compile(
@@ -37,12 +32,11 @@ _LONGEST_HEADER = 10 + 2**16
 
 def write(document: dict[str, Any], path: str) -> None:
     """Write ``document`` to ``path``: a temporary file in the same folder, synced, then renamed over it."""
-    arrays: dict[str, Array] = {}
-    text = json.dumps(_packed(document, "", arrays), separators=(",", ":")).encode()
-    if len(text) > _LONGEST_DOCUMENT or len(arrays) > _MEMBERS - 2:
-        raise ValueError(f"{path}: {len(text)} bytes of description, {len(arrays)} arrays are more than fit")
+    text, arrays = pack(document, reserved=(_DOCUMENT, _CHECKSUM))
+    if len(arrays) > _MEMBERS - 2:
+        raise ValueError(f"{path}: {len(arrays)} arrays are more than fit")
     members = {_DOCUMENT: np.frombuffer(text, np.uint8), **arrays}
-    members[_CHECKSUM] = np.frombuffer(_digest(members), np.uint8)
+    members[_CHECKSUM] = np.frombuffer(digest(members), np.uint8)
 
     def fill(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -82,25 +76,10 @@ def _document(file: BinaryIO) -> dict[str, Any]:
     text = members.get(_DOCUMENT)
     if stored is None or text is None:
         raise ValueError("it lacks the members of a relu_layers file")
-    if stored.tobytes() != _digest(members):
+    if stored.tobytes() != digest(members):
         raise ValueError("its checksum does not match, so the file is damaged")
     del members[_DOCUMENT]
-    if text.size > _LONGEST_DOCUMENT:
-        raise ValueError("its description is too long")
-    document = _unpacked(json.loads(text.tobytes().decode()), members)
-    if not isinstance(document, dict):
-        raise ValueError("its description is not a mapping")
-    return document
-
-
-def _digest(members: dict[str, Array]) -> bytes:
-    """Return the SHA-256 of all names, dtypes, shapes and contents."""
-    total = hashlib.sha256()
-    for name in sorted(members):
-        array = members[name]
-        total.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        total.update(array.data if array.size else b"")
-    return total.digest()
+    return unpack(text.tobytes(), members)
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, Array]:
@@ -133,48 +112,3 @@ def _array(content: bytes) -> Array:
     if count * dtype.itemsize != len(content) - header.end():
         raise ValueError("a member's shape does not agree with its length")
     return np.frombuffer(content, dtype, count, header.end()).reshape(shape)
-
-
-def _packed(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """Return ``value`` with its arrays moved to ``arrays``, named by where they stood."""
-    if isinstance(value, np.ndarray):
-        array = np.ascontiguousarray(value).reshape(value.shape)
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        if not _HEADER.match(_header(array)):
-            raise ValueError(f"{name}: arrays of dtype {value.dtype} cannot be written to a file")
-        while name in arrays or name in (_DOCUMENT, _CHECKSUM):
-            name += "_"
-        arrays[name] = array
-        return {_REFERENCE: name}
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str) or key == _REFERENCE:
-                raise ValueError(
-                    f"{name or 'document'}: key {key!r} cannot be written to a file, use strings"
-                )
-        return {k: _packed(item, f"{name}/{k}" if name else k, arrays) for k, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_packed(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is not None and not isinstance(value, (str, bool, int, float)):
-        raise ValueError(f"{name}: a {type(value).__name__} cannot be written to a file")
-    return value
-
-
-def _header(array: Array) -> bytes:
-    """Return the start of the member that would hold ``array``."""
-    described = f"{{'descr': '{array.dtype.str}', 'fortran_order': False, 'shape': (), }}\n"
-    return b"\x93NUMPY\x01\x00  " + described.encode()
-
-
-def _unpacked(value: Any, arrays: dict[str, Array], depth: int = 0) -> Any:
-    if depth > _DEEPEST:
-        raise ValueError("its description is nested too deeply")
-    if isinstance(value, dict):
-        if set(value) == {_REFERENCE}:
-            return arrays[value[_REFERENCE]].copy()
-        return {key: _unpacked(item, arrays, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_unpacked(item, arrays, depth + 1) for item in value]
-    return value

@@ -33,7 +33,7 @@ from relu_layers.model import Sequential
 from relu_layers.optimizers import BUILT_IN as OPTIMIZERS
 
 # Attributes of a trainer that a captured step depends on.
-_OF_TRAINER = ("model", "loss", "optimizer", "clip_norm", "accumulate", "capture")
+_OF_TRAINER = ("model", "loss", "optimizer", "clip_norm", "accumulate", "l2_penalty", "capture")
 # Shapes seen once whose second sight is worth a capture.
 _SHAPES_NOTED = 64
 # Captures of a trainer: as many as the extension keeps.
@@ -84,7 +84,7 @@ class Replay:
 
     def __init__(self, trainer: Any) -> None:
         self._trainer = trainer
-        self.meter = EpochMeter(trainer.model, trainer.loss, trainer._depth)
+        self.meter = EpochMeter(trainer.model, trainer.loss, trainer._depth, trainer.l2_penalty > 0.0)
         self._renew()
 
     def _renew(self) -> None:
@@ -101,8 +101,9 @@ class Replay:
             and type(optimizer) in _BUILT_IN_OPTIMIZERS
             and can_be_captured(model.layers[: trainer._depth], model.ops)
         )
-        if not self.meter.measures(model, loss):
-            self.meter = EpochMeter(model, loss, trainer._depth)
+        penalized = trainer.l2_penalty > 0.0
+        if not self.meter.measures(model, loss, penalized):
+            self.meter = EpochMeter(model, loss, trainer._depth, penalized)
         self._seen: set[tuple[Any, ...]] = set()
         self._captured: dict[_core.Capture, Captured] = {}
         self._failed: set[tuple[Any, ...]] = set()
@@ -171,8 +172,8 @@ class Replay:
             self._captured.pop(next(iter(self._captured)))
         return captured
 
-    def stretch(self, *arguments: Any) -> tuple[int, int]:
-        """Run many steps and return their number and how many predictions were right.
+    def stretch(self, *arguments: Any) -> tuple[int, int, float]:
+        """Run many steps; return their number, how many predictions were right, and the sum of their penalties.
 
         The arguments are those of ``TrainingReplay.stretch`` in the extension.
         """
@@ -193,6 +194,8 @@ class Replay:
                 _, dy = loss(output, batch[1], sample_weight=batch[2], out=trainer._buffer(output))
             with recording(capture, BACKWARD):
                 model._run_backward(dy, trainer._depth)
+                if trainer.l2_penalty:
+                    trainer._penalize(len(output), batch[2])
             with recording(capture, OBSERVE):
                 self.meter.observe(output, batch[1])
             if trainer.accumulate > 1:

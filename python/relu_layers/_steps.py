@@ -21,7 +21,7 @@ from relu_layers._memory import empty, zeros
 from relu_layers._replay import Replay
 from relu_layers.callbacks import Moments, check_callback
 from relu_layers.history import History
-from relu_layers.layers import Dropout
+from relu_layers.layers import Dense, Dropout
 from relu_layers.losses import Loss, training_depth
 from relu_layers.model import Sequential
 from relu_layers.optimizers import Optimizer
@@ -41,6 +41,7 @@ class Stepper(Watched):
         *,
         clip_norm: float | None = None,
         accumulate: int = 1,
+        l2_penalty: float = 0.0,
         callbacks: Sequence[Any] = (),
         rng: np.random.Generator | int | None = None,
         capture: bool = True,
@@ -56,6 +57,9 @@ class Stepper(Watched):
         if self.clip_norm is not None and self.clip_norm <= 0.0:
             raise ValueError(f"Trainer: clip_norm is {clip_norm}, expected above 0, or None")
         self.accumulate = integer("Trainer", "accumulate", accumulate, minimum=1)
+        self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty)
+        if self.l2_penalty < 0.0:
+            raise ValueError(f"Trainer: l2_penalty is {l2_penalty}, expected at least 0")
         for callback in callbacks:
             check_callback(callback)
         self.callbacks = tuple(callbacks)
@@ -80,10 +84,17 @@ class Stepper(Watched):
         """Make what is not part of the state."""
         self._moments = Moments(self.callbacks)
         self._interrupts = Interrupts()
+        # Weights of dense layers: what the penalty is on, as flat views of parameters and gradients.
+        self._penalized = [
+            (layer.params["weight"].reshape(-1), layer.grads["weight"].reshape(-1))
+            for layer in self.model.layers[: self._depth]
+            if isinstance(layer, Dense)
+        ]
         self._dropouts = [layer for layer in self.model.layers if isinstance(layer, Dropout)]
         self._inference = self.model._passes.first(self._depth)
         self._gradients: dict[tuple[int, ...], Array] = {}
         self._output: Any = None
+        self._last_penalty = 0.0
         self._place: tuple[int, int] | None = None
         self._stopping = False
         self._replay = Replay(self)
@@ -161,7 +172,16 @@ class Stepper(Watched):
                 f"{loss!r} returned a gradient {dy.dtype} of shape {dy.shape}, expected {y.dtype} of {y.shape}"
             )
         model._run_backward(dy, self._depth)
+        self._last_penalty = self._penalize(len(y), sample_weight) if self.l2_penalty else 0.0
         return value
+
+    def _penalize(self, rows: int, sample_weight: Array | None) -> float:
+        """Add the penalty to the gradients and return what it adds to the loss."""
+        add, strength = self.model.ops.l2_penalty, self.l2_penalty
+        return math.fsum(
+            add(param, grad, strength=strength, rows=rows, sample_weight=sample_weight)
+            for param, grad in self._penalized
+        )
 
     def _buffer(self, y: Array) -> Array:
         """Return the array that takes the gradient of ``y``."""
@@ -234,6 +254,8 @@ class Stepper(Watched):
             "_inference",
             "_gradients",
             "_output",
+            "_last_penalty",
+            "_penalized",
             "_place",
             "_replay",
         )

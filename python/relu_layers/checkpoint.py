@@ -19,6 +19,7 @@ from relu_layers._checks import nearest
 from relu_layers._configured import Array
 from relu_layers._formats import FORMATS, Format, function_of
 from relu_layers._generator import generator_document, set_generator
+from relu_layers._parameter_names import fitted
 from relu_layers.layers import Dropout, ParameterLayer
 from relu_layers.model import Sequential
 
@@ -70,8 +71,12 @@ def load(path: str | PathLike[str], *, model: Sequential | None = None, **option
     where = fspath(path)
     read, whole = function_of(where, "read", options)
     if whole:
-        document = _verified(where, read(where, **options))
-        loaded: Sequential = _checked(where, _model_in, document["model"], model)
+        document = read(where, **options)
+        loaded: Sequential
+        if document.get("kind") == "parameters":
+            loaded = _checked(where, _with_parameters, document, model)
+        else:
+            loaded = _checked(where, _model_in, _verified(where, document)["model"], model)
         return loaded
     loaded = read(where, **options)
     return loaded if model is None else _checked(where, _filled, model, loaded)
@@ -91,6 +96,7 @@ def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
         "options": {
             "clip_norm": trainer.clip_norm,
             "accumulate": trainer.accumulate,
+            "l2_penalty": trainer.l2_penalty,
             "capture": trainer.capture,
         },
         "callbacks": [_callback_document(callback) for callback in trainer.callbacks],
@@ -250,6 +256,14 @@ def _model_in(document: dict[str, Any], model: Sequential | None) -> Sequential:
                     raise ValueError(f"{i}.{name} has shape {found}, but {layer!r} needs {parameter.shape}")
     model = Sequential(*made, dtype=np.dtype(document["dtype"]), rng=0)
     _fill_model(model, document)
+    return model
+
+
+def _with_parameters(document: dict[str, Any], model: Sequential | None) -> Sequential:
+    """Return ``model`` with parameters that another program wrote without saying what layers they belong to."""
+    if model is None:
+        raise ValueError("it holds parameters without their layers: build the model and pass it as model=")
+    model.load_params(fitted(model, document["parameters"], document["names"]))
     return model
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from relu_layers._checks import boolean, integer, real
+from relu_layers._checks import integer, real
 from relu_layers._configured import Array
+from relu_layers._streaming import ArraySource, Field, Ordered, Source
 
-__all__ = ["Minibatches", "train_validation_split", "two_moons", "xor"]
+__all__ = ["ArraySource", "Field", "Minibatches", "Source", "train_validation_split", "two_moons", "xor"]
 
 
 def xor() -> tuple[Array, Array]:
@@ -51,7 +52,7 @@ def two_moons(
     return x + generator.normal(0.0, noise, (n, 2)), y
 
 
-class Minibatches:
+class Minibatches(Ordered):
     """Consecutive parts of arrays that share their first axis, in order or shuffled anew in every pass.
 
     In order the parts are views. Shuffled, the rows are gathered into one buffer per array that every part
@@ -63,8 +64,9 @@ class Minibatches:
         Of equal length.
     batch_size : int, keyword
         Rows of a part; the last part of a pass may be shorter.
-    shuffle : bool, keyword
-        Whether each pass draws a new order from ``rng``.
+    shuffle : bool or callable, keyword
+        Whether each pass draws a new order from ``rng``; or ``shuffle(rows)``, which returns the order of a pass,
+        a permutation of ``range(rows)``.
     rng : np.random.Generator, int or None, keyword
         None is fresh entropy.
 
@@ -79,7 +81,7 @@ class Minibatches:
         self,
         *arrays: Array,
         batch_size: int,
-        shuffle: bool = False,
+        shuffle: bool | Callable[[int], Any] = False,
         rng: np.random.Generator | int | None = None,
     ) -> None:
         if not arrays or any(array.ndim == 0 for array in arrays):
@@ -88,39 +90,13 @@ class Minibatches:
         if len(lengths) > 1:
             found = ", ".join(str(len(array)) for array in arrays)
             raise ValueError(f"Minibatches: arrays have {found} rows, expected equal numbers")
-        self.rows = lengths.pop()
-        self.batch_size = integer("Minibatches", "batch_size", batch_size, minimum=1)
-        self.shuffle = boolean("Minibatches", "shuffle", shuffle)
+        super().__init__(lengths.pop(), batch_size, shuffle, rng)
         self._arrays = arrays
         if shuffle:
-            self._rng = np.random.default_rng(rng)
-            self._in_order = np.arange(self.rows)
-            self._order = np.empty(self.rows, dtype=np.intp)
             height = min(self.batch_size, self.rows)
             # np.take reads a contiguous source in place, any other through a copy of the whole.
             self._arrays = tuple(np.ascontiguousarray(array) for array in arrays)
             self._buffers = [np.empty((height, *array.shape[1:]), dtype=array.dtype) for array in arrays]
-
-    def __len__(self) -> int:
-        return -(-self.rows // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[Array, ...]]:
-        order = self.draw()
-        for number in range(len(self)):
-            yield self.batch(number, order)
-
-    @property
-    def arrays(self) -> tuple[Array, ...]:
-        """The whole arrays; contiguous where they are shuffled."""
-        return self._arrays
-
-    def draw(self) -> Array | None:
-        """Return the order of the rows for one more pass, None where they stay in order; valid until the next."""
-        if not self.shuffle:
-            return None
-        self._order[:] = self._in_order
-        self._rng.shuffle(self._order)
-        return self._order
 
     def batch(self, number: int, order: Array | None) -> tuple[Array, ...]:
         """Return minibatch ``number``, counted from 0: views, or buffers that are valid until the next call."""
@@ -134,6 +110,10 @@ class Minibatches:
             # mode="clip" gathers straight into the buffer; the default would go through a copy.
             np.take(array, chosen, axis=0, out=buffer, mode="clip")
         return buffers
+
+    def window(self, number: int, order: Array | None) -> tuple[tuple[Array, ...], Array | None, int]:
+        """Return the whole arrays, contiguous where they are shuffled, and the place of ``number`` in them."""
+        return self._arrays, order, number * self.batch_size
 
 
 def train_validation_split(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -41,8 +43,8 @@ def use_target(name: str) -> None:
 def get_num_threads() -> int:
     """Return how many threads one operation may use, the calling one included.
 
-    At first what the processor affinity and the cgroup's quota allow, or the environment variable
-    ``RELU_LAYERS_NUM_THREADS``.
+    At first what the environment variable ``RELU_LAYERS_NUM_THREADS`` says, or else what the processor affinity, the
+    cgroup's quota and ``OMP_NUM_THREADS`` allow: so processes that joblib starts side by side share the processors.
     """
     return _core.num_threads()
 
@@ -111,6 +113,53 @@ def build_info() -> dict[str, Any]:
         "threads": get_num_threads(),
         "compiler": _core.compiler,
     }
+
+
+def get_include() -> str:
+    """Return the folder to put on a C++ compiler's include path: ``#include "relu_layers/relu_layers.h"``.
+
+    Raises
+    ------
+    FileNotFoundError
+        The package runs from a source tree, where nothing is installed.
+    """
+    return _installed("get_include", "include", "relu_layers/ops.h")
+
+
+def get_library() -> str:
+    """Return the path of the static library behind the headers, for builds that do not use CMake.
+
+    It needs the system's threads: link with ``-pthread``.
+
+    Raises
+    ------
+    FileNotFoundError
+        As in `get_include`.
+    """
+    name = "relu_layers.lib" if os.name == "nt" else "librelu_layers.a"
+    return str(Path(_installed("get_library", "lib", name)) / name)
+
+
+def get_cmake_dir() -> str:
+    """Return the folder of the CMake package: ``cmake -Drelu_layers_DIR=...``, then ``find_package(relu_layers)``.
+
+    Raises
+    ------
+    FileNotFoundError
+        As in `get_include`.
+    """
+    return _installed("get_cmake_dir", "lib/cmake/relu_layers", "relu_layersConfig.cmake")
+
+
+def _installed(owner: str, folder: str, file: str) -> str:
+    """Return a folder installed beside the extension, which need not be beside this file (editable installs)."""
+    found = Path(_core.__file__).resolve().parent / folder
+    if not (found / file).is_file():
+        raise FileNotFoundError(
+            f"{owner}: {found / file} does not exist; headers, library and CMake package come with an installed "
+            "relu_layers (pip install), not with a source tree"
+        )
+    return str(found)
 
 
 def _warn_if_refused() -> None:

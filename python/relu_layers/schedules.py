@@ -159,7 +159,7 @@ class Warmup(Schedule):
         return float(self.schedule(updates)) * min((updates + 1) / self.updates, 1.0)
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; the inner schedule as `describe` gives it."""
+        """Return the constructor's arguments; the inner schedule as ``{"name": ..., "config": ...}``."""
         return {"schedule": describe(self.schedule), "updates": self.updates}
 
     def __repr__(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
 
@@ -14,6 +14,7 @@ from relu_layers._configured import Array
 from relu_layers._divergence import DivergenceError
 from relu_layers._epoch import whole_loss
 from relu_layers._steps import Stepper
+from relu_layers._streaming import is_source
 from relu_layers.callbacks import check_callback
 from relu_layers.history import History
 from relu_layers.losses import Loss
@@ -41,6 +42,11 @@ class Trainer(Stepper):
         Largest norm of the gradient over all parameters that are not frozen.
     accumulate : int, keyword
         Minibatches per update.
+    l2_penalty : float, keyword
+        ``l2_penalty / 2 * sum(weight**2) / rows`` over the weights of all Dense layers, biases left out, is added to
+        the objective of each minibatch, as scikit-learn's ``alpha``; with sample weights their sum takes the place
+        of ``rows``. Its gradient is clipped with the rest. Losses are told without it; the history has it in
+        a column ``penalty``.
     callbacks : sequence, keyword
         See `relu_layers.callbacks`; those of `fit` come after them.
     rng : np.random.Generator, int or None, keyword
@@ -62,12 +68,12 @@ class Trainer(Stepper):
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int,
         batch_size: int,
-        validation: Sequence[Any] | None = None,
-        shuffle: bool = True,
+        validation: Any = None,
+        shuffle: bool | Callable[[int], Any] = True,
         progress: Any = None,
         callbacks: Sequence[Any] = (),
         sample_weight: Any = None,
@@ -77,14 +83,17 @@ class Trainer(Stepper):
         Parameters
         ----------
         x, y, sample_weight : array_like
-            All rows. x, float targets and weights are converted to the model's dtype once where it differs.
+            All rows. x, float targets and weights are converted to the model's dtype once where it differs. Or
+            x is a `relu_layers.data.Source`, such as `relu_layers.sources.open_source` returns, and nothing else
+            is given: then rows are read as they are needed, and the results are the same to the last bit.
         epochs, batch_size : int
             The last minibatch of an epoch may be smaller; it also completes a group of ``accumulate``
             minibatches, divided by the number it has.
-        validation : (x, y) or (x, y, sample_weight), optional
+        validation : (x, y), (x, y, sample_weight) or Source, optional
             Evaluated after every epoch.
-        shuffle : bool
-            Whether each epoch draws a new order; otherwise minibatches are views of x and y.
+        shuffle : bool or callable
+            Whether each epoch draws a new order; otherwise minibatches are views of x and y. A callable
+            ``shuffle(rows)`` returns the order of an epoch, a permutation of ``range(rows)``.
         progress : None, bool, callable or callback
             True writes a line to stderr; None and False nothing; anything else is one more callback.
         callbacks : sequence
@@ -104,15 +113,20 @@ class Trainer(Stepper):
         """
         epochs = integer("Trainer.fit", "epochs", epochs, minimum=0)
         batch_size = integer("Trainer.fit", "batch_size", batch_size, minimum=1)
-        shuffle = boolean("Trainer.fit", "shuffle", shuffle)
+        if not callable(shuffle):
+            shuffle = boolean("Trainer.fit", "shuffle", shuffle)
         if progress is not None and not isinstance(progress, bool):
             check_callback(progress)
-        given = _fit.examples("Trainer.fit", self, x, y, sample_weight)
+        given = _fit.given_rows("Trainer.fit", self, x, y, sample_weight)
         held_out = None
         if validation is not None:
+            if is_source(validation):
+                validation = (validation, None)
             if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-                raise TypeError("Trainer.fit: validation must be a tuple (x, y) or (x, y, sample_weight)")
-            held_out = _fit.examples("Trainer.fit: validation", self, *validation)
+                raise TypeError(
+                    "Trainer.fit: validation must be a tuple (x, y) or (x, y, sample_weight), or a source"
+                )
+            held_out = _fit.given_rows("Trainer.fit: validation", self, *validation)
         with self.model.exclusive():
             for name, part in (("Trainer.fit", given), ("Trainer.fit: validation", held_out)):
                 if part is not None:
@@ -132,22 +146,28 @@ class Trainer(Stepper):
         """End the running `fit` after this epoch."""
         self._stopping = True
 
-    def evaluate(self, x: Any, y: Any, sample_weight: Any = None, *, top_k: int = 1) -> dict[str, float]:
+    def evaluate(
+        self, x: Any, y: Any = None, sample_weight: Any = None, *, top_k: int = 1
+    ) -> dict[str, float]:
         """Return ``{"loss": ..., "accuracy": ...}`` over all rows, in inference (no dropout).
 
+        x may be a source, see `fit`: outputs and targets of all its rows are in memory, its inputs are not.
         x, float targets and weights are converted to the model's dtype where it differs. The loss is that of
         all rows at once, with its own normalization; a loss without accuracy leaves that key out. With
         ``top_k`` a label counts as right among the ``top_k`` largest logits.
         """
         top_k = integer("Trainer.evaluate", "top_k", top_k, minimum=1)
-        return self._evaluate(_fit.examples("Trainer.evaluate", self, x, y, sample_weight), top_k)
+        return self._evaluate(_fit.given_rows("Trainer.evaluate", self, x, y, sample_weight), top_k)
 
     def _evaluate(self, given: _fit.Examples, top_k: int = 1) -> dict[str, float]:
         if isinstance(self.loss, Loss):
             self.loss.use(self.model.ops)
-        return whole_loss(self.loss, self._outputs(given.x), given.y, given.sample_weight, top_k)
+        weight = given.sample_weight
+        return whole_loss(
+            self.loss, self._outputs(given.x), given.y[:], None if weight is None else weight[:], top_k
+        )
 
-    def _outputs(self, x: Array) -> Array:
+    def _outputs(self, x: Any) -> Array:
         """Return what the loss looks at for all rows: a new array."""
         guard = self.model._guard
         guard.begin_inference()
@@ -156,7 +176,7 @@ class Trainer(Stepper):
             if len(x) <= _EVALUATED_AT_ONCE:
                 return first
             if len(first) != _EVALUATED_AT_ONCE:
-                return self._inference.infer(x, None)
+                return self._inference.infer(x[:], None)
             outputs = np.empty((len(x), *first.shape[1:]), dtype=first.dtype)
             outputs[: len(first)] = first
             for start in range(_EVALUATED_AT_ONCE, len(x), _EVALUATED_AT_ONCE):

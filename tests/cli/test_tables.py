@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("click")
-from relu_layers.cli import csv_file
 from relu_layers.cli.tables import load_table
+from relu_layers.sources import csv_file
 
 
 def written(tmp_path: Path, text: str, name: str = "data.csv") -> str:

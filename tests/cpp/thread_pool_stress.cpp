@@ -18,9 +18,9 @@ constexpr int rounds = 400;
 std::atomic<int> wrong{0};
 
 // Every item is visited once, whoever does it.
-void job(index_t count, index_t grain, bool nested) {
+void job(index_t count, index_t grain, bool nested, double nanoseconds = 1e9) {
     std::vector<int> visits(static_cast<std::size_t>(count), 0);
-    relu_layers::parallel_for(count, grain, 1e9, [&](index_t begin, index_t end) {
+    relu_layers::parallel_for(count, grain, nanoseconds, [&](index_t begin, index_t end) {
         for (index_t i = begin; i < end; ++i) ++visits[static_cast<std::size_t>(i)];
         if (nested)
             relu_layers::parallel_for(end - begin, 1, 1e9, [&](index_t first, index_t last) {
@@ -49,6 +49,12 @@ int main() {
     for (unsigned i = 0; i < callers; ++i) threads.emplace_back(call, i);
     for (std::thread& thread : threads) thread.join();
     for (int i = 0; i < rounds; ++i) job(1000, 8, false);
+    // Small jobs in a row at the measured thresholds: sleepers are roused for the jobs to come.
+    relu_layers::set_parallel_threshold(-1);
+    for (int i = 0; i < 20 * rounds; ++i) {
+        job(1000, 8, false, 2e4);
+        if (i % 200 == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
+    }
     std::printf("%d wrong\n", wrong.load());
     return wrong.load() == 0 ? 0 : 1;
 }

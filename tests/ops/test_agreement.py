@@ -323,6 +323,12 @@ def test_helpers_of_training(native: Any) -> None:
             total = np.ones(n, dtype)
             native.accumulate(total, x)
             np.testing.assert_array_equal(total, 1 + x)
+            for weights in (None, rng.random(5).astype(dtype), np.zeros(5, dtype)):
+                mine, theirs = x[::-1].copy(), x[::-1].copy()
+                options = {"strength": 0.3, "rows": 5, "sample_weight": weights}
+                value = native.l2_penalty(x, mine, **options)
+                assert value == pytest.approx(REFERENCE.l2_penalty(x, theirs, **options), rel=1e-6)
+                np.testing.assert_allclose(mine, theirs, rtol=1e-6)
             logits = rng.choice([-2.0, -0.0, 0.0, 0.5, np.inf, np.nan], n).astype(dtype)
             targets = rng.choice([0.0, 0.5, 0.75, 1.0], n).astype(dtype)
             wanted = REFERENCE.count_agreeing(logits, targets)

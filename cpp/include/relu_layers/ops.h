@@ -1,38 +1,57 @@
-// The shape-level ops: what Python calls, without Python. Arguments are already validated (shapes agree, labels are in
-// range, outputs are C-contiguous and overlap nothing they must not). Each op writes its outputs in full and splits
-// over threads by itself. Declared for T = float and double.
+// The shape-level ops: forward and backward of every layer, the losses and the updates, without Python. Declared for
+// T = float and double.
+//
+// Arguments. Nothing is checked here: the caller answers for pointers, for sizes that agree, for labels in range
+// (find_bad_label) and for the overlaps named below. Inputs are views (Rows, Matrix: see types.h, and views.h to make
+// them), never copied and never written. Outputs are plain pointers to contiguous row-major memory that the caller
+// owns; they are written in full and never read, unless a comment says "in place". Sizes are ptrdiff_t and may be 0.
+// Overlap. An output may be an input itself (same address, contiguous) in relu_forward with a slope >= 0, elu, sigmoid,
+// tanh and softmax forwards; in every elementwise and softmax backward for dy; in the losses for the logits. No other
+// overlap is allowed.
+// Errors. Ops that pack or sum keep scratch memory per thread and can throw std::bad_alloc, before their first write;
+// nothing else is thrown.
+// Threads. Every op may be called from any number of threads at once and splits large work over the pool of parallel.h.
+// Results do not depend on the number of threads, nor, apart from the target "baseline", on the target.
 #pragma once
 
 #include "relu_layers/types.h"
 
 namespace relu_layers::ops {
 
-// ---- elementwise; y, dx contiguous; all inputs of one call have the same rows and cols
-// --------------------------------
+// ---- Elementwise. All inputs of one call have the same rows and cols; y and dx hold rows * cols numbers.
+
+// y = x where x > 0, else negative_slope * x; with slope 0: +0 where x < 0, else x, so that NaN stays NaN.
 template <class T>
 void relu_forward(Rows<const T> x, T negative_slope, T* y);
+// dx = dy where x > 0, else negative_slope * dy: a select, so an infinite dy is no NaN. With a slope >= 0, x may be y.
 template <class T>
 void relu_backward(Rows<const T> x, Rows<const T> dy, T negative_slope, T* dx);
+// y = value where x <= threshold, else x; dx = 0 there, else dy.
 template <class T>
 void threshold_forward(Rows<const T> x, T threshold, T value, T* y);
 template <class T>
 void threshold_backward(Rows<const T> x, Rows<const T> dy, T threshold, T* dx);
+// y = x where x > 0, else alpha * (exp(x) - 1), alpha >= 0; the backward pass works from y: dx = dy where y > 0, else
+// dy * (y + alpha).
 template <class T>
 void elu_forward(Rows<const T> x, T alpha, T* y);
 template <class T>
 void elu_backward(Rows<const T> y, Rows<const T> dy, T alpha, T* dx);
+// y = 1 / (1 + exp(-x)); dx = dy * y * (1 - y).
 template <class T>
 void sigmoid_forward(Rows<const T> x, T* y);
 template <class T>
 void sigmoid_backward(Rows<const T> y, Rows<const T> dy, T* dx);
+// y = tanh(x); dx = dy * (1 - y) * (1 + y).
 template <class T>
 void tanh_forward(Rows<const T> x, T* y);
 template <class T>
 void tanh_backward(Rows<const T> y, Rows<const T> dy, T* dx);
-// x is (rows, features); slope has `features` entries, or one that all share (slope_count 1).
+// relu_forward with a slope for each column: x is (rows, features); slope has `features` entries, or one that all share
+// (slope_count 1).
 template <class T>
 void prelu_forward(Rows<const T> x, const T* slope, index_t slope_count, T* y);
-// dx may be null. dslope has slope_count entries.
+// dx may be null. dslope, of slope_count entries, sums x * dy where x <= 0.
 template <class T>
 void prelu_backward(Rows<const T> x, const T* slope, index_t slope_count, Rows<const T> dy, T* dx, T* dslope);
 // Element i (row-major) is kept where word i of Philox4x32-10(key, counter) >= floor(rate * 2^32), scaled by
@@ -40,9 +59,9 @@ void prelu_backward(Rows<const T> x, const T* slope, index_t slope_count, Rows<c
 template <class T>
 void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t counter, T* y);
 
-// ---- matmul
-// ----------------------------------------------------------------------------------------------------------- c
-// (a.rows, b.cols), rows contiguous, = a @ b (+ c when accumulate).
+// ---- Products. a.cols == b.rows; any strides, so that a transpose costs no copy.
+
+// c (a.rows, b.cols) = a @ b, or c + a @ b in place when accumulate.
 template <class T>
 void matmul(Matrix<const T> a, Matrix<const T> b, bool accumulate, Rows<T> c);
 // `count` products of the same shapes; the i-th starts a_offsets[i], b_offsets[i], c_offsets[i] elements into a, b, c.
@@ -58,20 +77,22 @@ template <class T>
 void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, Rectifier<T> relu, T* dx, T* dweight,
                     T* dbias);
 
-// ---- softmax; one row of x holds classes * inner numbers, the classes `inner` apart
-// ------------------------------------
+// ---- Softmax. One row of x holds classes * inner numbers, the classes `inner` apart: 1 where they are the last axis.
+
+// y = exp(x) / sum(exp(x)); a row with NaN or +inf, or of -inf only, is NaN. dx = y * (dy - sum(y * dy)).
 template <class T>
 void softmax_forward(Rows<const T> x, index_t inner, T* y);
 template <class T>
 void softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx);
+// y = x - log(sum(exp(x))); dx = dy - exp(y) * sum(dy).
 template <class T>
 void log_softmax_forward(Rows<const T> x, index_t inner, T* y);
 template <class T>
 void log_softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx);
 
-// ---- losses
-// ----------------------------------------------------------------------------------------------------------- Integer
-// labels of any width, contiguous, one per position (outer, inner).
+// ---- Losses. Each returns the loss and writes its gradient.
+
+// Integer labels of any width, contiguous, one per position (outer, inner).
 struct Labels {
     const void* data;
     int item_bytes;  // 1, 2, 4 or 8
@@ -80,41 +101,51 @@ struct Labels {
     std::int64_t operator[](index_t i) const;
 };
 
+// The labels in an array of integers.
+template <class Integer>
+Labels labels_of(const Integer* data) {
+    return {data, static_cast<int>(sizeof(Integer)), static_cast<Integer>(-1) < static_cast<Integer>(0)};
+}
+
 template <class T>
 struct LossWeights {
-    const T* sample_weight;        // (batch) or null
-    index_t positions_per_sample;  // positions of one sample; position p belongs to sample p / positions_per_sample
-    Normalization normalization;
-    index_t batch_size;  // the divisor of Normalization::batch_size
-    bool has_ignore;
-    std::int64_t ignore_label;  // integer labels
-    double ignore_value;        // targets of the sigmoid cross entropy
+    const T* sample_weight = nullptr;  // (batch) or null
+    index_t positions_per_sample = 1;  // position p belongs to sample p / positions_per_sample
+    Normalization normalization = Normalization::valid;
+    index_t batch_size = 1;  // the divisor of Normalization::batch_size
+    bool has_ignore = false;
+    std::int64_t ignore_label = 0;  // integer labels
+    double ignore_value = 0;        // targets of the sigmoid cross entropy
 };
 
 template <class T>
 struct ClassOptions {
-    const T* class_weight;  // (classes) or null
-    T label_smoothing;
+    const T* class_weight = nullptr;  // (classes) or null
+    T label_smoothing = T(0);         // in [0, 1]
 };
 
 // The first label outside [0, classes) that is not ignored: its index, or -1.
 index_t find_bad_label(Labels labels, index_t positions, index_t classes, bool has_ignore, std::int64_t ignore_label);
 
-// dlogits: contiguous, of the shape of logits, may be logits.data itself where contiguous. Returns the loss.
+// Of softmax(logits): -log(softmax)[label], from log-sum-exp and never clamped. dlogits has the shape of logits.
 template <class T>
 double softmax_cross_entropy(Rows<const T> logits, index_t inner, Labels labels, ClassOptions<T> options,
                              LossWeights<T> weights, T* dlogits);
-// Labels as probabilities, of the shape of logits.
+// The same with labels as probabilities, of the shape of logits.
 template <class T>
 double softmax_cross_entropy(Rows<const T> logits, index_t inner, Rows<const T> probabilities, ClassOptions<T> options,
                              LossWeights<T> weights, T* dlogits);
+// Targets in [0, 1], one for each logit.
 template <class T>
 double sigmoid_cross_entropy(Rows<const T> logits, Rows<const T> targets, LossWeights<T> weights, T* dlogits);
+// scale * sum(weight * (prediction - target)^2) / divisor.
 template <class T>
 double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, LossWeights<T> weights, T* dprediction);
 
-// ---- updates, in place on 1-D contiguous arrays of n entries
-// ------------------------------------------------------------
+// ---- Updates, in place on contiguous arrays of n entries: param and the optimizer's memory, which starts as zeros.
+// The gradient is first what GradientRule makes of it.
+
+// v = momentum * v + learning_rate * g; w -= v, or w -= (1 + momentum) * v_new - momentum * v_old when nesterov.
 template <class T>
 void sgd_update(index_t n, T* param, const T* grad, T* velocity, GradientRule<T> rule, T learning_rate, T momentum,
                 bool nesterov);
@@ -130,12 +161,16 @@ void adadelta_update(index_t n, T* param, const T* grad, T* square_mean, T* upda
 template <class T>
 void adam_update(index_t n, T* param, const T* grad, T* mean, T* square_mean, GradientRule<T> rule, AdamRule<T> adam);
 
-// ---- helpers of training
-// ------------------------------------------------------------------------------------------------
+// ---- Helpers of training.
+
 template <class T>
 double sum_of_squares(Rows<const T> x);
+// total += grad.
 template <class T>
 void accumulate(index_t n, T* total, const T* grad);
+// grad += c * param with c = strength / divisor, 0 where the divisor is 0; returns c / 2 times the sum of param^2.
+template <class T>
+double l2_penalty(index_t n, const T* param, T* grad, double strength, double divisor);
 // active[j] = 1 where any x[i][j] > 0; returns how many entries are still 0.
 template <class T>
 index_t mark_active(Rows<const T> x, std::uint8_t* active);

@@ -12,7 +12,7 @@ namespace relu_layers {
 int num_threads();
 // n >= 1; workers are started when they are first needed and sleep while idle.
 void set_num_threads(int n);
-// What the processor affinity, the cgroup quota and RELU_LAYERS_NUM_THREADS allow.
+// What RELU_LAYERS_NUM_THREADS says, or else what the processor affinity, the cgroup quota and OMP_NUM_THREADS allow.
 int default_num_threads();
 // For tests: work of at least this many nanoseconds is split, and sleeping workers are woken for it; negative restores
 // the measured thresholds.

@@ -5,7 +5,11 @@
 #include <cstdint>
 
 // Members that kernels use are inlined everywhere: a copy compiled for one target must never serve another.
+#if defined(_MSC_VER) && !defined(__clang__)
+#define RELU_LAYERS_INLINE __forceinline
+#else
 #define RELU_LAYERS_INLINE __attribute__((always_inline)) inline
+#endif
 
 namespace relu_layers {
 

@@ -37,6 +37,45 @@ void accumulate(py::handle total_, py::handle grad_) {
     });
 }
 
+double l2_penalty(py::handle param_, py::handle grad_, py::handle strength_, py::handle rows_,
+                  py::handle sample_weight_) {
+    Call call("l2_penalty");
+    const double strength = call.number("strength", strength_);
+    const index_t batch = static_cast<index_t>(call.index("rows", rows_).cast<std::int64_t>());
+    Array param;
+    Array grad;
+    Array weight;
+    read_run(call, param, "param", param_);
+    call.update(grad, "grad", grad_, Shape(param), param.type);
+    call.check_overlap(grad, {&param});
+    call.read_optional_floats(weight, "sample_weight", sample_weight_);
+    if (weight.present()) {
+        call.expect_shape(weight, Shape().add(batch));
+        call.check_overlap(grad, {&weight});
+    }
+    double penalty = 0;
+    for_type(call, [&](auto element) {
+        using T = decltype(element);
+        const auto params = run_of<T>(call, param);
+        const auto weights = run_of<T>(call, weight);
+        const auto grads = grad.run<T>();
+        const bool weighted = weight.present();
+        const index_t n = param.size;
+        penalty = call.run(2 * double(n),
+                           [=](Moment& now) {
+                               double divisor = double(batch);
+                               if (weighted) {
+                                   const T* w = weights(now);
+                                   divisor = 0;
+                                   for (index_t i = 0; i < batch; ++i) divisor += double(w[i]);
+                               }
+                               now.number += ops::l2_penalty(n, params(now), grads(now), strength, divisor);
+                           })
+                      .number;
+    });
+    return penalty;
+}
+
 index_t mark_active(py::handle x_, py::handle active_) {
     Call call("mark_active");
     Array x;
@@ -105,6 +144,7 @@ index_t count_agreeing(py::handle logits_, py::handle targets_) {
 void bind_measures(py::module_& m) {
     define<&sum_of_squares>(m, "sum_of_squares(x)");
     define<&accumulate>(m, "accumulate(total, grad)");
+    define<&l2_penalty>(m, "l2_penalty(param, grad, strength, rows, sample_weight)");
     define<&mark_active>(m, "mark_active(x, active)");
     define<&count_correct>(m, "count_correct(logits, labels)");
     define<&count_agreeing>(m, "count_agreeing(logits, targets)");

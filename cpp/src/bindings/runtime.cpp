@@ -7,6 +7,7 @@
 #include "bindings/bindings.h"
 #include "relu_layers/dispatch.h"
 #include "relu_layers/parallel.h"
+#include "relu_layers/version.h"
 
 namespace relu_layers::bindings {
 namespace {

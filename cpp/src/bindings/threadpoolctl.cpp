@@ -1,5 +1,6 @@
 // What threadpoolctl looks for in a loaded library, by name, and calls through ctypes.
 #include "relu_layers/parallel.h"
+#include "relu_layers/version.h"
 
 #if defined(_WIN32)
 #define RELU_LAYERS_EXPORT __declspec(dllexport)

@@ -104,7 +104,8 @@ class TrainingReplay {
     }
 
     // Steps through rows [first_row, first_row + steps * rows) of the arrays, in the given order or as they lie, until
-    // they are done or `seconds` are over. Returns how many are done and how many predictions in them were right. Where
+    // they are done or `seconds` are over. Returns how many are done, how many predictions in them were right, and the
+    // sum of their penalties. Where
     // it is fewer than time allowed, the next step has to run in the layers themselves.
     py::tuple stretch(py::handle capture_object, py::handle x, py::handle y, py::handle sample_weight,
                       const py::object& order, index_t first_row, index_t rows, index_t steps, double seconds,
@@ -129,7 +130,7 @@ class TrainingReplay {
         }
         std::vector<double> rates(1, rate_);
         if (fits && !constant_) fits = scheduled_rates(steps, rates);
-        if (!fits || steps < 1) return py::make_tuple(0, 0);
+        if (!fits || steps < 1) return py::make_tuple(0, 0, 0.0);
         if (!order.is_none())
             stretch.order = static_cast<const index_t*>(py::reinterpret_borrow<py::array>(order).data());
         stretch.first_row = first_row;
@@ -153,7 +154,7 @@ class TrainingReplay {
         } else {
             run();
         }
-        return py::make_tuple(done, stretch.correct);
+        return py::make_tuple(done, stretch.correct, stretch.penalty);
     }
 
   private:

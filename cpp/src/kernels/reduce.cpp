@@ -19,6 +19,14 @@ void accumulate(T* total, const T* x, index_t n) {
         n, [&](index_t i, auto lanes) { put(total + i, get(total + i, lanes) + get(x + i, lanes), lanes); });
 }
 
+// grad += factor * param, and the sum of param^2, added up as in sum_of_squares.
+double l2_penalty(const T* param, T* grad, index_t n, T factor) {
+    for_each_vector<T>(n, [&](index_t i, auto lanes) {
+        put(grad + i, get(grad + i, lanes) + broadcast(factor) * get(param + i, lanes), lanes);
+    });
+    return sum_of_squares(param, n);
+}
+
 // active[j] = 1 where x[j] > 0; other entries stay.
 void mark_active(const T* x, std::uint8_t* active, index_t n) {
     for (index_t j = 0; j < n; ++j) active[j] = static_cast<std::uint8_t>(active[j] | (x[j] > T(0) ? 1 : 0));

@@ -87,6 +87,25 @@ double sum_of_squares(Rows<const T> x) {
 }
 
 template <class T>
+double l2_penalty(index_t n, const T* param, T* grad, double strength, double divisor) {
+    if (n == 0 || divisor == 0.0) return 0.0;
+    const double factor = strength / divisor;
+    const auto kernel = kernels<T>().l2_penalty;
+    // Fixed pieces, added in order: the sum does not depend on the threads.
+    const index_t count = (n + elementwise_grain - 1) / elementwise_grain;
+    auto* partial = static_cast<double*>(scratch(Scratch::partial, sizeof(double) * static_cast<std::size_t>(count)));
+    parallel_for(count, 1, 0.3 * double(n), [&](index_t begin, index_t end) {
+        for (index_t i = begin; i < end; ++i) {
+            const index_t first = i * elementwise_grain;
+            partial[i] = kernel(param + first, grad + first, std::min(elementwise_grain, n - first), T(factor));
+        }
+    });
+    double sum = 0.0;
+    for (index_t i = 0; i < count; ++i) sum += partial[i];
+    return 0.5 * factor * sum;
+}
+
+template <class T>
 index_t mark_active(Rows<const T> x, std::uint8_t* active) {
     const auto kernel = kernels<T>().mark_active;
     const auto count_inactive = [=] { return static_cast<index_t>(std::count(active, active + x.cols, 0)); };
@@ -103,6 +122,7 @@ index_t mark_active(Rows<const T> x, std::uint8_t* active) {
     template void adadelta_update(index_t, T*, const T*, T*, T*, GradientRule<T>, T, double, T); \
     template void adam_update(index_t, T*, const T*, T*, T*, GradientRule<T>, AdamRule<T>);      \
     template void accumulate(index_t, T*, const T*);                                             \
+    template double l2_penalty(index_t, const T*, T*, double, double);                           \
     template double sum_of_squares(Rows<const T>);                                               \
     template index_t mark_active(Rows<const T>, std::uint8_t*);
 RELU_LAYERS_INSTANTIATE(float)

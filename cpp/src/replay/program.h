@@ -27,6 +27,7 @@ struct Moment {
     std::int64_t updates = 0;                           // added to the recorded number of the update
     std::uint64_t forwards = 0;                         // added to the recorded counter of a dropout mask
     double number = 0;                                  // result: a loss, or a sum that ops add to
+    double penalty = 0;                                 // result: what the penalty of a step added to its loss
     index_t inactive = 0;                               // result of marking active units
     index_t correct = 0;                                // result of counting right predictions
     bool refused = false;                               // result of `check`

@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from relu_layers.cli.bench import bench
+from relu_layers.cli.convert import convert
 from relu_layers.cli.doctor import doctor
 from relu_layers.cli.explain import explain
 from relu_layers.cli.gradcheck import gradcheck
 from relu_layers.cli.info import info
+from relu_layers.cli.inspect import inspect
 from relu_layers.cli.predict import predict
 from relu_layers.cli.train import train
 
@@ -25,3 +27,5 @@ program.add_command(bench)
 program.add_command(gradcheck)
 program.add_command(doctor)
 program.add_command(explain)
+program.add_command(convert)
+program.add_command(inspect)

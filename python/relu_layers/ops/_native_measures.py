@@ -22,6 +22,33 @@ def accumulate(total: FloatArray, grad: FloatArray) -> None:
     _core.accumulate(total, grad)
 
 
+def l2_penalty(
+    param: FloatArray,
+    grad: FloatArray,
+    *,
+    strength: float,
+    rows: int,
+    sample_weight: FloatArray | None = None,
+) -> float:
+    """Add an L2 penalty to a gradient in place, and return what it adds to the loss.
+
+    ``grad += c * param`` and ``c / 2 * sum(param**2)``, with ``c = strength / rows``, or ``strength`` divided by the
+    sum of the weights; c is 0 where that sum is 0.
+
+    Parameters
+    ----------
+    param, grad
+        1-D, contiguous, of one shape.
+    strength
+        scikit-learn's ``alpha``.
+    rows
+        Rows of the minibatch.
+    sample_weight
+        ``(rows,)``, of the dtype of param, or None.
+    """
+    return _core.l2_penalty(param, grad, strength, rows, sample_weight)
+
+
 def mark_active(x: FloatArray, active: NDArray[np.uint8]) -> int:
     """Set ``active[j] = 1`` where any ``x[..., j] > 0``; return how many units are still 0.
 

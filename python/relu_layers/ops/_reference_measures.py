@@ -39,6 +39,59 @@ def accumulate(total: FloatArray, grad: FloatArray) -> None:
 
 
 @_quiet
+def l2_penalty(
+    param: FloatArray,
+    grad: FloatArray,
+    *,
+    strength: float,
+    rows: int,
+    sample_weight: FloatArray | None = None,
+) -> float:
+    """Add an L2 penalty to a gradient in place, and return what it adds to the loss.
+
+    ``grad += c * param`` and ``c / 2 * sum(param**2)``, with ``c = strength / rows``, or ``strength`` divided by the
+    sum of the weights; c is 0 where that sum is 0.
+
+    Parameters
+    ----------
+    param, grad
+        1-D, contiguous, of one shape.
+    strength
+        scikit-learn's ``alpha``.
+    rows
+        Rows of the minibatch.
+    sample_weight
+        ``(rows,)``, of the dtype of param, or None.
+    """
+    param = float_array("l2_penalty", "param", param)
+    if param.ndim != 1 or not param.flags.c_contiguous:
+        raise ValueError(f"l2_penalty: param has shape {param.shape}, expected a contiguous 1-D array")
+    reads = [param]
+    divisor = float(rows)
+    if sample_weight is not None:
+        sample_weight = float_array("l2_penalty", "sample_weight", sample_weight)
+        if sample_weight.dtype != param.dtype:
+            raise TypeError(
+                f"l2_penalty: sample_weight has dtype {sample_weight.dtype}, expected {param.dtype}"
+            )
+        if sample_weight.shape != (rows,):
+            raise ValueError(f"l2_penalty: sample_weight has shape {sample_weight.shape}, expected ({rows},)")
+        reads.append(sample_weight)
+        divisor = float(sample_weight.sum(dtype=np.float64))
+    grad = output(
+        "l2_penalty",
+        writable("l2_penalty", "grad", grad, param.shape, param.dtype),
+        param.shape,
+        param.dtype,
+        reads=reads,
+        name="grad",
+    )
+    factor = strength / divisor if divisor else 0.0
+    grad += param.dtype.type(factor) * param
+    return 0.5 * factor * float(np.sum(np.square(param, dtype=np.float64)))
+
+
+@_quiet
 def mark_active(x: FloatArray, active: NDArray[np.uint8]) -> int:
     """Set ``active[j] = 1`` where any ``x[..., j] > 0``; return how many units are still 0.
 

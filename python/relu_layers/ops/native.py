@@ -29,6 +29,7 @@ from relu_layers.ops._native_measures import (
     accumulate,
     count_agreeing,
     count_correct,
+    l2_penalty,
     mark_active,
     sum_of_squares,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "elu_forward",
     "log_softmax_backward",
     "log_softmax_forward",
+    "l2_penalty",
     "mark_active",
     "matmul",
     "prelu_backward",

@@ -27,6 +27,7 @@ from relu_layers.ops._reference_measures import (
     accumulate,
     count_agreeing,
     count_correct,
+    l2_penalty,
     mark_active,
     sum_of_squares,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "elu_forward",
     "log_softmax_backward",
     "log_softmax_forward",
+    "l2_penalty",
     "mark_active",
     "matmul",
     "prelu_backward",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -67,6 +67,25 @@ def as_column(name: str, values: Any) -> Array:
     raise ValueError(f"column {name!r} has dtype {array.dtype}, expected numbers or text")
 
 
+def as_table(table: Mapping[str, Any] | Array) -> dict[str, Array]:
+    """Return the columns of a table by name; those of an array are called x0, x1, ..."""
+    if isinstance(table, np.ndarray):
+        if table.ndim != 2:
+            raise ValueError(f"the table is an array of shape {table.shape}, expected (rows, columns)")
+        table = {f"x{index}": table[:, index] for index in range(table.shape[1])}
+    columns = {name: as_column(name, values) for name, values in table.items()}
+    rows = {len(values) for values in columns.values()}
+    if len(rows) > 1:
+        raise ValueError(f"the columns have different numbers of rows: {', '.join(map(str, sorted(rows)))}")
+    return columns
+
+
+def without_gaps(columns: dict[str, Array]) -> dict[str, Array]:
+    """Return the rows that miss no value."""
+    gaps = np.logical_or.reduce([missing(values) for values in columns.values()])
+    return {name: values[~gaps] for name, values in columns.items()} if gaps.any() else columns
+
+
 def _typed(name: str, array: Array) -> Array:
     """Return an array of Python objects as numbers or text, None and NaN as missing."""
     present = [not (value is None or (isinstance(value, float) and math.isnan(value))) for value in array]
@@ -102,26 +121,23 @@ def first_row(where: Array) -> int:
     return int(np.argmax(where)) + 1
 
 
-def refuse_infinite(name: str, column: Array) -> None:
-    """Raise a ValueError if a column holds an infinity."""
+def refuse_infinite(name: str, column: Array, before: int = 0) -> None:
+    """Raise a ValueError if a column, of which these are the rows after ``before``, holds an infinity."""
     if column.dtype.kind != "f":
         return
     infinite = np.isinf(column)
     if infinite.any():
-        value, row = column[infinite][0], first_row(infinite)
+        value, row = column[infinite][0], before + first_row(infinite)
         raise ValueError(f"column {name!r} holds {value} in row {row} (counted from 1)")
 
 
-def mean_and_scale(values: Array) -> tuple[float, float]:
-    """Return mean and standard deviation; the scale of constant values is 1. Huge values stay finite."""
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        return low, 1.0
-    peak = max(abs(low), abs(high))
-    scaled = values / peak
-    return float(scaled.mean()) * peak, float(scaled.std()) * peak or 1.0
+def refuse_missing(name: str, gaps: Array, rule: str, before: int = 0) -> None:
+    """Raise a ValueError if a column has gaps, of which these are the rows after ``before``."""
+    if gaps.any():
+        raise ValueError(
+            f"column {name!r} has {int(gaps.sum())} missing values, the first in row "
+            f"{before + first_row(gaps)} (counted from 1); missing={rule!r} does not fill them"
+        )
 
 
 def unique_texts(column: Array) -> tuple[list[str], Array]:

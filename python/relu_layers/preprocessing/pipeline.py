@@ -8,8 +8,7 @@ is standardised. What `fit` found is plain numbers and text, travels in the mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,19 +19,21 @@ from relu_layers.preprocessing.columns import (
     CategoryColumn,
     NumberColumn,
     as_column,
+    as_table,
     as_text,
     category_codes,
     column_from_dict,
     filled,
     first_row,
     is_text,
-    mean_and_scale,
     missing,
     refuse_infinite,
+    refuse_missing,
     shortened,
-    unique_texts,
+    without_gaps,
 )
-from relu_layers.preprocessing.targets import ClassTarget, NumberTarget, fitted_target, target_from_dict
+from relu_layers.preprocessing.learning import TargetLearner, learned_columns, pooled
+from relu_layers.preprocessing.targets import ClassTarget, NumberTarget, target_from_dict
 
 _FORMAT = 1
 
@@ -97,18 +98,30 @@ class Preprocessing:
         Raises ValueError for an empty table, columns of different length, infinities, missing values (unless
         ``mean``) and columns without any value.
         """
-        columns = _as_table(table)
-        rows = len(next(iter(columns.values()))) if columns else 0
-        if not rows:
-            raise ValueError(f"Preprocessing.fit: the table has no {'rows' if columns else 'columns'}")
-        self._refuse_missing(columns)
-        self.columns = tuple(self._fitted(name, column) for name, column in columns.items())
-        numbers = [column for column in self.columns if isinstance(column, NumberColumn)]
-        if self.standardize == "table" and numbers:
-            pooled = np.concatenate([filled(columns[entry.name], entry.fill) for entry in numbers])
-            mean, scale = mean_and_scale(pooled)
-            pooled_entries = {entry.name: replace(entry, mean=mean, scale=scale) for entry in numbers}
-            self.columns = tuple(pooled_entries.get(entry.name, entry) for entry in self.columns)
+        return self.fit_blocks([table])
+
+    def fit_blocks(
+        self,
+        blocks: Iterable[Mapping[str, Any] | Array],
+        *,
+        target: str | None = None,
+        task: str | None = None,
+    ) -> Preprocessing:
+        """Learn from a table that comes in parts, one at a time in memory; returns the object itself.
+
+        What is learned is the same to the last bit as from the whole table. With ``target``, that column is
+        learned as the target, as by `fit_target` with ``task``. Then ``missing="drop"`` leaves rows with gaps out.
+
+        Raises what `fit` and `fit_target` raise, and ValueError for a part with other columns than the first.
+        """
+        drop = self.missing == "drop" and target is not None
+        tables = (without_gaps(as_table(block)) if drop else as_table(block) for block in blocks)
+        learners, aim = learned_columns(tables, self.max_categories, self.missing, target, task)
+        self.columns = tuple(learner.learned(self.standardize == "column") for learner in learners)
+        if self.standardize == "table":
+            self.columns = pooled(learners, self.columns)
+        if aim is not None:
+            self.target = aim.learned(self.standardize != "none")
         return self
 
     def transform(
@@ -125,7 +138,7 @@ class Preprocessing:
         _checks.choice("Preprocessing.transform", "unknown", unknown, ("error", "zero"))
         if not self.columns:
             raise ValueError("Preprocessing.transform: nothing was fitted; call fit first")
-        columns = self._chosen(_as_table(table))
+        columns = self._chosen(as_table(table))
         self._refuse_missing(columns)
         rows = len(next(iter(columns.values())))
         x: Array = np.zeros((rows, self.n_features), dtype=dtype)
@@ -147,7 +160,7 @@ class Preprocessing:
 
     def missing_rows(self, table: Mapping[str, Any] | Array) -> Array:
         """Return a bool array: which rows miss a value in any column (after `fit`: in any that it saw)."""
-        columns = _as_table(table)
+        columns = as_table(table)
         columns = self._chosen(columns) if self.columns else columns
         rows = len(next(iter(columns.values()))) if columns else 0
         result: Array = np.zeros(rows, dtype=bool)
@@ -160,7 +173,9 @@ class Preprocessing:
 
         Raises ValueError for missing values, a target with one value only, and a regression of text.
         """
-        self.target = fitted_target(name, as_column(name, values), task, scaled=self.standardize != "none")
+        learner = TargetLearner(name, task)
+        learner.add(as_column(name, values))
+        self.target = learner.learned(self.standardize != "none")
         return self
 
     def encode_target(self, values: Any, *, dtype: Any = np.float32) -> Array:
@@ -225,30 +240,7 @@ class Preprocessing:
         if self.missing == "mean":
             return
         for name, values in columns.items():
-            gaps = missing(values)
-            if gaps.any():
-                raise ValueError(
-                    f"column {name!r} has {int(gaps.sum())} missing values, the first in row "
-                    f"{first_row(gaps)} (counted from 1); missing={self.missing!r} does not fill them"
-                )
-
-    def _fitted(self, name: str, values: Array) -> NumberColumn | CategoryColumn:
-        present = values[~missing(values)]
-        if not present.size:
-            raise ValueError(f"column {name!r} has no value in any row; leave it out")
-        if not is_text(values):
-            refuse_infinite(name, values)
-            mean, scale = mean_and_scale(present)
-            if self.standardize != "column":
-                return NumberColumn(name, 0.0, 1.0, mean)
-            return NumberColumn(name, mean, scale, mean)
-        categories, codes = unique_texts(present)
-        if len(categories) > self.max_categories:
-            raise ValueError(
-                f"column {name!r} is text with {len(categories)} different values ({shortened(categories)}), "
-                f"more than max_categories={self.max_categories}; leave it out, or raise the limit"
-            )
-        return CategoryColumn(name, tuple(categories), categories[int(np.bincount(codes).argmax())])
+            refuse_missing(name, missing(values), self.missing)
 
     def _chosen(self, columns: dict[str, Array]) -> dict[str, Array]:
         """Return the columns `fit` saw, as the kinds it saw; an error names the nearest to a missing one."""
@@ -274,16 +266,3 @@ class Preprocessing:
                 refuse_infinite(entry.name, values)
             chosen[entry.name] = values
         return chosen
-
-
-def _as_table(table: Mapping[str, Any] | Array) -> dict[str, Array]:
-    """Return the columns of a table by name; those of an array are called x0, x1, ..."""
-    if isinstance(table, np.ndarray):
-        if table.ndim != 2:
-            raise ValueError(f"the table is an array of shape {table.shape}, expected (rows, columns)")
-        table = {f"x{index}": table[:, index] for index in range(table.shape[1])}
-    columns = {name: as_column(name, values) for name, values in table.items()}
-    rows = {len(values) for values in columns.values()}
-    if len(rows) > 1:
-        raise ValueError(f"the columns have different numbers of rows: {', '.join(map(str, sorted(rows)))}")
-    return columns

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers import _checks
 from relu_layers.preprocessing.columns import (
     TEXT,
     Array,
@@ -19,7 +18,6 @@ from relu_layers.preprocessing.columns import (
     checked_text,
     first_row,
     is_text,
-    mean_and_scale,
     missing,
     refuse_infinite,
     shortened,
@@ -27,7 +25,8 @@ from relu_layers.preprocessing.columns import (
 )
 
 ClassName: TypeAlias = str | int | float
-_MOST_WHOLE_NUMBER_CLASSES = 20
+MOST_WHOLE_NUMBER_CLASSES = 20
+TASKS = ("classification", "regression")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class ClassTarget:
 
     def encode(self, column: Array, dtype: Any) -> Array:
         """Return the label of every row as int64; ``dtype`` does not matter here."""
-        _refuse_gaps(self.name, column)
+        refuse_gaps(self.name, column)
         position = {name: index for index, name in enumerate(self.classes)}
         names: list[ClassName] = (as_text(column) if isinstance(self.classes[0], str) else column).tolist()
         unseen = next((row for row, value in enumerate(names) if value not in position), None)
@@ -81,7 +80,7 @@ class NumberTarget:
 
     def encode(self, column: Array, dtype: Any) -> Array:
         """Return the standardised values, of shape (rows, 1)."""
-        _refuse_gaps(self.name, column)
+        refuse_gaps(self.name, column)
         if is_text(column):
             raise ValueError(f"target {self.name!r} is text ({column[0]!r} in row 1), expected numbers")
         refuse_infinite(self.name, column)
@@ -103,36 +102,16 @@ def find_task(column: Array) -> str:
     Classification: text, or at most 20 different whole numbers, each in two rows or more on average.
     Regression: everything else.
     """
-    if is_text(column):
-        return "classification"
-    values = np.unique(column[~missing(column)])
+    values = column if is_text(column) else np.unique(column[~missing(column)])
+    return "classification" if asks_for_classes(values, len(column)) else "regression"
+
+
+def asks_for_classes(values: Array, rows: int) -> bool:
+    """Return whether these different values of a target of so many rows are classes."""
+    if is_text(values):
+        return True
     whole = bool(np.all(values == np.floor(values)))
-    few = len(values) <= _MOST_WHOLE_NUMBER_CLASSES and 2 * len(values) <= len(column)
-    return "classification" if whole and few else "regression"
-
-
-def fitted_target(name: str, column: Array, task: str | None, *, scaled: bool) -> ClassTarget | NumberTarget:
-    """Return what was learned about a target column; see `Preprocessing.fit_target`."""
-    if column.size == 0:
-        raise ValueError(f"target {name!r} has no rows")
-    _refuse_gaps(name, column)
-    if not is_text(column):
-        refuse_infinite(name, column)
-    tasks = ("classification", "regression")
-    if task is None:
-        task = find_task(column)
-    if _checks.choice("Preprocessing.fit_target", "task", task, tasks) == "regression":
-        if is_text(column):
-            text = f"{column[0]!r} in row 1"
-            raise ValueError(f"target {name!r} is text ({text}), but a regression needs numbers")
-        if column.min() == column.max():
-            raise ValueError(f"target {name!r} is {column[0]} in every row: there is nothing to learn")
-        mean, scale = mean_and_scale(column.astype(np.float64)) if scaled else (0.0, 1.0)
-        return NumberTarget(name, mean, scale)
-    classes = _class_names(column)
-    if len(classes) < 2:
-        raise ValueError(f"target {name!r} is {classes[0]!r} in every row: there is nothing to learn")
-    return ClassTarget(name, classes)
+    return whole and len(values) <= MOST_WHOLE_NUMBER_CLASSES and 2 * len(values) <= rows
 
 
 def target_from_dict(entry: Any) -> ClassTarget | NumberTarget:
@@ -156,16 +135,18 @@ def target_from_dict(entry: Any) -> ClassTarget | NumberTarget:
     return ClassTarget(name, classes)
 
 
-def _refuse_gaps(name: str, column: Array) -> None:
+def refuse_gaps(name: str, column: Array, before: int = 0) -> None:
+    """Raise a ValueError if a target, of which these are the rows after ``before``, misses values."""
     gaps = missing(column)
     if gaps.any():
         raise ValueError(
-            f"target {name!r} has {int(gaps.sum())} missing values, the first in row {first_row(gaps)} "
+            f"target {name!r} has {int(gaps.sum())} missing values, the first in row "
+            f"{before + first_row(gaps)} "
             "(counted from 1); a target cannot be filled, drop these rows"
         )
 
 
-def _class_names(column: Array) -> tuple[ClassName, ...]:
+def class_names(column: Array) -> tuple[ClassName, ...]:
     """Return the sorted different values of a column; whole numbers are ints whatever the dtype was."""
     if is_text(column):
         return tuple(unique_texts(column)[0])

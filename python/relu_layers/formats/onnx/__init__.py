@@ -8,7 +8,8 @@ except ImportError as error:
     raise ImportError('.onnx files need onnx: pip install "relu_layers[onnx]"') from error
 
 from relu_layers.formats.onnx._backend import Backend, Prepared
+from relu_layers.formats.onnx._describe import describe
 from relu_layers.formats.onnx._load import load
 from relu_layers.formats.onnx._save import save
 
-__all__ = ["Backend", "Prepared", "load", "save"]
+__all__ = ["Backend", "Prepared", "describe", "load", "save"]

@@ -55,6 +55,15 @@ def load(path: str | PathLike[str], *, output: str | None = None, finite: bool =
         raise TypeError(f"load: output is {output!r}, expected the name of an output")
     boolean("load", "finite", finite)
     where = fspath(path)
+    data = bytes_of(where)
+    try:
+        return _model_in(data, output, finite)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{where} cannot be loaded: {error}") from None
+
+
+def bytes_of(where: str) -> bytes:
+    """Return what is in a file, if it is no longer than a message may be."""
     with open(where, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         if size > _LARGEST:
@@ -62,19 +71,20 @@ def load(path: str | PathLike[str], *, output: str | None = None, finite: bool =
                 f"{where} cannot be loaded: it has {size} bytes, more than the {_LARGEST} of a message"
             )
         file.seek(0)
-        data = file.read(size)
+        return file.read(size)
+
+
+def proto_of(data: bytes) -> Any:
+    """Return the ModelProto of a file's bytes, or raise a ValueError."""
+    check_bytes(data)
     try:
-        return _model_in(data, output, finite)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{where} cannot be loaded: {error}") from None
+        return onnx.ModelProto.FromString(data)
+    except Exception as error:  # the parser's own exceptions are of a package that is onnx's affair
+        raise ValueError(f"it is no ONNX model: {error}") from None
 
 
 def _model_in(data: bytes, output: str | None, finite: bool) -> Sequential:
-    check_bytes(data)
-    try:
-        proto = onnx.ModelProto.FromString(data)
-    except Exception as error:  # the parser's own exceptions are of a package that is onnx's affair
-        raise ValueError(f"it is no ONNX model: {error}") from None
+    proto = proto_of(data)
     names = [value.name for value in proto.graph.output]
     if output is None and len(names) > 1:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What needs scikit-learn (the extra ``sklearn``); the only module that imports it."""
+"""Data sets that come with scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSV files as columns: read in blocks, each column numbers if every value is one, else text."""
+"""CSV files in blocks of columns, each numbers if every value is one, else text."""
 
 from __future__ import annotations
 
@@ -17,32 +17,22 @@ _BLOCK_ROWS = 8192
 _DELIMITERS = ",;\t|"
 
 
-class _TextFoundError(Exception):
+class TextFoundError(Exception):
     """A column holds text and is to be read again as such: name, cell, row, whether it holds numbers too."""
 
 
-def read_csv(path: Path, text: Collection[str], notes: list[str]) -> dict[str, Array]:
-    """Return the columns of a CSV file: int64, float64 (missing is NaN) or text (missing is "").
+def csv_blocks(
+    path: Path, text: Collection[str], columns: Collection[str] | None = None
+) -> Iterator[dict[str, Array]]:
+    """Yield the rows of a CSV file block by block: int64, float64 (missing is NaN) or text (missing is "").
 
     The first line names the columns. The delimiter (comma, semicolon, tab or bar) is the one it has most of.
     Cells are stripped of blanks. Empty cells and NA, N/A, NaN, null, None and ? are missing. ``text`` names
-    columns that stay text; a column that is text although it holds numbers too adds a line to ``notes``.
+    columns that are text, ``columns`` those that are wanted.
 
-    Raises ValueError for an empty file, doubled or empty column names, a line with another number of cells,
-    and bytes that are not UTF-8.
+    Raises TextFoundError for text in another column, and ValueError for an empty file, doubled or empty column
+    names, a line with another number of cells, and bytes that are not UTF-8.
     """
-    as_text = set(text)
-    while True:
-        try:
-            return _read(path, as_text)
-        except _TextFoundError as found:
-            name, cell, row, beside_numbers = found.args
-            as_text.add(name)
-            if beside_numbers:
-                notes.append(f"column {name!r} is read as text because of {cell!r} in row {row}")
-
-
-def _read(path: Path, as_text: set[str]) -> dict[str, Array]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             first = stream.readline()
@@ -50,17 +40,21 @@ def _read(path: Path, as_text: set[str]) -> dict[str, Array]:
             delimiter = max(_DELIMITERS, key=first.count)
             reader = csv.reader(stream, delimiter=delimiter, strict=True)
             names = _header(path, next(reader, []))
-            blocks: list[list[Array]] = [[] for _ in names]
             rows = _rows(path, reader, names)
+            begin = 0
             while block := list(itertools.islice(rows, _BLOCK_ROWS)):
-                for name, cells, parts in zip(names, zip(*block, strict=True), blocks, strict=True):
-                    begin = sum(map(len, parts))
-                    parts.append(_texts(cells) if name in as_text else _numbers(name, cells, begin))
+                yield {
+                    name: _texts(cells) if name in text else _numbers(name, cells, begin)
+                    for name, cells in zip(names, zip(*block, strict=True), strict=True)
+                    if columns is None or name in columns
+                }
+                begin += len(block)
+            if not begin:
+                yield {name: np.empty(0) for name in names if columns is None or name in columns}
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a UTF-8 text file (byte {error.start})") from error
     except csv.Error as error:
         raise ValueError(f"{path}: {error}") from error
-    return {name: _joined(parts) for name, parts in zip(names, blocks, strict=True)}
 
 
 def _header(path: Path, cells: list[str]) -> list[str]:
@@ -112,7 +106,7 @@ def _numbers(name: str, cells: tuple[str, ...], begin: int) -> Array:
         numeric = [_is_number(cell) for cell in filled]
         row = numeric.index(False)
         beside_numbers = bool(begin) or any(one and not gap for one, gap in zip(numeric, gaps, strict=True))
-        raise _TextFoundError(name, cells[row], begin + row + 1, beside_numbers) from None
+        raise TextFoundError(name, cells[row], begin + row + 1, beside_numbers) from None
 
 
 def _is_number(cell: str) -> bool:
@@ -139,8 +133,3 @@ def _texts(cells: tuple[str, ...]) -> Array:
     return np.array(
         ["" if cell.lower() in MISSING else cell for cell in cells], dtype=np.dtypes.StringDType()
     )
-
-
-def _joined(parts: list[Array]) -> Array:
-    """Return the blocks of one column as one array; numbers are float64 as soon as one block is."""
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float64)

@@ -1,0 +1,154 @@
+"""`relu-layers convert`: a model file in another format, read back and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import click
+import numpy as np
+from rich.console import Console
+
+from relu_layers import checkpoint
+from relu_layers._formats import FORMATS, function_of
+from relu_layers.cli import report
+from relu_layers.cli.errors import Problem, readable
+from relu_layers.cli.printable import printable
+from relu_layers.layers import Dense, Dropout
+from relu_layers.model import Sequential
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+_ROWS = 256
+
+
+@click.command(short_help="Write the model file INPUT in the format of OUTPUT.")
+@click.argument("source", metavar="INPUT", type=click.Path())
+@click.argument("target", metavar="OUTPUT", type=click.Path(dir_okay=False))
+@click.option("--weights", type=click.Path(), metavar="FILE", help="The .caffemodel of a .prototxt INPUT.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Default: that of INPUT.")
+@click.option("--opset", type=click.IntRange(min=1), help="Version of ONNX's operators in an .onnx OUTPUT.")
+@click.option(
+    "--names",
+    type=click.Choice(["relu_layers", "torch"]),
+    help="Whose names and layout the parameters of a .safetensors OUTPUT have.",
+)
+@click.option(
+    "--name", metavar="IDENT", help="What all names in a .h OUTPUT start with, or a .prototxt is called."
+)
+@click.option("--force", is_flag=True, help="Replace OUTPUT if it exists.")
+def convert(
+    source: str, target: str, weights: str | None, dtype: str | None, force: bool, **options: Any
+) -> None:
+    """Write the model file INPUT in the format that the suffix of OUTPUT names.
+
+    Formats: .npz and .safetensors hold everything, a training too; .onnx, .prototxt (with --weights, or from a
+    .caffemodel) hold a network; .h is a C99 header and can only be written. What was written is read back and
+    compared with INPUT on random rows.
+    """
+    console = Console(highlight=False)
+    with readable():
+        given = {name: value for name, value in options.items() if value is not None}
+        _convert(
+            console, Path(source), Path(target), {"weights": weights} if weights else {}, dtype, given, force
+        )
+
+
+def _convert(
+    console: Console,
+    source: Path,
+    target: Path,
+    reading: dict[str, Any],
+    dtype: str | None,
+    writing: dict[str, Any],
+    force: bool,
+) -> None:
+    if not source.is_file():
+        raise Problem(f"{source}: no such model file")
+    function_of(str(target), "write", writing)
+    if target.exists() and not force:
+        raise Problem(f"{target} exists; --force replaces it")
+    document = _document(source, reading)
+    trained = document is not None and document["kind"] == "trainer"
+    model = checkpoint.load(source, **reading)
+    wanted = model if dtype is None else model.astype(np.dtype(dtype))
+    if trained and dtype is None and not writing and FORMATS[target.suffix.lower()].whole:
+        write, _ = function_of(str(target), "write", training=True)
+        write(document, str(target))
+        left = []
+    else:
+        wanted.save(target, **writing)
+        left = _left_behind(wanted, target.suffix.lower(), trained)
+    report.say(console, f"wrote {target}: {wanted!r}, {wanted.flat_params.size:,} parameters")
+    for line in left:
+        report.say(console, f"left behind: {line}")
+    report.say(console, _compared(wanted, target))
+
+
+def _document(source: Path, reading: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the document in a file of a whole format, None for the others."""
+    read, whole = function_of(str(source), "read", reading)
+    document = read(str(source), **reading) if whole else None
+    return document if document is not None and document.get("kind") in ("model", "trainer") else None
+
+
+def _left_behind(model: Sequential, suffix: str, trained: bool) -> list[str]:
+    """Return what the format has no place for, in words."""
+    lines = ["the training (optimizer, progress, callbacks)"] if trained else []
+    if FORMATS[suffix].whole:
+        return lines
+    dropouts = sum(isinstance(layer, Dropout) for layer in model.layers)
+    if dropouts and suffix in (".onnx", ".h"):
+        told = "1 Dropout layer, which does" if dropouts == 1 else f"{dropouts} Dropout layers, which do"
+        lines.append(f"{told} nothing in inference")
+    if suffix == ".prototxt":
+        lines.append("the weights: a .prototxt describes layers, its .caffemodel would hold them")
+        if model.preprocessing is not None:
+            lines.append("the preprocessing")
+    return lines
+
+
+def _compared(model: Sequential, target: Path) -> str:
+    """Read the file back and return how far its outputs are from the model's."""
+    suffix = target.suffix.lower()
+    if suffix == ".prototxt":
+        layers = [type(layer).__name__ for layer in checkpoint.load(target).layers]
+        return f"read back: {', '.join(layers)}"
+    if not FORMATS[suffix].read:
+        return f"not read back: compile {target.name} to use it"
+    x = _rows(model)
+    if x is None:
+        return "not compared: the network says nothing about the length of a row"
+    expected = model(x)
+    found = checkpoint.load(target)(x)
+    told = f"read back: outputs of {len(x)} random rows differ by at most {_difference(expected, found):.2g}"
+    if suffix == ".onnx":
+        told += _in_onnxruntime(target, x, expected)
+    return told
+
+
+def _in_onnxruntime(target: Path, x: Array, expected: Array) -> str:
+    try:
+        import onnxruntime
+    except ImportError:
+        return ""
+    try:
+        session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
+        (found,) = session.run(None, {session.get_inputs()[0].name: x})
+    except Exception as error:  # of the runtime's own kinds: it lacks some operators in float64
+        return f"; ONNX Runtime does not run it: {printable(error)}"
+    return f", in ONNX Runtime by {_difference(expected, found):.2g}"
+
+
+def _rows(model: Sequential) -> Array | None:
+    dense = next((layer for layer in model.layers if isinstance(layer, Dense)), None)
+    if dense is None:
+        return None
+    return np.random.default_rng(0).standard_normal((_ROWS, dense.in_features)).astype(model.dtype)
+
+
+def _difference(expected: Array, found: Array) -> float:
+    """Return the largest difference; NaN in the same places is none."""
+    same = (expected == found) | (np.isnan(expected) & np.isnan(found))
+    with np.errstate(invalid="ignore"):
+        return float(np.max(np.where(same, 0.0, np.abs(expected - found)), initial=0.0))

@@ -1,0 +1,240 @@
+"""The C functions that a written network calls: one for every kind of layer in it.
+
+``@`` stands for the network's name, ``REAL`` for float or double, ``#`` for the suffix of the functions of
+``<math.h>`` (fmaf or fma). Products follow the order of `relu_layers.ops`: blocks of 512 along the inputs, one
+chain of multiply-adds in each, the blocks added in order, the bias last.
+"""
+
+from __future__ import annotations
+
+import re
+
+FUNCTIONS = {
+    "dense": """
+/* a * b + c, rounded once where the processor can. */
+static inline REAL @_multiply_add(REAL a, REAL b, REAL c)
+{
+#ifdef FP_FAST_FMA#M
+    return fma#(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* `width` <= 16 columns of a dense layer; `stride` is the number of all columns; bias may be 0. */
+static inline void @_columns(const REAL *x, int inputs, const REAL *weight, int stride, const REAL *bias,
+                             int width, REAL *y)
+{
+    REAL total[16], sum[16];
+    int begin, i, j;
+    for (begin = 0; begin < inputs; begin += 512) {
+        const int end = inputs - begin < 512 ? inputs : begin + 512;
+        for (j = 0; j < width; ++j) sum[j] = 0;
+        for (i = begin; i < end; ++i, weight += stride)
+            for (j = 0; j < width; ++j) sum[j] = @_multiply_add(x[i], weight[j], sum[j]);
+        for (j = 0; j < width; ++j) total[j] = begin == 0 ? sum[j] : total[j] + sum[j];
+    }
+    for (j = 0; j < width; ++j) y[j] = bias ? total[j] + bias[j] : total[j];
+}
+
+/* y = x times weight, plus bias; weight is (inputs, outputs), row by row. */
+static inline void @_dense(const REAL *x, int inputs, const REAL *weight, const REAL *bias, int outputs, REAL *y)
+{
+    int first = 0;
+    for (; outputs - first >= 16; first += 16)
+        @_columns(x, inputs, weight + first, outputs, bias ? bias + first : bias, 16, y + first);
+    if (first < outputs)
+        @_columns(x, inputs, weight + first, outputs, bias ? bias + first : bias, outputs - first, y + first);
+}
+""",
+    "copy": """
+static inline void @_copy(const REAL *x, int n, REAL *y)
+{
+    int i;
+    for (i = 0; i < n; ++i) y[i] = x[i];
+}
+""",
+    "relu": """
+/* 0 where x < 0, else x: NaN stays NaN. */
+static inline void @_relu(REAL *x, int n)
+{
+    int i;
+    for (i = 0; i < n; ++i) x[i] = x[i] < 0 ? 0 : x[i];
+}
+""",
+    "leaky_relu": """
+/* x where x > 0, else slope * x. */
+static inline void @_leaky_relu(REAL *x, int n, REAL slope)
+{
+    int i;
+    for (i = 0; i < n; ++i) x[i] = x[i] > 0 ? x[i] : slope * x[i];
+}
+""",
+    "prelu": """
+/* x where x > 0, else slope * x, with a slope for every x. */
+static inline void @_prelu(REAL *x, int n, const REAL *slope)
+{
+    int i;
+    for (i = 0; i < n; ++i) x[i] = x[i] > 0 ? x[i] : slope[i] * x[i];
+}
+""",
+    "elu": """
+/* x where x > 0, else alpha * (exp(x) - 1). */
+static inline void @_elu(REAL *x, int n, REAL alpha)
+{
+    int i;
+    for (i = 0; i < n; ++i) x[i] = x[i] > 0 ? x[i] : alpha * expm1#(x[i]);
+}
+""",
+    "sigmoid": """
+/* 1 / (1 + exp(-x)), without overflow. */
+static inline void @_sigmoid(REAL *x, int n)
+{
+    int i;
+    for (i = 0; i < n; ++i) {
+        const REAL e = exp#(-fabs#(x[i]));
+        x[i] = (x[i] < 0 ? e : 1) / (1 + e);
+    }
+}
+""",
+    "tanh": """
+static inline void @_tanh(REAL *x, int n)
+{
+    int i;
+    for (i = 0; i < n; ++i) x[i] = tanh#(x[i]);
+}
+""",
+    "threshold": """
+/* value where x <= threshold, else x: NaN stays NaN. */
+static inline void @_threshold(REAL *x, int n, REAL threshold, REAL value)
+{
+    int i;
+    for (i = 0; i < n; ++i) x[i] = x[i] <= threshold ? value : x[i];
+}
+""",
+    "softmax": """
+/* exp(x) / sum(exp(x)), from x - max(x), so that nothing overflows; NaN throughout where x holds NaN or +inf. */
+static inline void @_softmax(REAL *x, int n)
+{
+    REAL maximum = x[0], sum = 0;
+    int i;
+    for (i = 1; i < n; ++i) maximum = x[i] > maximum ? x[i] : maximum;
+    for (i = 0; i < n; ++i) {
+        x[i] = exp#(x[i] - maximum);
+        sum += x[i];
+    }
+    for (i = 0; i < n; ++i) x[i] /= sum;
+}
+""",
+}
+
+FORWARD = """
+/* y[@U_OUTPUTS] of x[@U_INPUTS]. `work` is memory for @U_WORK numbers; nothing in it is kept between calls.
+   x, y and work may not overlap. */
+static inline void @_forward_in(const REAL x[@U_INPUTS], REAL y[@U_OUTPUTS], REAL work[@U_WORK])
+{
+STEPS}
+
+/* The same with the work memory on the stack. */
+static inline void @_forward(const REAL x[@U_INPUTS], REAL y[@U_OUTPUTS])
+{
+    REAL work[@U_WORK];
+    @_forward_in(x, y, work);
+}
+
+/* `rows` rows of x, one after the other, to as many rows of y. */
+static inline void @_forward_batch(const REAL *x, long rows, REAL *y)
+{
+    for (; rows > 0; --rows, x += @U_INPUTS, y += @U_OUTPUTS) @_forward(x, y);
+}
+"""
+
+PREDICT_INDEX = """
+/* Index of the largest output; NaN counts as the largest. */
+static inline int @_predict(const REAL x[@U_INPUTS])
+{
+    REAL y[@U_OUTPUTS];
+    int best = 0, i;
+    @_forward(x, y);
+    for (i = 1; i < @U_OUTPUTS && !isnan(y[best]); ++i)
+        if (!(y[i] <= y[best])) best = i;
+    return best;
+}
+"""
+
+PREDICT_YES = """
+/* 1 if the output, a probability, is above one half, else 0. */
+static inline int @_predict(const REAL x[@U_INPUTS])
+{
+    REAL y[@U_OUTPUTS];
+    @_forward(x, y);
+    return y[0] > HALF;
+}
+"""
+
+COLUMN_FUNCTIONS = """
+/* The name of a column (UTF-8), "" where there is no such column. */
+static inline const char *@_column_name(int column)
+{
+    return column >= 0 && column < @U_COLUMNS ? @_column_names[column] : "";
+}
+"""
+
+CATEGORY_FUNCTIONS = """
+/* The number that stands for a text (UTF-8) in a column of categories, for @_features; -1 for a text that was not
+   there in training. EMPTY */
+static inline int @_category(int column, const char *text)
+{
+    int first = 0, i, at;
+    if (column < 0 || column >= @U_COLUMNS) return -1;
+    if (text[0] == 0) return @_category_filled[column];
+    for (i = 0; i < column; ++i) first += @_category_counts[i];
+    for (i = 0; i < @_category_counts[column]; ++i) {
+        const char *known = @_category_names[first + i];
+        for (at = 0; known[at] != 0 && known[at] == text[at]; ++at) {
+        }
+        if (known[at] == text[at]) return i;
+    }
+    return -1;
+}
+"""
+
+FEATURES = """
+/* The network's inputs from a row of the table, in the order of @_column_name: numbers as they are, categories by
+   their number. MISSING
+   Returns 0, or 1 + the index of the first column that holds something else; x is then of no use. */
+static inline int @_features(const double row[@U_COLUMNS], REAL x[@U_INPUTS])
+{
+    int column, category;
+    for (column = 0; column < @U_COLUMNS; ++column) {
+        const int count = @_category_counts[column];
+        double value = row[column];
+FILL        if (count == 0) {
+            *x = (REAL)((value - @_means[column]) / @_scales[column]);
+            if (!isfinite(*x)) return column + 1;
+            ++x;
+        } else {
+            if (!(value >= 0 && value < count && floor(value) >= value)) return column + 1;
+            for (category = 0; category < count; ++category) *x++ = category == (int)value ? 1 : 0;
+        }
+    }
+    return 0;
+}
+"""
+
+CLASS_NAME = """
+/* The class (UTF-8) that a prediction stands for, "" where there is no such class. */
+static inline const char *@_class_name(int label)
+{
+    return label >= 0 && label < @U_CLASSES ? @_class_names[label] : "";
+}
+"""
+
+
+def adapted(code: str, name: str, real: str) -> str:
+    """Return C code for a network's name and its type, ``float`` or ``double``."""
+    code = code.replace("FP_FAST_FMA#M", "FP_FAST_FMAF" if real == "float" else "FP_FAST_FMA")
+    code = re.sub(r"(?<=\w)#(?=\()", "f" if real == "float" else "", code)
+    code = code.replace("@U", name.upper()).replace("@", name)
+    code = code.replace("HALF", "0.5f" if real == "float" else "0.5")
+    return re.sub(r"\bREAL\b", real, code)

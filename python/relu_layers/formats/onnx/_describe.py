@@ -1,0 +1,67 @@
+"""What an ONNX file says of itself, also where it cannot be read as a model."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import Any
+
+import onnx
+
+from relu_layers.formats.onnx._graph import node_of
+from relu_layers.formats.onnx._load import bytes_of, proto_of
+from relu_layers.formats.onnx._metadata import PREPROCESSING
+
+_STANDARD = ("", "ai.onnx")
+# A graph of more nodes is listed up to here.
+_MOST_NODES = 1000
+
+
+def describe(path: str | PathLike[str]) -> dict[str, Any]:
+    """Return version, producer, inputs, outputs and nodes of an ONNX file; a damaged one is a ValueError.
+
+    Returns
+    -------
+    description : dict
+        ``"parts"`` lists the nodes: ``{"name", "type", "problem"}``, the problem "" where the node is supported.
+    """
+    where = fspath(path)
+    try:
+        proto = proto_of(bytes_of(where))
+    except ValueError as error:
+        raise ValueError(f"{where} cannot be read: {error}") from None
+    opsets = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
+    opset = next((version for domain, version in opsets.items() if domain in _STANDARD), 1)
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    return {
+        "opset": ", ".join(f"{domain} {version}" for domain, version in opsets.items()),
+        "IR version": int(proto.ir_version),
+        "producer": f"{proto.producer_name} {proto.producer_version}".strip(),
+        "inputs": [_value(value) for value in proto.graph.input if value.name not in constants],
+        "outputs": [_value(value) for value in proto.graph.output],
+        "initializers": len(constants),
+        "preprocessing": any(entry.key == PREPROCESSING for entry in proto.metadata_props),
+        "parts": [_part(node, opset) for node in proto.graph.node[:_MOST_NODES]],
+        "parts in all": len(proto.graph.node),
+    }
+
+
+def _value(value: Any) -> str:
+    tensor = value.type.tensor_type
+    kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower() if _known(tensor.elem_type) else "?"
+    lengths = [
+        dim.dim_param or (str(dim.dim_value) if dim.dim_value > 0 else "?") for dim in tensor.shape.dim
+    ]
+    return f"{value.name}: {kind} ({', '.join(lengths)})"
+
+
+def _known(kind: int) -> bool:
+    return kind in onnx.TensorProto.DataType.values()
+
+
+def _part(node: Any, opset: int) -> dict[str, str]:
+    problem = ""
+    try:
+        node_of(node, opset)
+    except ValueError as error:
+        problem = str(error)
+    return {"name": node.name, "type": node.op_type, "problem": problem}

@@ -1,0 +1,59 @@
+"""PyTorch: models in both directions, and the ops as differentiable functions on CPU tensors.
+
+`from_torch` and `to_torch` convert an ``nn.Sequential`` and a `Sequential`; `loss_from_torch` and
+`optimizer_from_torch` convert what trains it; `Module` puts a whole model into a PyTorch program. The functions are
+the ops of `relu_layers.ops` with gradients: they read tensors where they are, without copying them, and their
+results own the memory that the op wrote.
+
+What holds for all functions: tensors are float32 or float64, in the memory of the CPU, of any strides, all of one
+dtype; TypeError and ValueError name the argument, what came and what to pass. Backward runs once through each: a
+second derivative is PyTorch's error for a function that is differentiable once. ``torch.compile`` and ``vmap`` are not
+supported.
+"""
+
+from __future__ import annotations
+
+try:
+    import torch as _torch  # noqa: F401 - first, so that its absence is said in this package's words
+except ImportError as error:
+    raise ImportError('relu_layers.interop.torch needs PyTorch: pip install "relu_layers[torch]"') from error
+
+from relu_layers.interop.torch._activations import (
+    dropout,
+    elu,
+    log_softmax,
+    prelu,
+    relu,
+    sigmoid,
+    softmax,
+    tanh,
+    threshold,
+)
+from relu_layers.interop.torch._losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from relu_layers.interop.torch._module import Module
+from relu_layers.interop.torch._networks import from_torch, to_torch
+from relu_layers.interop.torch._products import dense, linear, matmul
+from relu_layers.interop.torch._training import loss_from_torch, optimizer_from_torch
+
+__all__ = [
+    "Module",
+    "dense",
+    "dropout",
+    "elu",
+    "from_torch",
+    "linear",
+    "log_softmax",
+    "loss_from_torch",
+    "matmul",
+    "optimizer_from_torch",
+    "prelu",
+    "relu",
+    "sigmoid",
+    "sigmoid_cross_entropy",
+    "softmax",
+    "softmax_cross_entropy",
+    "squared_error",
+    "tanh",
+    "threshold",
+    "to_torch",
+]

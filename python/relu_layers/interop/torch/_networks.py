@@ -1,0 +1,296 @@
+"""``nn.Sequential`` to `Sequential` and back.
+
+A weight is (out_features, in_features) in PyTorch and (in_features, out_features) here, inside one contiguous
+array of all parameters. A transposed view of that array is a parameter that PyTorch can train in place, while the
+other way round a tensor of its own cannot become a part of the one array. So `to_torch` shares memory, and
+`from_torch` copies the values, or moves the module's parameters into the model's memory where it is asked to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from relu_layers._checks import boolean
+from relu_layers._configured import Array
+from relu_layers.interop.torch._foreign import refuse
+from relu_layers.interop.torch._tensors import Tensor, view
+from relu_layers.layers import ELU, Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax, Tanh, Threshold
+from relu_layers.model import Sequential
+
+_DTYPES: dict[Any, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+# Names of parameters here and there.
+NAMES = {Dense: {"weight": "weight", "bias": "bias"}, PReLU: {"slope": "weight"}}
+
+
+class Pair(NamedTuple):
+    """One parameter on both sides: its key here, and its module and name there."""
+
+    key: str
+    module: Any
+    name: str
+    transposed: bool
+
+    @property
+    def parameter(self) -> Tensor:
+        """PyTorch's parameter as the module holds it now."""
+        return getattr(self.module, self.name)
+
+    def here(self, tensor: Tensor) -> Array:
+        """Return a tensor of the parameter's shape as an array of the shape here, in the same memory."""
+        return view(tensor).T if self.transposed else view(tensor)
+
+
+def _linear(owner: str, place: str, module: Any) -> Dense:
+    return Dense(module.in_features, module.out_features, bias=module.bias is not None)
+
+
+def _softmax(owner: str, place: str, module: Any) -> Softmax:
+    if module.dim is None:
+        raise ValueError(f"{owner}: {place} leaves its axis to be guessed: write nn.Softmax(dim=-1)")
+    return Softmax(module.dim)
+
+
+def _dropout(owner: str, place: str, module: Any) -> Dropout:
+    if module.p >= 1.0:
+        raise ValueError(f"{owner}: {place} drops everything, expected p below 1")
+    return Dropout(module.p)
+
+
+def _flatten(owner: str, place: str, module: Any) -> None:
+    if (module.start_dim, module.end_dim) != (1, -1):
+        raise ValueError(
+            f"{owner}: {place} flattens other axes than all but the first; "
+            "the nearest that is supported is nn.Flatten(), which keeps the batch axis"
+        )
+
+
+def _elu(owner: str, place: str, module: Any) -> ELU:
+    if module.alpha < 0.0:
+        raise ValueError(f"{owner}: {place} has alpha {module.alpha}, expected at least 0")
+    return ELU(module.alpha)
+
+
+# What a module becomes; None is nothing to compute on rows of features.
+_READERS: dict[Any, Callable[[str, str, Any], Any]] = {
+    nn.Linear: _linear,
+    nn.ReLU: lambda owner, place, module: ReLU(),
+    nn.LeakyReLU: lambda owner, place, module: ReLU(module.negative_slope),
+    nn.PReLU: lambda owner, place, module: PReLU(module.num_parameters),
+    nn.ELU: _elu,
+    nn.Sigmoid: lambda owner, place, module: Sigmoid(),
+    nn.Tanh: lambda owner, place, module: Tanh(),
+    nn.Threshold: lambda owner, place, module: Threshold(module.threshold, module.value),
+    nn.Softmax: _softmax,
+    nn.Dropout: _dropout,
+    nn.Flatten: _flatten,
+    nn.Identity: lambda owner, place, module: None,
+}
+
+
+def _leaves(owner: str, module: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield place, module and supported class of everything inside nested ``nn.Sequential``, in order."""
+    place = f"module {path} ({module})" if path else str(module).split("\n")[0]
+    known = next((k for k in (*_READERS, nn.Sequential) if isinstance(module, k)), None)
+    # A subclass may compute anything, so it counts as what it inherits only if it has no forward of its own.
+    if known is None or type(module).forward is not known.forward:
+        refuse(owner, place, module, [k.__name__ for k in _READERS])
+    if nn.utils.parametrize.is_parametrized(module):
+        raise ValueError(
+            f"{owner}: {place} is parametrized, which is not supported: "
+            "call torch.nn.utils.parametrize.remove_parametrizations first"
+        )
+    if any(nn.parameter.is_lazy(parameter) for parameter in module._parameters.values()):
+        raise ValueError(f"{owner}: {place} has no values yet: run the module on one batch first")
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ValueError(f"{owner}: {place} has forward hooks, which would be lost: remove them first")
+    if known is not nn.Sequential:
+        yield place, module, known
+        return
+    # Unlike named_children, this also gives a module again that stands in two places.
+    for name, child in module._modules.items():
+        yield from _leaves(owner, child, f"{path}.{name}" if path else name)
+
+
+def layers_and_pairs(owner: str, module: Any) -> tuple[list[Any], list[Pair]]:
+    """Return new layers for a module, and where their parameters come from."""
+    layers: list[Any] = []
+    pairs: list[Pair] = []
+    seen: dict[int, str] = {}
+    for place, leaf, known in _leaves(owner, module):
+        for name, parameter in leaf.named_parameters():
+            _check_parameter(owner, f"{name} of {place}", parameter)
+            if id(parameter) in seen:
+                raise ValueError(
+                    f"{owner}: {name} of {place} is also {seen[id(parameter)]}; "
+                    "shared parameters are not supported: copy.deepcopy one of the modules"
+                )
+            seen[id(parameter)] = f"{name} of {place}"
+        layer = _READERS[known](owner, place, leaf)
+        if layer is None:
+            continue
+        for own, theirs in NAMES.get(type(layer), {}).items():
+            if getattr(leaf, theirs) is not None:
+                transposed = isinstance(layer, Dense) and own == "weight"
+                pairs.append(Pair(f"{len(layers)}.{own}", leaf, theirs, transposed))
+        layers.append(layer)
+    if not layers:
+        raise ValueError(f"{owner}: the module computes nothing: it has no layer but Flatten and Identity")
+    return layers, pairs
+
+
+def _check_parameter(owner: str, what: str, parameter: Tensor) -> None:
+    if parameter.device.type != "cpu":
+        fix = "give it values first" if parameter.device.type == "meta" else "pass module.cpu()"
+        raise TypeError(f"{owner}: {what} is on {parameter.device}, expected the CPU: {fix}")
+    if parameter.dtype not in _DTYPES:
+        raise TypeError(
+            f"{owner}: {what} is {parameter.dtype}, expected torch.float32 or torch.float64: pass module.float()"
+        )
+
+
+def from_torch(module: Any, *, share: bool = False, rng: Any = None) -> Sequential:
+    """Return a model that computes what a PyTorch module computes.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        An ``nn.Sequential``, nested ones included, of Linear, ReLU, LeakyReLU, PReLU, ELU, Sigmoid, Tanh, Threshold,
+        Softmax, Dropout, Flatten and Identity, or one of these alone. float32 or float64 on the CPU.
+    share : bool, keyword
+        False copies the values and leaves the module as it is. True also moves the module's parameters into the
+        model's memory: the same ``nn.Parameter`` objects, which optimizers know, then hold views of
+        ``model.flat_params``, so that training either side trains both.
+    rng : np.random.Generator, int or None, keyword
+        Draws Dropout's keys and whatever the model draws later.
+
+    Returns
+    -------
+    Sequential
+        Of the parameters' dtype. A model has no training mode: ``model(x)`` is inference whatever
+        ``module.training`` says.
+
+    Raises
+    ------
+    ValueError
+        A module, or an option of one, that has no counterpart; the message names it, its place and the nearest.
+    TypeError
+        Parameters of another dtype, of two dtypes, or not on the CPU.
+
+    Notes
+    -----
+    A model works on rows of features, ``(batch, features)``, so Flatten and Identity leave no layer behind: pass
+    ``x.reshape(len(x), -1)`` where the module flattens. Which parameters are frozen (``requires_grad=False``) is
+    the optimizer's business here: see `optimizer_from_torch`.
+    """
+    owner = "from_torch"
+    share = boolean(owner, "share", share)
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{owner}: module is a {type(module).__name__}, expected a torch.nn.Module")
+    layers, pairs = layers_and_pairs(owner, module)
+    model = Sequential(*layers, dtype=_common_dtype(owner, pairs), rng=rng)
+    model.load_params({pair.key: pair.here(pair.parameter) for pair in pairs})
+    if share:
+        for pair in pairs:
+            pair.parameter.data = _shared(model.params[pair.key], pair.transposed)
+    return model
+
+
+def _common_dtype(owner: str, pairs: list[Pair]) -> np.dtype[Any]:
+    if not pairs:
+        return _DTYPES.get(torch.get_default_dtype(), np.dtype(np.float32))
+    first = pairs[0].parameter.dtype
+    for pair in pairs:
+        if pair.parameter.dtype is not first:
+            raise TypeError(
+                f"{owner}: parameter {pair.key} is {pair.parameter.dtype} but {pairs[0].key} is {first}, "
+                "expected one dtype: pass module.float() or module.double()"
+            )
+    return _DTYPES[first]
+
+
+def _shared(array: Array, transposed: bool) -> Tensor:
+    """Return a tensor of PyTorch's shape in the memory of a model's parameter."""
+    tensor = torch.from_numpy(array)
+    return tensor.T if transposed else tensor
+
+
+class Shared(NamedTuple):
+    """A layer's parameter as PyTorch has it."""
+
+    name: str
+    tensor: Tensor
+    transposed: bool
+
+
+def shared_parameters(layer: Any) -> list[Shared]:
+    """Return PyTorch's names and tensors in the memory of a layer's parameters, in their order."""
+    names = NAMES.get(type(layer), {})
+    result = []
+    for name, array in layer.params.items():
+        transposed = isinstance(layer, Dense) and name == "weight"
+        result.append(Shared(names.get(name, name), _shared(array, transposed), transposed))
+    return result
+
+
+# A module without values: they would be drawn and thrown away.
+_WRITERS: dict[type, Callable[[Any], Any]] = {
+    Dense: lambda layer: nn.Linear(layer.in_features, layer.out_features, layer.bias, device="meta"),
+    ReLU: lambda layer: nn.LeakyReLU(layer.negative_slope) if layer.negative_slope else nn.ReLU(),
+    PReLU: lambda layer: nn.PReLU(layer.features, device="meta"),
+    ELU: lambda layer: nn.ELU(layer.alpha),
+    Sigmoid: lambda layer: nn.Sigmoid(),
+    Tanh: lambda layer: nn.Tanh(),
+    Threshold: lambda layer: nn.Threshold(layer.threshold, layer.value),
+    Softmax: lambda layer: nn.Softmax(dim=layer.axis),
+    Dropout: lambda layer: nn.Dropout(layer.rate),
+}
+
+
+def to_torch(model: Sequential, *, share: bool = True) -> Any:
+    """Return an ``nn.Sequential`` that computes what a model computes.
+
+    Parameters
+    ----------
+    model : Sequential
+        Of the package's own layers. Its ``preprocessing`` stays behind: the module takes what comes after it.
+    share : bool, keyword
+        True makes the module's parameters views of the model's: training either side trains both, and nothing is
+        copied. A weight is then a transposed view, which PyTorch takes as any other. False copies the values
+        into tensors of the module's own, contiguous as PyTorch makes them.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        With the layers' own numbering, so that ``state_dict`` has ``"0.weight"`` where ``model.params`` has
+        it; a PReLU's slope is its ``weight`` there. In evaluation mode, in which it equals ``model(x)``: call
+        ``.train()`` before training a network with Dropout.
+
+    Raises
+    ------
+    TypeError
+        What came is no model.
+    ValueError
+        A layer of the user's own; the message names it.
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"to_torch: model is a {type(model).__name__}, expected a Sequential")
+    share = boolean("to_torch", "share", share)
+    modules = []
+    for index, layer in enumerate(model.layers):
+        writer = _WRITERS.get(type(layer))
+        if writer is None:
+            raise ValueError(
+                f"to_torch: layer {index}, {layer!r}, has no counterpart in torch.nn; "
+                "Module(model) takes the whole model into PyTorch as it is"
+            )
+        module = writer(layer)
+        for name, tensor, _ in shared_parameters(layer):
+            value = tensor if share else tensor.clone(memory_format=torch.contiguous_format)
+            setattr(module, name, nn.Parameter(value))
+        modules.append(module)
+    return nn.Sequential(*modules).eval()

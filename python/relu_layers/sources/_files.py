@@ -1,0 +1,190 @@
+"""Arrays that stay in their file: rows are read by position, and nothing in the file is believed unchecked."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+import struct
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+# Bytes that one call reads at most where rows lie close together, and the gap that is read rather than skipped: a
+# call costs about as much as copying it.
+_AT_ONCE = 2**20
+_GAP = 2**14
+_LONGEST_HEADER = 2**16
+_START = re.compile(rb"\x93NUMPY([\x01\x02\x03])\x00", re.DOTALL)
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|=][biuf][1248])', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n"
+)
+
+
+class FileArray:
+    """An array of rows inside a file: contiguous, from a place on.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading; closed when this object goes.
+    path : Path
+        For errors.
+    offset : int
+        Where the first row begins.
+    shape : tuple of int
+    dtype : dtype
+        May be of the other byte order.
+
+    Raises ValueError where the file is too short for that.
+    """
+
+    def __init__(
+        self, file: BinaryIO, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        self.path, self.shape, self.dtype = path, shape, dtype
+        self._file, self._offset = file, offset
+        self._row_bytes = math.prod(shape[1:]) * dtype.itemsize
+        self._lock = threading.Lock()
+        weakref.finalize(self, file.close)
+        size = os.fstat(file.fileno()).st_size
+        end = offset + shape[0] * self._row_bytes
+        if end > size:
+            raise ValueError(f"{path} is damaged: it has {size} bytes, its array ends at {end}")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def take(self, rows: range | Array, target: Array, at: Any) -> None:
+        """Do ``target[at] = self[rows]``, see `relu_layers.data.Source.take`."""
+        if not self._row_bytes:
+            return
+        if isinstance(rows, range):
+            self._take_range(rows.start, target[at])
+        elif target.dtype == self.dtype and target.flags.c_contiguous:
+            self._scatter(rows, target, at)
+        else:
+            step = self._rows_at_once()
+            for start in range(0, len(rows), step):
+                part = slice(start, start + step)
+                found = np.empty((len(rows[part]), *self.shape[1:]), self.dtype)
+                self._scatter(rows[part], found, np.arange(len(found)))
+                target[at[part]] = found
+
+    def _rows_at_once(self) -> int:
+        return max(_AT_ONCE // self._row_bytes, 1)
+
+    def _take_range(self, start: int, target: Array) -> None:
+        """Fill ``target`` with consecutive rows."""
+        if target.dtype == self.dtype and target.flags.c_contiguous:
+            self._read(start, _bytes_of(target))
+            return
+        step = self._rows_at_once()
+        found = np.empty((min(step, len(target)), *self.shape[1:]), self.dtype)
+        for done in range(0, len(target), step):
+            part = target[done : done + step]
+            self._read(start + done, _bytes_of(found[: len(part)]))
+            part[...] = found[: len(part)]
+
+    def _scatter(self, rows: Array, target: Array, at: Array) -> None:
+        """Put ascending rows to their places: those that lie close together are read in one call."""
+        size, memory = self._row_bytes, _bytes_of(target)
+        breaks = np.flatnonzero(np.diff(rows) > _GAP // size + 1) + 1
+        bounds = [0, *breaks.tolist(), len(rows)]
+        step = self._rows_at_once()
+        found = np.empty((step, *self.shape[1:]), self.dtype) if len(bounds) <= len(rows) else None
+        for first, stop in itertools.pairwise(bounds):
+            if stop - first == 1:
+                place = int(at[first]) * size
+                self._read(int(rows[first]), memory[place : place + size])
+                continue
+            assert found is not None
+            while first < stop:
+                row = int(rows[first])
+                end = min(int(np.searchsorted(rows, row + step)), stop)
+                self._read(row, _bytes_of(found[: int(rows[end - 1]) - row + 1]))
+                target[at[first:end]] = found[rows[first:end] - row]
+                first = end
+
+    def _read(self, row: int, memory: memoryview) -> None:
+        """Fill ``memory`` with the bytes from a row on."""
+        place = self._offset + row * self._row_bytes
+        while memory:
+            if hasattr(os, "preadv"):
+                count = os.preadv(self._file.fileno(), [memory], place)
+            else:
+                with self._lock:
+                    self._file.seek(place)
+                    count = self._file.readinto(memory)  # type: ignore[attr-defined]
+            if not count:
+                raise ValueError(f"{self.path} became shorter while it was read")
+            place += count
+            memory = memory[count:]
+
+
+def _bytes_of(array: Array) -> memoryview:
+    """Return the memory of a contiguous array."""
+    return array.reshape(-1).view(np.uint8).data
+
+
+def npy_header(read: Any, path: str | Path) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    """Return length of the header, shape and dtype of the .npy content that ``read(size)`` gives from its start on.
+
+    Raises ValueError for anything but the numbers of one array in row order.
+    """
+    start = read(8)
+    match = _START.fullmatch(start)
+    if match is None:
+        raise ValueError(f"{path} is not an .npy file: it begins with {start!r}")
+    width, form = (2, "<H") if match[1] == b"\x01" else (4, "<I")
+    counted = read(width)
+    length = struct.unpack(form, counted)[0] if len(counted) == width else _LONGEST_HEADER + 1
+    text = read(length) if length <= _LONGEST_HEADER else b""
+    header = _HEADER.fullmatch(text)
+    if header is None:
+        raise ValueError(
+            f"{path} is damaged or no array of numbers: its header is {text[:80].decode('latin-1')!r}"
+        )
+    try:
+        dtype = np.dtype(header[1].decode())
+        shape = tuple(int(one) for one in header[3].replace(b" ", b"").split(b",") if one)
+    except (TypeError, ValueError):
+        raise ValueError(f"{path} has an unknown dtype or shape: {text[:80].decode('latin-1')!r}") from None
+    if not shape:
+        raise ValueError(f"{path} holds a single value, expected an array of rows")
+    if header[2] == b"True" and len(shape) > 1:
+        raise ValueError(
+            f"{path} is stored in column order, expected row order: save np.ascontiguousarray(array)"
+        )
+    return 8 + width + length, shape, dtype
+
+
+def opened_array(file: BinaryIO, find: Callable[[BinaryIO], FileArray]) -> FileArray:
+    """Return ``find(file)``; the file is closed where that fails."""
+    try:
+        return find(file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def open_npy(path: Path, file: BinaryIO | None = None) -> FileArray:
+    """Return the array of an .npy file, whose length must be that which its header tells."""
+
+    def find(opened: BinaryIO) -> FileArray:
+        opened.seek(0)
+        offset, shape, dtype = npy_header(opened.read, path)
+        size = os.fstat(opened.fileno()).st_size
+        expected = offset + math.prod(shape) * dtype.itemsize
+        if size != expected:
+            raise ValueError(f"{path} is damaged: it has {size} bytes, its header says {expected}")
+        return FileArray(opened, path, offset, shape, dtype)
+
+    return opened_array(file if file is not None else path.open("rb"), find)
