@@ -268,6 +268,20 @@ def test_what_cannot_be_written_is_said_and_leaves_no_file(
     assert os.listdir(tmp_path) == []
 
 
+def test_what_is_too_large_for_the_format_is_said_before_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = rl.mlp([2, 2], rng=0)
+    model.save(tmp_path / "model.onnx")
+    monkeypatch.setattr("relu_layers.formats.onnx._save._LARGEST", 23)
+    with pytest.raises(ValueError, match="24 bytes of parameters, an ONNX file holds 23"):
+        model.save(tmp_path / "other.onnx")
+    monkeypatch.setattr("relu_layers.formats.onnx._load._LARGEST", 100)
+    with pytest.raises(ValueError, match=r"cannot be loaded: it has \d+ bytes, more than the 100"):
+        rl.load(tmp_path / "model.onnx")
+    assert os.listdir(tmp_path) == ["model.onnx"]
+
+
 def test_a_failed_save_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     rl.mlp([2, 2], rng=0).save(path)
