@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import relu_layers as rl
+from relu_layers.formats.c_header_values import text
 from relu_layers.preprocessing import Preprocessing
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -368,6 +371,17 @@ def table_program(folder: Path, model: rl.Sequential, result: str) -> Path:
 def row_in_c(program: Path, *words: str) -> list[str]:
     command = [str(program), *words]
     return subprocess.run(command, capture_output=True, check=True).stdout.decode().split(" ", 40)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40))
+def test_any_text_stays_inside_its_string(value: str) -> None:
+    """A literal is printable ASCII without quotes, backslashes but for octal codes, or trigraphs."""
+    literal = text("class", value)
+    assert literal.isascii()
+    assert literal.isprintable()
+    assert re.fullmatch(r'"(?:[^"\\?]|\\[0-7]{3})*"', literal)
+    octal = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), literal[1:-1])
+    assert octal.encode("latin-1").decode() == value
 
 
 @needs_gcc
