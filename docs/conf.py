@@ -37,7 +37,8 @@ myst_enable_extensions = ["dollarmath"]
 # A name in single backticks becomes a link where it is a name of the package, and stays plain where it is not.
 default_role = "autolink"
 nitpicky = True
-nitpick_ignore_regex = [
+OTHERS = "numpy|np|matplotlib|sklearn|onnx|torch|jax|collections|typing|pathlib|os|json"
+nitpick_ignore_regex = [("py:.*", rf"({OTHERS})\..*")]
     ("py:.*", r"(numpy|np|matplotlib|sklearn|onnx|torch|jax|collections|typing|pathlib|os|json)\..*")
 ]
 
