@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +37,14 @@ myst_enable_extensions = ["dollarmath"]
 # A name in single backticks becomes a link where it is a name of the package, and stays plain where it is not.
 default_role = "autolink"
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(numpy|np|matplotlib|collections|typing|pathlib|os|json)\..*")]
+OTHERS = "numpy|np|matplotlib|sklearn|onnx|torch|jax|collections|typing|pathlib|os|json"
+nitpick_ignore_regex = [("py:.*", rf"({OTHERS})\..*")]
+    ("py:.*", r"(numpy|np|matplotlib|sklearn|onnx|torch|jax|collections|typing|pathlib|os|json)\..*")
+]
 
 autosummary_generate = False
+# PyTorch is too large to be installed for its page alone.
+autodoc_mock_imports = [] if find_spec("torch") else ["torch"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -130,3 +131,16 @@ def test_every_page_is_in_a_table_of_contents() -> None:
                 assert found, f"{page.relative_to(DOCS)} lists {entry}"
                 listed |= found
     assert listed == {page for page in DOCS.rglob("*.md") if "_build" not in page.parts}
+
+
+def test_the_cpp_page_is_the_headers() -> None:
+    specification = importlib.util.spec_from_file_location("write_cpp_page", DOCS / "write_cpp_page.py")
+    assert specification is not None
+    assert specification.loader is not None
+    script = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(script)
+    written = script.PAGE.read_text(encoding="utf-8")
+    assert written == script.page(), "run python docs/write_cpp_page.py"
+    ops = (ROOT / "cpp" / "include" / "relu_layers" / "ops.h").read_text(encoding="utf-8")
+    for declaration in re.findall(r"^(?:void|double|index_t) \w+\(", ops, re.M):
+        assert declaration in written
