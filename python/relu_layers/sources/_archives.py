@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from relu_layers import _checks
 from relu_layers.sources._files import FileArray, npy_header, opened_array
 from relu_layers.sources._spool import Spool, refuse_full_disk
+from relu_layers.sources.csv_file import unknown
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _UNPACKED_AT_ONCE = 4 * 2**20
@@ -26,14 +27,16 @@ def npz_array(path: Path, name: str) -> FileArray:
             entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             entry = entries.get(name)
             if entry is None:
-                raise ValueError(_unknown(path, "array", name, entries))
+                raise ValueError(unknown(path, "array", name, entries))
             if entry.flag_bits & 1:
                 raise ValueError(f"{path}: array {name!r} is encrypted")
             if entry.compress_type == zipfile.ZIP_STORED:
                 return _stored(path, name, entry)
+            if entry.compress_type != zipfile.ZIP_DEFLATED:
+                raise ValueError(f"{path}: array {name!r} is compressed in a way that NumPy does not write")
             with archive.open(entry) as stream:
                 return _unpacked(path, name, entry, stream)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, struct.error) as error:
         raise ValueError(f"{path} is damaged or no .npz file: {error}") from error
 
 
@@ -41,7 +44,7 @@ def _stored(path: Path, name: str, entry: zipfile.ZipInfo) -> FileArray:
     """Return an array that lies in the archive as it is."""
 
     def find(file: BinaryIO) -> FileArray:
-        file.seek(entry.header_offset)
+        file.seek(max(entry.header_offset, 0))
         mark, name_length, extra_length = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
         if mark != b"PK\x03\x04":
             raise ValueError(f"{path} is damaged: array {name!r} is not where the directory says")
@@ -71,13 +74,8 @@ def _unpacked(path: Path, name: str, entry: zipfile.ZipInfo, stream: Any) -> Fil
 
     try:
         return _spooled(blocks())
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: array {name!r}: {error}") from error
-    except Exception as error:
-        # The decompressors have errors of their own: zlib.error, LZMAError.
-        if type(error).__module__ in ("zlib", "_lzma"):
-            raise ValueError(f"{path} is damaged: array {name!r}: {error}") from error
-        raise
 
 
 def _refuse_other_size(path: Path, name: str, entry: zipfile.ZipInfo, size: int) -> None:
@@ -106,7 +104,7 @@ def hdf5_array(path: Path, name: str) -> FileArray:
         if data is None or not hasattr(data, "chunks"):
             names: list[str] = []
             file.visititems(lambda key, item: names.append(key) if hasattr(item, "chunks") else None)
-            raise ValueError(_unknown(path, "data set", name, names))
+            raise ValueError(unknown(path, "data set", name, names))
         if data.dtype.kind not in "fiub" or data.ndim == 0:
             raise ValueError(
                 f"{path}: data set {name!r} is {data.dtype} of shape {data.shape}, expected rows of numbers"
@@ -136,9 +134,3 @@ def _spooled(blocks: Iterable[Any]) -> FileArray:
     except BaseException:
         spool.close()
         raise
-
-
-def _unknown(path: Path, what: str, name: str, names: Iterable[str]) -> str:
-    known = list(names)
-    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return f"{path} has no {what} {name!r}{_checks.nearest(name, known)}; it has: {shown or 'none'}"

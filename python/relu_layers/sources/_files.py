@@ -64,7 +64,7 @@ class FileArray:
 
     def take(self, rows: range | Array, target: Array, at: Any) -> None:
         """Do ``target[at] = self[rows]``, see `relu_layers.data.Source.take`."""
-        if not self._row_bytes:
+        if not self._row_bytes or not len(rows):
             return
         if isinstance(rows, range):
             self._take_range(rows.start, target[at])

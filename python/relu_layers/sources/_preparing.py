@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from relu_layers import _checks
 from relu_layers.preprocessing import CategoryColumn, ClassTarget, Preprocessing
 from relu_layers.preprocessing.columns import as_column, is_text
 from relu_layers.sources._files import FileArray, open_npy
 from relu_layers.sources._rows import FileSource
 from relu_layers.sources._spool import Spool
+from relu_layers.sources.csv_file import unknown
 from relu_layers.sources.tables import with_text_found
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -142,10 +142,7 @@ def _chosen(plan: Plan, table: dict[str, Array]) -> dict[str, Array]:
     names = [*features, plan.target, *([] if plan.weight is None else [plan.weight])]
     for name in names:
         if name not in table:
-            shown = ", ".join(list(table)[:12]) + (", ..." if len(table) > 12 else "")
-            raise ValueError(
-                f"{plan.files[0]} has no column {name!r}{_checks.nearest(name, table)}; it has: {shown}"
-            )
+            raise ValueError(unknown(plan.files[0], "column", name, table))
     return {name: table[name] for name in names}
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from relu_layers._checks import nearest
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -40,21 +42,37 @@ def csv_blocks(
             delimiter = max(_DELIMITERS, key=first.count)
             reader = csv.reader(stream, delimiter=delimiter, strict=True)
             names = _header(path, next(reader, []))
+            wanted = chosen_names(path, names, columns)
             rows = _rows(path, reader, names)
             begin = 0
             while block := list(itertools.islice(rows, _BLOCK_ROWS)):
                 yield {
                     name: _texts(cells) if name in text else _numbers(name, cells, begin)
                     for name, cells in zip(names, zip(*block, strict=True), strict=True)
-                    if columns is None or name in columns
+                    if name in wanted
                 }
                 begin += len(block)
             if not begin:
-                yield {name: np.empty(0) for name in names if columns is None or name in columns}
+                yield {name: np.empty(0) for name in wanted}
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a UTF-8 text file (byte {error.start})") from error
     except csv.Error as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def chosen_names(path: Path, names: Sequence[str], columns: Collection[str] | None) -> list[str]:
+    """Return the names of the wanted columns in the order of the file; raise a ValueError for one it lacks."""
+    for name in columns or ():
+        if name not in names:
+            raise ValueError(unknown(path, "column", name, names))
+    return [name for name in names if columns is None or name in columns]
+
+
+def unknown(path: Path, what: str, name: str, names: Iterable[str]) -> str:
+    """Return the message for something that is not in a file."""
+    known = list(names)
+    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    return f"{path} has no {what} {name!r}{nearest(name, known)}; it has: {shown or 'none'}"
 
 
 def _header(path: Path, cells: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers.sources.csv_file import TextFoundError, csv_blocks
+from relu_layers.sources.csv_file import TextFoundError, chosen_names, csv_blocks
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Columns: TypeAlias = dict[str, Array]
@@ -77,7 +77,7 @@ def _frames_of_polars(path: Path, suffix: str, columns: Collection[str] | None) 
     try:
         frame = scan(path)
         names = frame.collect_schema().names()
-        wanted = [name for name in names if columns is None or name in columns]
+        wanted = chosen_names(path, names, columns)
         frame = frame.select(wanted)
         total = frame.select(polars.len()).collect().item() if wanted else 0
         rows = max(_BLOCK_BYTES // (8 * max(len(wanted), 1)), 1024)
@@ -106,12 +106,12 @@ def _frames_of_pyarrow(path: Path, suffix: str, columns: Collection[str] | None)
         if suffix == ".parquet":
             source = parquet.ParquetFile(path)
             names = source.schema_arrow.names
-            batches = source.iter_batches(columns=[n for n in names if columns is None or n in columns])
+            batches = source.iter_batches(columns=chosen_names(path, names, columns))
         else:
             source = ipc.open_file(path)
             names = source.schema.names
             batches = (source.get_batch(index) for index in range(source.num_record_batches))
-        wanted = [name for name in names if columns is None or name in columns]
+        wanted = chosen_names(path, names, columns)
         for batch in batches:
             empty = False
             yield {name: np.array(batch.column(name).to_pylist(), dtype=object) for name in wanted}
