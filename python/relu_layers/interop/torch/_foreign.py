@@ -20,10 +20,6 @@ _ADVICE = {
         ("AlphaDropout", "Dropout1d", "Dropout2d", "FeatureAlphaDropout"),
         "the nearest that is supported is nn.Dropout",
     ),
-    "LogSoftmax": (
-        "leave it out, as in module[:-1], and train with SoftmaxCrossEntropy, which takes logits and is "
-        "LogSoftmax and NLLLoss in one"
-    ),
     "BatchNorm1d": (
         "fold it into the Linear before it with torch.nn.utils.fusion.fuse_linear_bn_eval, in evaluation mode"
     ),

@@ -19,7 +19,7 @@ from relu_layers._checks import boolean
 from relu_layers._configured import Array
 from relu_layers.interop.torch._foreign import refuse
 from relu_layers.interop.torch._tensors import Tensor, view
-from relu_layers.layers import ELU, Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax, Tanh, Threshold
+from relu_layers.layers import ELU, Dense, Dropout, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh, Threshold
 from relu_layers.model import Sequential
 
 _DTYPES: dict[Any, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
@@ -49,10 +49,11 @@ def _linear(owner: str, place: str, module: Any) -> Dense:
     return Dense(module.in_features, module.out_features, bias=module.bias is not None)
 
 
-def _softmax(owner: str, place: str, module: Any) -> Softmax:
+def _softmax(owner: str, place: str, module: Any) -> Softmax | LogSoftmax:
     if module.dim is None:
-        raise ValueError(f"{owner}: {place} leaves its axis to be guessed: write nn.Softmax(dim=-1)")
-    return Softmax(module.dim)
+        name = type(module).__name__
+        raise ValueError(f"{owner}: {place} leaves its axis to be guessed: write nn.{name}(dim=-1)")
+    return LogSoftmax(module.dim) if isinstance(module, nn.LogSoftmax) else Softmax(module.dim)
 
 
 def _dropout(owner: str, place: str, module: Any) -> Dropout:
@@ -86,6 +87,7 @@ _READERS: dict[Any, Callable[[str, str, Any], Any]] = {
     nn.Tanh: lambda owner, place, module: Tanh(),
     nn.Threshold: lambda owner, place, module: Threshold(module.threshold, module.value),
     nn.Softmax: _softmax,
+    nn.LogSoftmax: _softmax,
     nn.Dropout: _dropout,
     nn.Flatten: _flatten,
     nn.Identity: lambda owner, place, module: None,
@@ -160,7 +162,7 @@ def from_torch(module: Any, *, share: bool = False, rng: Any = None) -> Sequenti
     ----------
     module : torch.nn.Module
         An ``nn.Sequential``, nested ones included, of Linear, ReLU, LeakyReLU, PReLU, ELU, Sigmoid, Tanh, Threshold,
-        Softmax, Dropout, Flatten and Identity, or one of these alone. float32 or float64 on the CPU.
+        Softmax, LogSoftmax, Dropout, Flatten and Identity, or one of these alone. float32 or float64 on the CPU.
     share : bool, keyword
         False copies the values and leaves the module as it is. True also moves the module's parameters into the
         model's memory: the same ``nn.Parameter`` objects, which optimizers know, then hold views of
@@ -247,6 +249,7 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {
     Tanh: lambda layer: nn.Tanh(),
     Threshold: lambda layer: nn.Threshold(layer.threshold, layer.value),
     Softmax: lambda layer: nn.Softmax(dim=layer.axis),
+    LogSoftmax: lambda layer: nn.LogSoftmax(dim=layer.axis),
     Dropout: lambda layer: nn.Dropout(layer.rate),
 }
 
