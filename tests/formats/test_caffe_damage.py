@@ -35,7 +35,8 @@ layer { name: "prob" type: "Soft" "max" bottom: "ip" top: "\\160rob" softmax_par
 
 SOLVER = b"""train_net_param {
   input: "x" input_shape { dim: 1 dim: 2 } input: "t"
-  layers { name: "ip" type: INNER_PRODUCT bottom: "x" top: "y" blobs_lr: 1 blobs_lr: 2 inner_product_param { num_output: 2 } }
+  layers { name: "ip" type: INNER_PRODUCT bottom: "x" top: "y" blobs_lr: 1 blobs_lr: 2
+    inner_product_param { num_output: 2 } }
   layers { name: "l" type: EUCLIDEAN_LOSS bottom: "y" bottom: "t" }
 }
 type: "Adam" base_lr: 0.01 momentum: 0.9 momentum2: 0.99 delta: 1e-6 weight_decay: 5e-4 regularization_type: "L1"
@@ -65,7 +66,7 @@ BINARY = (
     + SMALLEST_BINARY
     + field(100, field(2, b"PReLU") + field(3, b"y") + field(4, b"y") + field(7, blob(b"\x02", 0.25, 0.5)))
     + field(100, field(2, b"Dropout") + field(3, b"y") + field(4, b"z") + b"\xe2\x06\x05\x0d\0\0\x80\x3e")
-    + field(2, b"\x28\x12" + field(2, b"z") + field(3, b"z"))
+    + field(100, field(2, b"ELU") + field(3, b"z") + field(4, b"z") + b"\xe2\x08\x05\x0d\0\0\0\x3f")
     + field(100, field(2, b"Softmax") + field(3, b"z") + field(4, b"p"))
 )
 
@@ -118,9 +119,9 @@ def test_no_beginning_of_a_file_does_harm(reader: str, tmp_path: Path, damage: A
 
 @pytest.mark.parametrize("reader", ["prototxt", "caffemodel"])
 def test_every_single_byte_of_a_small_file_may_change(reader: str, tmp_path: Path, damage: Any) -> None:
+    """By bytes of each class that the format tells apart; by all 255 in the slow battery."""
     read, accept, name, seeds = READERS[reader]
-    # All values in a binary file; in a text, those of each class that the format tells apart.
-    values = None if reader == "caffemodel" else b"\0 \n\"#',-.019:;<>AILTaefx[]\\{}\x7f\x80\xc3\xff"
+    values = b"\0\x01\x08\x0a\x7f\x80\xff" if reader == "caffemodel" else b'\0 "#-.1:<A\\}\xff'
     changed = damage.single_byte_changes(seeds[0], values)
     refused, accepted = damage.read_all(changed, tmp_path / name, read, accept)
     assert refused > accepted / 4
@@ -130,8 +131,8 @@ def test_every_single_byte_of_a_small_file_may_change(reader: str, tmp_path: Pat
 @pytest.mark.parametrize("reader", READERS)
 def test_mutated_files(reader: str, tmp_path: Path, damage: Any) -> None:
     read, accept, name, seeds = READERS[reader]
-    refused, accepted = damage.read_all(damage.mutations(seeds, 1500), tmp_path / name, read, accept)
-    assert refused > accepted > 50
+    refused, accepted = damage.read_all(damage.mutations(seeds, 800), tmp_path / name, read, accept)
+    assert refused > accepted > 5
 
 
 @pytest.mark.slow

@@ -140,7 +140,11 @@ def _relu(layer: CaffeLayer, blobs: list[Message] | None, flow: Flow) -> Built:
 
 
 def _elu(layer: CaffeLayer, blobs: list[Message] | None, flow: Flow) -> Built:
-    return ELU(layer.message.part("elu_param")["alpha"]), {}
+    alpha = layer.message.part("elu_param")["alpha"]
+    if alpha < 0.0:
+        # Backward reads the sign of x off y, in Caffe too, where it is then wrong without a word.
+        raise ValueError(f"alpha is {alpha}, expected at least 0")
+    return ELU(alpha), {}
 
 
 def _sigmoid(layer: CaffeLayer, blobs: list[Message] | None, flow: Flow) -> Built:

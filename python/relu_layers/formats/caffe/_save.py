@@ -166,6 +166,6 @@ def _shortest(value: float) -> str:
     nearest_float32 = as_float32(value)
     return next(
         text
-        for text in (f"{value:.{digits}g}" for digits in range(1, 18))
+        for text in (f"{nearest_float32:.{digits}g}" for digits in range(1, 18))
         if as_float32(float(text)) == nearest_float32
     )
