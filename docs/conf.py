@@ -39,8 +39,6 @@ default_role = "autolink"
 nitpicky = True
 OTHERS = "numpy|np|matplotlib|sklearn|onnx|torch|jax|collections|typing|pathlib|os|json"
 nitpick_ignore_regex = [("py:.*", rf"({OTHERS})\..*")]
-    ("py:.*", r"(numpy|np|matplotlib|sklearn|onnx|torch|jax|collections|typing|pathlib|os|json)\..*")
-]
 
 autosummary_generate = False
 # PyTorch is too large to be installed for its page alone.
