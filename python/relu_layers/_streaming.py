@@ -50,11 +50,11 @@ class Source(Protocol):
     def __len__(self) -> int:
         """Return the number of rows."""
 
-    def take(self, rows: range | Array, out: Sequence[Array | None], at: Any) -> None:
-        """Do ``out[k][at] = array_k[rows]`` for every array of ``out`` that is not None.
+    def take(self, rows: range | Array, out: Sequence[Array | None]) -> None:
+        """Do ``out[k][:] = array_k[rows]`` for every array of ``out`` that is not None.
 
-        ``rows`` is a range of step 1, and then ``at`` a slice; or an int64 array in ascending order, and then ``at``
-        an array as long. The arrays of ``out`` may have another dtype: numbers are converted as by `numpy.copyto`.
+        ``rows`` is a range of step 1, or an int64 array in ascending order. The arrays of ``out`` are as long as it
+        and may have another dtype: numbers are converted as by `numpy.ndarray.astype`.
         """
 
 
@@ -86,12 +86,12 @@ class ArraySource:
     def __len__(self) -> int:
         return len(self._arrays[0])
 
-    def take(self, rows: range | Array, out: Sequence[Array | None], at: Any) -> None:
+    def take(self, rows: range | Array, out: Sequence[Array | None]) -> None:
         """Copy rows, see `Source.take`."""
         chosen = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
         for array, target in zip(self._arrays, out, strict=True):
             if target is not None:
-                target[at] = array[chosen]
+                target[...] = array[chosen]
 
 
 class Rows:
@@ -112,7 +112,7 @@ class Rows:
         result = np.empty((max(stop - start, 0), *self.shape[1:]), dtype=self.dtype)
         out: list[Array | None] = [None] * len(self.source.fields)
         out[self._index] = result
-        self.source.take(range(start, start + len(result)), out, slice(None))
+        self.source.take(range(start, start + len(result)), out)
         return result
 
 
@@ -165,8 +165,8 @@ class Ordered:
 class StreamedMinibatches(Ordered):
     """The minibatches of a source: the same rows in the same order as those of arrays.
 
-    As many minibatches as fit are read at once, their rows in the order in which the source has them, and put into
-    the order of the pass.
+    As many minibatches as fit are read at once, their rows in the order in which the source has them; the order of
+    the pass then leads to them in memory.
     """
 
     def __init__(
@@ -188,8 +188,9 @@ class StreamedMinibatches(Ordered):
         self._buffers = tuple(
             empty((height, *field.shape), dtype) for field, dtype in zip(source.fields, dtypes, strict=True)
         )
-        # The minibatch that the buffers begin with, and how many rows they hold.
+        # What the buffers hold: the first minibatch, the number of rows, and their order in the pass.
         self._first, self._held = -1, 0
+        self._local = np.empty(height, dtype=np.intp) if shuffle else None
 
     def draw(self) -> Array | None:
         """Return the order of one more pass."""
@@ -199,29 +200,33 @@ class StreamedMinibatches(Ordered):
         return order
 
     def batch(self, number: int, order: Array | None) -> tuple[Array, ...]:
-        """Return minibatch ``number``: views of the buffers."""
-        arrays, _, start = self.window(number, order)
-        return tuple(array[start : start + self.batch_size] for array in arrays)
+        """Return minibatch ``number``: views of the buffers, or new arrays."""
+        arrays, local, start = self.window(number, order)
+        part = slice(start, start + self.batch_size)
+        return tuple(array[part] if local is None else array[local[part]] for array in arrays)
 
     def window(self, number: int, order: Array | None) -> tuple[tuple[Array, ...], Array | None, int]:
-        """Return the buffers, filled with minibatch ``number`` and those around it, and its first row in them."""
+        """Return the buffers, filled with minibatch ``number`` and those around it, and its place in them."""
         first = number - number % self._batches
         if first != self._first:
+            self._first = -1
             self._fill(first * self.batch_size, order)
             self._first = first
         held = tuple(buffer[: self._held] for buffer in self._buffers)
-        return held, None, (number - first) * self.batch_size
+        local = None if self._local is None else self._local[: self._held]
+        return held, local, (number - first) * self.batch_size
 
     def _fill(self, start: int, order: Array | None) -> None:
-        self._first = -1
         stop = min(start + self._batches * self.batch_size, self.rows)
         self._held = stop - start
-        if order is None:
-            self._source.take(range(start, stop), self._buffers, slice(0, stop - start))
+        held = tuple(buffer[: self._held] for buffer in self._buffers)
+        if order is None or self._local is None:
+            self._source.take(range(start, stop), held)
             return
         chosen = order[start:stop]
-        at = np.argsort(chosen, kind="stable")
-        self._source.take(chosen[at], self._buffers, at)
+        ascending = np.argsort(chosen)
+        self._local[ascending] = np.arange(self._held)
+        self._source.take(chosen[ascending], held)
 
 
 def permutation(owner: str, given: Any, rows: int) -> Array:

@@ -28,6 +28,8 @@ def npz_array(path: Path, name: str) -> FileArray:
             entry = entries.get(name)
             if entry is None:
                 raise ValueError(unknown(path, "array", name, entries))
+            if not 0 <= entry.header_offset < path.stat().st_size:
+                raise ValueError(f"{path} is damaged: array {name!r} is not inside the file")
             if entry.flag_bits & 1:
                 raise ValueError(f"{path}: array {name!r} is encrypted")
             if entry.compress_type == zipfile.ZIP_STORED:
@@ -44,7 +46,7 @@ def _stored(path: Path, name: str, entry: zipfile.ZipInfo) -> FileArray:
     """Return an array that lies in the archive as it is."""
 
     def find(file: BinaryIO) -> FileArray:
-        file.seek(max(entry.header_offset, 0))
+        file.seek(entry.header_offset)
         mark, name_length, extra_length = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
         if mark != b"PK\x03\x04":
             raise ValueError(f"{path} is damaged: array {name!r} is not where the directory says")

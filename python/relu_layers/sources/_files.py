@@ -62,55 +62,44 @@ class FileArray:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def take(self, rows: range | Array, target: Array, at: Any) -> None:
-        """Do ``target[at] = self[rows]``, see `relu_layers.data.Source.take`."""
+    def take(self, rows: range | Array, target: Array) -> None:
+        """Do ``target[:] = self[rows]``, see `relu_layers.data.Source.take`."""
         if not self._row_bytes or not len(rows):
             return
-        if isinstance(rows, range):
-            self._take_range(rows.start, target[at])
-        elif target.dtype == self.dtype and target.flags.c_contiguous:
-            self._scatter(rows, target, at)
-        else:
-            step = self._rows_at_once()
-            for start in range(0, len(rows), step):
-                part = slice(start, start + step)
-                found = np.empty((len(rows[part]), *self.shape[1:]), self.dtype)
-                self._scatter(rows[part], found, np.arange(len(found)))
-                target[at[part]] = found
+        if target.dtype == self.dtype and target.flags.c_contiguous:
+            self._gather(rows, target)
+            return
+        step = self._rows_at_once()
+        found = np.empty((min(step, len(rows)), *self.shape[1:]), self.dtype)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            self._gather(part, found[: len(part)])
+            target[start : start + step] = found[: len(part)]
 
     def _rows_at_once(self) -> int:
         return max(_AT_ONCE // self._row_bytes, 1)
 
-    def _take_range(self, start: int, target: Array) -> None:
-        """Fill ``target`` with consecutive rows."""
-        if target.dtype == self.dtype and target.flags.c_contiguous:
-            self._read(start, _bytes_of(target))
-            return
-        step = self._rows_at_once()
-        found = np.empty((min(step, len(target)), *self.shape[1:]), self.dtype)
-        for done in range(0, len(target), step):
-            part = target[done : done + step]
-            self._read(start + done, _bytes_of(found[: len(part)]))
-            part[...] = found[: len(part)]
-
-    def _scatter(self, rows: Array, target: Array, at: Array) -> None:
-        """Put ascending rows to their places: those that lie close together are read in one call."""
+    def _gather(self, rows: range | Array, target: Array) -> None:
+        """Read ascending rows: those that lie close together in one call, what is between them as well."""
         size, memory = self._row_bytes, _bytes_of(target)
+        if isinstance(rows, range) or int(rows[-1]) - int(rows[0]) + 1 == len(rows):
+            self._read(int(rows[0]), memory)
+            return
         breaks = np.flatnonzero(np.diff(rows) > _GAP // size + 1) + 1
-        bounds = [0, *breaks.tolist(), len(rows)]
         step = self._rows_at_once()
-        found = np.empty((step, *self.shape[1:]), self.dtype) if len(bounds) <= len(rows) else None
-        for first, stop in itertools.pairwise(bounds):
+        found: Array | None = None
+        for first, stop in itertools.pairwise([0, *breaks.tolist(), len(rows)]):
             if stop - first == 1:
-                place = int(at[first]) * size
-                self._read(int(rows[first]), memory[place : place + size])
+                self._read(int(rows[first]), memory[first * size : stop * size])
                 continue
-            assert found is not None
+            if found is None:
+                found = np.empty((step, *self.shape[1:]), self.dtype)
             while first < stop:
                 row = int(rows[first])
                 end = min(int(np.searchsorted(rows, row + step)), stop)
                 self._read(row, _bytes_of(found[: int(rows[end - 1]) - row + 1]))
-                target[at[first:end]] = found[rows[first:end] - row]
+                # mode="clip" gathers straight into the target; the default would go through a copy.
+                np.take(found, rows[first:end] - row, axis=0, out=target[first:end], mode="clip")
                 first = end
 
     def _read(self, row: int, memory: memoryview) -> None:

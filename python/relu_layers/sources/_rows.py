@@ -34,7 +34,7 @@ class RowReader:
         """Return the number of rows."""
         raise NotImplementedError
 
-    def take(self, rows: range | Array, out: Sequence[Array | None], at: Any) -> None:
+    def take(self, rows: range | Array, out: Sequence[Array | None]) -> None:
         """Copy rows, see `relu_layers.data.Source.take`."""
         raise NotImplementedError
 
@@ -53,7 +53,7 @@ class RowReader:
             block = tuple(
                 np.empty((count, *field.shape), field.dtype.newbyteorder("=")) for field in self.fields
             )
-            self.take(range(start, start + count), block, slice(None))
+            self.take(range(start, start + count), block)
             yield block
 
     def split(self, fraction: float = 0.2, rng: np.random.Generator | int | None = None) -> tuple[Part, Part]:
@@ -91,11 +91,11 @@ class FileSource(RowReader):
         """Return the number of rows."""
         return len(self._arrays[0])
 
-    def take(self, rows: range | Array, out: Sequence[Array | None], at: Any) -> None:
+    def take(self, rows: range | Array, out: Sequence[Array | None]) -> None:
         """Copy rows, see `relu_layers.data.Source.take`."""
         for array, target in zip(self._arrays, out, strict=True):
             if target is not None:
-                array.take(rows, target, at)
+                array.take(rows, target)
 
 
 class Part(RowReader):
@@ -119,11 +119,7 @@ class Part(RowReader):
         """Return the number of rows."""
         return len(self._index)
 
-    def take(self, rows: range | Array, out: Sequence[Array | None], at: Any) -> None:
+    def take(self, rows: range | Array, out: Sequence[Array | None]) -> None:
         """Copy rows, see `relu_layers.data.Source.take`."""
-        if isinstance(rows, range):
-            first = at.start or 0
-            at, rows = np.arange(first, first + len(rows)), self._index[rows.start : rows.stop]
-        else:
-            rows = self._index[rows]
-        self._source.take(rows, out, at)
+        chosen = self._index[rows.start : rows.stop] if isinstance(rows, range) else self._index[rows]
+        self._source.take(chosen, out)
