@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from typing import Any
 
@@ -274,3 +275,11 @@ def test_the_gil_is_released_during_large_work() -> None:
         ticks += 1
     worker.join()
     assert ticks > 100
+
+
+def test_native_byte_order_asked_for_by_name_is_native() -> None:
+    """A dtype keeps the sign '<' or '>' that newbyteorder was given, and NumPy still calls it native."""
+    sign = "<" if sys.byteorder == "little" else ">"
+    x = np.array([1.0, -2.0, 3.0], dtype=np.dtype(np.float32).newbyteorder(sign))
+    assert x.dtype.byteorder == sign
+    np.testing.assert_array_equal(rl.ops.relu_forward(x), [1, 0, 3])

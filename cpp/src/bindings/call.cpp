@@ -68,8 +68,7 @@ void Call::look(Array& array, const char* name, PyObject* object) {
     if (seen_count_ == max_arrays) throw std::logic_error("more arrays in one call than a Call can hold");
     seen_[seen_count_++] = object;
     if (recorder_ != nullptr) array.slot = recorder_->slot_of(object, array.data);
-    // NumPy marks native order '=', types without an order '|', and foreign order with its own sign.
-    if (descr->byteorder != '=' && descr->byteorder != '|')
+    if (!in_native_order(descr->byteorder))
         type_error(std::string(name) + " is byte-swapped (" + repr_of(proxy->descr) +
                    "), expected native byte order: pass " + name + ".astype(" + name + ".dtype.newbyteorder('='))");
 }

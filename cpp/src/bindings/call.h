@@ -25,6 +25,12 @@ constexpr int max_ndim = 64;  // NumPy's own limit
 constexpr int float32_type = py::detail::npy_api::NPY_FLOAT_;
 constexpr int float64_type = py::detail::npy_api::NPY_DOUBLE_;
 
+// NumPy marks native order '=' (or, where somebody asked for it by name, with its own sign) and types without one '|'.
+inline bool in_native_order(char order) {
+    constexpr char own = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>';
+    return order == '=' || order == '|' || order == own;
+}
+
 // Releasing the GIL costs some 30 ns: worth it only where one thread is busy for several microseconds. Work is counted
 // in elements of a cheap elementwise op.
 constexpr double work_worth_releasing = 50e3;

@@ -32,7 +32,7 @@ bool Expected::is_like(PyObject* value, bool any_rows) const {
     const auto* proxy = py::detail::array_proxy(value);
     const auto* descr = py::detail::array_descriptor_proxy(proxy->descr);
     constexpr int needed = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_;
-    if (descr->type_num != type || (descr->byteorder != '=' && descr->byteorder != '|')) return false;
+    if (descr->type_num != type || !in_native_order(descr->byteorder)) return false;
     if ((proxy->flags & needed) != needed || proxy->nd != ndim) return false;
     for (int i = any_rows ? 1 : 0; i < ndim; ++i)
         if (proxy->dimensions[i] != dims[i]) return false;
