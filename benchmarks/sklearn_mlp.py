@@ -68,9 +68,10 @@ def diabetes() -> Data:
 
 def classes_20k() -> Data:
     """Return 20,000 rows of 8 features in 4 classes."""
-    return datasets.make_classification(
+    x, y = datasets.make_classification(
         20_000, 8, n_informative=6, n_redundant=2, n_classes=4, class_sep=1.5, random_state=0
     )
+    return x, y
 
 
 def numbers_20k() -> Data:
