@@ -20,8 +20,10 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
+import sklearn
 import sklearn.neural_network as theirs
 from joblib.externals.loky import get_reusable_executor
+from sklearn import datasets
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.preprocessing import StandardScaler
@@ -29,8 +31,6 @@ from threadpoolctl import threadpool_limits
 
 import relu_layers as rl
 import relu_layers.sklearn as ours
-import sklearn
-from sklearn import datasets
 
 Data = tuple[Any, Any]
 
