@@ -20,8 +20,10 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
+import sklearn
 import sklearn.neural_network as theirs
 from joblib.externals.loky import get_reusable_executor
+from sklearn import datasets
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.preprocessing import StandardScaler
@@ -29,8 +31,6 @@ from threadpoolctl import threadpool_limits
 
 import relu_layers as rl
 import relu_layers.sklearn as ours
-import sklearn
-from sklearn import datasets
 
 Data = tuple[Any, Any]
 
@@ -68,9 +68,10 @@ def diabetes() -> Data:
 
 def classes_20k() -> Data:
     """Return 20,000 rows of 8 features in 4 classes."""
-    return datasets.make_classification(
+    x, y = datasets.make_classification(
         20_000, 8, n_informative=6, n_redundant=2, n_classes=4, class_sep=1.5, random_state=0
     )
+    return x, y
 
 
 def numbers_20k() -> Data:

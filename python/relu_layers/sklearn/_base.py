@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -56,6 +57,11 @@ class BaseMLP(BaseEstimator):
     @intercepts_.setter
     def intercepts_(self, values: Any) -> None:
         self._set_parameters("intercepts", _network.intercepts, values)
+
+    @property
+    def _optimizer(self) -> SimpleNamespace:
+        """The learning rate, at the place where code written for scikit-learn looks it up."""
+        return SimpleNamespace(learning_rate=self.learning_rate_)
 
     def _parameters(self, name: str, views: Any) -> list[Array]:
         if "model_" in vars(self):
