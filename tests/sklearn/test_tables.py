@@ -34,8 +34,26 @@ TARGETS: dict[str, Any] = {
 }
 
 
+CLASSES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "booleans": (np.array([False, True]), (0, 1)),
+    "whole numbers": (np.array([3, 5], dtype=np.uint8), (3, 5)),
+    "texts": (np.array(["no", "yes"], dtype=object), ("no", "yes")),
+    "fractions": (np.array([0.0, 1.0]), (0.0, 1.0)),
+}
+
+
 def frame(library: str) -> Any:
     return pytest.importorskip(library, reason=f"{library} is not installed").DataFrame(COLUMNS)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_classes_of_every_kind_come_back_from_the_file(tmp_path: Path, kind: str) -> None:
+    names, expected = CLASSES[kind]
+    X = COLUMNS["age"][:, None]
+    y = names[(X[:, 0] > 50).astype(int)]
+    model = to_model(MLPClassifier((4,), solver="lbfgs", max_iter=5, random_state=0).fit(X, y))
+    model.save(tmp_path / "model.npz")
+    assert rl.load(tmp_path / "model.npz").preprocessing.target.classes == expected
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

@@ -141,12 +141,19 @@ def to_model(fitted: Any, target: str = "target") -> Sequential:
     elif estimator.n_outputs_ > 1 and estimator.out_activation_ == "logistic":
         raise ValueError("to_model: a model file predicts one class per row, not several labels")
     else:
-        classes = [one if isinstance(one, str) else one.item() for one in estimator.classes_]
-        preprocessing.target = ClassTarget(target, tuple(classes))
+        preprocessing.target = ClassTarget(target, tuple(_class_name(one) for one in estimator.classes_))
         if estimator.n_outputs_ == 1:
             model = _with_two_outputs(model)
     model.preprocessing = preprocessing
     return model
+
+
+def _class_name(one: Any) -> str | int | float:
+    """Return a class as plain text or number; tables hold no booleans, but 0 and 1."""
+    if isinstance(one, str):
+        return str(one)
+    value = one.item() if isinstance(one, np.generic) else one
+    return int(value) if isinstance(value, bool) else value
 
 
 def _with_two_outputs(model: Sequential) -> Sequential:
