@@ -13,6 +13,7 @@ import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 import relu_layers as rl
 from relu_layers.data import ArraySource, train_validation_split
 from relu_layers.preprocessing import Preprocessing
-from relu_layers.sources import csv_file, open_source, tables
+from relu_layers.sources import Part, csv_file, open_source, tables
 from relu_layers.trainer import Trainer
 
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -517,6 +518,42 @@ def test_archives_cut_or_changed_anywhere_are_value_errors(save: Any, tmp_path: 
         except ValueError:
             refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize("options", [{}, {"chunks": (10, 3), "compression": "gzip"}])
+def test_hdf5_files_changed_anywhere_are_value_errors(options: dict[str, Any], tmp_path: Path) -> None:
+    x, y, _ = data(rows=40, features=3)
+    opened = save_hdf5(**options)(tmp_path, x, y, None)
+    path = tmp_path / "d.h5"
+    whole = path.read_bytes()
+    rng = np.random.default_rng(1)
+    refused = 0
+    for turn in range(200):
+        changed = bytearray(whole)
+        changed[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        path.write_bytes(changed if turn % 5 else whole[: rng.integers(len(whole))])
+        try:
+            list(opened().blocks(16))
+        except ValueError:
+            refused += 1
+    assert refused >= 40
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y, _ = data()
+    opened = save_npz(np.savez_compressed)(tmp_path, x, y, None)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
+    with pytest.raises(OSError, match=r"unpacking array 'x' needs 48,240 bytes in .*, which has 10 free"):
+        opened()
+
+
+@pytest.mark.parametrize("index", [[-1, 3], [3, 3], [5, 603]])
+def test_parts_have_ascending_rows_of_their_source(index: list[int]) -> None:
+    x, y, _ = data()
+    with pytest.raises(ValueError, match="ascending positions below 603"):
+        Part(ArraySource(x, y), np.array(index))
 
 
 def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:

@@ -198,3 +198,29 @@ def test_unknown_column_is_told_with_the_nearest() -> None:
         ValueError, match=r"xor has no column 'xorr' \(did you mean 'xor'\?\); its columns: a, b, xor"
     ):
         load_table("xor").column("xorr")
+
+
+def test_tsv_arrow_and_hdf5(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars", reason="writes Arrow files")
+    h5py = pytest.importorskip("h5py", reason="writes HDF5 files")
+    (tmp_path / "d.tsv").write_text("n\tt\n1\ta, b\n2\t\n")
+    polars.DataFrame({"n": [1, 2], "t": ["a, b", None]}).write_ipc(tmp_path / "d.arrow")
+    for name in ("d.tsv", "d.arrow"):
+        table = load_table(str(tmp_path / name))
+        assert table.columns["n"].tolist() == [1, 2]
+        assert table.columns["t"].tolist() in (["a, b", ""], ["a, b", None])
+        assert table.target is None
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file["x"], file["y"], file["t"] = np.eye(2), np.array([1, 0]), np.array([b"a", b"b"])
+        file.create_group("further")
+    table = load_table(str(tmp_path / "d.h5"))
+    assert {name: values.tolist() for name, values in table.columns.items()} == {
+        "t": ["a", "b"],
+        "x0": [1.0, 0.0],
+        "x1": [0.0, 1.0],
+        "y": [1, 0],
+    }
+    assert table.target == "y"
+    (tmp_path / "d.h5").write_bytes(b"no HDF5")
+    with pytest.raises(ValueError, match="no HDF5 file"):
+        load_table(str(tmp_path / "d.h5"))

@@ -128,8 +128,8 @@ def explain(
 ) -> None:
     """Explain one training step with all its numbers: what backpropagation does, and what ReLU does to it.
 
-    Of a small network on xor, two-moons or digits; or of the model file MODEL on rows of DATA, a .csv, .npz or
-    .parquet file, or one of the three names.
+    Of a small network on xor, two-moons or digits; or of the model file MODEL on rows of DATA, a file as
+    `relu-layers train` takes, or one of the three names.
     """
     with readable():
         subject = _subject(model, data, target, seed, hidden, slope)

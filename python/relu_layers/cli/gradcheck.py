@@ -41,7 +41,7 @@ def gradcheck(
 ) -> None:
     """Compare the gradients of the model file MODEL with differences of its loss on rows of DATA.
 
-    DATA is a .csv, .npz or .parquet file with the target column, or digits, two-moons, xor. The exit code is 0
+    DATA is a file as `relu-layers train` takes, with the target column, or digits, two-moons, xor. The exit code is 0
     if all gradients are right (a kink, where a unit sits exactly at its corner, is no mistake) and 1 if one is
     wrong.
     """

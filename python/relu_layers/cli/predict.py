@@ -41,7 +41,7 @@ _ROWS_ON_A_TERMINAL = 10
 def predict(
     model: str, data: str, output: str | None, proba: bool, unknown_category: str, target: str | None
 ) -> None:
-    """Apply the model file MODEL to DATA: a .csv, .npz or .parquet file, or digits, two-moons, xor.
+    """Apply the model file MODEL to DATA: a CSV, TSV, Parquet, Arrow, NPZ or HDF5 file, or digits, two-moons, xor.
 
     Columns are found by name. If the target is among them, the accuracy (or R2) is told as well. Without
     --output the predictions go to the standard output as CSV; on a terminal the first ten rows.

@@ -131,7 +131,8 @@ _Fraction = RealRange(min=0.0, max=1.0, max_open=True)
 def train(**options: Any) -> None:
     """Train a network on DATA and write model.npz, history.csv and loss.png.
 
-    DATA is digits, two-moons or xor, or a .csv, .npz or .parquet file with column names; --target says which
+    DATA is digits, two-moons or xor, or a file with column names (CSV, TSV, Parquet, Arrow, NPZ, HDF5); --target
+    says which
     column to predict. digits and xor bring their own defaults.
     """
     with readable():

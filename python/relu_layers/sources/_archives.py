@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import struct
 import zipfile
@@ -64,7 +65,7 @@ def _unpacked(path: Path, name: str, entry: zipfile.ZipInfo, stream: Any) -> Fil
     length, shape, dtype = npy_header(stream.read, f"{path}: array {name!r}")
     size = math.prod(shape) * dtype.itemsize
     _refuse_other_size(path, name, entry, length + size)
-    refuse_full_disk(None, size, f"{path}: unpacking array {name!r}")
+    refuse_full_disk(size, f"{path}: unpacking array {name!r}")
     row_bytes = max(math.prod(shape[1:]) * dtype.itemsize, 1)
     step = max(_UNPACKED_AT_ONCE // row_bytes, 1)
 
@@ -102,29 +103,37 @@ def open_hdf5(path: Path) -> Any:
 def hdf5_array(path: Path, name: str) -> FileArray:
     """Return a data set of an HDF5 file by its path in it."""
     with open_hdf5(path) as file:
-        data = file.get(name)
-        if data is None or not hasattr(data, "chunks"):
-            names: list[str] = []
-            file.visititems(lambda key, item: names.append(key) if hasattr(item, "chunks") else None)
-            raise ValueError(unknown(path, "data set", name, names))
-        if data.dtype.kind not in "fiub" or data.ndim == 0:
-            raise ValueError(
-                f"{path}: data set {name!r} is {data.dtype} of shape {data.shape}, expected rows of numbers"
-            )
-        place = data.id.get_offset()
-        plain = data.chunks is None and data.external is None and not file.userblock_size
-        if plain and place is not None and data.id.get_storage_size() == data.nbytes:
-            shape, dtype = data.shape, data.dtype
-            return opened_array(path.open("rb"), lambda opened: FileArray(opened, path, place, shape, dtype))
-        refuse_full_disk(None, data.nbytes, f"{path}: unpacking data set {name!r}")
-        step = max(_UNPACKED_AT_ONCE // max(data.nbytes // max(len(data), 1), 1), 1)
-        # Whole chunks: each is unpacked as a whole whatever is read of it.
-        height = 1 if data.chunks is None else data.chunks[0]
-        step = -(-step // height) * height
         try:
-            return _spooled(data[start : start + step] for start in range(0, len(data), step))
-        except OSError as error:
+            return _data_set(path, name, file)
+        except (OSError, RuntimeError, KeyError, TypeError, OverflowError) as error:
+            # What h5py raises where it stumbles over damage; a full disk is another matter.
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise
             raise ValueError(f"{path} is damaged: data set {name!r}: {error}") from error
+
+
+def _data_set(path: Path, name: str, file: Any) -> FileArray:
+    """Return a data set of an open HDF5 file."""
+    data = file.get(name)
+    if data is None or not hasattr(data, "chunks"):
+        names: list[str] = []
+        file.visititems(lambda key, item: names.append(key) if hasattr(item, "chunks") else None)
+        raise ValueError(unknown(path, "data set", name, names))
+    if data.dtype.kind not in "fiub" or data.ndim == 0:
+        raise ValueError(
+            f"{path}: data set {name!r} is {data.dtype} of shape {data.shape}, expected rows of numbers"
+        )
+    place = data.id.get_offset()
+    plain = data.chunks is None and data.external is None and not file.userblock_size
+    if plain and place is not None and data.id.get_storage_size() == data.nbytes:
+        shape, dtype = data.shape, data.dtype
+        return opened_array(path.open("rb"), lambda opened: FileArray(opened, path, place, shape, dtype))
+    refuse_full_disk(data.nbytes, f"{path}: unpacking data set {name!r}")
+    step = max(_UNPACKED_AT_ONCE // max(data.nbytes // max(len(data), 1), 1), 1)
+    # Whole chunks: each is unpacked as a whole whatever is read of it.
+    height = 1 if data.chunks is None else data.chunks[0]
+    step = -(-step // height) * height
+    return _spooled(data[start : start + step] for start in range(0, len(data), step))
 
 
 def _spooled(blocks: Iterable[Any]) -> FileArray:

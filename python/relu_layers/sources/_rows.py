@@ -109,7 +109,8 @@ class Part(RowReader):
     """
 
     def __init__(self, source: RowReader | ArraySource, index: Array) -> None:
-        if index.ndim != 1 or (np.diff(index) <= 0).any() or (len(index) and index[-1] >= len(source)):
+        inside = not len(index) or (index[0] >= 0 and index[-1] < len(source))
+        if index.ndim != 1 or (np.diff(index) <= 0).any() or not inside:
             raise ValueError(f"Part: expected ascending positions below {len(source)}")
         self._source, self._index = source, index
         self.preprocessing = getattr(source, "preprocessing", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import shutil
 import tempfile
 from pathlib import Path
@@ -62,12 +62,12 @@ class Spool:
         self._file.close()
 
 
-def refuse_full_disk(folder: Path | None, needed: int, what: str) -> None:
-    """Raise an OSError if the disk has not as many bytes free."""
-    place = Path(tempfile.gettempdir()) if folder is None else folder
+def refuse_full_disk(needed: int, what: str) -> None:
+    """Raise an OSError if the disk for temporary files has not as many bytes free."""
+    place = tempfile.gettempdir()
     free = shutil.disk_usage(place).free
     if free < needed:
         raise OSError(
-            f"{what} needs {needed:,} bytes in {os.fspath(place)}, which has {free:,} free; "
-            "give cache= a folder on another disk"
+            errno.ENOSPC,
+            f"{what} needs {needed:,} bytes in {place}, which has {free:,} free; set TMPDIR to a folder with more",
         )
