@@ -61,10 +61,10 @@ def resolved(name: str) -> object:
     for end in range(len(parts), 0, -1):
         try:
             found: object = importlib.import_module(".".join(parts[:end]))
-        except ModuleNotFoundError as error:
-            if error.name is not None and not error.name.startswith("relu_layers"):
-                return None
-            continue
+        except ImportError as error:
+            if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("relu_layers"):
+                continue
+            return None
         for part in parts[end:]:
             found = getattr(found, part)
         return found

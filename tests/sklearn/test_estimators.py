@@ -406,14 +406,8 @@ def test_a_grid_search_leaves_no_thread_and_no_process_behind(backend: str) -> N
     assert not multiprocessing.active_children()
 
 
-def _threads_of_a_worker(_: int) -> int:
-    return rl.get_num_threads()
-
-
 def test_processes_side_by_side_share_the_processors() -> None:
-    found = joblib.Parallel(n_jobs=2, backend="loky")(
-        joblib.delayed(_threads_of_a_worker)(i) for i in range(2)
-    )
+    found = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(rl.get_num_threads)() for _ in range(2))
     assert found == [max(1, joblib.cpu_count() // 2)] * 2
 
 
