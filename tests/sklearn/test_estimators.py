@@ -198,6 +198,23 @@ def test_a_validation_set_of_ones_own_is_scored_every_epoch() -> None:
     assert estimator.score(DIGITS[300:], NUMBERS[300:]) == estimator.validation_scores_[best]
 
 
+def test_lbfgs_has_no_epochs_to_score_rows_after() -> None:
+    with pytest.raises(ValueError, match=r"validation_data is scored after every epoch .* solver is 'lbfgs'"):
+        ours.MLPClassifier(solver="lbfgs").fit(*SEVERAL, validation_data=SEVERAL)
+
+
+def test_partial_fit_reads_alpha_and_label_smoothing_anew() -> None:
+    mine, other = both("MLPClassifier", {"alpha": 0.01})
+    for one in (mine, other):
+        one.partial_fit(*SEVERAL, classes=range(10))
+        one.set_params(alpha=20.0)
+        one.partial_fit(*SEVERAL)
+    agree(mine, other, DIGITS)
+    plain = ours.MLPClassifier(random_state=0).partial_fit(*SEVERAL, classes=range(10))
+    smooth = copy.deepcopy(plain).set_params(label_smoothing=0.5)
+    assert smooth.partial_fit(*SEVERAL).loss_ > plain.partial_fit(*SEVERAL).loss_
+
+
 def test_early_stopping_takes_the_rows_given() -> None:
     held_out = DIGITS[300:], NUMBERS[300:]
     estimator = ours.MLPClassifier(early_stopping=True, max_iter=60, random_state=0)

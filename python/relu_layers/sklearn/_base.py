@@ -91,8 +91,8 @@ class BaseMLP(BaseEstimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows.
         validation_data : (X, y) or (X, y, sample_weight), optional
-            Rows to score after every epoch, with their own `validation_loss_curve_`; with ``early_stopping``
-            they take the place of a part of X.
+            Rows to score after every epoch of 'sgd' or 'adam', with their own `validation_loss_curve_`; with
+            ``early_stopping`` they take the place of a part of X.
 
         Returns
         -------
@@ -121,8 +121,12 @@ class BaseMLP(BaseEstimator):
             if not incremental or not hasattr(self, "_trainer"):
                 self._trainer = _stochastic.new_trainer(self, loss)
                 self.learning_rate_ = float(self.learning_rate_init)
-            elif type(self._trainer.loss) is not type(loss):
-                self._trainer.loss = loss
+            else:
+                # The optimizer goes on; what scikit-learn reads anew in every call is read anew.
+                if repr(self._trainer.loss) != repr(loss):
+                    self._trainer.loss = loss
+                if self._trainer.l2_penalty != self.alpha:
+                    self._trainer.l2_penalty = float(self.alpha)
             if incremental and self.early_stopping:
                 raise ValueError("partial_fit does not support early_stopping=True")
             _stochastic.fit(self, self._trainer, train, validation, incremental)
@@ -162,6 +166,11 @@ class BaseMLP(BaseEstimator):
     ) -> tuple[Examples, Examples | None]:
         """Return the rows to learn from, and those to score."""
         validation = None
+        if validation_data is not None and self.solver not in STOCHASTIC:
+            raise ValueError(
+                f"{type(self).__name__}.fit: validation_data is scored after every epoch of 'sgd' and 'adam', but "
+                f"solver is {self.solver!r}"
+            )
         if validation_data is not None:
             validation = self._validation(validation_data, given.x.dtype)
         elif self.early_stopping and self.solver in STOCHASTIC and not incremental:

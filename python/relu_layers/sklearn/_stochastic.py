@@ -61,7 +61,6 @@ class Watch(Callback):
     ) -> None:
         self._estimator, self._rows, self._validation = estimator, rows, validation
         self._incremental = incremental
-        # As a rate is 0 for no update, it is the schedule's own only where a policy changes it.
         schedule = trainer.optimizer.learning_rate
         self._rate = schedule if isinstance(schedule, Rate) else None
         self._end = None if estimator.time_limit is None else time.monotonic() + estimator.time_limit
