@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from relu_layers._atomic import write_atomically
 from relu_layers.bench.cases import Case
 from relu_layers.bench.opponents import OPPONENTS, OURS
 from relu_layers.bench.roofline import Limits
@@ -117,13 +117,9 @@ class Report:
         }
 
     def save(self, path: Path) -> None:
-        """Write the JSON file beside its place and rename it."""
-        part = path.with_name(path.name + ".part")
-        try:
-            part.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        """Write the JSON file, as a whole."""
+        text = json.dumps(self.to_dict(), indent=1) + "\n"
+        write_atomically(str(path), lambda file: file.write(text.encode()))
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

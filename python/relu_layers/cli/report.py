@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from relu_layers._atomic import write_atomically
 from relu_layers.cli.errors import Problem
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -89,16 +90,16 @@ def _short(name: object) -> str:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file beside its place and rename it, so that no half file is ever seen."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(header)
-            writer.writerows(rows)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Write a CSV file as a whole, so that no half file is ever seen."""
+
+    def fill(file: BinaryIO) -> None:
+        stream = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.writer(stream)
+        writer.writerow(header)
+        writer.writerows(rows)
+        stream.detach()
+
+    write_atomically(str(path), fill)
 
 
 def write_history(path: Path, records: Sequence[dict[str, Any]]) -> None:
