@@ -440,12 +440,12 @@ def test_other_archives_are_refused(tmp_path: Path) -> None:
 
 def forged(tmp_path: Path, change: Any) -> Path:
     """A file with a right checksum but a description that ``change`` has been at."""
-    from relu_layers import _npz
+    from relu_layers._files import npz
 
     make_trainer().save_checkpoint(tmp_path / "t.npz")
-    document = _npz.read(os.fspath(tmp_path / "t.npz"))
+    document = npz.read(os.fspath(tmp_path / "t.npz"))
     change(document)
-    _npz.write(document, os.fspath(tmp_path / "forged.npz"))
+    npz.write(document, os.fspath(tmp_path / "forged.npz"))
     return tmp_path / "forged.npz"
 
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from relu_layers import callbacks as callback_module
 from relu_layers import layers, losses, optimizers
-from relu_layers._checks import nearest
-from relu_layers._configured import Array
-from relu_layers._formats import FORMATS, Format, function_of
-from relu_layers._generator import generator_document, set_generator
-from relu_layers._parameter_names import fitted
+from relu_layers._files.formats import FORMATS, Format, function_of
+from relu_layers._files.generator import generator_document, set_generator
+from relu_layers._files.parameter_names import fitted
+from relu_layers._support.arguments import nearest
+from relu_layers._support.configured import Array
 from relu_layers.layers import Dropout, ParameterLayer
 from relu_layers.model import Sequential
 

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import checker, defs
 from onnx.backend import base
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.formats.onnx._evaluation import evaluated
 from relu_layers.formats.onnx._graph import Graph, graph_of, node_of
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers import ops
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.formats.onnx import _operators as operators
 from relu_layers.formats.onnx._folding import cast_dtype
 from relu_layers.formats.onnx._graph import Node

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.formats.onnx._graph import Node
 
 
