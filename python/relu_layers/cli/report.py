@@ -102,26 +102,6 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
     write_atomically(str(path), fill)
 
 
-def write_history(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Write one line per epoch; dead units get one column per ReLU layer."""
-    header: list[str] = []
-    for name, value in records[0].items():
-        if np.ndim(value) == 0:
-            header.append(name)
-        else:
-            header.extend(f"{name}_{index}" for index in range(len(value)))
-    rows = [
-        [cell for value in record.values() for cell in np.atleast_1d(_blank(value)).tolist()]
-        for record in records
-    ]
-    write_csv(path, header, rows)
-
-
-def _blank(value: Any) -> Any:
-    """Return a cell as it is written: nothing for None and NaN."""
-    return "" if value is None or (isinstance(value, float) and value != value) else value
-
-
 def output_folder(name: str | None, data: str) -> Path:
     """Return the folder for the results, made and tried; without a name a new one called after the data."""
     if name is None:
