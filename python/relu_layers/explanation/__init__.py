@@ -15,7 +15,8 @@ import numpy as np
 from relu_layers._support.arguments import converted_array, integer
 from relu_layers._training.fit import examples
 from relu_layers.explanation.explanation import Explanation
-from relu_layers.explanation.followed import mixed_row, path_through
+from relu_layers.explanation.path import mixed_row, path_through
+from relu_layers.explanation.programs import after_a_run, short_programs
 from relu_layers.explanation.record import record
 from relu_layers.explanation.trace import Check
 from relu_layers.explanation.training import play
@@ -116,6 +117,9 @@ def explain(
         checked=part,
         variants=variants(model, loss, optimizer, given),
         mistakes=mistakes(model, loss, optimizer, given, trace.loss.output),
+        programs=[
+            after_a_run(one, trace) if one.package == "numpy" else one for one in short_programs(trace)
+        ],
         training=play(model, loss, optimizer, given, train) if train else None,
     )
     return found

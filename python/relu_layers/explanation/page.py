@@ -14,7 +14,7 @@ from relu_layers.explanation import fragment
 from relu_layers.explanation.blocks import Block, Step, number
 from relu_layers.explanation.catalogue import Texts, data_file
 from relu_layers.explanation.drawing import Drawing, matrices
-from relu_layers.explanation.followed import first_hidden
+from relu_layers.explanation.path import first_hidden
 from relu_layers.explanation.story import Story
 from relu_layers.explanation.trace import Trace, Training
 

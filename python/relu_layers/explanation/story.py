@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from relu_layers.explanation import story_backward, story_more
+from relu_layers.explanation import story_backward, story_closing
 from relu_layers.explanation.blocks import (
     SHOWN,
     Block,
@@ -22,7 +22,7 @@ from relu_layers.explanation.blocks import (
     worked,
 )
 from relu_layers.explanation.catalogue import Texts, formula
-from relu_layers.explanation.followed import Path, first_hidden, neighbours, path_through
+from relu_layers.explanation.path import Path, first_hidden, neighbours, path_through
 from relu_layers.explanation.trace import LayerTrace, LossTrace, Trace
 
 
@@ -53,7 +53,7 @@ class Story:
         """Return all steps in order."""
         forward = [self._forward(i) for i in range(len(self.trace.layers))]
         backward = story_backward.steps(self)
-        return [self._short(), self._network(), *forward, self._loss(), *backward, *story_more.steps(self)]
+        return [self._short(), self._network(), *forward, self._loss(), *backward, *story_closing.steps(self)]
 
     def more(self, count: int) -> str:
         """Return how terms that are left out are counted."""
