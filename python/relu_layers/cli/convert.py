@@ -13,7 +13,7 @@ from relu_layers import checkpoint
 from relu_layers._files.formats import FORMATS, function_of
 from relu_layers.cli import report
 from relu_layers.cli.errors import Problem, readable
-from relu_layers.cli.printable import printable
+from relu_layers.cli.escaping import escaped
 from relu_layers.layers import Dense, Dropout
 from relu_layers.model import Sequential
 
@@ -136,7 +136,7 @@ def _in_onnxruntime(target: Path, x: Array, expected: Array) -> str:
         session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
         (found,) = session.run(None, {session.get_inputs()[0].name: x})
     except Exception as error:  # of the runtime's own kinds: it lacks some operators in float64
-        return f"; ONNX Runtime does not run it: {printable(error)}"
+        return f"; ONNX Runtime does not run it: {escaped(error)}"
     return f", in ONNX Runtime by {_difference(expected, found):.2g}"
 
 

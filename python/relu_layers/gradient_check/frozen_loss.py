@@ -59,7 +59,7 @@ def copied_model(owner: str, model: Any, dtype: Any) -> Sequential:
     return result
 
 
-class Subject:
+class FrozenLoss:
     """The loss as a function of every parameter and input, without anything random.
 
     Attributes
