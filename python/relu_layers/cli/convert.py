@@ -99,8 +99,8 @@ def _left_behind(model: Sequential, suffix: str, trained: bool) -> list[str]:
         return lines
     dropouts = sum(isinstance(layer, Dropout) for layer in model.layers)
     if dropouts and suffix in (".onnx", ".h"):
-        told = "1 Dropout layer, which does" if dropouts == 1 else f"{dropouts} Dropout layers, which do"
-        lines.append(f"{told} nothing in inference")
+        line = "1 Dropout layer, which does" if dropouts == 1 else f"{dropouts} Dropout layers, which do"
+        lines.append(f"{line} nothing in inference")
     if suffix == ".prototxt":
         lines.append("the weights: a .prototxt describes layers, its .caffemodel would hold them")
         if model.preprocessing is not None:
@@ -121,10 +121,10 @@ def _compared(model: Sequential, target: Path) -> str:
         return "not compared: the network says nothing about the length of a row"
     expected = model(x)
     found = checkpoint.load(target)(x)
-    told = f"read back: outputs of {len(x)} random rows differ by at most {_difference(expected, found):.2g}"
+    line = f"read back: outputs of {len(x)} random rows differ by at most {_difference(expected, found):.2g}"
     if suffix == ".onnx":
-        told += _in_onnxruntime(target, x, expected)
-    return told
+        line += _in_onnxruntime(target, x, expected)
+    return line
 
 
 def _in_onnxruntime(target: Path, x: Array, expected: Array) -> str:

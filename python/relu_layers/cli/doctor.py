@@ -88,10 +88,10 @@ def _print(console: Console, checks: list[Check]) -> None:
     table.add_column(no_wrap=True)
     table.add_column()
     for check in checks:
-        told = Text(check.finding)
+        finding = Text(check.finding)
         if check.advice:
-            told.append(f"\n-> {check.advice}", style="italic")
-        table.add_row(Text(check.verdict, style=_STYLES[check.verdict]), check.name, told)
+            finding.append(f"\n-> {check.advice}", style="italic")
+        table.add_row(Text(check.verdict, style=_STYLES[check.verdict]), check.name, finding)
     console.print(table)
 
 

@@ -88,7 +88,7 @@ _MAKERS: dict[str, Callable[[int, int | None, float], TrainingSetup]] = {
     help="Hidden unit that is followed, from 0. Default: where most of the gradient goes.",
 )
 @click.option("--rows", type=click.IntRange(min=1), help="Rows of the batch: the first of DATA.")
-@click.option("--after", type=click.IntRange(min=0), default=0, help="Train for so many steps first.")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Train for this many steps first.")
 @click.option("--rate", type=float, help="Learning rate of the step (SGD).")
 @click.option("--hidden", type=click.IntRange(min=1), help="Hidden units of a built-in network.")
 @click.option("--slope", type=float, default=0.0, show_default=True, help="Negative slope of its ReLU.")
@@ -96,7 +96,7 @@ _MAKERS: dict[str, Callable[[int, int | None, float], TrainingSetup]] = {
 @click.option(
     "--target", metavar="COLUMN", help="True values, where the model file does not name the column."
 )
-@click.option("--all", "everything", is_flag=True, help="Tell everything, not just one row and one path.")
+@click.option("--all", "everything", is_flag=True, help="Show all rows and paths, not just one.")
 @click.option("--check/--no-check", default=True, show_default=True, help="Compare with finite differences.")
 @click.option(
     "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page to click through."

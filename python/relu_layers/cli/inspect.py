@@ -46,7 +46,7 @@ def inspect(file: str, weights: str | None, as_json: bool) -> None:
 
 
 def facts(path: Path, reading: dict[str, Any]) -> dict[str, Any]:
-    """Return what is to be told of a file, as plain values; a damaged one is a ValueError."""
+    """Return the description of a file as plain values; a damaged one is a ValueError."""
     if not path.is_file():
         raise Problem(f"{path}: no such model file")
     suffix = path.suffix.lower()
@@ -153,11 +153,11 @@ def _print_preprocessing(console: Console, entry: dict[str, Any]) -> None:
     report.say(console, f"{'columns':<14} {', '.join(shown)}{f' and {more:,} more' if more > 0 else ''}")
     if entry["target"] is not None:
         classes = [escaped(one, 40) for one in entry.get("classes", ())]
-        told = f": {', '.join(classes[:_COLUMNS_SHOWN])}" if classes else ""
+        listed = f": {', '.join(classes[:_COLUMNS_SHOWN])}" if classes else ""
         more = len(classes) - _COLUMNS_SHOWN
         report.say(
             console,
-            f"{'target':<14} {escaped(entry['target'])}{told}{f' and {more:,} more' if more > 0 else ''}",
+            f"{'target':<14} {escaped(entry['target'])}{listed}{f' and {more:,} more' if more > 0 else ''}",
         )
 
 

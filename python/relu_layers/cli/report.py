@@ -30,9 +30,9 @@ def print_classification(
 ) -> None:
     """Print loss and accuracy, and who was taken for whom."""
     right = int(np.sum(labels == predicted))
-    told = "" if loss is None else f"loss {loss:.4f}, "
+    loss_text = "" if loss is None else f"loss {loss:.4f}, "
     share = f"{right / len(labels):.2%} ({right:,} of {len(labels):,})"
-    say(console, f"{part}: {told}accuracy {share}", "bold")
+    say(console, f"{part}: {loss_text}accuracy {share}", "bold")
     counts = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(counts, (labels, predicted), 1)
     if len(names) <= _WIDEST_CONFUSION:
@@ -47,9 +47,9 @@ def print_regression(console: Console, part: str, loss: float | None, truth: Arr
     error = predicted - truth
     spread = float(np.sum((truth - truth.mean()) ** 2))
     score = f"R2 {1.0 - float(np.sum(error**2)) / spread:.4f}, " if spread else ""
-    told = "" if loss is None else f"loss {loss:.4f}, "
+    loss_text = "" if loss is None else f"loss {loss:.4f}, "
     rmse, mae = float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error)))
-    line = f"{part}: {told}{score}RMSE {rmse:.4g}, mean absolute error {mae:.4g} ({len(truth):,} rows)"
+    line = f"{part}: {loss_text}{score}RMSE {rmse:.4g}, mean absolute error {mae:.4g} ({len(truth):,} rows)"
     say(console, line, "bold")
 
 

@@ -43,10 +43,10 @@ def run(settings: Settings, console: Console) -> None:
         epoch = trainer.history.epochs + 1
         report.say(console, f"interrupted in epoch {epoch}: the model is as after its last whole step")
     else:
-        told = f"{trainer.history.epochs} epochs in {table.seconds:.1f} s"
+        line = f"{trainer.history.epochs} epochs in {table.seconds:.1f} s"
         if settings.patience:
-            told += f"; kept the weights of epoch {table.best['epoch']}, the lowest validation loss"
-        report.say(console, told)
+            line += f"; kept the weights of epoch {table.best['epoch']}, the lowest validation loss"
+        report.say(console, line)
     _print_score(console, data, trainer)
     _write(console, settings, folder, trainer)
     if interrupted:
@@ -92,14 +92,14 @@ def _fit(console: Console, settings: Settings, data: Dataset, trainer: Trainer) 
 
 
 def _print_head(console: Console, settings: Settings, data: Dataset, model: Sequential) -> None:
-    """Tell what will be done: data, split, model."""
+    """Print data, split and model."""
     parts = {"training": data.train, "validation": data.validation, "test": data.test}
-    told = ", ".join(f"{len(x):,} {name}" for name, (x, _) in parts.items() if len(x))
+    sizes_text = ", ".join(f"{len(x):,} {name}" for name, (x, _) in parts.items() if len(x))
     features = data.preprocessing.n_features
     sizes = "-".join(map(str, (features, *settings.hidden, len(data.classes) or 1)))
     for note in data.notes:
         report.say(console, note)
-    report.say(console, f"{data.table.name}: {data.table.rows:,} rows, {features:,} features; {told}")
+    report.say(console, f"{data.table.name}: {data.table.rows:,} rows, {features:,} features; {sizes_text}")
     report.say(
         console,
         f"model {sizes}, {model.flat_params.size:,} parameters, {settings.dtype}; {settings.optimizer}, "

@@ -73,7 +73,7 @@ def explain(
         Steps of a training to record for the page's player: decision surface, fold lines, loss. Only for
         networks of two inputs; 0 records none.
     seed : int, keyword
-        Only told: where the initial values come from.
+        Of the initial values; only reported.
     title : str, keyword
     lang : {"en", "ja"}, keyword
         Of ``str()`` and the notebook; the other renderers take their own.
@@ -86,7 +86,7 @@ def explain(
     Raises
     ------
     ValueError, TypeError
-        What does not fit, as `Trainer.fit` would say it; a ``train`` without two inputs.
+        An argument does not fit, as in `Trainer.fit`; ``train`` without two inputs.
     IndexError
         There is no such sample or unit, or a label is outside the classes.
     """

@@ -44,7 +44,7 @@ class Explanation:
             raise IndexError(f"explain: unit is {unit}, but the first hidden layer has {width} units")
 
     def steps(self, *, everything: bool = True, lang: str | None = None) -> list[Step]:
-        """Return what is told, step by step: what the renderers set in type.
+        """Return the steps of the explanation, which the renderers set in type.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The explanation as steps: what is said, in which order, with which numbers. Renderers only set it."""
+"""The explanation as steps: their order, words and numbers. Renderers only set them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Story:
     Attributes
     ----------
     trace, texts, path
-        What is told, in which words, and what is followed.
+        The recorded step, the language, and the units that are followed.
     everything : bool
-        Whether it is told in full; otherwise one row and one path.
+        Whether all rows and paths are shown; otherwise one row and one path.
     """
 
     def __init__(self, trace: Trace, texts: Texts, sample: int, unit: int, everything: bool) -> None:

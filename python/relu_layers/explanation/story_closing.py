@@ -1,4 +1,4 @@
-"""After the way back: the check, the update, and everything there is to say beside them."""
+"""After the backward pass: the check, the update, and the remarks on both."""
 
 from __future__ import annotations
 

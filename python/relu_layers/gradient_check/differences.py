@@ -66,7 +66,7 @@ class Probe:
             return self._entry("ok", stencil)
         if stencil.crossed:
             # At a corner the difference is a mixture of both sides. The gradient is that of the side on which
-            # the unit is, which the net with all units held on their sides tells.
+            # the unit is: the one of the net with all units held on their sides.
             verdict = "kink" if self._agrees_frozen() else "wrong"
             return self._entry(verdict, stencil, self._crossing(stencil))
         if self._loss.foreign:

@@ -120,10 +120,12 @@ class GradcheckReport:
     def headline(self) -> str:
         """Return the result in a line."""
         counts = self.counts()
-        told = ", ".join(f"{counts[kind]:,} {kind}" for kind in VERDICTS if counts[kind] or kind != "kink")
+        verdicts = ", ".join(
+            f"{counts[kind]:,} {kind}" for kind in VERDICTS if counts[kind] or kind != "kink"
+        )
         part = "all" if self.checked == self.total else f"{self.checked:,} ({self.fraction:.1%}) of"
         outcome = "gradients agree" if self else "GRADIENTS ARE WRONG"
-        return f"{outcome}: {part} {self.total:,} entries checked, {told}"
+        return f"{outcome}: {part} {self.total:,} entries checked, {verdicts}"
 
     def basis(self) -> str:
         """Return what was compared and how exactly, in a line."""

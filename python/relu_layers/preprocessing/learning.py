@@ -1,4 +1,4 @@
-"""What a column tells about itself, learned part by part: the result does not depend on the parts."""
+"""Statistics of columns, learned part by part: the result does not depend on the parts."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class TargetLearner:
 def learned_columns(
     tables: Iterable[dict[str, Array]], max_categories: int, rule: str, target: str | None, task: str | None
 ) -> tuple[list[ColumnLearner], TargetLearner | None]:
-    """Return what the columns, and the one called ``target``, of the parts of a table tell."""
+    """Return the statistics of the columns of a table that comes in parts, and of the one called ``target``."""
     learners: dict[str, ColumnLearner] = {}
     aim = None if target is None else TargetLearner(target, task)
     for table in tables:

@@ -33,7 +33,7 @@ def sanity_check(
         None is SoftmaxCrossEntropy for integer labels, SigmoidCrossEntropy behind a final Sigmoid, else
         SquaredError.
     optimizer : Optimizer or None, keyword
-        Whose updates are measured, on a copy. None tells instead which rate of plain SGD moves the weights by
+        Whose updates are measured, on a copy. None reports the rate at which plain SGD moves the weights by
         a thousandth.
     seed : int, keyword
         Of fresh weights and of the rows that are picked.

@@ -15,7 +15,7 @@ from relu_layers.sanity.examined_model import OWNER, ExaminedModel
 from relu_layers.sanity.report import Check
 from relu_layers.trainer import DivergenceError, Trainer
 
-# A part of dead units that a network can spare, and rows that are too few to tell.
+# A part of dead units that a network can spare, and a number of rows too small to judge by.
 _SPARE = 0.1
 _FEW_ROWS = 100
 # Weight gradients of two layers further apart than this do not learn at one rate.
@@ -27,7 +27,7 @@ _UPDATES_MEASURED = 10
 
 def dead_units(examined: ExaminedModel) -> Check:
     """Count units that no row puts above their corner."""
-    told, layers, worst, stopped = [], [], 0.0, False
+    findings, layers, worst, stopped = [], [], 0.0, False
     for index, layer in enumerate(examined.model.layers[: examined.depth]):
         corner = corner_of(layer)
         if corner is None:
@@ -40,16 +40,16 @@ def dead_units(examined: ExaminedModel) -> Check:
             isinstance(layer, ReLU) and layer.negative_slope == 0.0
         )
         word = "dead" if passes_nothing else "never above 0"
-        told.append(f"{examined.named(index)}: {never} of {units} {word}, {always} always above")
+        findings.append(f"{examined.named(index)}: {never} of {units} {word}, {always} always above")
         layers.append(
             {"layer": index, "units": units, "never": never, "always": always, "dead": passes_nothing}
         )
         if passes_nothing:
             worst = max(worst, never / units)
             stopped = stopped or never == units
-    if not told:
+    if not findings:
         return Check("dead units", "skipped", "no layer has a corner")
-    finding = f"over {len(examined.x):,} rows: " + "; ".join(told)
+    finding = f"over {len(examined.x):,} rows: " + "; ".join(findings)
     values = {"layers": layers}
     if stopped:
         advice = "no gradient passes this layer: ReLU(0.01), other initial weights, or a lower rate"
@@ -117,16 +117,16 @@ def updates(examined: ExaminedModel, optimizer: Optimizer | None) -> Check:
         return Check("updates", "skipped", "no weights with a gradient")
     if optimizer is None:
         rates = {one["name"]: _GOOD_UPDATE / one["ratio"] for one in weights}
-        told = ", ".join(f"{rate:.2g} ({name})" for name, rate in rates.items())
-        finding = f"a step of plain SGD moves weights by a thousandth at a rate of {told}"
+        shown = ", ".join(f"{rate:.2g} ({name})" for name, rate in rates.items())
+        finding = f"a step of plain SGD moves weights by a thousandth at a rate of {shown}"
         return Check("updates", "ok", finding, "", {"rates": rates})
     try:
         ratios = _measured(examined, optimizer, [one["name"] for one in weights])
     except DivergenceError as error:
         return Check("updates", "fail", str(error), "a lower rate")
     small, large = min(ratios.values()), max(ratios.values())
-    told = ", ".join(f"{ratio:.1e} ({name})" for name, ratio in ratios.items())
-    finding = f"{optimizer!r} moves weights by {told} of themselves; about 1e-3 is usual"
+    shown = ", ".join(f"{ratio:.1e} ({name})" for name, ratio in ratios.items())
+    finding = f"{optimizer!r} moves weights by {shown} of themselves; about 1e-3 is usual"
     if large > _LARGE_UPDATE:
         return Check("updates", "warn", finding, "a lower rate", {"ratios": ratios})
     if small < _SMALL_UPDATE:

@@ -27,11 +27,11 @@ def chance(examined: ExaminedModel) -> Check:
     guess = _guess(examined, examined.inputs[-1], examined.y)
     if guess is None:
         return Check("chance", "skipped", "what chance is for a loss of your own cannot be known")
-    level, told = guess
+    level, words = guess
     model = examined.fresh()
     outputs = np.array(model._passes.forward(examined.x, examined.depth), order="C")
     fresh = examined.loss_of(outputs, examined.y)
-    finding = f"loss {fresh:.4g} with fresh weights, {told}; {examined.value:.4g} with the present ones"
+    finding = f"loss {fresh:.4g} with fresh weights, {words}; {examined.value:.4g} with the present ones"
     values = {"fresh": fresh, "chance": level, "present": examined.value}
     above = _ABOVE_CHANCE_SQUARED if isinstance(examined.loss, SquaredError) else _ABOVE_CHANCE
     if not fresh <= above * level:
@@ -79,7 +79,7 @@ def overfitting(examined: ExaminedModel) -> Check:
                     return Check(
                         "overfitting",
                         "ok",
-                        f"{count} rows learned in {step} steps of Adam({rate:g}): {_told(result)}",
+                        f"{count} rows learned in {step} steps of Adam({rate:g}): {_scores(result)}",
                         "",
                         {**result, "rows": count, "steps": step, "rate": rate},
                     )
@@ -92,7 +92,7 @@ def overfitting(examined: ExaminedModel) -> Check:
         if _contradictory(x, y)
         else "too few units, units that are all dead, a target that does not belong to its row, or a wrong gradient"
     )
-    finding = f"{count} rows are not learned in {_STEPS} steps of Adam at any rate; best: {_told(best)}"
+    finding = f"{count} rows are not learned in {_STEPS} steps of Adam at any rate; best: {_scores(best)}"
     return Check("overfitting", "fail", finding, advice, {**best, "rows": count})
 
 
@@ -104,7 +104,7 @@ def _learned(examined: ExaminedModel, result: dict[str, float], x: Array, y: Arr
     return result["loss"] <= _LEFT * level
 
 
-def _told(result: dict[str, Any]) -> str:
+def _scores(result: dict[str, Any]) -> str:
     accuracy = f", accuracy {result['accuracy']:.0%}" if "accuracy" in result else ""
     return f"loss {result['loss']:.3g}{accuracy}"
 

@@ -97,12 +97,14 @@ def scales(examined: ExaminedModel) -> Check:
     # A spread that is nothing but rounding is none.
     moving = spread > 1e-12 * np.abs(mean)
     constant = int(np.sum(~moving))
-    told = f"{x.shape[1]:,} columns, {constant:,} of them constant" if constant else f"{x.shape[1]:,} columns"
+    finding = (
+        f"{x.shape[1]:,} columns, {constant:,} of them constant" if constant else f"{x.shape[1]:,} columns"
+    )
     if not moving.any():
-        return Check("inputs", "warn", f"{told}: all rows are the same", "pass several different rows")
+        return Check("inputs", "warn", f"{finding}: all rows are the same", "pass several different rows")
     low, high = float(spread[moving].min()), float(spread[moving].max())
     offset = np.abs(mean[moving]) / spread[moving]
-    told += f", standard deviations {low:.3g} to {high:.3g}, means up to {float(np.abs(mean).max()):.3g}"
+    finding += f", standard deviations {low:.3g} to {high:.3g}, means up to {float(np.abs(mean).max()):.3g}"
     values = {"constant": constant, "smallest_spread": low, "largest_spread": high}
     advice = []
     if high > _LARGE or float(np.median(offset)) > _MEAN_OVER_SPREAD:
@@ -111,7 +113,7 @@ def scales(examined: ExaminedModel) -> Check:
         )
     elif high > _SPREADS_APART * low:
         advice.append("columns differ by more than 1000 in scale: standardise each")
-    return Check("inputs", "warn" if advice else "ok", told, "; ".join(advice), values)
+    return Check("inputs", "warn" if advice else "ok", finding, "; ".join(advice), values)
 
 
 def differences(examined: ExaminedModel) -> Check:

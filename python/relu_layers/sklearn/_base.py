@@ -122,7 +122,7 @@ class BaseMLP(BaseEstimator):
                 self._trainer = _stochastic.new_trainer(self, loss)
                 self.learning_rate_ = float(self.learning_rate_init)
             else:
-                # The optimizer goes on; what scikit-learn reads anew in every call is read anew.
+                # The optimizer goes on; what scikit-learn reads again in every call is read again.
                 if repr(self._trainer.loss) != repr(loss):
                     self._trainer.loss = loss
                 if self._trainer.l2_penalty != self.alpha:

@@ -76,7 +76,7 @@ class Objective:
         return total, gradient
 
     def reported(self, parameters: Array) -> float:
-        """Return the loss as the estimators tell it."""
+        """Return the loss as the estimators report it."""
         value, penalty = self._evaluate(parameters)
         return float(value * self._share + penalty)
 

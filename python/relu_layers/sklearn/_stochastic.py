@@ -155,7 +155,7 @@ class Watch(Callback):
         """Return whether to end; with learning_rate='adaptive' the rate falls first."""
         estimator = self._estimator
         measured = "Validation score" if estimator.early_stopping else "Training loss"
-        told = (
+        line = (
             f"{measured} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change} "
             "consecutive epochs."
         )
@@ -164,10 +164,10 @@ class Watch(Callback):
             self._rate.value /= 5.0
             estimator.learning_rate_ = self._rate.value
             if estimator.verbose:
-                print(f"{told} Setting learning rate to {self._rate.value:f}")
+                print(f"{line} Setting learning rate to {self._rate.value:f}")
             return False
         if estimator.verbose:
-            print(f"{told} {'Learning rate too small. ' if adaptive else ''}Stopping.")
+            print(f"{line} {'Learning rate too small. ' if adaptive else ''}Stopping.")
         return True
 
 
