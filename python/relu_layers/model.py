@@ -73,7 +73,7 @@ class Sequential:
         self._assemble(layers, kind, ops)
         for layer in layers:
             if isinstance(layer, Dropout):
-                layer.load_state({"key": int(self.rng.integers(0, 2**63)), "counter": 0})
+                layer.load_state_dict({"key": int(self.rng.integers(0, 2**63)), "counter": 0})
 
     def _assemble(
         self, layers: tuple[Any, ...], dtype: np.dtype[Any], ops: Ops, may_round: bool = False

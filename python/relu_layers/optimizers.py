@@ -85,6 +85,11 @@ class Optimizer(Configured):
         self.multipliers = multipliers
 
     @property
+    def shared_progress(self) -> tuple[Array, Array]:
+        """Number of updates, int64 (1,), and last rate, float64 (1,), in the memory that captured steps write too."""
+        return self._updates, self._last_rate
+
+    @property
     def updates(self) -> int:
         """Updates done so far."""
         return int(self._updates[0])
