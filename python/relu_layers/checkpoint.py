@@ -8,7 +8,7 @@ and configuration. A user's own layer, loss, schedule or optimizer cannot be: it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
+from os import fsdecode
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from relu_layers._files.generator import generator_document, set_generator
 from relu_layers._files.parameter_names import fitted
 from relu_layers._support.arguments import nearest
 from relu_layers._support.configured import Array
+from relu_layers._support.files import AnyPath
 from relu_layers.layers import Dropout, ParameterLayer
 from relu_layers.model import Sequential
 
@@ -27,12 +28,12 @@ _FORMAT = "relu_layers"
 _VERSION = 1
 
 
-def save(model: Sequential, path: str | PathLike[str], **options: Any) -> None:
+def save(model: Sequential, path: AnyPath, **options: Any) -> None:
     """Write a model to ``path``: layers, parameters, preprocessing, and the generator's state where it has a place.
 
     Parameters
     ----------
-    path : path-like
+    path : str, bytes or path-like
         The suffix decides the format, see `FORMATS`.
     **options
         Of the format, such as ``opset`` for ``.onnx``.
@@ -44,17 +45,17 @@ def save(model: Sequential, path: str | PathLike[str], **options: Any) -> None:
     TypeError
         An option that the format does not have.
     """
-    where = fspath(path)
+    where = fsdecode(path)
     write, whole = function_of(where, "write", options)
     write({**_header("model"), "model": _model_document(model)} if whole else model, where, **options)
 
 
-def load(path: str | PathLike[str], *, model: Sequential | None = None, **options: Any) -> Sequential:
+def load(path: AnyPath, *, model: Sequential | None = None, **options: Any) -> Sequential:
     """Return the model in ``path``, written by ``model.save``, ``trainer.save_checkpoint`` or another program.
 
     Parameters
     ----------
-    path : path-like
+    path : str, bytes or path-like
         The suffix decides the format.
     model : Sequential, optional
         Of the same layers; it is filled and returned. Needed where a layer is not of this package.
@@ -68,7 +69,7 @@ def load(path: str | PathLike[str], *, model: Sequential | None = None, **option
     ValueError
         The suffix is unknown, the file is damaged or not one of this package, or it holds a user's own layer.
     """
-    where = fspath(path)
+    where = fsdecode(path)
     read, whole = function_of(where, "read", options)
     if whole:
         document = read(where, **options)
@@ -82,9 +83,9 @@ def load(path: str | PathLike[str], *, model: Sequential | None = None, **option
     return loaded if model is None else _checked(where, _filled, model, loaded)
 
 
-def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
+def save_trainer(trainer: Any, path: AnyPath) -> None:
     """Write everything that a training needs to go on bit for bit to ``path``."""
-    where = fspath(path)
+    where = fsdecode(path)
     document = {
         **_header("trainer"),
         "model": _model_document(trainer.model),
@@ -107,7 +108,7 @@ def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
 
 
 def restore_trainer(
-    path: str | PathLike[str],
+    path: AnyPath,
     *,
     model: Sequential | None = None,
     loss: Any = None,
@@ -121,7 +122,7 @@ def restore_trainer(
     ValueError
         The file is damaged or holds no training, or something in it is not of this package and was not passed.
     """
-    where = fspath(path)
+    where = fsdecode(path)
     document = _verified(where, function_of(where, "read", training=True)[0](where))
     if document["kind"] != "trainer":
         raise ValueError(f"{where} holds a model without its training: use relu_layers.load")

@@ -17,7 +17,7 @@ import numpy as np
 
 from relu_layers._files.document import digest, pack, unpack
 from relu_layers._support.configured import Array
-from relu_layers._support.files import write_atomically
+from relu_layers._support.files import open_regular, write_atomically
 
 _DOCUMENT = "document.json"
 _CHECKSUM = "checksum"
@@ -50,7 +50,7 @@ def write(document: dict[str, Any], path: str) -> None:
 
 def read(path: str) -> dict[str, Any]:
     """Return the document in ``path``; anything but an intact file of ours is a ValueError that says so."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         try:
             return _document(file)
         except (
