@@ -13,17 +13,23 @@ from contextlib import suppress
 from os import PathLike
 from typing import BinaryIO, NoReturn, TypeAlias
 
-try:
-    from fcntl import LOCK_EX, LOCK_NB, flock
-except ImportError:  # Windows, where an open file cannot be removed anyhow
-    flock = None  # type: ignore[assignment]
-
 AnyPath: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 # A name may have 255 bytes; what a temporary name adds to it has at most 36.
 _LONGEST_KEPT = 255 - 36
 _MOST_LINKS = 40
 # A folder that cannot be synced (some network file systems) says one of these; a failing disk says EIO.
 _CANNOT_SYNC = (errno.EINVAL, errno.EBADF, getattr(errno, "ENOTSUP", errno.EINVAL))
+
+
+def _lock_function() -> Callable[[int], None] | None:
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:  # Windows, where an open file cannot be removed anyhow
+        return None
+    return lambda descriptor: flock(descriptor, LOCK_EX | LOCK_NB)
+
+
+_take_lock = _lock_function()
 # Temporary names that threads of this process are writing to now.
 _in_use: set[str] = set()
 
@@ -152,10 +158,10 @@ def remove_strays(folder: str, name: str) -> None:
 
 def lock(descriptor: int) -> bool:
     """Mark an open file or folder as in use until it is closed or the process ends; return whether it is."""
-    if flock is None:
+    if _take_lock is None:
         return False
     try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
+        _take_lock(descriptor)
     except OSError:
         return False
     return True
@@ -277,7 +283,7 @@ def _is_another(process: int) -> bool:
 
 def _remove_unlocked(path: str) -> None:
     """Remove a file or folder that nobody has locked."""
-    if flock is None:
+    if _take_lock is None:
         _remove(path)
         return
     opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
