@@ -15,6 +15,7 @@ from relu_layers._core import UsageGuard, configuration_changed
 from relu_layers._engine import flat_arrays
 from relu_layers._engine.captures import InferenceCaptures
 from relu_layers._engine.passes import Passes
+from relu_layers._files.formats import save_model
 from relu_layers._summary import summarize
 from relu_layers._support.configured import Array, Ops
 from relu_layers._support.inputs import converted_array, strict_array
@@ -246,9 +247,7 @@ class Sequential:
 
         Options are those of the format, see `relu_layers.checkpoint.save`.
         """
-        from relu_layers import checkpoint
-
-        checkpoint.save(self, path, **options)
+        save_model(self, path, **options)
 
     def astype(self, dtype: Any) -> Self:
         """Return an independent copy of the model in ``dtype``, values rounded where they must be."""
