@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._support.arguments import boolean, integer, real
+from relu_layers._support.arguments import boolean, integer, real, strict_array
 from relu_layers._support.arrays import empty, zeros
 from relu_layers._support.configured import Array, Watched
-from relu_layers._support.inputs import strict_array
 from relu_layers._training.captures import Replay
 from relu_layers._training.divergence import diverged
 from relu_layers._training.interrupts import Interrupts

@@ -10,13 +10,13 @@ import numpy as np
 
 from relu_layers import checkpoint
 from relu_layers._steps import Stepper
-from relu_layers._streaming import is_source
 from relu_layers._support.arguments import boolean, integer
 from relu_layers._support.configured import Array
 from relu_layers._training import fit as _fit
 from relu_layers._training.divergence import DivergenceError
 from relu_layers._training.meter import whole_loss
 from relu_layers.callbacks import check_callback
+from relu_layers.data import is_source
 from relu_layers.history import History
 from relu_layers.losses import Loss
 from relu_layers.model import Sequential

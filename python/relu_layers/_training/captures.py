@@ -209,7 +209,7 @@ class Replay:
                     optimizer.gradient_norm()
             # At rate 1 what is recorded as the rate is the factor of each stretch of parameters.
             with recording(capture, UPDATE):
-                optimizer._update_at(1.0, 1.0)
+                optimizer._apply(1.0, 1.0)
         except (TypeError, ValueError, IndexError):
             return None
         finally:

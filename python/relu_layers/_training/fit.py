@@ -7,13 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from relu_layers._progress import TextProgress
-from relu_layers._streaming import ArraySource, Ordered, Rows, Source, StreamedMinibatches, is_source
+from relu_layers._support.arguments import any_array, converted_array
 from relu_layers._support.configured import Array
-from relu_layers._support.inputs import any_array, converted_array
 from relu_layers._training.meter import has_accuracy
-from relu_layers.callbacks import Moments
-from relu_layers.data import Minibatches
+from relu_layers.callbacks import Moments, TextProgress
+from relu_layers.data import ArraySource, Minibatches, Ordered, Rows, Source, StreamedMinibatches, is_source
 from relu_layers.history import History
 from relu_layers.losses import Loss, SoftmaxCrossEntropy
 

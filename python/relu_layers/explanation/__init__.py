@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._support.arguments import integer
-from relu_layers._support.inputs import converted_array
+from relu_layers._support.arguments import converted_array, integer
 from relu_layers._training.fit import examples
 from relu_layers.explanation.explanation import Explanation
 from relu_layers.explanation.followed import mixed_row, path_through

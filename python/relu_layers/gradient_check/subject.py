@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from relu_layers._support.arguments import converted_array
 from relu_layers._support.configured import Array
-from relu_layers._support.inputs import converted_array
 from relu_layers._training import fit as _fit
 from relu_layers.gradient_check.corners import corner_of
 from relu_layers.layers import Layer
