@@ -6,15 +6,17 @@ the sum is divided by the number of minibatches; decay is added; the optimizer u
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from relu_layers._support.arguments import boolean, integer, real, strict_array
 from relu_layers._support.arrays import empty, zeros
 from relu_layers._support.configured import Array, Watched
+from relu_layers._support.usage import alone, still
 from relu_layers._training.captures import Replay
 from relu_layers._training.divergence import diverged
 from relu_layers._training.interrupts import Interrupts
@@ -25,6 +27,19 @@ from relu_layers.losses import Loss, training_depth
 from relu_layers.model import Sequential
 from relu_layers.optimizers import Optimizer
 
+# What `Stepper._prepare` makes, which is not part of the state.
+_MADE = (
+    "_moments",
+    "_interrupts",
+    "_dropouts",
+    "_inference",
+    "_gradients",
+    "_output",
+    "_last_penalty",
+    "_penalized",
+    "_place",
+    "_replay",
+)
 # Batch shapes for which the gradient of the outputs keeps its memory.
 _SHAPES_KEPT = 8
 
@@ -226,12 +241,13 @@ class Stepper(Watched):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the progress that is neither the model's nor the optimizer's: plain values and arrays."""
-        state: dict[str, Any] = {
-            "steps": self.steps,
-            "summed": int(self._progress[1]),
-            "history": self.history.columns(),
-        }
-        return {**state, "sum": self._sum} if state["summed"] else state
+        with still(self.model, "reading"):
+            state: dict[str, Any] = {
+                "steps": self.steps,
+                "summed": int(self._progress[1]),
+                "history": self.history.columns(),
+            }
+            return {**state, "sum": self._sum} if state["summed"] else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave."""
@@ -240,28 +256,33 @@ class Stepper(Watched):
         like = self.model.flat_grads
         if total is not None and (np.shape(total) != like.shape or total.dtype != like.dtype):
             raise ValueError("Trainer: the sum of gradients does not fit the model's parameters")
-        self.history = History.from_columns(state["history"])
-        self._progress[:] = integer("Trainer", "steps", state["steps"], minimum=0), summed
-        if total is not None:
-            np.copyto(self._group_sum(), total)
+        history = History.from_columns(state["history"])
+        steps = integer("Trainer", "steps", state["steps"], minimum=0)
+        with alone(self.model, "filling"):
+            self.history = history
+            self._progress[:] = steps, summed
+            if total is not None:
+                np.copyto(self._group_sum(), total)
+
+    def _state(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in _MADE}
 
     def __getstate__(self) -> dict[str, Any]:
-        made = (
-            "_moments",
-            "_interrupts",
-            "_dropouts",
-            "_inference",
-            "_gradients",
-            "_output",
-            "_last_penalty",
-            "_penalized",
-            "_place",
-            "_replay",
-        )
-        state = {name: value for name, value in self.__dict__.items() if name not in made}
-        return state | {"_progress": self._progress.copy()}
+        # A pickler writes what it gets here later, when another thread may train: so it gets copies, made at once.
+        with still(self.model, "pickling"):
+            state = copy.deepcopy(self._state())
+        state["model"]._unshared = True
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.optimizer.bind(self.model)
         self._prepare()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        result = type(self).__new__(type(self))
+        memo[id(self)] = result
+        with still(self.model, "copying"):
+            state = copy.deepcopy(self._state(), memo)
+        result.__setstate__(state)
+        return result

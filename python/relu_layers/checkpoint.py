@@ -21,11 +21,14 @@ from relu_layers._files.parameter_names import fitted
 from relu_layers._support.arguments import nearest
 from relu_layers._support.configured import Array
 from relu_layers._support.files import AnyPath
+from relu_layers._support.usage import still
 from relu_layers.layers import Dropout, ParameterLayer
 from relu_layers.model import Sequential
 
 _FORMAT = "relu_layers"
 _VERSION = 1
+# Each layer is an object: no file may ask for any number of them.
+MOST_LAYERS = 2**14
 
 
 def save(model: Sequential, path: AnyPath, **options: Any) -> None:
@@ -47,7 +50,8 @@ def save(model: Sequential, path: AnyPath, **options: Any) -> None:
     """
     where = fsdecode(path)
     write, whole = function_of(where, "write", options)
-    write({**_header("model"), "model": _model_document(model)} if whole else model, where, **options)
+    with still(model, "saving"):
+        write({**_header("model"), "model": _model_document(model)} if whole else model, where, **options)
 
 
 def load(path: AnyPath, *, model: Sequential | None = None, **options: Any) -> Sequential:
@@ -77,7 +81,7 @@ def load(path: AnyPath, *, model: Sequential | None = None, **options: Any) -> S
         if document.get("kind") == "parameters":
             loaded = _checked(where, _with_parameters, document, model)
         else:
-            loaded = _checked(where, _model_in, _verified(where, document)["model"], model)
+            loaded = _checked(where, _model_in, _verified(where, document), model)
         return loaded
     loaded = read(where, **options)
     return loaded if model is None else _checked(where, _filled, model, loaded)
@@ -86,7 +90,14 @@ def load(path: AnyPath, *, model: Sequential | None = None, **options: Any) -> S
 def save_trainer(trainer: Any, path: AnyPath) -> None:
     """Write everything that a training needs to go on bit for bit to ``path``."""
     where = fsdecode(path)
-    document = {
+    write, _ = function_of(where, "write", training=True)
+    # Until it is written: the document holds the arrays themselves.
+    with still(trainer.model, "saving"):
+        write(_trainer_document(trainer), where)
+
+
+def _trainer_document(trainer: Any) -> dict[str, Any]:
+    return {
         **_header("trainer"),
         "model": _model_document(trainer.model),
         "loss": _described(trainer.loss, losses.BUILT_IN),
@@ -104,7 +115,6 @@ def save_trainer(trainer: Any, path: AnyPath) -> None:
         "generator": None if trainer.rng is trainer.model.rng else generator_document(trainer.rng),
         "state": trainer.state_dict(),
     }
-    function_of(where, "write", training=True)[0](document, where)
 
 
 def restore_trainer(
@@ -146,7 +156,7 @@ def _trainer_from(
     optimizer: Any,
     callbacks: Sequence[Any],
 ) -> Any:
-    model = _model_in(document["model"], model)
+    model = _model_in(document, model)
     if loss is None:
         loss = _rebuilt("loss", document["loss"], losses.BUILT_IN, "pass loss= to Trainer.restore")
     entry = document["optimizer"]
@@ -210,7 +220,9 @@ def _checked(path: str, build: Any, *arguments: Any) -> Any:
     """Call ``build``; whatever a wrong document makes it raise becomes a ValueError that names the file."""
     try:
         return build(*arguments)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
+    except (MemoryError, OSError, ImportError):
+        raise
+    except Exception as error:
         raise ValueError(f"{path} cannot be loaded: {error}") from error
 
 
@@ -238,6 +250,10 @@ def _rebuilt(what: str, entry: dict[str, Any], built_in: Mapping[str, type[Any]]
 
 def _model_document(model: Sequential) -> dict[str, Any]:
     preprocessing = model.preprocessing
+    if len(model.layers) > MOST_LAYERS:
+        raise ValueError(
+            f"a model of {len(model.layers)} layers cannot be saved, at most {MOST_LAYERS} are read"
+        )
     return {
         "layers": [_described(layer, layers.BUILT_IN) for layer in model.layers],
         "dtype": model.dtype.name,
@@ -250,11 +266,16 @@ def _model_document(model: Sequential) -> dict[str, Any]:
     }
 
 
-def _model_in(document: dict[str, Any], model: Sequential | None) -> Sequential:
+def _model_in(whole: dict[str, Any], model: Sequential | None) -> Sequential:
     """Return ``model``, filled, or one that is built from the document."""
+    document = whole.get("model")
+    if not isinstance(document, dict) or not isinstance(document.get("layers"), list):
+        raise ValueError("it describes no model")
     if model is not None:
         _fill_model(model, document)
         return model
+    if len(document["layers"]) > MOST_LAYERS:
+        raise ValueError(f"it has {len(document['layers'])} layers, more than {MOST_LAYERS}")
     advice = "build the model and pass it as model="
     made = [
         _rebuilt(f"layer {i}", entry, layers.BUILT_IN, advice) for i, entry in enumerate(document["layers"])

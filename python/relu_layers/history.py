@@ -80,8 +80,11 @@ class History:
         lengths = {len(values) for values in columns.values()}
         if len(lengths) > 1:
             raise ValueError(f"History: columns have {sorted(lengths)} rows, expected equal numbers")
+        rows = lengths.pop() if lengths else 0
+        if rows and not any(values.size for values in columns.values()):
+            raise ValueError(f"History: {rows} rows without a single number")
         history = cls()
-        for row in range(lengths.pop() if lengths else 0):
+        for row in range(rows):
             record: dict[str, Any] = {}
             for name, values in columns.items():
                 if np.isnan(values[row]).any():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from os import PathLike
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +11,7 @@ from relu_layers import checkpoint
 from relu_layers._steps import Stepper
 from relu_layers._support.arguments import boolean, integer
 from relu_layers._support.configured import Array
+from relu_layers._support.files import AnyPath
 from relu_layers._training import fit as _fit
 from relu_layers._training.divergence import DivergenceError
 from relu_layers._training.meter import whole_loss
@@ -187,18 +187,19 @@ class Trainer(Stepper):
         finally:
             guard.end_inference()
 
-    def save_checkpoint(self, path: str | PathLike[str]) -> None:
+    def save_checkpoint(self, path: AnyPath) -> None:
         """Write everything that a training needs to go on bit for bit; the suffix decides the format.
 
         Between two calls of `fit` or `step`, or at the end of an epoch from a callback. From within an epoch
-        all is kept but the epoch's place: training would go on with a new epoch.
+        all is kept but the epoch's place: training would go on with a new epoch. While another thread trains it is
+        a RuntimeError: the file would mix the states of two steps.
         """
         checkpoint.save_trainer(self, path)
 
     @classmethod
     def restore(
         cls,
-        path: str | PathLike[str],
+        path: AnyPath,
         *,
         model: Sequential | None = None,
         loss: Any = None,

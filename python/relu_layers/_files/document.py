@@ -105,7 +105,9 @@ def _unpacked(value: Any, arrays: dict[str, Array], depth: int = 0) -> Any:
         if value.keys() == {_REFERENCE}:
             name = value[_REFERENCE]
             if not isinstance(name, str) or name not in arrays:
-                raise ValueError(f"its description names an array {str(name)[:80]!r} that is not there (any more)")
+                raise ValueError(
+                    f"its description names an array {str(name)[:80]!r} that is not there (any more)"
+                )
             return arrays.pop(name).copy()
         for key, item in value.items():
             value[key] = _unpacked(item, arrays, depth + 1)

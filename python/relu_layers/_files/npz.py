@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import struct
 import zipfile
 from typing import Any, BinaryIO
 
