@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 
-// Members that kernels use are inlined everywhere: a copy compiled for one target must never serve another.
+// What kernels call is inlined everywhere: a copy compiled for one target must never serve another.
 #if defined(_MSC_VER) && !defined(__clang__)
 #define RELU_LAYERS_INLINE __forceinline
 #else
-#define RELU_LAYERS_INLINE __attribute__((always_inline)) inline
+#define RELU_LAYERS_INLINE inline __attribute__((always_inline))
 #endif
 
 namespace relu_layers {
@@ -57,7 +57,7 @@ struct GradientRule {
 template <class T>
 struct SoftTargets {
     const T* probability;       // or null
-    index_t stride;             // from row to row of probability; between classes where rows stand upright
+    index_t stride;             // from row to row of probability; or from class to class where rows lie side by side
     const std::int64_t* label;  // or null
     const T* class_weight;      // (classes), or null for 1
     T keep;                     // 1 - label smoothing

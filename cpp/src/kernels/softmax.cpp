@@ -10,7 +10,8 @@
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-RL_INLINE void softmax_group(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes) {
+RELU_LAYERS_INLINE void softmax_group(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows,
+                                      index_t classes) {
     PerRow maxima;
     PerRow inverse;
     maxima.set(group_maxima(x, x_stride, rows, classes));
@@ -25,7 +26,8 @@ RL_INLINE void softmax_group(const T* x, index_t x_stride, T* y, index_t y_strid
 }
 
 template <class Use>
-RL_INLINE void softmax_column(const T* x, index_t x_stride, T* y, index_t y_stride, index_t classes, Use lanes) {
+RELU_LAYERS_INLINE void softmax_column(const T* x, index_t x_stride, T* y, index_t y_stride, index_t classes,
+                                       Use lanes) {
     const V maximum = column_maximum(x, x_stride, classes, lanes);
     const V others = column_sums_of_others(x, x_stride, classes, maximum, lanes,
                                            [&](index_t c, V, V e) { put(y + c * y_stride, e, lanes); });
@@ -33,7 +35,8 @@ RL_INLINE void softmax_column(const T* x, index_t x_stride, T* y, index_t y_stri
     for (index_t c = 0; c < classes; ++c) put(y + c * y_stride, get(y + c * y_stride, lanes) * inverse, lanes);
 }
 
-RL_INLINE void log_softmax_group(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes) {
+RELU_LAYERS_INLINE void log_softmax_group(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows,
+                                          index_t classes) {
     PerRow maxima;
     PerRow log_sums;
     maxima.set(group_maxima(x, x_stride, rows, classes));
@@ -48,7 +51,8 @@ RL_INLINE void log_softmax_group(const T* x, index_t x_stride, T* y, index_t y_s
 }
 
 template <class Use>
-RL_INLINE void log_softmax_column(const T* x, index_t x_stride, T* y, index_t y_stride, index_t classes, Use lanes) {
+RELU_LAYERS_INLINE void log_softmax_column(const T* x, index_t x_stride, T* y, index_t y_stride, index_t classes,
+                                           Use lanes) {
     const V maximum = column_maximum(x, x_stride, classes, lanes);
     const V log_sum =
         log_one_plus<T>(column_sums_of_others(x, x_stride, classes, maximum, lanes, [](index_t, V, V) {}));
@@ -56,18 +60,18 @@ RL_INLINE void log_softmax_column(const T* x, index_t x_stride, T* y, index_t y_
         put(y + c * y_stride, (get(x + c * x_stride, lanes) - maximum) - log_sum, lanes);
 }
 
-// Rows of few classes in upright blocks by column(x, stride, y, stride, classes, lanes), others by group(x, stride, y,
+// Rows of few classes in transposed blocks by column(x, stride, y, stride, classes, lanes), others by group(x, stride, y,
 // stride, rows, classes).
 template <class Group, class Column>
-RL_INLINE void for_rows(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes,
-                        Group&& group, Column&& column) {
+RELU_LAYERS_INLINE void for_rows(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes,
+                                 Group&& group, Column&& column) {
     while (rows > 0) {
-        index_t n = upright_rows(rows, classes);
+        index_t n = transposed_rows(rows, classes);
         if (n > 0) {
-            Upright block;
-            block.stand(x, x_stride, n, classes);
+            TransposedRows block;
+            block.load(x, x_stride, n, classes);
             column(block.data, width<T>, block.data, width<T>, classes, Full{});
-            block.lay(y, y_stride, n, classes);
+            block.store(y, y_stride, n, classes);
         } else {
             n = group_rows(rows, classes);
             group(x, x_stride, y, y_stride, n, classes);
@@ -78,8 +82,8 @@ RL_INLINE void for_rows(const T* x, index_t x_stride, T* y, index_t y_stride, in
     }
 }
 
-RL_INLINE void backward_group(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
-                              index_t rows, index_t classes) {
+RELU_LAYERS_INLINE void backward_group(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
+                                       index_t dx_stride, index_t rows, index_t classes) {
     V products[width<T>];
     for (index_t r = 0; r < rows; ++r) {
         Lanes<T> sums(T(0));
@@ -98,8 +102,8 @@ RL_INLINE void backward_group(const T* y, index_t y_stride, const T* dy, index_t
     }
 }
 
-RL_INLINE void log_backward_group(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
-                                  index_t dx_stride, index_t rows, index_t classes) {
+RELU_LAYERS_INLINE void log_backward_group(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
+                                           index_t dx_stride, index_t rows, index_t classes) {
     V parts[width<T>];
     for (index_t r = 0; r < rows; ++r) {
         Lanes<T> sums(T(0));
@@ -119,8 +123,8 @@ RL_INLINE void log_backward_group(const T* y, index_t y_stride, const T* dy, ind
 }
 
 template <class Use>
-RL_INLINE void backward_column(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
-                               index_t classes, Use lanes) {
+RELU_LAYERS_INLINE void backward_column(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
+                                        index_t dx_stride, index_t classes, Use lanes) {
     ColumnSums sums(classes);
     for (index_t c = 0; c < classes; ++c) {
         V& sum = sums.of_class(c);
@@ -132,8 +136,8 @@ RL_INLINE void backward_column(const T* y, index_t y_stride, const T* dy, index_
 }
 
 template <class Use>
-RL_INLINE void log_backward_column(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
-                                   index_t dx_stride, index_t classes, Use lanes) {
+RELU_LAYERS_INLINE void log_backward_column(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
+                                            index_t dx_stride, index_t classes, Use lanes) {
     ColumnSums sums(classes);
     for (index_t c = 0; c < classes; ++c) {
         V& sum = sums.of_class(c);
@@ -146,19 +150,20 @@ RL_INLINE void log_backward_column(const T* y, index_t y_stride, const T* dy, in
     }
 }
 
-// for_rows with two inputs. Turning three blocks pays up to `most_upright` classes.
+// for_rows with two inputs. Turning three blocks pays up to `most_transposed` classes.
 template <class Group, class Column>
-RL_INLINE void for_backward_rows(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
-                                 index_t rows, index_t classes, index_t most_upright, Group&& group, Column&& column) {
+RELU_LAYERS_INLINE void for_backward_rows(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx,
+                                          index_t dx_stride, index_t rows, index_t classes, index_t most_transposed,
+                                          Group&& group, Column&& column) {
     while (rows > 0) {
-        index_t n = classes <= most_upright ? upright_rows(rows, classes) : 0;
+        index_t n = classes <= most_transposed ? transposed_rows(rows, classes) : 0;
         if (n > 0) {
-            Upright ys;
-            Upright dys;
-            ys.stand(y, y_stride, n, classes);
-            dys.stand(dy, dy_stride, n, classes);
+            TransposedRows ys;
+            TransposedRows dys;
+            ys.load(y, y_stride, n, classes);
+            dys.load(dy, dy_stride, n, classes);
             column(ys.data, width<T>, dys.data, width<T>, dys.data, width<T>, classes, Full{});
-            dys.lay(dx, dx_stride, n, classes);
+            dys.store(dx, dx_stride, n, classes);
         } else {
             n = group_rows(rows, classes);
             group(y, y_stride, dy, dy_stride, dx, dx_stride, n, classes);
@@ -217,7 +222,7 @@ void log_softmax_forward_columns(const T* x, index_t x_stride, T* y, index_t y_s
 void log_softmax_backward(const T* y, index_t y_stride, const T* dy, index_t dy_stride, T* dx, index_t dx_stride,
                           index_t rows, index_t classes) {
     for_backward_rows(
-        y, y_stride, dy, dy_stride, dx, dx_stride, rows, classes, upright_classes,
+        y, y_stride, dy, dy_stride, dx, dx_stride, rows, classes, transposed_classes,
         [](auto... arguments) { log_backward_group(arguments...); },
         [](auto... arguments) { log_backward_column(arguments...); });
 }

@@ -15,7 +15,7 @@ struct ColumnLabels {
     I label;
     V factor;
 
-    RL_INLINE ColumnLabels(const std::int64_t* labels, const T* factors, index_t rows) {
+    RELU_LAYERS_INLINE ColumnLabels(const std::int64_t* labels, const T* factors, index_t rows) {
         typename VecOf<T>::Bits l[width<T>];
         T f[width<T>];
         for (index_t r = 0; r < width<T>; ++r) {
@@ -27,16 +27,16 @@ struct ColumnLabels {
     }
 };
 
-RL_INLINE index_t lanes_in_use(Full) { return width<T>; }
-RL_INLINE index_t lanes_in_use(Tail tail) { return tail.n; }
+RELU_LAYERS_INLINE index_t lanes_in_use(Full) { return width<T>; }
+RELU_LAYERS_INLINE index_t lanes_in_use(Tail tail) { return tail.n; }
 
 // The gradient at the label is factor * (p - 1). Of the likeliest class it is -others / sum: no digits cancel.
-RL_INLINE V gradient_at_label(V shifted, V e, V others, V inverse, V factor) {
+RELU_LAYERS_INLINE V gradient_at_label(V shifted, V e, V others, V inverse, V factor) {
     return (shifted == T(0) ? -(others * inverse) : e * inverse - T(1)) * factor;
 }
 
-RL_INLINE void labels_group(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss, T* dx,
-                            index_t dx_stride, index_t rows, index_t classes) {
+RELU_LAYERS_INLINE void labels_group(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss,
+                                     T* dx, index_t dx_stride, index_t rows, index_t classes) {
     PerRow maxima;
     PerRow shifted{};
     PerRow own{};
@@ -69,8 +69,8 @@ RL_INLINE void labels_group(const T* x, index_t x_stride, const std::int64_t* la
 }
 
 template <class Use>
-RL_INLINE void labels_column(const T* x, index_t x_stride, const ColumnLabels& row, T* loss, T* dx, index_t dx_stride,
-                             index_t classes, Use lanes) {
+RELU_LAYERS_INLINE void labels_column(const T* x, index_t x_stride, const ColumnLabels& row, T* loss, T* dx,
+                                      index_t dx_stride, index_t classes, Use lanes) {
     const V zero = broadcast(T(0));
     const I label = row.label;
     const V maximum = column_maximum(x, x_stride, classes, lanes);
@@ -93,18 +93,18 @@ RL_INLINE void labels_column(const T* x, index_t x_stride, const ColumnLabels& r
     put(loss, ignored ? zero : log_one_plus<T>(others) - shifted, lanes);
 }
 
-RL_INLINE V target_of(V p, const SoftTargets<T>& targets, V class_weight) {
+RELU_LAYERS_INLINE V target_of(V p, const SoftTargets<T>& targets, V class_weight) {
     return (p * targets.keep + targets.spread) * class_weight;
 }
 
-RL_INLINE V asked(V t, V shifted) {
+RELU_LAYERS_INLINE V asked(V t, V shifted) {
     const V zero = broadcast(T(0));
     return (t == zero) & (shifted == broadcast(-T(__builtin_inf()))) ? zero : t * shifted;
 }
 
 // `label` < 0 with labels: the row does not count.
-RL_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, const T* probability, index_t label, T factor, T* dx,
-                        index_t classes) {
+RELU_LAYERS_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, const T* probability, index_t label,
+                                 T factor, T* dx, index_t classes) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
     if (label < 0) {
@@ -136,9 +136,9 @@ RL_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, const T* prob
 }
 
 template <class Use>
-RL_INLINE void targets_column(const T* x, index_t x_stride, const SoftTargets<T>& targets, const T* probability,
-                              index_t stride, const ColumnLabels& row, T* loss, T* dx, index_t dx_stride,
-                              index_t classes, Use lanes) {
+RELU_LAYERS_INLINE void targets_column(const T* x, index_t x_stride, const SoftTargets<T>& targets,
+                                       const T* probability, index_t stride, const ColumnLabels& row, T* loss, T* dx,
+                                       index_t dx_stride, index_t classes, Use lanes) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
     const I label = row.label;
@@ -172,13 +172,13 @@ RL_INLINE void targets_column(const T* x, index_t x_stride, const SoftTargets<T>
 void cross_entropy_labels(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss, T* dx,
                           index_t dx_stride, index_t rows, index_t classes) {
     index_t row = 0;
-    while (const index_t n = upright_rows(rows - row, classes)) {
-        Upright block;
+    while (const index_t n = transposed_rows(rows - row, classes)) {
+        TransposedRows block;
         T losses[width<T>];
-        block.stand(x + row * x_stride, x_stride, n, classes);
+        block.load(x + row * x_stride, x_stride, n, classes);
         labels_column(block.data, width<T>, ColumnLabels(label + row, factor + row, n), losses, block.data, width<T>,
                       classes, Full{});
-        block.lay(dx + row * dx_stride, dx_stride, n, classes);
+        block.store(dx + row * dx_stride, dx_stride, n, classes);
         for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
         row += n;
     }
@@ -201,16 +201,16 @@ void cross_entropy_targets(const T* x, index_t x_stride, SoftTargets<T> targets,
                            index_t dx_stride, index_t rows, index_t classes) {
     const T* probability = targets.probability;
     index_t row = 0;
-    while (const index_t n = upright_rows(rows - row, classes)) {
-        Upright block;
-        Upright target;
+    while (const index_t n = transposed_rows(rows - row, classes)) {
+        TransposedRows block;
+        TransposedRows target;
         T losses[width<T>];
-        block.stand(x + row * x_stride, x_stride, n, classes);
-        if (probability != nullptr) target.stand(probability + row * targets.stride, targets.stride, n, classes);
+        block.load(x + row * x_stride, x_stride, n, classes);
+        if (probability != nullptr) target.load(probability + row * targets.stride, targets.stride, n, classes);
         const std::int64_t* label = targets.label == nullptr ? nullptr : targets.label + row;
         targets_column(block.data, width<T>, targets, probability == nullptr ? nullptr : target.data, width<T>,
                        ColumnLabels(label, factor + row, n), losses, block.data, width<T>, classes, Full{});
-        block.lay(dx + row * dx_stride, dx_stride, n, classes);
+        block.store(dx + row * dx_stride, dx_stride, n, classes);
         for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
         row += n;
     }

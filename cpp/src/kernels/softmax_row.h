@@ -20,13 +20,13 @@ constexpr auto larger = [](auto a, auto b) { return a > b ? a : b; };
 struct alignas(vector_bytes) PerRow {
     T of[width<T>];
 
-    RL_INLINE V vector() const { return load(of); }
-    RL_INLINE void set(V v) { store(of, v); }
+    RELU_LAYERS_INLINE V vector() const { return load(of); }
+    RELU_LAYERS_INLINE void set(V v) { store(of, v); }
 };
 
 constexpr index_t group_bytes = 12 * 1024;
 
-RL_INLINE index_t group_rows(index_t rows, index_t classes) {
+RELU_LAYERS_INLINE index_t group_rows(index_t rows, index_t classes) {
     const index_t fitting = group_bytes / (classes * static_cast<index_t>(sizeof(T)) + 1);
     const index_t most = fitting < 1 ? 1 : fitting < width<T> ? fitting : width<T>;
     return rows < most ? rows : most;
@@ -34,7 +34,7 @@ RL_INLINE index_t group_rows(index_t rows, index_t classes) {
 
 // Calls run(first, n) with groups of rows.
 template <class Run>
-RL_INLINE void for_groups(index_t rows, index_t classes, Run&& run) {
+RELU_LAYERS_INLINE void for_groups(index_t rows, index_t classes, Run&& run) {
     for (index_t first = 0; first < rows;) {
         const index_t n = group_rows(rows - first, classes);
         run(first, n);
@@ -44,7 +44,7 @@ RL_INLINE void for_groups(index_t rows, index_t classes, Run&& run) {
 
 // Folds each of n vectors into its lane of the result. From a few on, all at once.
 template <class Combine>
-RL_INLINE V fold_group(V (&rows)[width<T>], index_t n, Combine&& combine) {
+RELU_LAYERS_INLINE V fold_group(V (&rows)[width<T>], index_t n, Combine&& combine) {
     if (n < width<T> / 4) {
         PerRow folded{};
         for (index_t r = 0; r < n; ++r) folded.of[r] = fold_vector<T>(rows[r], combine);
@@ -55,7 +55,7 @@ RL_INLINE V fold_group(V (&rows)[width<T>], index_t n, Combine&& combine) {
 }
 
 // The maximum of each lane: in any order the same, so in independent chains.
-RL_INLINE V lane_maxima(const T* x, index_t n) {
+RELU_LAYERS_INLINE V lane_maxima(const T* x, index_t n) {
     constexpr index_t chains = 4;
     constexpr index_t step = chains * width<T>;
     V maxima[chains];
@@ -70,7 +70,7 @@ RL_INLINE V lane_maxima(const T* x, index_t n) {
 }
 
 // -inf where a row holds nothing but NaN; never -0, whose sign would depend on the order.
-RL_INLINE V group_maxima(const T* x, index_t stride, index_t n, index_t classes) {
+RELU_LAYERS_INLINE V group_maxima(const T* x, index_t stride, index_t n, index_t classes) {
     V rows[width<T>];
     for (index_t r = 0; r < n; ++r) rows[r] = lane_maxima(x + r * stride, classes);
     return fold_group(rows, n, larger) + T(0);
@@ -82,7 +82,7 @@ struct Terms {
     Lanes<T> sums{T(0)};
     Lanes<T> maxima{T(0)};
 
-    RL_INLINE void add(index_t k, V s, V e) {
+    RELU_LAYERS_INLINE void add(index_t k, V s, V e) {
         const V zero = broadcast(T(0));
         const I is_maximum = s == zero;
         sums.v[k] = sums.v[k] + (is_maximum ? zero : e);
@@ -92,7 +92,7 @@ struct Terms {
 
 // Calls keep(i, k, s, e, lanes) with each vector of differences s = x - maximum and exponentials e.
 template <class Keep>
-RL_INLINE Terms row_terms(const T* x, index_t classes, T maximum, Keep&& keep) {
+RELU_LAYERS_INLINE Terms row_terms(const T* x, index_t classes, T maximum, Keep&& keep) {
     const V shift = broadcast(maximum);
     Terms terms;
     for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
@@ -106,8 +106,8 @@ RL_INLINE Terms row_terms(const T* x, index_t classes, T maximum, Keep&& keep) {
 
 // The sums of exp(x - maximum) over the rows of a group, each without the 1 of one maximum; keep(r, i, e, lanes).
 template <class Keep>
-RL_INLINE V group_sums_of_others(const T* x, index_t stride, index_t n, index_t classes, const PerRow& maxima,
-                                 Keep&& keep) {
+RELU_LAYERS_INLINE V group_sums_of_others(const T* x, index_t stride, index_t n, index_t classes, const PerRow& maxima,
+                                          Keep&& keep) {
     V sums[width<T>];
     V counts[width<T>];
     for (index_t r = 0; r < n; ++r) {
@@ -120,7 +120,7 @@ RL_INLINE V group_sums_of_others(const T* x, index_t stride, index_t n, index_t 
 }
 
 // The lane of element `at` in the vector that starts at element i, or -1.
-RL_INLINE typename VecOf<T>::Bits lane_of(index_t at, index_t i) {
+RELU_LAYERS_INLINE typename VecOf<T>::Bits lane_of(index_t at, index_t i) {
     const index_t lane = at - i;
     return static_cast<typename VecOf<T>::Bits>(lane >= 0 && lane < width<T> ? lane : -1);
 }

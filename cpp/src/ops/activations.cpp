@@ -7,6 +7,21 @@
 namespace relu_layers::ops {
 
 template <class T>
+void relu_forward(Rows<const T> x, T negative_slope, T* y) {
+    const auto kernel = kernels<T>().relu_forward;
+    map1(x, y, 0.1,
+         [=](const T* xs, T* ys, index_t n, bool streaming) { kernel(xs, ys, n, negative_slope, streaming); });
+}
+
+template <class T>
+void relu_backward(Rows<const T> x, Rows<const T> dy, T negative_slope, T* dx) {
+    const auto kernel = kernels<T>().relu_backward;
+    map2(x, dy, dx, 0.15, [=](const T* xs, const T* dys, T* dxs, index_t n, bool streaming) {
+        kernel(xs, dys, dxs, n, negative_slope, streaming);
+    });
+}
+
+template <class T>
 void threshold_forward(Rows<const T> x, T threshold, T value, T* y) {
     const auto kernel = kernels<T>().threshold_forward;
     map1(x, y, 0.1,
@@ -67,6 +82,8 @@ void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t coun
 }
 
 #define RELU_LAYERS_INSTANTIATE(T)                                         \
+    template void relu_forward(Rows<const T>, T, T*);                      \
+    template void relu_backward(Rows<const T>, Rows<const T>, T, T*);      \
     template void threshold_forward(Rows<const T>, T, T, T*);              \
     template void threshold_backward(Rows<const T>, Rows<const T>, T, T*); \
     template void elu_forward(Rows<const T>, T, T*);                       \

@@ -1,6 +1,6 @@
 // Rows of classes: an array (outer, classes, inner) holds outer * inner of them, numbered in that order. With inner 1
-// their classes lie side by side; otherwise they stand upright in slabs of `inner`, and the kernels named _columns read
-// them there.
+// their classes lie side by side; otherwise rows do, in slabs of `inner`, and the kernels named _columns read them
+// there.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace relu_layers::ops {
 
-// How finely rows are split over threads: some 4096 elements, in whole cache lines of upright rows.
+// How finely rows are split over threads: some 4096 elements, in whole cache lines where rows lie side by side.
 inline index_t rows_per_task(index_t classes, index_t inner) {
     const index_t rows = std::max<index_t>(1, 4096 / std::max<index_t>(1, classes));
     return inner == 1 ? rows : (rows + 15) / 16 * 16;

@@ -5,6 +5,7 @@
 #include "relu_layers/dispatch.h"
 #include "relu_layers/ops.h"
 #include "relu_layers/parallel.h"
+#include "relu_layers/views.h"
 
 namespace relu_layers::ops {
 namespace {
@@ -49,11 +50,13 @@ void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, Rec
 template <class T>
 void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, Rectifier<T> relu, T* dx, T* dweight,
                     T* dbias) {
-    const Matrix<const T> x_t{x.data, x.cols, x.rows, x.col_stride, x.row_stride};
-    const Matrix<const T> weight_t{weight.data, weight.cols, weight.rows, weight.col_stride, weight.row_stride};
-    const Product<T> to_x{
-        dy, weight_t, nullptr, false, {dx, dy.rows, weight.rows, weight.rows}, {relu.on, relu.negative_slope, x}};
-    const Product<T> to_weight{x_t, dy, nullptr, false, {dweight, weight.rows, weight.cols, weight.cols}};
+    const Product<T> to_x{dy,
+                          transposed(weight),
+                          nullptr,
+                          false,
+                          {dx, dy.rows, weight.rows, weight.rows},
+                          {relu.on, relu.negative_slope, x}};
+    const Product<T> to_weight{transposed(x), dy, nullptr, false, {dweight, weight.rows, weight.cols, weight.cols}};
     if (dx != nullptr) reserve(to_x);
     reserve(to_weight);
     if (dx != nullptr) multiply(to_x);

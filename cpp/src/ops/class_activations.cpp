@@ -1,4 +1,4 @@
-// Softmax along any axis: rows of classes that lie side by side or stand upright, each layout with its kernel; both
+// Softmax along any axis: classes lie side by side, or rows do, each layout with its kernel; both
 // give the same bits.
 #include "ops/class_rows.h"
 #include "relu_layers/dispatch.h"

@@ -90,27 +90,29 @@ void hard_labels(Rows<const T> logits, index_t inner, T* dlogits, Block<T>& b, i
     });
 }
 
-}  // namespace
-
+// `labels` may be null: then every position has probabilities.
 template <class T>
-double softmax_cross_entropy(Rows<const T> logits, index_t inner, Labels labels, ClassOptions<T> options,
-                             LossWeights<T> weights, T* dlogits) {
+double loss_of(Rows<const T> logits, index_t inner, const Labels* labels, Rows<const T> probabilities,
+               ClassOptions<T> options, LossWeights<T> weights, T* dlogits) {
     const index_t classes = inner > 0 ? logits.cols / inner : 0;
     const index_t positions = logits.rows * inner;
     const index_t size = logits.rows * logits.cols;
-    const bool weighted = weights.sample_weight != nullptr || options.class_weight != nullptr;
+    const bool weighted_classes = labels != nullptr && options.class_weight != nullptr;
+    const bool weighted = weights.sample_weight != nullptr || weighted_classes;
     index_t counted = positions;
     double weight_sum = 0.0;
-    if (weights.normalization == Normalization::valid && (weighted || weights.has_ignore)) {
+    if (labels == nullptr) {
+        if (weighted) weight_sum = sum_of_sample_weights(weights, positions);
+    } else if (weights.normalization == Normalization::valid && (weighted || weights.has_ignore)) {
         counted = 0;
         weight_sum = sum_in_blocks(positions, [&](index_t first, index_t count) {
             std::int64_t label[loss_block];
-            read_labels(labels, weights, first, count, label);
+            read_labels(*labels, weights, first, count, label);
             double sum = 0.0;
             for (index_t i = 0; i < count; ++i) {
                 if (label[i] < 0) continue;
                 ++counted;
-                const T by_class = options.class_weight == nullptr ? T(1) : options.class_weight[label[i]];
+                const T by_class = weighted_classes ? options.class_weight[label[i]] : T(1);
                 sum += double(sample_weight_at(weights, first + i) * by_class);
             }
             return sum;
@@ -119,42 +121,7 @@ double softmax_cross_entropy(Rows<const T> logits, index_t inner, Labels labels,
     const double n = normalizer(weights, positions, counted, weighted, weight_sum);
     if (n == 0.0 || positions == 0) return no_loss(dlogits, size);
 
-    const bool smooth = options.label_smoothing > T(0);
-    const SoftTargets<T> targets{nullptr,
-                                 0,
-                                 nullptr,
-                                 options.class_weight,
-                                 T(1) - options.label_smoothing,
-                                 options.label_smoothing / static_cast<T>(classes)};
-    const double cost = nanoseconds_per_element * double(size);
-    return sum_of_blocks(positions, cost,
-                         [&](index_t start, index_t count) {
-                             Block<T> b;
-                             read_labels(labels, weights, start, count, b.label);
-                             for (index_t i = 0; i < count; ++i)
-                                 b.weight[i] = smooth || options.class_weight == nullptr || b.label[i] < 0
-                                                   ? T(1)
-                                                   : options.class_weight[b.label[i]];
-                             b.set_weights(weights, start, count, n);
-                             if (smooth)
-                                 soft_targets(logits, inner, dlogits, targets, Rows<const T>{}, b, start, count);
-                             else hard_labels(logits, inner, dlogits, b, start, count);
-                             return b.sum(count);
-                         }) /
-           n;
-}
-
-template <class T>
-double softmax_cross_entropy(Rows<const T> logits, index_t inner, Rows<const T> probabilities, ClassOptions<T> options,
-                             LossWeights<T> weights, T* dlogits) {
-    const index_t classes = inner > 0 ? logits.cols / inner : 0;
-    const index_t positions = logits.rows * inner;
-    const index_t size = logits.rows * logits.cols;
-    const bool weighted = weights.sample_weight != nullptr;
-    const double weight_sum = weighted ? sum_of_sample_weights(weights, positions) : 0.0;
-    const double n = normalizer(weights, positions, positions, weighted, weight_sum);
-    if (n == 0.0 || positions == 0) return no_loss(dlogits, size);
-
+    const bool soft = labels == nullptr || options.label_smoothing > T(0);
     const SoftTargets<T> targets{probabilities.data,
                                  0,
                                  nullptr,
@@ -162,16 +129,33 @@ double softmax_cross_entropy(Rows<const T> logits, index_t inner, Rows<const T> 
                                  T(1) - options.label_smoothing,
                                  options.label_smoothing / static_cast<T>(classes)};
     const double cost = nanoseconds_per_element * double(size);
-    return sum_of_blocks(positions, cost,
-                         [&](index_t start, index_t count) {
-                             Block<T> b;
-                             std::fill(b.label, b.label + count, 0);
-                             std::fill(b.weight, b.weight + count, T(1));
-                             b.set_weights(weights, start, count, n);
-                             soft_targets(logits, inner, dlogits, targets, probabilities, b, start, count);
-                             return b.sum(count);
-                         }) /
-           n;
+    const double sum = sum_of_blocks(positions, cost, [&](index_t start, index_t count) {
+        Block<T> b;
+        if (labels != nullptr) read_labels(*labels, weights, start, count, b.label);
+        else std::fill(b.label, b.label + count, 0);
+        // Soft targets carry the weights of their classes themselves.
+        for (index_t i = 0; i < count; ++i)
+            b.weight[i] = soft || !weighted_classes || b.label[i] < 0 ? T(1) : options.class_weight[b.label[i]];
+        b.set_weights(weights, start, count, n);
+        if (soft) soft_targets(logits, inner, dlogits, targets, probabilities, b, start, count);
+        else hard_labels(logits, inner, dlogits, b, start, count);
+        return b.sum(count);
+    });
+    return sum / n;
+}
+
+}  // namespace
+
+template <class T>
+double softmax_cross_entropy(Rows<const T> logits, index_t inner, Labels labels, ClassOptions<T> options,
+                             LossWeights<T> weights, T* dlogits) {
+    return loss_of(logits, inner, &labels, {}, options, weights, dlogits);
+}
+
+template <class T>
+double softmax_cross_entropy(Rows<const T> logits, index_t inner, Rows<const T> probabilities, ClassOptions<T> options,
+                             LossWeights<T> weights, T* dlogits) {
+    return loss_of(logits, inner, nullptr, probabilities, options, weights, dlogits);
 }
 
 #define RELU_LAYERS_INSTANTIATE(T)                                                                              \
