@@ -186,8 +186,8 @@ index_t gemm_panel(Matrix<const T> a, index_t n) {
     return (wanted < vectors ? wanted : vectors) * width<T>;
 }
 
-// c = a @ b (+ bias) with as little around the tiles as can be, for k <= 512 and a c of few numbers, none of them 0: b is
-// read in place.
+// c = a @ b (+ bias) with as little around the tiles as can be, for 1 <= k <= 512 and a c of few numbers, but at least
+// one: b is read in place.
 void gemm_small(Matrix<const T> a, Rows<const T> b, Rows<T> c, const T* bias) {
     const index_t m = c.rows;
     const index_t n = c.cols;

@@ -60,8 +60,8 @@ RELU_LAYERS_INLINE void log_softmax_column(const T* x, index_t x_stride, T* y, i
         put(y + c * y_stride, (get(x + c * x_stride, lanes) - maximum) - log_sum, lanes);
 }
 
-// Rows of few classes in transposed blocks by column(x, stride, y, stride, classes, lanes), others by group(x, stride, y,
-// stride, rows, classes).
+// Rows of few classes in transposed blocks by column(x, stride, y, stride, classes, lanes), others by group(x, stride,
+// y, stride, rows, classes).
 template <class Group, class Column>
 RELU_LAYERS_INLINE void for_rows(const T* x, index_t x_stride, T* y, index_t y_stride, index_t rows, index_t classes,
                                  Group&& group, Column&& column) {

@@ -99,7 +99,7 @@ RELU_LAYERS_INLINE V target_of(V p, const SoftTargets<T>& targets, V class_weigh
 
 RELU_LAYERS_INLINE V asked(V t, V shifted) {
     const V zero = broadcast(T(0));
-    return (t == zero) & (shifted == broadcast(-T(__builtin_inf()))) ? zero : t * shifted;
+    return ((t == zero) & (shifted == broadcast(-T(__builtin_inf())))) ? zero : t * shifted;
 }
 
 // `label` < 0 with labels: the row does not count.

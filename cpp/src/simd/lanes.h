@@ -18,8 +18,7 @@ RELU_LAYERS_INLINE auto fold_halves(V v, LaneList<lane...>, Combine&& combine) {
     if constexpr (lanes == 2) {
         return combine(v[0], v[1]);
     } else {
-        const auto half =
-            combine(__builtin_shufflevector(v, v, lane...), __builtin_shufflevector(v, v, (lane + lanes / 2)...));
+        const auto half = combine(shuffle(v, v, LaneList<lane...>{}), shuffle(v, v, LaneList<(lane + lanes / 2)...>{}));
         return fold_halves<lanes / 2>(half, typename LanesUpTo<lanes / 4>::List{}, combine);
     }
 }

@@ -7,23 +7,14 @@
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-template <int... lane>
-struct LaneList {};
-template <int n, int... lane>
-struct LanesUpTo : LanesUpTo<n - 1, n - 1, lane...> {};
-template <int... lane>
-struct LanesUpTo<0, lane...> {
-    using List = LaneList<lane...>;
-};
-
 // In every 2 x 2 square of blocks of `half` lanes that two rows form, swaps the two blocks off the diagonal:
 //   low   A0 A1 | ...        A0 B0 | ...
 //   high  B0 B1 | ...   to   A1 B1 | ...
 template <int half, class V, int... lane>
 RELU_LAYERS_INLINE void swap_blocks(V& low, V& high, LaneList<lane...>) {
     constexpr int lanes = static_cast<int>(sizeof...(lane));
-    const V a = __builtin_shufflevector(low, high, ((lane & half) != 0 ? lane - half + lanes : lane)...);
-    const V b = __builtin_shufflevector(low, high, ((lane & half) != 0 ? lane + lanes : lane + half)...);
+    const V a = shuffle(low, high, LaneList<((lane & half) != 0 ? lane - half + lanes : lane)...>{});
+    const V b = shuffle(low, high, LaneList<((lane & half) != 0 ? lane + lanes : lane + half)...>{});
     low = a;
     high = b;
 }
@@ -93,8 +84,8 @@ RELU_LAYERS_INLINE f64 load_parts(const double* p, index_t) { return load(p); }
 template <int part, class V, int... lane>
 RELU_LAYERS_INLINE void zip(V a, V b, V& lower, V& upper, LaneList<lane...>) {
     constexpr int lanes = static_cast<int>(sizeof...(lane));
-    lower = __builtin_shufflevector(a, b, (lane / part * part + lane % part / 2 + lane % 2 * lanes)...);
-    upper = __builtin_shufflevector(a, b, (lane / part * part + part / 2 + lane % part / 2 + lane % 2 * lanes)...);
+    lower = shuffle(a, b, LaneList<(lane / part * part + lane % part / 2 + lane % 2 * lanes)...>{});
+    upper = shuffle(a, b, LaneList<(lane / part * part + part / 2 + lane % part / 2 + lane % 2 * lanes)...>{});
 }
 
 // Whether lines that lie `stride` elements apart fall on few sets of a first-level cache (64 sets of 64 bytes): by the

@@ -1,5 +1,5 @@
-// Transposes `width` rows of few numbers into a block and back: in the block, number c of row r is at c * width + r. Rows
-// are read and written in parts of 16 bytes and a rest, never beyond their ends.
+// Transposes `width` rows of few numbers into a block and back: in the block, number c of row r is at c * width + r.
+// Rows are read and written in parts of 16 bytes and a rest, never beyond their ends.
 #pragma once
 
 #include "simd/transpose.h"
@@ -20,17 +20,13 @@ struct PartOf<double> {
 template <class T>
 using Part = typename PartOf<T>::Type;
 
-template <class V, int... lane>
-RELU_LAYERS_INLINE auto join_lanes(V a, V b, LaneList<lane...>) {
-    return __builtin_shufflevector(a, b, lane...);
-}
 template <int n, class V>
 RELU_LAYERS_INLINE auto join(V a, V b) {
-    return join_lanes(a, b, typename LanesUpTo<2 * n>::List{});
+    return shuffle(a, b, typename LanesUpTo<2 * n>::List{});
 }
 template <int first, class V, int... lane>
 RELU_LAYERS_INLINE auto part_of(V v, LaneList<lane...>) {
-    return __builtin_shufflevector(v, v, (first + lane)...);
+    return shuffle(v, v, LaneList<(first + lane)...>{});
 }
 
 // The first n numbers of a part.
