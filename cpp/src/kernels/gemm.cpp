@@ -187,8 +187,9 @@ index_t gemm_panel(Matrix<const T> a, index_t n) {
 }
 
 // c = a @ b (+ bias) with as little around the tiles as can be, for 1 <= k <= 512 and a c of few numbers, but at least
-// one: b is read in place.
-void gemm_small(Matrix<const T> a, Rows<const T> b, Rows<T> c, const T* bias) {
+// one: b is read in place. References, because copies of views cannot be forwarded from store to load and cost more than
+// the product.
+void gemm_small(const Matrix<const T>& a, const Rows<const T>& b, const Rows<T>& c, const T* bias) {
     const index_t m = c.rows;
     const index_t n = c.cols;
     const Block block{b.rows, a.row_stride, a.col_stride, b.stride, c.stride, false};

@@ -32,24 +32,23 @@ struct ColumnSums {
 
 RELU_LAYERS_INLINE I class_index(index_t c) { return I{} + static_cast<typename VecOf<T>::Bits>(c); }
 
-// x: the first vector of the columns; consecutive classes are `stride` elements apart.
+// Of a vector of rows that lie side by side, from x.data on; `lanes` of them are in use.
 template <class Use>
-RELU_LAYERS_INLINE V column_maximum(const T* x, index_t stride, index_t classes, Use lanes) {
+RELU_LAYERS_INLINE V column_maximum(ClassRows<const T> x, Use lanes) {
     V maximum = broadcast(minus_infinity);
-    for (index_t c = 0; c < classes; ++c) maximum = greater_of(get(x + c * stride, lanes), maximum);
+    for (index_t c = 0; c < x.classes; ++c) maximum = greater_of(get(x.of_class(c), lanes), maximum);
     return maximum + T(0);
 }
 
-// group_sums_of_others for columns: keep(c, s, e).
+// group_sums_of_others of such rows: keep(c, s, e).
 template <class Use, class Keep>
-RELU_LAYERS_INLINE V column_sums_of_others(const T* x, index_t stride, index_t classes, V maximum, Use lanes,
-                                           Keep&& keep) {
+RELU_LAYERS_INLINE V column_sums_of_others(ClassRows<const T> x, V maximum, Use lanes, Keep&& keep) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
-    ColumnSums sums(classes);
+    ColumnSums sums(x.classes);
     V count = zero;
-    for (index_t c = 0; c < classes; ++c) {
-        const V s = get(x + c * stride, lanes) - maximum;
+    for (index_t c = 0; c < x.classes; ++c) {
+        const V s = get(x.of_class(c), lanes) - maximum;
         const V e = exponential_of_negative<T>(s);
         keep(c, s, e);
         V& sum = sums.of_class(c);
@@ -72,19 +71,35 @@ RELU_LAYERS_INLINE index_t transposed_rows(index_t rows, index_t classes) {
 struct TransposedRows {
     T data[transposed_classes * width<T>];
 
-    RELU_LAYERS_INLINE void load(const T* x, index_t stride, index_t rows, index_t classes) {
-        if (rows == width<T>) return load_rows_transposed(x, stride, classes, data);
+    // The rows as they are here, side by side.
+    RELU_LAYERS_INLINE ClassRows<T> view(index_t classes) { return {data, width<T>, classes, 1, width<T>}; }
+    RELU_LAYERS_INLINE ClassRows<const T> input(index_t classes) const {
+        return {data, width<T>, classes, 1, width<T>};
+    }
+
+    RELU_LAYERS_INLINE void load(ClassRows<const T> x) {
+        if (x.rows == width<T>) return load_rows_transposed(x.data, x.row_stride, x.classes, data);
         for (index_t r = 0; r < width<T>; ++r) {
-            const T* from = x + (r < rows ? r : 0) * stride;
-            for (index_t c = 0; c < classes; ++c) data[c * width<T> + r] = from[c];
+            const T* from = x.row(r < x.rows ? r : 0);
+            for (index_t c = 0; c < x.classes; ++c) data[c * width<T> + r] = from[c];
         }
     }
-    RELU_LAYERS_INLINE void store(T* y, index_t stride, index_t rows, index_t classes) const {
-        if (rows == width<T>) return store_rows_transposed(data, y, stride, classes);
-        for (index_t r = 0; r < rows; ++r)
-            for (index_t c = 0; c < classes; ++c) y[r * stride + c] = data[c * width<T> + r];
+    RELU_LAYERS_INLINE void store(ClassRows<T> y) const {
+        if (y.rows == width<T>) return store_rows_transposed(data, y.data, y.row_stride, y.classes);
+        for (index_t r = 0; r < y.rows; ++r)
+            for (index_t c = 0; c < y.classes; ++c) y.row(r)[c] = data[c * width<T> + r];
     }
 };
+
+// How many of the next rows of x go together: as a transposed block, or else, in groups that stay in the cache.
+struct NextRows {
+    index_t count;
+    bool transposed;
+};
+RELU_LAYERS_INLINE NextRows next_rows(index_t rows, index_t classes, index_t most_transposed = transposed_classes) {
+    const index_t n = classes <= most_transposed ? transposed_rows(rows, classes) : 0;
+    return n > 0 ? NextRows{n, true} : NextRows{group_rows(rows, classes), false};
+}
 
 }  // namespace
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

@@ -35,49 +35,49 @@ RELU_LAYERS_INLINE V gradient_at_label(V shifted, V e, V others, V inverse, V fa
     return (shifted == T(0) ? -(others * inverse) : e * inverse - T(1)) * factor;
 }
 
-RELU_LAYERS_INLINE void labels_group(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss,
-                                     T* dx, index_t dx_stride, index_t rows, index_t classes) {
+RELU_LAYERS_INLINE void labels_group(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss,
+                                     ClassRows<T> dx) {
     PerRow maxima;
     PerRow shifted{};
     PerRow own{};
     PerRow factors{};
-    maxima.set(group_maxima(x, x_stride, rows, classes));
-    for (index_t r = 0; r < rows; ++r) {
-        if (label[r] >= 0) shifted.of[r] = x[r * x_stride + label[r]] - maxima.of[r];
+    maxima.set(group_maxima(x));
+    for (index_t r = 0; r < x.rows; ++r) {
+        if (label[r] >= 0) shifted.of[r] = x.row(r)[label[r]] - maxima.of[r];
         factors.of[r] = factor[r];
     }
     const V others =
-        group_sums_of_others(x, x_stride, rows, classes, maxima,
-                             [&](index_t r, index_t i, V e, auto lanes) { put(dx + r * dx_stride + i, e, lanes); });
-    for (index_t r = 0; r < rows; ++r)
-        if (label[r] >= 0) own.of[r] = dx[r * dx_stride + label[r]];
+        group_sums_of_others(x, maxima, [&](index_t r, index_t i, V e, auto lanes) { put(dx.row(r) + i, e, lanes); });
+    for (index_t r = 0; r < x.rows; ++r)
+        if (label[r] >= 0) own.of[r] = dx.row(r)[label[r]];
     const V inverse = T(1) / (T(1) + others);
     own.set(gradient_at_label(shifted.vector(), own.vector(), others, inverse, factors.vector()));
     PerRow losses;
     losses.set(log_one_plus<T>(others) - shifted.vector());
     PerRow scales;
     scales.set(inverse * factors.vector());
-    for (index_t r = 0; r < rows; ++r, dx += dx_stride) {
+    for (index_t r = 0; r < x.rows; ++r) {
         const bool counts = label[r] >= 0;
         const V scale = broadcast(scales.of[r]);
         const V zero = broadcast(T(0));
+        T* to = dx.row(r);
         for_each_vector<T>(
-            classes, [&](index_t i, auto lanes) { put(dx + i, counts ? get(dx + i, lanes) * scale : zero, lanes); });
-        if (counts) dx[label[r]] = own.of[r];
+            x.classes, [&](index_t i, auto lanes) { put(to + i, counts ? get(to + i, lanes) * scale : zero, lanes); });
+        if (counts) to[label[r]] = own.of[r];
         loss[r] = counts ? losses.of[r] : T(0);
     }
 }
 
 template <class Use>
-RELU_LAYERS_INLINE void labels_column(const T* x, index_t x_stride, const ColumnLabels& row, T* loss, T* dx,
-                                      index_t dx_stride, index_t classes, Use lanes) {
+RELU_LAYERS_INLINE void labels_column(ClassRows<const T> x, const ColumnLabels& row, T* loss, ClassRows<T> dx,
+                                      Use lanes) {
     const V zero = broadcast(T(0));
     const I label = row.label;
-    const V maximum = column_maximum(x, x_stride, classes, lanes);
+    const V maximum = column_maximum(x, lanes);
     V shifted = zero;
     V own = zero;
-    const V others = column_sums_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
-        put(dx + c * dx_stride, e, lanes);
+    const V others = column_sums_of_others(x, maximum, lanes, [&](index_t c, V s, V e) {
+        put(dx.of_class(c), e, lanes);
         const I here = label == class_index(c);
         shifted = here ? s : shifted;
         own = here ? e : own;
@@ -86,9 +86,9 @@ RELU_LAYERS_INLINE void labels_column(const T* x, index_t x_stride, const Column
     own = gradient_at_label(shifted, own, others, inverse, row.factor);
     const V scale = inverse * row.factor;
     const I ignored = label < class_index(0);
-    for (index_t c = 0; c < classes; ++c) {
-        const V gradient = get(dx + c * dx_stride, lanes) * scale;
-        put(dx + c * dx_stride, ignored ? zero : label == class_index(c) ? own : gradient, lanes);
+    for (index_t c = 0; c < x.classes; ++c) {
+        const V gradient = get(dx.of_class(c), lanes) * scale;
+        put(dx.of_class(c), ignored ? zero : label == class_index(c) ? own : gradient, lanes);
     }
     put(loss, ignored ? zero : log_one_plus<T>(others) - shifted, lanes);
 }
@@ -102,9 +102,10 @@ RELU_LAYERS_INLINE V asked(V t, V shifted) {
     return ((t == zero) & (shifted == broadcast(-T(__builtin_inf())))) ? zero : t * shifted;
 }
 
-// `label` < 0 with labels: the row does not count.
-RELU_LAYERS_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, const T* probability, index_t label,
-                                 T factor, T* dx, index_t classes) {
+// One row. `label` < 0 with labels: the row does not count.
+RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const SoftTargets<T>& targets, const T* probability,
+                                 index_t label, T factor, T* dx) {
+    const index_t classes = x.classes;
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
     if (label < 0) {
@@ -116,10 +117,10 @@ RELU_LAYERS_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, cons
             probability != nullptr ? get(probability + i, lanes) : (lane_index<T>() == lane_of(label, i) ? one : zero);
         return target_of(p, targets, targets.class_weight != nullptr ? get(targets.class_weight + i, lanes) : one);
     };
-    const T maximum = group_maxima(x, 0, 1, classes)[0];
+    const T maximum = group_maxima(x)[0];
     Lanes<T> wanted(T(0));
     Lanes<T> totals(T(0));
-    const Terms terms = row_terms(x, classes, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
+    const Terms terms = row_terms(x.data, classes, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
         put(dx + i, e, lanes);
         const V t = in_use_or(target_at(i, lanes), zero, lanes);
         wanted.v[k] = wanted.v[k] + asked(t, s);
@@ -136,23 +137,23 @@ RELU_LAYERS_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, cons
 }
 
 template <class Use>
-RELU_LAYERS_INLINE void targets_column(const T* x, index_t x_stride, const SoftTargets<T>& targets,
-                                       const T* probability, index_t stride, const ColumnLabels& row, T* loss, T* dx,
-                                       index_t dx_stride, index_t classes, Use lanes) {
+RELU_LAYERS_INLINE void targets_column(ClassRows<const T> x, const SoftTargets<T>& targets,
+                                       ClassRows<const T> probability, const ColumnLabels& row, T* loss,
+                                       ClassRows<T> dx, Use lanes) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
     const I label = row.label;
     const V weight = row.factor;
     const auto target_at = [&](index_t c) {
         const V p =
-            probability != nullptr ? get(probability + c * stride, lanes) : (label == class_index(c) ? one : zero);
+            probability.data != nullptr ? get(probability.of_class(c), lanes) : (label == class_index(c) ? one : zero);
         return target_of(p, targets, targets.class_weight != nullptr ? broadcast(targets.class_weight[c]) : one);
     };
-    const V maximum = column_maximum(x, x_stride, classes, lanes);
-    ColumnSums wanted(classes);
-    ColumnSums totals(classes);
-    const V others = column_sums_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
-        put(dx + c * dx_stride, e, lanes);
+    const V maximum = column_maximum(x, lanes);
+    ColumnSums wanted(x.classes);
+    ColumnSums totals(x.classes);
+    const V others = column_sums_of_others(x, maximum, lanes, [&](index_t c, V s, V e) {
+        put(dx.of_class(c), e, lanes);
         const V t = target_at(c);
         wanted.of_class(c) = wanted.of_class(c) + asked(t, s);
         totals.of_class(c) = totals.of_class(c) + t;
@@ -160,75 +161,75 @@ RELU_LAYERS_INLINE void targets_column(const T* x, index_t x_stride, const SoftT
     const V total = totals.fold();
     const V inverse = T(1) / (T(1) + others);
     const I ignored = label < class_index(0);
-    for (index_t c = 0; c < classes; ++c) {
-        const V gradient = (get(dx + c * dx_stride, lanes) * inverse * total - target_at(c)) * weight;
-        put(dx + c * dx_stride, ignored ? zero : gradient, lanes);
+    for (index_t c = 0; c < x.classes; ++c) {
+        const V gradient = (get(dx.of_class(c), lanes) * inverse * total - target_at(c)) * weight;
+        put(dx.of_class(c), ignored ? zero : gradient, lanes);
     }
     put(loss, ignored ? zero : log_one_plus<T>(others) * total - wanted.fold(), lanes);
 }
 
+RELU_LAYERS_INLINE ClassRows<const T> part_of_probabilities(const SoftTargets<T>& targets, index_t first,
+                                                            index_t count) {
+    return targets.probability.data == nullptr ? ClassRows<const T>{} : targets.probability.part(first, count);
+}
+RELU_LAYERS_INLINE const std::int64_t* labels_from(const SoftTargets<T>& targets, index_t row) {
+    return targets.label == nullptr ? nullptr : targets.label + row;
+}
+
 }  // namespace
 
-void cross_entropy_labels(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss, T* dx,
-                          index_t dx_stride, index_t rows, index_t classes) {
-    index_t row = 0;
-    while (const index_t n = transposed_rows(rows - row, classes)) {
-        TransposedRows block;
-        T losses[width<T>];
-        block.load(x + row * x_stride, x_stride, n, classes);
-        labels_column(block.data, width<T>, ColumnLabels(label + row, factor + row, n), losses, block.data, width<T>,
-                      classes, Full{});
-        block.store(dx + row * dx_stride, dx_stride, n, classes);
-        for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
+void cross_entropy_labels(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss, ClassRows<T> dx) {
+    if (x.class_stride != 1)
+        return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) {
+            labels_column(x.part(i, 1), ColumnLabels(label + i, factor + i, lanes_in_use(lanes)), loss + i,
+                          dx.part(i, 1), lanes);
+        });
+    for (index_t row = 0; row < x.rows;) {
+        const NextRows next = next_rows(x.rows - row, x.classes);
+        if (next.transposed) {
+            TransposedRows block;
+            T losses[width<T>];
+            block.load(x.part(row, next.count));
+            labels_column(block.input(x.classes), ColumnLabels(label + row, factor + row, next.count), losses,
+                          block.view(x.classes), Full{});
+            block.store(dx.part(row, next.count));
+            for (index_t r = 0; r < next.count; ++r) loss[row + r] = losses[r];
+        } else {
+            labels_group(x.part(row, next.count), label + row, factor + row, loss + row, dx.part(row, next.count));
+        }
+        row += next.count;
+    }
+}
+
+void cross_entropy_targets(ClassRows<const T> x, SoftTargets<T> targets, const T* factor, T* loss, ClassRows<T> dx) {
+    if (x.class_stride != 1)
+        return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) {
+            targets_column(x.part(i, 1), targets, part_of_probabilities(targets, i, 1),
+                           ColumnLabels(labels_from(targets, i), factor + i, lanes_in_use(lanes)), loss + i,
+                           dx.part(i, 1), lanes);
+        });
+    const bool given = targets.probability.data != nullptr;
+    for (index_t row = 0; row < x.rows;) {
+        index_t n = transposed_rows(x.rows - row, x.classes);
+        if (n > 0) {
+            TransposedRows block;
+            TransposedRows target;
+            T losses[width<T>];
+            block.load(x.part(row, n));
+            if (given) target.load(targets.probability.part(row, n));
+            targets_column(block.input(x.classes), targets, given ? target.input(x.classes) : ClassRows<const T>{},
+                           ColumnLabels(labels_from(targets, row), factor + row, n), losses, block.view(x.classes),
+                           Full{});
+            block.store(dx.part(row, n));
+            for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
+        } else {
+            n = 1;
+            loss[row] = targets_row(x.part(row, 1), targets, given ? targets.probability.row(row) : nullptr,
+                                    targets.label == nullptr ? 0 : static_cast<index_t>(targets.label[row]),
+                                    factor[row], dx.row(row));
+        }
         row += n;
     }
-    for_groups(rows - row, classes, [&](index_t first, index_t n) {
-        const index_t at = row + first;
-        labels_group(x + at * x_stride, x_stride, label + at, factor + at, loss + at, dx + at * dx_stride, dx_stride, n,
-                     classes);
-    });
-}
-
-void cross_entropy_labels_columns(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss,
-                                  T* dx, index_t dx_stride, index_t columns, index_t classes) {
-    for_each_vector<T>(columns, [&](index_t i, auto lanes) {
-        labels_column(x + i, x_stride, ColumnLabels(label + i, factor + i, lanes_in_use(lanes)), loss + i, dx + i,
-                      dx_stride, classes, lanes);
-    });
-}
-
-void cross_entropy_targets(const T* x, index_t x_stride, SoftTargets<T> targets, const T* factor, T* loss, T* dx,
-                           index_t dx_stride, index_t rows, index_t classes) {
-    const T* probability = targets.probability;
-    index_t row = 0;
-    while (const index_t n = transposed_rows(rows - row, classes)) {
-        TransposedRows block;
-        TransposedRows target;
-        T losses[width<T>];
-        block.load(x + row * x_stride, x_stride, n, classes);
-        if (probability != nullptr) target.load(probability + row * targets.stride, targets.stride, n, classes);
-        const std::int64_t* label = targets.label == nullptr ? nullptr : targets.label + row;
-        targets_column(block.data, width<T>, targets, probability == nullptr ? nullptr : target.data, width<T>,
-                       ColumnLabels(label, factor + row, n), losses, block.data, width<T>, classes, Full{});
-        block.store(dx + row * dx_stride, dx_stride, n, classes);
-        for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
-        row += n;
-    }
-    for (; row < rows; ++row)
-        loss[row] = targets_row(x + row * x_stride, targets,
-                                probability == nullptr ? nullptr : probability + row * targets.stride,
-                                targets.label == nullptr ? 0 : static_cast<index_t>(targets.label[row]), factor[row],
-                                dx + row * dx_stride, classes);
-}
-
-void cross_entropy_targets_columns(const T* x, index_t x_stride, SoftTargets<T> targets, const T* factor, T* loss,
-                                   T* dx, index_t dx_stride, index_t columns, index_t classes) {
-    for_each_vector<T>(columns, [&](index_t i, auto lanes) {
-        const std::int64_t* label = targets.label == nullptr ? nullptr : targets.label + i;
-        targets_column(x + i, x_stride, targets, targets.probability == nullptr ? nullptr : targets.probability + i,
-                       targets.stride, ColumnLabels(label, factor + i, lanes_in_use(lanes)), loss + i, dx + i,
-                       dx_stride, classes, lanes);
-    });
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

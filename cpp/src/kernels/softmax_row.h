@@ -32,16 +32,6 @@ RELU_LAYERS_INLINE index_t group_rows(index_t rows, index_t classes) {
     return rows < most ? rows : most;
 }
 
-// Calls run(first, n) with groups of rows.
-template <class Run>
-RELU_LAYERS_INLINE void for_groups(index_t rows, index_t classes, Run&& run) {
-    for (index_t first = 0; first < rows;) {
-        const index_t n = group_rows(rows - first, classes);
-        run(first, n);
-        first += n;
-    }
-}
-
 // Folds each of n vectors into its lane of the result. From a few on, all at once.
 template <class Combine>
 RELU_LAYERS_INLINE V fold_group(V (&rows)[width<T>], index_t n, Combine&& combine) {
@@ -70,10 +60,10 @@ RELU_LAYERS_INLINE V lane_maxima(const T* x, index_t n) {
 }
 
 // -inf where a row holds nothing but NaN; never -0, whose sign would depend on the order.
-RELU_LAYERS_INLINE V group_maxima(const T* x, index_t stride, index_t n, index_t classes) {
+RELU_LAYERS_INLINE V group_maxima(ClassRows<const T> x) {
     V rows[width<T>];
-    for (index_t r = 0; r < n; ++r) rows[r] = lane_maxima(x + r * stride, classes);
-    return fold_group(rows, n, larger) + T(0);
+    for (index_t r = 0; r < x.rows; ++r) rows[r] = lane_maxima(x.row(r), x.classes);
+    return fold_group(rows, x.rows, larger) + T(0);
 }
 
 // The terms of exp(x - maximum), those of the maximum counted apart: the sum without one maximum is the sum of the
@@ -106,17 +96,16 @@ RELU_LAYERS_INLINE Terms row_terms(const T* x, index_t classes, T maximum, Keep&
 
 // The sums of exp(x - maximum) over the rows of a group, each without the 1 of one maximum; keep(r, i, e, lanes).
 template <class Keep>
-RELU_LAYERS_INLINE V group_sums_of_others(const T* x, index_t stride, index_t n, index_t classes, const PerRow& maxima,
-                                          Keep&& keep) {
+RELU_LAYERS_INLINE V group_sums_of_others(ClassRows<const T> x, const PerRow& maxima, Keep&& keep) {
     V sums[width<T>];
     V counts[width<T>];
-    for (index_t r = 0; r < n; ++r) {
-        const Terms terms = row_terms(x + r * stride, classes, maxima.of[r],
+    for (index_t r = 0; r < x.rows; ++r) {
+        const Terms terms = row_terms(x.row(r), x.classes, maxima.of[r],
                                       [&](index_t i, index_t, V, V e, auto lanes) { keep(r, i, e, lanes); });
         sums[r] = terms.sums.vector(add);
         counts[r] = terms.maxima.vector(add);
     }
-    return fold_group(sums, n, add) + (fold_group(counts, n, add) - T(1));
+    return fold_group(sums, x.rows, add) + (fold_group(counts, x.rows, add) - T(1));
 }
 
 // The lane of element `at` in the vector that starts at element i, or -1.

@@ -50,46 +50,6 @@ double no_loss(T* dlogits, index_t size) {
     return 0.0;
 }
 
-template <class T>
-void soft_targets(Rows<const T> logits, index_t inner, T* dlogits, SoftTargets<T> targets, Rows<const T> probabilities,
-                  Block<T>& b, index_t start, index_t count) {
-    const auto& k = kernels<T>();
-    const index_t classes = logits.cols / inner;
-    for_row_pieces(start, start + count, inner, [&](index_t slab, index_t column, index_t rows, index_t first) {
-        const index_t i = first - start;
-        SoftTargets<T> piece = targets;
-        if (targets.probability != nullptr) {
-            piece.probability = probabilities.row(slab) + column;
-            piece.stride = inner == 1 ? probabilities.stride : inner;
-        } else {
-            piece.label = b.label + i;
-        }
-        T* to = dlogits + slab * logits.cols + column;
-        if (inner == 1)
-            k.cross_entropy_targets(logits.row(slab), logits.stride, piece, b.factor + i, b.loss + i, to, classes, rows,
-                                    classes);
-        else
-            k.cross_entropy_targets_columns(logits.row(slab) + column, inner, piece, b.factor + i, b.loss + i, to,
-                                            inner, rows, classes);
-    });
-}
-
-template <class T>
-void hard_labels(Rows<const T> logits, index_t inner, T* dlogits, Block<T>& b, index_t start, index_t count) {
-    const auto& k = kernels<T>();
-    const index_t classes = logits.cols / inner;
-    for_row_pieces(start, start + count, inner, [&](index_t slab, index_t column, index_t rows, index_t first) {
-        const index_t i = first - start;
-        T* to = dlogits + slab * logits.cols + column;
-        if (inner == 1)
-            k.cross_entropy_labels(logits.row(slab), logits.stride, b.label + i, b.factor + i, b.loss + i, to, classes,
-                                   rows, classes);
-        else
-            k.cross_entropy_labels_columns(logits.row(slab) + column, inner, b.label + i, b.factor + i, b.loss + i, to,
-                                           inner, rows, classes);
-    });
-}
-
 // `labels` may be null: then every position has probabilities.
 template <class T>
 double loss_of(Rows<const T> logits, index_t inner, const Labels* labels, Rows<const T> probabilities,
@@ -122,12 +82,13 @@ double loss_of(Rows<const T> logits, index_t inner, const Labels* labels, Rows<c
     if (n == 0.0 || positions == 0) return no_loss(dlogits, size);
 
     const bool soft = labels == nullptr || options.label_smoothing > T(0);
-    const SoftTargets<T> targets{probabilities.data,
-                                 0,
+    const SoftTargets<T> targets{{},
                                  nullptr,
                                  options.class_weight,
                                  T(1) - options.label_smoothing,
                                  options.label_smoothing / static_cast<T>(classes)};
+    const Rows<T> gradient{dlogits, logits.rows, logits.cols, logits.cols};
+    const auto& k = kernels<T>();
     const double cost = nanoseconds_per_element * double(size);
     const double sum = sum_of_blocks(positions, cost, [&](index_t start, index_t count) {
         Block<T> b;
@@ -137,8 +98,16 @@ double loss_of(Rows<const T> logits, index_t inner, const Labels* labels, Rows<c
         for (index_t i = 0; i < count; ++i)
             b.weight[i] = soft || !weighted_classes || b.label[i] < 0 ? T(1) : options.class_weight[b.label[i]];
         b.set_weights(weights, start, count, n);
-        if (soft) soft_targets(logits, inner, dlogits, targets, probabilities, b, start, count);
-        else hard_labels(logits, inner, dlogits, b, start, count);
+        for_row_pieces(start, start + count, inner, [&](index_t first, index_t rows) {
+            const index_t i = first - start;
+            const ClassRows<const T> x = class_rows(logits, inner, first, rows);
+            const ClassRows<T> dx = class_rows(gradient, inner, first, rows);
+            if (!soft) return k.cross_entropy_labels(x, b.label + i, b.factor + i, b.loss + i, dx);
+            SoftTargets<T> wanted = targets;
+            if (labels == nullptr) wanted.probability = class_rows(probabilities, inner, first, rows);
+            else wanted.label = b.label + i;
+            k.cross_entropy_targets(x, wanted, b.factor + i, b.loss + i, dx);
+        });
         return b.sum(count);
     });
     return sum / n;

@@ -17,7 +17,7 @@ void prelu_forward(Rows<const T> x, const T* slope, index_t slope_count, T* y) {
     const auto kernel = kernels<T>().prelu_forward;
     const bool shared = slope_count == 1;
     for_pieces(x, shared && x.contiguous(), 0.15, [=](index_t row, index_t begin, index_t n) {
-        kernel(x.row(row) + begin, slope, shared, y + row * x.cols + begin, n);
+        kernel(x.row(row) + begin, y + row * x.cols + begin, n, slope, shared);
     });
 }
 
@@ -45,7 +45,7 @@ void prelu_backward(Rows<const T> x, const T* slope, index_t slope_count, Rows<c
         for (index_t j = 0; j < slope_count; ++j) dslope[j] += partial[block * slope_count + j];
     if (dx == nullptr) return;
     for_pieces(x, shared && x.contiguous() && dy.contiguous(), 0.15, [&](index_t row, index_t begin, index_t n) {
-        k.prelu_backward(x.row(row) + begin, slope, shared, dy.row(row) + begin, dx + row * x.cols + begin, n);
+        k.prelu_backward(x.row(row) + begin, dy.row(row) + begin, dx + row * x.cols + begin, n, slope, shared);
     });
 }
 

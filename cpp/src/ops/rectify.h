@@ -27,11 +27,11 @@ void rectify(const KernelTable<T>& kernel, FusedRelu<T> relu, Matrix<T> c) {
     for (index_t i = 0; i < c.rows; ++i) {
         T* row = c.data + i * c.row_stride;
         const T* from = x.data + i * x.row_stride;
-        if (!backward) kernel.relu_forward(row, row, c.cols, relu.negative_slope, false);
-        else if (x_rows) kernel.relu_backward(from, row, row, c.cols, relu.negative_slope, false);
+        if (!backward) kernel.relu_forward(row, row, c.cols, false, relu.negative_slope);
+        else if (x_rows) kernel.relu_backward(from, row, row, c.cols, false, relu.negative_slope);
         else
             for (index_t j = 0; j < c.cols; ++j)
-                kernel.relu_backward(from + j * x.col_stride, row + j, row + j, 1, relu.negative_slope, false);
+                kernel.relu_backward(from + j * x.col_stride, row + j, row + j, 1, false, relu.negative_slope);
     }
 }
 

@@ -74,5 +74,16 @@ RELU_LAYERS_INLINE void for_each_vector_to(T* out, index_t n, bool streaming, F&
     end_of_stream();
 }
 
+// y = f(x), and y = f(a, b), one vector after another.
+template <class T, class F>
+RELU_LAYERS_INLINE void map_vectors(const T* x, T* y, index_t n, bool streaming, F&& f) {
+    for_each_vector_to(y, n, streaming, [&](index_t i, auto lanes) { put(y + i, f(get(x + i, lanes)), lanes); });
+}
+template <class T, class F>
+RELU_LAYERS_INLINE void map_vectors(const T* a, const T* b, T* y, index_t n, bool streaming, F&& f) {
+    for_each_vector_to(y, n, streaming,
+                       [&](index_t i, auto lanes) { put(y + i, f(get(a + i, lanes), get(b + i, lanes)), lanes); });
+}
+
 }  // namespace
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE
