@@ -55,16 +55,10 @@ RELU_LAYERS_INLINE void log_softmax_column(ClassRows<const T> x, ClassRows<T> y,
 }
 
 RELU_LAYERS_INLINE void backward_group(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
-    V products[width<T>];
-    for (index_t r = 0; r < y.rows; ++r) {
-        Lanes<T> sums(T(0));
-        for_each_lane_vector<T>(y.classes, [&](index_t i, index_t k, auto lanes) {
-            sums.v[k] = fma(get(y.row(r) + i, lanes), get(dy.row(r) + i, lanes), sums.v[k]);
-        });
-        products[r] = sums.vector(add);
-    }
     PerRow dots;
-    dots.set(fold_group(products, y.rows, add));
+    dots.set(group_sums(y.rows, y.classes, [&](index_t r, index_t i, V sum, auto lanes) {
+        return fma(get(y.row(r) + i, lanes), get(dy.row(r) + i, lanes), sum);
+    }));
     for (index_t r = 0; r < y.rows; ++r) {
         const V dot = broadcast(dots.of[r]);
         for_each_vector<T>(y.classes, [&](index_t i, auto lanes) {
@@ -74,15 +68,9 @@ RELU_LAYERS_INLINE void backward_group(ClassRows<const T> y, ClassRows<const T> 
 }
 
 RELU_LAYERS_INLINE void log_backward_group(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
-    V parts[width<T>];
-    for (index_t r = 0; r < y.rows; ++r) {
-        Lanes<T> sums(T(0));
-        for_each_lane_vector<T>(
-            y.classes, [&](index_t i, index_t k, auto lanes) { sums.v[k] = sums.v[k] + get(dy.row(r) + i, lanes); });
-        parts[r] = sums.vector(add);
-    }
     PerRow totals;
-    totals.set(fold_group(parts, y.rows, add));
+    totals.set(group_sums(y.rows, y.classes,
+                          [&](index_t r, index_t i, V sum, auto lanes) { return sum + get(dy.row(r) + i, lanes); }));
     for (index_t r = 0; r < y.rows; ++r) {
         const V total = broadcast(totals.of[r]);
         for_each_vector<T>(y.classes, [&](index_t i, auto lanes) {
@@ -93,24 +81,15 @@ RELU_LAYERS_INLINE void log_backward_group(ClassRows<const T> y, ClassRows<const
 
 template <class Use>
 RELU_LAYERS_INLINE void backward_column(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx, Use lanes) {
-    ColumnSums sums(y.classes);
-    for (index_t c = 0; c < y.classes; ++c) {
-        V& sum = sums.of_class(c);
-        sum = fma(get(y.of_class(c), lanes), get(dy.of_class(c), lanes), sum);
-    }
-    const V dot = sums.fold();
+    const V dot = column_sums_of(
+        y.classes, [&](index_t c, V sum) { return fma(get(y.of_class(c), lanes), get(dy.of_class(c), lanes), sum); });
     for (index_t c = 0; c < y.classes; ++c)
         put(dx.of_class(c), get(y.of_class(c), lanes) * (get(dy.of_class(c), lanes) - dot), lanes);
 }
 
 template <class Use>
 RELU_LAYERS_INLINE void log_backward_column(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx, Use lanes) {
-    ColumnSums sums(y.classes);
-    for (index_t c = 0; c < y.classes; ++c) {
-        V& sum = sums.of_class(c);
-        sum = sum + get(dy.of_class(c), lanes);
-    }
-    const V total = sums.fold();
+    const V total = column_sums_of(y.classes, [&](index_t c, V sum) { return sum + get(dy.of_class(c), lanes); });
     for (index_t c = 0; c < y.classes; ++c)
         put(dx.of_class(c), get(dy.of_class(c), lanes) - exponential<T>(get(y.of_class(c), lanes)) * total, lanes);
 }

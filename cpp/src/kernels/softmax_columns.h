@@ -40,14 +40,20 @@ RELU_LAYERS_INLINE V column_maximum(ClassRows<const T> x, Use lanes) {
     return maximum + T(0);
 }
 
-// group_sums_of_others of such rows: keep(c, s, e).
+struct ColumnTerms {
+    V others;
+    V maxima;
+};
+
+// The terms of exp(x - maximum) of classes [start, start + n), as in Terms; keep(c, s, e).
 template <class Use, class Keep>
-RELU_LAYERS_INLINE V column_sums_of_others(ClassRows<const T> x, V maximum, Use lanes, Keep&& keep) {
+RELU_LAYERS_INLINE ColumnTerms column_terms(ClassRows<const T> x, index_t start, index_t n, V maximum, Use lanes,
+                                            Keep&& keep) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
-    ColumnSums sums(x.classes);
+    ColumnSums sums(n);
     V count = zero;
-    for (index_t c = 0; c < x.classes; ++c) {
+    for (index_t c = start; c < start + n; ++c) {
         const V s = get(x.of_class(c), lanes) - maximum;
         const V e = exponential_of_negative<T>(s);
         keep(c, s, e);
@@ -55,7 +61,33 @@ RELU_LAYERS_INLINE V column_sums_of_others(ClassRows<const T> x, V maximum, Use 
         sum = sum + (s == zero ? zero : e);
         count = count + (s == zero ? one : zero);
     }
-    return sums.fold() + (count - one);
+    return {sums.fold(), count};
+}
+
+// group_sums_of_others of such rows: keep(c, s, e).
+template <class Use, class Keep>
+RELU_LAYERS_INLINE V column_sums_of_others(ClassRows<const T> x, V maximum, Use lanes, Keep&& keep) {
+    BlockSums others(x.classes, -1.0);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, keep);
+        others.add_terms(terms.others, terms.maxima);
+    });
+    return others.value();
+}
+
+// group_sums of such rows: next(c, sum).
+template <class Next>
+RELU_LAYERS_INLINE V column_sums_of(index_t classes, Next&& next) {
+    BlockSums total(classes);
+    for_blocks(classes, [&](index_t start, index_t n) {
+        ColumnSums sums(n);
+        for (index_t c = start; c < start + n; ++c) {
+            V& sum = sums.of_class(c);
+            sum = next(c, sum);
+        }
+        total.add(sums.fold());
+    });
+    return total.value();
 }
 
 // The most classes that rows are transposed for, and the fewest rows worth it.

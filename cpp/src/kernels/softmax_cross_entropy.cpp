@@ -12,18 +12,37 @@ namespace {
 
 // The labels and factors of a vector of rows. Rows not in use do not count.
 struct ColumnLabels {
-    I label;
+    const std::int64_t* labels;
+    index_t rows;
+    I label;  // of a row that does not count: negative
     V factor;
 
-    RELU_LAYERS_INLINE ColumnLabels(const std::int64_t* labels, const T* factors, index_t rows) {
-        typename VecOf<T>::Bits l[width<T>];
+    RELU_LAYERS_INLINE ColumnLabels(const std::int64_t* numbers, const T* factors, index_t count)
+        : labels(numbers), rows(count) {
+        Bits l[width<T>];
         T f[width<T>];
         for (index_t r = 0; r < width<T>; ++r) {
-            l[r] = r < rows ? labels == nullptr ? 0 : static_cast<typename VecOf<T>::Bits>(labels[r]) : -1;
+            l[r] = r < rows ? labels == nullptr ? 0 : within(labels[r], 0) : -1;
             f[r] = r < rows ? factors[r] : T(0);
         }
         __builtin_memcpy(&label, l, sizeof(label));
         __builtin_memcpy(&factor, f, sizeof(factor));
+    }
+    // The labels as classes of the block from `start` on, negative where it has none of them.
+    RELU_LAYERS_INLINE I in_block(index_t start) const {
+        if (start == 0 || labels == nullptr) return label;
+        Bits l[width<T>];
+        for (index_t r = 0; r < width<T>; ++r) l[r] = r < rows && labels[r] >= start ? within(labels[r], start) : -1;
+        I found;
+        __builtin_memcpy(&found, l, sizeof(found));
+        return found;
+    }
+
+  private:
+    using Bits = typename VecOf<T>::Bits;
+    // Beyond the block: a number that no class of it has.
+    static RELU_LAYERS_INLINE Bits within(std::int64_t number, index_t start) {
+        return static_cast<Bits>(number - start < sum_block ? number - start : sum_block);
     }
 };
 
@@ -72,24 +91,32 @@ template <class Use>
 RELU_LAYERS_INLINE void labels_column(ClassRows<const T> x, const ColumnLabels& row, T* loss, ClassRows<T> dx,
                                       Use lanes) {
     const V zero = broadcast(T(0));
-    const I label = row.label;
     const V maximum = column_maximum(x, lanes);
     V shifted = zero;
     V own = zero;
-    const V others = column_sums_of_others(x, maximum, lanes, [&](index_t c, V s, V e) {
-        put(dx.of_class(c), e, lanes);
-        const I here = label == class_index(c);
-        shifted = here ? s : shifted;
-        own = here ? e : own;
+    BlockSums sums(x.classes, -1.0);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        const I label = row.in_block(start);
+        const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, [&](index_t c, V s, V e) {
+            put(dx.of_class(c), e, lanes);
+            const I here = label == class_index(c - start);
+            shifted = here ? s : shifted;
+            own = here ? e : own;
+        });
+        sums.add_terms(terms.others, terms.maxima);
     });
+    const V others = sums.value();
     const V inverse = T(1) / (T(1) + others);
     own = gradient_at_label(shifted, own, others, inverse, row.factor);
     const V scale = inverse * row.factor;
-    const I ignored = label < class_index(0);
-    for (index_t c = 0; c < x.classes; ++c) {
-        const V gradient = get(dx.of_class(c), lanes) * scale;
-        put(dx.of_class(c), ignored ? zero : label == class_index(c) ? own : gradient, lanes);
-    }
+    const I ignored = row.label < class_index(0);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        const I label = row.in_block(start);
+        for (index_t c = start; c < start + n; ++c) {
+            const V gradient = get(dx.of_class(c), lanes) * scale;
+            put(dx.of_class(c), ignored ? zero : label == class_index(c - start) ? own : gradient, lanes);
+        }
+    });
     put(loss, ignored ? zero : log_one_plus<T>(others) - shifted, lanes);
 }
 
@@ -118,22 +145,30 @@ RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const SoftTargets<T>& tar
         return target_of(p, targets, targets.class_weight != nullptr ? get(targets.class_weight + i, lanes) : one);
     };
     const T maximum = group_maxima(x)[0];
-    Lanes<T> wanted(T(0));
-    Lanes<T> totals(T(0));
-    const Terms terms = row_terms(x.data, classes, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
-        put(dx + i, e, lanes);
-        const V t = in_use_or(target_at(i, lanes), zero, lanes);
-        wanted.v[k] = wanted.v[k] + asked(t, s);
-        totals.v[k] = totals.v[k] + t;
+    BlockSums other_sums(classes, -1.0);
+    BlockSums wanted_sums(classes);
+    BlockSums total_sums(classes);
+    for_blocks(classes, [&](index_t start, index_t n) {
+        Lanes<T> wanted(T(0));
+        Lanes<T> totals(T(0));
+        const Terms terms = row_terms(x.data + start, n, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
+            put(dx + start + i, e, lanes);
+            const V t = in_use_or(target_at(start + i, lanes), zero, lanes);
+            wanted.v[k] = wanted.v[k] + asked(t, s);
+            totals.v[k] = totals.v[k] + t;
+        });
+        other_sums.add_terms(broadcast(terms.sums.sum()), broadcast(terms.maxima.sum()));
+        wanted_sums.add(broadcast(wanted.sum()));
+        total_sums.add(broadcast(totals.sum()));
     });
-    const T others = terms.sums.sum() + (terms.maxima.sum() - T(1));
-    const T total = totals.sum();
+    const T others = other_sums.value()[0];
+    const T total = total_sums.value()[0];
     const V scale = broadcast(T(1) / (T(1) + others));
     const V weight = broadcast(factor);
     for_each_vector<T>(classes, [&](index_t i, auto lanes) {
         put(dx + i, (get(dx + i, lanes) * scale * total - target_at(i, lanes)) * weight, lanes);
     });
-    return log_one_plus_scalar(others) * total - wanted.sum();
+    return log_one_plus_scalar(others) * total - wanted_sums.value()[0];
 }
 
 template <class Use>
@@ -142,30 +177,42 @@ RELU_LAYERS_INLINE void targets_column(ClassRows<const T> x, const SoftTargets<T
                                        ClassRows<T> dx, Use lanes) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
-    const I label = row.label;
     const V weight = row.factor;
-    const auto target_at = [&](index_t c) {
-        const V p =
-            probability.data != nullptr ? get(probability.of_class(c), lanes) : (label == class_index(c) ? one : zero);
+    const auto target_at = [&](index_t c, I is_label) {
+        const V p = probability.data != nullptr ? get(probability.of_class(c), lanes) : (is_label ? one : zero);
         return target_of(p, targets, targets.class_weight != nullptr ? broadcast(targets.class_weight[c]) : one);
     };
     const V maximum = column_maximum(x, lanes);
-    ColumnSums wanted(x.classes);
-    ColumnSums totals(x.classes);
-    const V others = column_sums_of_others(x, maximum, lanes, [&](index_t c, V s, V e) {
-        put(dx.of_class(c), e, lanes);
-        const V t = target_at(c);
-        wanted.of_class(c) = wanted.of_class(c) + asked(t, s);
-        totals.of_class(c) = totals.of_class(c) + t;
+    BlockSums other_sums(x.classes, -1.0);
+    BlockSums wanted_sums(x.classes);
+    BlockSums total_sums(x.classes);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        const I label = row.in_block(start);
+        ColumnSums wanted(n);
+        ColumnSums totals(n);
+        const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, [&](index_t c, V s, V e) {
+            put(dx.of_class(c), e, lanes);
+            const V t = target_at(c, label == class_index(c - start));
+            wanted.of_class(c) = wanted.of_class(c) + asked(t, s);
+            totals.of_class(c) = totals.of_class(c) + t;
+        });
+        other_sums.add_terms(terms.others, terms.maxima);
+        wanted_sums.add(wanted.fold());
+        total_sums.add(totals.fold());
     });
-    const V total = totals.fold();
+    const V others = other_sums.value();
+    const V total = total_sums.value();
     const V inverse = T(1) / (T(1) + others);
-    const I ignored = label < class_index(0);
-    for (index_t c = 0; c < x.classes; ++c) {
-        const V gradient = (get(dx.of_class(c), lanes) * inverse * total - target_at(c)) * weight;
-        put(dx.of_class(c), ignored ? zero : gradient, lanes);
-    }
-    put(loss, ignored ? zero : log_one_plus<T>(others) * total - wanted.fold(), lanes);
+    const I ignored = row.label < class_index(0);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        const I label = row.in_block(start);
+        for (index_t c = start; c < start + n; ++c) {
+            const V t = target_at(c, label == class_index(c - start));
+            const V gradient = (get(dx.of_class(c), lanes) * inverse * total - t) * weight;
+            put(dx.of_class(c), ignored ? zero : gradient, lanes);
+        }
+    });
+    put(loss, ignored ? zero : log_one_plus<T>(others) * total - wanted_sums.value(), lanes);
 }
 
 RELU_LAYERS_INLINE ClassRows<const T> part_of_probabilities(const SoftTargets<T>& targets, index_t first,
