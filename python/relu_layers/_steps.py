@@ -142,15 +142,20 @@ class Stepper(Watched):
 
     def _step(self, x: Array, y: Array, sample_weight: Array | None = None, close: bool = False) -> float:
         """Run one step; ``close`` ends the group of accumulated minibatches even if it is not complete."""
-        masks = [layer.state() for layer in self._dropouts] if self._dropouts else ()
+        guard = self.model._guard
+        guard.begin_step()
         try:
-            value = self._backpropagate(x, y, sample_weight)
-            self._take_gradient(x, close)
-        except BaseException:
-            for layer, state in zip(self._dropouts, masks, strict=False):
-                layer.load_state(state)
-            raise
-        self._progress[0] += 1
+            masks = [layer.state() for layer in self._dropouts] if self._dropouts else ()
+            try:
+                value = self._backpropagate(x, y, sample_weight)
+                self._take_gradient(x, close)
+            except BaseException:
+                for layer, state in zip(self._dropouts, masks, strict=False):
+                    layer.load_state(state)
+                raise
+            self._progress[0] += 1
+        finally:
+            guard.end_step()
         return value
 
     def _backpropagate(self, x: Array, target: Array, sample_weight: Array | None) -> float:

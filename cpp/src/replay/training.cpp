@@ -64,7 +64,7 @@ void gather(const Source& source, const index_t* order, index_t rows, index_t kn
 }  // namespace
 
 Outcome gradient(const Training& t, Moment& now) {
-    now.forwards = t.counters.empty() ? 0 : *t.counters.front() - t.recorded_counter;
+    now.forwards = t.counter_count == 0 ? 0 : *t.counters[0] - t.recorded_counter;
     now.refused = false;
     t.program->run(Phase::check, now);
     if (now.refused) return Outcome::refused;
@@ -83,7 +83,7 @@ Outcome step(const Training& t, Moment& now, double rate, bool close) {
     Outcome outcome = gradient(t, now);
     if (outcome == Outcome::done) outcome = take_gradient(t, now, rate, close);
     if (outcome != Outcome::done) return outcome;
-    for (std::uint64_t* counter : t.counters) ++*counter;
+    for (std::size_t i = 0; i < t.counter_count; ++i) ++*t.counters[i];
     ++*t.progress.steps;
     return outcome;
 }
