@@ -630,15 +630,14 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
     "cosine": lambda: rl.schedules.Cosine(0.05, 700),
     "warmup": lambda: rl.schedules.Warmup(rl.schedules.Cosine(0.05, 600), 250),
 }
-DECAY: dict[str, Any] = {"weight_decay": 0.01, "multipliers": {"0.weight": (0.5, 2.0)}}
-SCHEDULED: dict[str, Callable[[Any], Any]] = {
-    "sgd": lambda rate: rl.SGD(rate, **DECAY),
-    "nesterov": lambda rate: rl.SGD(rate, momentum=0.8, nesterov=True, regularization="l1", **DECAY),
-    "adagrad": lambda rate: rl.AdaGrad(rate, **DECAY),
-    "rmsprop": lambda rate: rl.RMSProp(rate, **DECAY),
-    "adadelta": lambda rate: rl.AdaDelta(rate, **DECAY),
-    "adam": lambda rate: rl.Adam(rate, **DECAY),
-    "adamw": lambda rate: rl.AdamW(rate, epsilon_hat=True),
+SCHEDULED: dict[str, Callable[..., Any]] = {
+    "sgd": lambda rate, **more: rl.SGD(rate, weight_decay=0.01, **more),
+    "nesterov": lambda rate, **more: rl.SGD(rate, momentum=0.8, nesterov=True, regularization="l1", weight_decay=0.01, **more),
+    "adagrad": lambda rate, **more: rl.AdaGrad(rate, weight_decay=0.01, **more),
+    "rmsprop": lambda rate, **more: rl.RMSProp(rate, weight_decay=0.01, **more),
+    "adadelta": lambda rate, **more: rl.AdaDelta(rate, weight_decay=0.01, **more),
+    "adam": lambda rate, **more: rl.Adam(rate, weight_decay=0.01, **more),
+    "adamw": lambda rate, **more: rl.AdamW(rate, epsilon_hat=True, **more),
 }
 ROWS = 611
 
@@ -698,6 +697,8 @@ def test_all_options_together_over_long_stretches(
     stepped: bool,
 ) -> None:
     make, labelled = LOSSES[loss]
+    dense = next(i for i, layer in enumerate(NETWORKS[network]()) if isinstance(layer, Dense))
+    multipliers = {f"{dense}.weight": (0.5, 2.0)}
     x, y = data(ROWS, 5, 3, labelled)
     weight = np.random.default_rng(8).random(ROWS).astype(np.float32) if weighted else None
     if loss == "sigmoid":
@@ -707,7 +708,7 @@ def test_all_options_together_over_long_stretches(
             NETWORKS[network],
             capture=capture,
             loss=make(),
-            optimizer=SCHEDULED[optimizer](SCHEDULES[schedule]()),
+            optimizer=SCHEDULED[optimizer](SCHEDULES[schedule](), multipliers=multipliers),
             rng=1,
             clip_norm=clip_norm,
             accumulate=accumulate,

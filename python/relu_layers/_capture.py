@@ -10,7 +10,7 @@ was captured.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -97,10 +97,12 @@ class InferenceCaptures:
                 self._seen.clear()
             self._seen.add(x.shape)
             return
-        # Stand-ins: their memory is never touched.
-        source, result = np.empty_like(x), np.empty_like(y)
-        capture = _core.Capture(source, None, None, result)
-        with recording(capture, FORWARD):
-            kept = self._passes.infer_apart(source, result)
-        if kept and capture.failure is None:
-            self._replay.add(capture)
+        # y is there: without memory for a capture the next inference runs in the layers, too.
+        with suppress(MemoryError):
+            # Stand-ins: their memory is never touched.
+            source, result = np.empty_like(x), np.empty_like(y)
+            capture = _core.Capture(source, None, None, result)
+            with recording(capture, FORWARD):
+                kept = self._passes.infer_apart(source, result)
+            if kept and capture.failure is None:
+                self._replay.add(capture)

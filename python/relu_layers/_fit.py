@@ -244,24 +244,24 @@ def _stretch(
     steps = 1
     if seconds > 0.0 and captured.measured and rows == batches.batch_size:
         steps = min((len(x) - start) // rows, replay.most_steps)
-    losses = np.empty(steps)
+    losses, penalties = np.empty(steps), np.empty(steps)
     last = number + steps == len(batches)
     interrupts.hold()
     try:
-        done, correct, penalty = replay.stretch(
-            captured.capture, x, y, weight, order, start, rows, steps, seconds, last, losses
+        done, correct = replay.stretch(
+            captured.capture, x, y, weight, order, start, rows, steps, seconds, last, losses, penalties
         )
         if done:
             meter, weighted = replay.meter, weight is not None
             targets = (batches.batch(number + i, order)[1:] for i in range(done))
             meter.add_stretch(
                 losses[:done],
+                penalties[:done],
                 correct,
                 targets,
                 rows,
                 weighted=weighted,
                 counted=captured.counted,
-                penalty=penalty,
             )
             if not captured.measured:
                 meter.add_accuracy(captured.output, y[batch] if order is None else captured.batch[1])

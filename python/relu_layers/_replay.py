@@ -7,6 +7,7 @@ about a wrong argument or a loss that is not finite.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,7 +145,9 @@ class Replay:
             return
         key = _key(x, y, sample_weight)
         if key in self._seen:
-            self.capture(x, y, sample_weight)
+            # The step is done: without memory for a capture the next one runs in the layers, too.
+            with suppress(MemoryError):
+                self.capture(x, y, sample_weight)
             return
         if len(self._seen) >= _SHAPES_NOTED:
             self._seen.clear()
@@ -172,8 +175,8 @@ class Replay:
             self._captured.pop(next(iter(self._captured)))
         return captured
 
-    def stretch(self, *arguments: Any) -> tuple[int, int, float]:
-        """Run many steps; return their number, how many predictions were right, and the sum of their penalties.
+    def stretch(self, *arguments: Any) -> tuple[int, int]:
+        """Run many steps; return their number, and how many predictions were right.
 
         The arguments are those of ``TrainingReplay.stretch`` in the extension.
         """

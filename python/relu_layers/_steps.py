@@ -183,10 +183,10 @@ class Stepper(Watched):
     def _penalize(self, rows: int, sample_weight: Array | None) -> float:
         """Add the penalty to the gradients and return what it adds to the loss."""
         add, strength = self.model.ops.l2_penalty, self.l2_penalty
-        return math.fsum(
-            add(param, grad, strength=strength, rows=rows, sample_weight=sample_weight)
-            for param, grad in self._penalized
-        )
+        total = 0.0
+        for param, grad in self._penalized:
+            total += add(param, grad, strength=strength, rows=rows, sample_weight=sample_weight)
+        return total
 
     def _buffer(self, y: Array) -> Array:
         """Return the array that takes the gradient of ``y``."""

@@ -106,12 +106,13 @@ class TrainingReplay {
     }
 
     // Steps through rows [first_row, first_row + steps * rows) of the arrays, in the given order or as they lie, until
-    // they are done or `seconds` are over. Returns how many are done, how many predictions in them were right, and the
-    // sum of their penalties. Where it is fewer than time allowed, the next step has to run in the layers themselves.
+    // they are done or `seconds` are over, and stores the loss and the penalty of each. Returns how many are done, and how
+    // many predictions in them were right. Where it is fewer than time allowed, the next step has to run in the layers
+    // themselves.
     // The order of things is that of step().
     py::object stretch(py::handle capture_object, py::handle x, py::handle y, py::handle sample_weight,
                        py::handle order, index_t first_row, index_t rows, index_t steps, double seconds,
-                       bool close_last, py::handle losses) {
+                       bool close_last, py::handle losses, py::handle penalties) {
         const Batch sources = {x.ptr(), y.ptr(), sample_weight.ptr()};
         const Capture& capture = object_of<Capture>(capture_object);
         replay::Stretch stretch{};
@@ -125,7 +126,7 @@ class TrainingReplay {
             const UsageGuard::Step in_use(guard_);
             Held held;
             hold(held, sources);
-            for (const py::handle array : {order, losses})
+            for (const py::handle array : {order, losses, penalties})
                 if (!array.is_none()) held.hold(array.ptr());
             std::vector<double> rates(1, rate_);
             const bool rated = constant_ || scheduled_rates(stretch.steps, rates);
@@ -137,6 +138,7 @@ class TrainingReplay {
                 stretch.close_last = close_last && stretch.steps == steps;
                 stretch.order = order.is_none() ? nullptr : data_of<index_t>(order);
                 stretch.losses = data_of<double>(losses);
+                stretch.penalties = data_of<double>(penalties);
                 Outcome outcome = Outcome::done;
                 if (double(stretch.steps) * capture.work() > work_worth_releasing) {
                     const ReleasedGil released;
@@ -146,7 +148,7 @@ class TrainingReplay {
                 }
             }
         }
-        return owned(Py_BuildValue("nnd", done, stretch.correct, stretch.penalty));
+        return owned(Py_BuildValue("nn", done, stretch.correct));
     }
 
   private:
@@ -268,7 +270,7 @@ void bind_training_replay(py::module_& m) {
         {method<&TrainingReplay::add>("add(capture)"), method<&TrainingReplay::find>("find(x, y, sample_weight)"),
          method<&TrainingReplay::renew>("renew()"), method<&TrainingReplay::step>("step(x, y, sample_weight)"),
          method<&TrainingReplay::stretch>("stretch(capture, x, y, sample_weight, order, first_row, rows, steps, "
-                                          "seconds, close_last, losses)")},
+                                          "seconds, close_last, losses, penalties)")},
         {property<&TrainingReplay::current>("current")});
 }
 

@@ -96,7 +96,6 @@ index_t run(const Training& t, Stretch& stretch, Outcome& outcome) {
     const auto input = static_cast<std::size_t>(Slot::input);
     Moment now;
     stretch.correct = 0;
-    stretch.penalty = 0;
     for (index_t i = 0; i < stretch.steps; ++i) {
         const index_t row = stretch.first_row + i * stretch.rows;
         for (std::size_t k = 0; k < 3; ++k) {
@@ -110,7 +109,7 @@ index_t run(const Training& t, Stretch& stretch, Outcome& outcome) {
         outcome = step(t, now, stretch.rates[update], stretch.close_last && i + 1 == stretch.steps);
         if (outcome != Outcome::done) return i;
         stretch.losses[i] = now.number;
-        stretch.penalty += now.penalty;
+        stretch.penalties[i] = now.penalty;
         t.program->run(Phase::observe, now);
         stretch.correct += now.correct;
         if (i + 1 < next_look) continue;

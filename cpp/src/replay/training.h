@@ -57,7 +57,7 @@ struct Stretch {
     bool one_rate;
     bool close_last;  // the last step completes its group
     double* losses;   // result: one per step
-    double penalty;   // result: the sum over all steps of what the penalty added to the loss
+    double* penalties;  // result: what the penalty added to each loss
     index_t correct;  // result: right predictions of all steps, where they are counted
 };
 
