@@ -6,7 +6,7 @@ else's is touched.
 
 from __future__ import annotations
 
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,9 @@ _LOG_AXIS_FROM = 30.0
 _LABEL_GAP_POINTS = 13.0
 
 
-def plot_history(history: Any, path: str | Path | None = None, *, title: str | None = None) -> Figure:
+def plot_history(
+    history: Any, path: str | PathLike[str] | None = None, *, title: str | None = None
+) -> Figure:
     """Return a figure of training and validation loss, and of the accuracy where there is one, per epoch.
 
     Parameters
@@ -32,7 +34,7 @@ def plot_history(history: Any, path: str | Path | None = None, *, title: str | N
     history : History
         Or any mapping with ``"loss"`` and perhaps ``"validation_loss"``, ``"accuracy"``,
         ``"validation_accuracy"``: one number per epoch, NaN where there was none.
-    path : str or Path, optional
+    path : path-like, optional
         Where to write the figure; the suffix chooses the format (png, svg, pdf).
     title : str, optional
         A line above the figure.

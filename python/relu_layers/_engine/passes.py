@@ -121,8 +121,9 @@ class Passes:
         """Return the slope of the unit's ReLU if the layer beside it does its work now, else None."""
         if len(unit) == 1 or getattr(self._layers[unit[0]].ops, "FUSES_RELU", False) is not True:
             return None
-        slope: float | None = self._layers[unit[1]].fusible_slope()
-        return slope
+        slope: float = self._layers[unit[1]].negative_slope
+        # The gradient depends on the sign of x alone, which y has if the slope is not negative.
+        return slope if slope >= 0.0 else None
 
     # --- inference ---
 
@@ -232,11 +233,10 @@ class Passes:
             for unit in self._training_plan(range(depth)):
                 index, slope = unit[0], self._slope(unit)
                 if slope is not None:
-                    # What the ReLU would have got is never stored: y has its sign.
                     relu = unit[1]
                     y = layers[index].forward(y, True, negative_slope=slope, out=outputs[relu])
-                    layers[relu].note_output(y)
-                    results[index] = results[relu] = y
+                    # The ReLU's own input is never stored; its backward can work from y as well.
+                    layers[relu]._saved = results[index] = results[relu] = y
                     continue
                 for index in unit:
                     if self._managed[index]:
@@ -267,7 +267,7 @@ class Passes:
                 if slope is not None:
                     relu = unit[1]
                     dy = layers[index].backward(dy, negative_slope=slope, out=gradients[relu])
-                    layers[relu].forget()
+                    layers[relu]._saved = None
                     continue
                 for index in unit:
                     if not self._managed[index]:

@@ -141,7 +141,7 @@ class EpochMeter:
 
     def _mark_active(self) -> None:
         for place, index in enumerate(self._units):
-            x = self._model._training_input(index)
+            x = self._model._passes.training_input(index)
             if x is None or not x.size:
                 continue
             active = self._active[place]

@@ -58,10 +58,6 @@ class Layer(Configured):
         """Return dx for the last training forward; anything else before it is a RuntimeError."""
         raise NotImplementedError
 
-    def fusible_slope(self) -> float | None:
-        """Return the slope, at least 0, if this layer is a ReLU that another layer may do the work of, else None."""
-        return None
-
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of y for an x of ``input_shape``, a ValueError if the layer cannot take it."""
         return input_shape
@@ -75,10 +71,6 @@ class Layer(Configured):
     def grads(self) -> ArrayMapping:
         """Gradients by name, of the parameters' shapes; overwritten by every backward."""
         return ArrayMapping("grads", {})
-
-    def forget(self) -> None:
-        """Drop what was kept for `backward`, whose work the layer after has done."""
-        self._saved = None
 
     def _kept(self) -> Any:
         """Return what the last training forward kept for backward."""
