@@ -113,9 +113,7 @@ class EarlyStopping(Callback, Configured):
     ) -> None:
         self.patience = integer("EarlyStopping", "patience", patience, minimum=1)
         self.monitor = monitor
-        self.min_delta = real("EarlyStopping", "min_delta", min_delta)
-        if self.min_delta < 0.0:
-            raise ValueError(f"EarlyStopping: min_delta is {self.min_delta}, expected at least 0")
+        self.min_delta = real("EarlyStopping", "min_delta", min_delta, minimum=0.0)
         self.restore_best = boolean("EarlyStopping", "restore_best", restore_best)
         self._owner: weakref.ref[Any] | None = None
         self._forget()

@@ -377,9 +377,7 @@ def two_moons(
         0 for the upper moon, 1 for the lower one.
     """
     n = integer("two_moons", "n", n, minimum=1)
-    noise = real("two_moons", "noise", noise)
-    if noise < 0.0:
-        raise ValueError(f"two_moons: noise is {noise}, expected at least 0")
+    noise = real("two_moons", "noise", noise, minimum=0.0)
     generator = np.random.default_rng(rng)
     y = np.arange(n, dtype=np.int64) % 2
     angle = generator.uniform(0.0, np.pi, n)

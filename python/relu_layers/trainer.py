@@ -104,9 +104,7 @@ class Trainer(Watched):
         if self.clip_norm is not None and self.clip_norm <= 0.0:
             raise ValueError(f"Trainer: clip_norm is {clip_norm}, expected above 0, or None")
         self.accumulate = integer("Trainer", "accumulate", accumulate, minimum=1)
-        self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty)
-        if self.l2_penalty < 0.0:
-            raise ValueError(f"Trainer: l2_penalty is {l2_penalty}, expected at least 0")
+        self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty, minimum=0.0)
         for callback in callbacks:
             check_callback(callback)
         self.callbacks = tuple(callbacks)
@@ -419,17 +417,7 @@ class Trainer(Watched):
         guard = self.model._guard
         guard.begin_inference()
         try:
-            first = self._inference.infer(x[:_EVALUATED_AT_ONCE], None)
-            if len(x) <= _EVALUATED_AT_ONCE:
-                return first
-            if len(first) != _EVALUATED_AT_ONCE:
-                return self._inference.infer(x[:], None)
-            outputs = np.empty((len(x), *first.shape[1:]), dtype=first.dtype)
-            outputs[: len(first)] = first
-            for start in range(_EVALUATED_AT_ONCE, len(x), _EVALUATED_AT_ONCE):
-                part = slice(start, start + _EVALUATED_AT_ONCE)
-                self._inference.infer(x[part], outputs[part])
-            return outputs
+            return self._inference.infer_in_parts(x, _EVALUATED_AT_ONCE)
         finally:
             guard.end_inference()
 
@@ -487,15 +475,7 @@ class Trainer(Watched):
             np.copyto(self._group_sum(), total)
 
     def __getstate__(self) -> dict[str, Any]:
-        made = (
-            "_moments",
-            "_interrupts",
-            "_penalized",
-            "_dropouts",
-            "_inference",
-            "_stopping",
-            "_captures",
-        )
+        made = ["_moments", "_interrupts", "_penalized", "_dropouts", "_inference", "_stopping", "_captures"]
         state = {name: value for name, value in self.__dict__.items() if name not in made}
         return state | {"_progress": self._progress.copy()}
 

@@ -138,6 +138,20 @@ class Passes:
             self._pool.give(x.shape, buffers)
         return y
 
+    def infer_in_parts(self, x: Any, rows: int) -> Array:
+        """Return y, a new array, computed from ``rows`` rows of x at a time; x is sliced, and need not be an array."""
+        first = self.infer(x[:rows], None)
+        if len(x) <= rows:
+            return first
+        if len(first) != rows:  # a layer that changes the number of rows
+            return self.infer(x[:], None)
+        y = np.empty((len(x), *first.shape[1:]), dtype=first.dtype)
+        y[:rows] = first
+        for start in range(rows, len(x), rows):
+            part = slice(start, start + rows)
+            self.infer(x[part], y[part])
+        return y
+
     def infer_apart(self, x: Array, out: Array) -> bool:
         """Compute y in buffers that nothing else uses from now on; False where they would be too large."""
         buffers, size = self._inference_buffers(x)
