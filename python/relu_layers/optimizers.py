@@ -141,11 +141,10 @@ class Optimizer(Configured):
                 f"{type(self).__name__}: this optimizer belongs to another model, make a new one"
             )
         self._check_keys(model, self._multipliers)
+        like = model.flat_params
         for name, array in self.slots.items():
-            self._check_slot(name, array, model.flat_params)
-        if not self.slots:
-            like = model.flat_params
-            self.slots = {name: zeros(like.shape, like.dtype) for name in self.slot_names}
+            self._check_slot(name, array, like)
+        self.slots = self.slots or {name: zeros(like.shape, like.dtype) for name in self.slot_names}
         self._model = model
         self._segments = self._split(model)
 
@@ -192,8 +191,7 @@ class Optimizer(Configured):
 
     def gradient_norm(self) -> float:
         """Return the Euclidean norm of ``model.flat_grads``, frozen parameters left out."""
-        sum_of_squares = self._model.ops.sum_of_squares
-        return math.sqrt(sum(sum_of_squares(segment.grad) for segment in self._segments))
+        return math.sqrt(sum(self._model.ops.sum_of_squares(segment.grad) for segment in self._segments))
 
     def update(self, grad_scale: float = 1.0) -> None:
         """Update ``model.flat_params`` from ``model.flat_grads * grad_scale``; the gradient is only read."""

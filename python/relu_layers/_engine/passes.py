@@ -81,8 +81,11 @@ class Passes:
             if not (isinstance(layer, Layer) and layer.identity_at_inference)
         )
         self._inference_units = self._units(self.inference_steps)
-        orders = range(len(layers)), range(len(layers) - 1, self._first_learning - 1, -1)
-        self._training_units = {order: self._units(order) for order in orders}
+        # By the layers that a training pass runs through, first and last: depth and where it stops.
+        self._forward_units: dict[int, list[tuple[int, ...]]] = {}
+        self._backward_units: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+        for depth in (len(layers), len(layers) - 1):
+            self._plan(depth, self._first_learning)
         self._pool = _InferencePool()
         self._workspaces: dict[Shape, _TrainingWorkspace] = {}
         self._current: _TrainingWorkspace | None = None
@@ -110,12 +113,10 @@ class Passes:
                 units.append((index,))
         return units
 
-    def _training_plan(self, order: range) -> list[tuple[int, ...]]:
-        """Return the units of a training pass, forward or backward; those of all layers are there already."""
-        units = self._training_units.get(order)
-        if units is None:
-            units = self._training_units[order] = self._units(order)
-        return units
+    def _plan(self, depth: int, stop: int) -> None:
+        """Cut the forward pass of ``depth`` layers, and the backward pass through them down to ``stop``, into units."""
+        self._forward_units[depth] = self._units(range(depth))
+        self._backward_units[depth, stop] = self._units(range(depth - 1, stop - 1, -1))
 
     def _slope(self, unit: tuple[int, ...]) -> float | None:
         """Return the slope of the unit's ReLU if the layer beside it does its work now, else None."""
@@ -239,12 +240,14 @@ class Passes:
     def forward(self, x: Array, depth: int) -> Array:
         """Run the first ``depth`` layers for training; return a workspace buffer (x itself for depth 0)."""
         self._pending = None
+        if depth not in self._forward_units:
+            self._plan(depth, self._first_learning)
         workspace = self._workspaces.get(x.shape) or self._new_workspace(x.shape)
         layers, outputs, results = self._layers, workspace.outputs, workspace.results
         workspace.x = y = x
         index = 0
         try:
-            for unit in self._training_plan(range(depth)):
+            for unit in self._forward_units[depth]:
                 index, slope = unit[0], self._slope(unit)
                 if slope is not None:
                     relu = unit[1]
@@ -274,9 +277,11 @@ class Passes:
             )
         layers, gradients = self._layers, workspace.gradients
         stop = 0 if need_dx else self._first_learning
+        if (depth, stop) not in self._backward_units:
+            self._plan(depth, stop)
         index = depth
         try:
-            for unit in self._training_plan(range(depth - 1, stop - 1, -1)):
+            for unit in self._backward_units[depth, stop]:
                 index, slope = unit[0], self._slope(unit)
                 if slope is not None:
                     relu = unit[1]
