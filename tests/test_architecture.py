@@ -248,6 +248,19 @@ def test_importing_the_package_loads_no_outer_module() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_public_modules_are_attributes_of_the_package() -> None:
+    """In a new process: here other tests have imported them."""
+    public = {part for part in ORDER if not part.startswith("_")} - {"bench", "cli"}
+    code = (
+        "import relu_layers as rl;"
+        "listed = dir(rl);"
+        f"print(sorted(name for name in {sorted(public)} if name not in listed));"
+        f"print(sorted(name for name in {sorted(public - {'sklearn'})} if not hasattr(rl, name)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["[]", "[]"]
+
+
 def cpp_files() -> list[Path]:
     return sorted([*CPP.rglob("*.h"), *CPP.rglob("*.cpp"), *CPP.rglob("*.def")])
 
