@@ -620,7 +620,8 @@ def test_a_recording_of_another_thread_leaves_a_training_as_it_is() -> None:
     """One thread records at a time: what another would record must not be done instead."""
     x, y = data(24, 5, 3, labels=False)
     expected, each = (
-        trainer(capture=c, loss=rl.SquaredError(), optimizer=rl.SGD(0.05, weight_decay=0.1)) for c in (False, True)
+        trainer(capture=c, loss=rl.SquaredError(), optimizer=rl.SGD(0.05, weight_decay=0.1))
+        for c in (False, True)
     )
     opened, close = threading.Event(), threading.Event()
 

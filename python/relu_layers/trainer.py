@@ -31,8 +31,6 @@ __all__ = ["DivergenceError", "Trainer"]
 
 # Rows that pass through the model at once when it is only evaluated: the results do not depend on it.
 _EVALUATED_AT_ONCE = 1024
-# Steps of one `fit` from which on they are captured.
-_STEPS_WORTH_A_CAPTURE = 16
 
 
 class Trainer(Watched):
@@ -357,10 +355,8 @@ class Trainer(Watched):
         self, epochs: int, batches: Ordered, validation: Examples | None, moments: Moments
     ) -> None:
         """Run the epochs of one fit: what it is given is checked, and the model is this thread's alone."""
-        # Capturing costs some ten steps of a small network.
-        record = epochs * len(batches) >= _STEPS_WORTH_A_CAPTURE
         captures, history, former = self._captures, self.history, self._moments
-        loop = Loop(self, batches, moments, captures, self._interrupts, self._run_step, record=record)
+        loop = Loop(self, batches, moments, captures, self._interrupts, self._run_step, epochs=epochs)
         self._stopping = False
         self._watch(moments)
         with self._interrupts:

@@ -67,6 +67,9 @@ class Passes:
         self._dtype = dtype
         # A managed layer takes workspace buffers; a user's plain layer returns arrays of its own.
         self._managed = tuple(map(flat_arrays.is_managed, layers))
+        self._keeps_shape = tuple(
+            isinstance(layer, Layer) and type(layer).output_shape is Layer.output_shape for layer in layers
+        )
         self._skips_dx = tuple(flat_arrays.accepts(layer, "backward", "need_dx") for layer in layers)
         # Which layers can do the work of a ReLU beside them, and which of them are such ReLUs.
         self._fuses = tuple(map(flat_arrays.fuses_relu, layers))
@@ -323,7 +326,10 @@ class Passes:
         shape: Shape | None = x_shape
         for index, layer in enumerate(self._layers):
             try:
-                shape = layer.output_shape(shape) if shape is not None and self._managed[index] else None
+                if not self._managed[index]:
+                    shape = None
+                elif shape is not None and not self._keeps_shape[index]:
+                    shape = layer.output_shape(shape)
             except (ValueError, TypeError, IndexError) as error:
                 self._raise_with_layer(error, index)
             shapes.append(shape)
