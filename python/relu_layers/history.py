@@ -1,4 +1,4 @@
-"""History: what `Trainer.fit` recorded, one row per epoch."""
+"""History: the measures of a training, one row per epoch."""
 
 from __future__ import annotations
 

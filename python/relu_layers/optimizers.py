@@ -2,7 +2,7 @@
 
 An optimizer is bound to one model; it keeps its state in flat arrays that run parallel to
 ``model.flat_params``, and calls one op per stretch of parameters with equal multipliers: one call for the
-whole model where there are none. What a class is made of is its op, the names of its state and its settings.
+whole model where there are none. A class states its op, the names of its state and its settings.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ class Optimizer(Configured):
         return {"updates": self.updates, "last_learning_rate": rate, "slots": dict(self.slots)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave; on a bound optimizer all slots must fit, or nothing changes."""
+        """Set the state that `state_dict` returned; on a bound optimizer all slots must fit, or nothing changes."""
         owner = type(self).__name__
         updates = integer(owner, "updates", state["updates"], minimum=0)
         rate = state["last_learning_rate"]

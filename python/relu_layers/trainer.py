@@ -459,7 +459,7 @@ class Trainer(Watched):
         return {**state, "sum": self._sum} if state["summed"] else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Set the progress that `state_dict` returned."""
         summed = integer("Trainer", "summed", state["summed"], minimum=0)
         total = state["sum"] if summed else None
         like = self.model.flat_grads

@@ -415,7 +415,7 @@ class _InferencePool:
             return None
 
     def give(self, x_shape: Shape, buffers: dict[int, Array | None]) -> None:
-        """Take back a set that nobody uses any more."""
+        """Take back a set that is no longer in use."""
         free = self._free.get(x_shape)
         if free is None:
             if len(self._free) >= _SHAPES_KEPT:

@@ -1,4 +1,4 @@
-"""What layers and losses share: a configuration that rebuilds them, a repr, and the ops they run on."""
+"""Configured objects, such as layers and losses: a configuration that rebuilds them, a repr, the ops they run on."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Layer(Configured):
     _saved: Any = None
 
     def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
-        """Return y; only with ``training=True`` is kept what `backward` needs."""
+        """Return y; what `backward` needs is kept with ``training=True`` only."""
         raise NotImplementedError
 
     def backward(self, dy: Array, *, out: Array | None = None) -> Array:
@@ -120,7 +120,7 @@ class ParameterLayer(Layer):
         return bool(self._values)
 
     def initialize(self, rng: np.random.Generator | int | None = None, dtype: Any = None) -> None:
-        """Draw all parameters anew, in place where the layer has them already.
+        """Draw new values for all parameters, in place where the layer has them already.
 
         Parameters
         ----------
