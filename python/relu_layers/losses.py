@@ -449,7 +449,8 @@ def as_loss(loss: Any, namespace: Ops) -> Loss:
     """Return ``loss``, or a callable as a loss, set to compute with ``namespace``."""
     if not isinstance(loss, Loss):
         return FunctionLoss(loss)
-    loss.use(namespace)
+    if loss.ops is not namespace:
+        loss.use(namespace)
     return loss
 
 
