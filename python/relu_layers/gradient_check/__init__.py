@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.arguments import integer
+from relu_layers.gradient_check.copies import copied_model
 from relu_layers.gradient_check.corners import corner_of
 from relu_layers.gradient_check.differences import AMPLIFIED, Probe
 from relu_layers.gradient_check.entries import ArrayResult, Entry, Kink, shown
-from relu_layers.gradient_check.frozen_loss import OWNER, FrozenLoss, copied_model
+from relu_layers.gradient_check.frozen_loss import OWNER, FrozenLoss
 from relu_layers.gradient_check.hints import hints
 from relu_layers.gradient_check.report import GradcheckReport
 
@@ -53,8 +54,8 @@ def gradcheck(
     y : array_like or None
         What the loss compares with. None (only without ``loss``) stands for fixed random numbers.
     loss : loss, callable or None
-        One of `relu_layers.losses`, or ``loss(y, target) -> (value, dy)``. None takes SoftmaxCrossEntropy for
-        integer labels of the output's shape without its last axis, else SquaredError(0.5).
+        One of `relu_layers.losses`, or ``loss(y, target) -> (value, dy)``. None is
+        `relu_layers.losses.default_loss`.
     sample_weight : array_like (batch,), keyword
     max_entries : int or None, keyword
         With more entries than this, a sample: as many of every array, small arrays whole. None checks all.
