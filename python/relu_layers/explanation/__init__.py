@@ -7,11 +7,12 @@ from typing import Any
 
 from relu_layers._support.arguments import integer
 from relu_layers._training.examples import examples
+from relu_layers.explanation.blocks import Step
 from relu_layers.explanation.explanation import Explanation
 from relu_layers.explanation.path import mixed_row, path_through
 from relu_layers.explanation.programs import after_a_run, short_programs
 from relu_layers.explanation.record import record
-from relu_layers.explanation.trace import Check
+from relu_layers.explanation.trace import Check, Trace
 from relu_layers.explanation.training import play
 from relu_layers.explanation.variants import mistakes, variants
 from relu_layers.explanation.verdicts import Place, checks, followed_entries
@@ -19,7 +20,7 @@ from relu_layers.losses import default_loss
 from relu_layers.model import Sequential
 from relu_layers.optimizers import SGD, Optimizer
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "Step", "Trace", "explain"]
 
 _OWNER = "explain"
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.arguments import integer
-from relu_layers.gradient_check.copies import copied_model
-from relu_layers.gradient_check.corners import corner_of
 from relu_layers.gradient_check.differences import AMPLIFIED, Probe
 from relu_layers.gradient_check.entries import ArrayResult, Entry, Kink, shown
 from relu_layers.gradient_check.frozen_loss import OWNER, FrozenLoss
@@ -21,10 +19,7 @@ __all__ = [
     "Entry",
     "GradcheckReport",
     "Kink",
-    "copied_model",
-    "corner_of",
     "gradcheck",
-    "shown",
 ]
 
 _EPS = float(np.finfo(np.float64).eps)

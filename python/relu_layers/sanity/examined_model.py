@@ -9,7 +9,8 @@ import numpy as np
 
 from relu_layers._support.configured import Array
 from relu_layers._training.examples import examples
-from relu_layers.gradient_check import copied_model, shown
+from relu_layers.gradient_check.copies import copied_model
+from relu_layers.gradient_check.entries import shown
 from relu_layers.layers import Dropout, ParameterLayer
 from relu_layers.losses import Loss, as_loss, default_loss, training_depth
 from relu_layers.model import Sequential
