@@ -116,7 +116,7 @@ def _chosen(sizes: dict[str, int], limit: int | None, seed: int) -> dict[str, Se
     room = sum(sizes.values()) if limit is None else min(limit, sum(sizes.values()))
     rng = np.random.default_rng(seed)
     counts: dict[str, int] = {}
-    # The smallest first, so that what they do not need is left for the others.
+    # The smallest first, so that their unused share is left for the others.
     for left, name in zip(range(len(sizes), 0, -1), sorted(sizes, key=lambda n: sizes[n]), strict=True):
         counts[name] = min(sizes[name], max(room // left, 1 if room else 0))
         room -= counts[name]

@@ -20,12 +20,12 @@ from relu_layers.losses import FunctionLoss, Loss, as_loss, default_loss, traini
 
 OWNER = "gradcheck"
 _EPS = float(np.finfo(np.float64).eps)
-# What a computed loss may be off by, at least, in units of eps * |loss|.
+# The least rounding error of a computed loss, in units of eps * |loss|.
 LEAST_NOISE = 4.0
 # Changes of the last digits that are tried, and the factor by which rounding may exceed the largest effect.
 _TRIALS, _MARGIN = 8, 2.0
 # By how much larger changes are that measure the noise of gradients. A jump at a corner, divided by this, is far
-# below the agreement that is asked for; and the changes, about 1e-5, are still small.
+# below the required agreement; and the changes, about 1e-5, are still small.
 _SCALED = 2.0**36
 
 
@@ -42,9 +42,9 @@ class FrozenLoss:
     value : float
         The loss.
     gradients : dict of str to ndarray
-        What backward gives: parameters by their keys, and ``"x"``.
+        From backward: parameters by their keys, and ``"x"``.
     noise : float
-        What the computed loss may be off by through rounding.
+        The error of the computed loss through rounding.
     gradient_noise : dict of str to float
         The same for the gradients of each array.
     """
@@ -101,7 +101,7 @@ class FrozenLoss:
 
     @contextmanager
     def _float64_named(self) -> Iterator[None]:
-        """Let a TypeError of a model with a user's layer say which dtype the layer has to keep."""
+        """Name the dtype in a TypeError of a model with a user's layer."""
         try:
             yield
         except TypeError as error:
@@ -188,14 +188,14 @@ class FrozenLoss:
             if corner is not None and frozen:
                 y = corner.frozen(y, self.above[index])
             else:
-                # A user's layer may write into what it gets.
+                # A user's layer may write into its input.
                 y = layer.forward(y.copy() if _is_foreign(layer) else y, training=True)
         if arrays is not None:
             arrays.append(np.array(y))
         return float(self._computed_loss(y, self.y, sample_weight=self.sample_weight)[0])
 
     def least_noise(self, loss: float) -> float:
-        """Return what a computed loss of this size may be off by at least."""
+        """Return the least rounding error of a computed loss of this size."""
         return LEAST_NOISE * _EPS * abs(loss)
 
     def _shaken(self, size: float) -> Iterator[None]:
@@ -213,7 +213,7 @@ class FrozenLoss:
                 array[...] = values
 
     def _loss_noise(self) -> float:
-        """Return what changes in the loss with the last digits; trials that cross a corner do not count."""
+        """Return the change of the loss with the last digits; trials that cross a corner do not count."""
         noise = self.least_noise(self.value)
         for _ in self._shaken(_EPS):
             sides: dict[int, Array] = {}
@@ -223,7 +223,7 @@ class FrozenLoss:
         return noise
 
     def _gradient_noise(self) -> dict[str, float]:
-        """Return what changes in the gradients with the last digits.
+        """Return the change of the gradients with the last digits.
 
         Measured with larger changes and scaled down, so that a jump at a corner counts for nothing.
         """

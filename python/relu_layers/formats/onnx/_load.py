@@ -63,7 +63,7 @@ def load(path: str | PathLike[str], *, output: str | None = None, finite: bool =
 
 
 def bytes_of(where: str) -> bytes:
-    """Return what is in a file, if it is no longer than a message may be."""
+    """Return the content of a file, if it is no longer than a message may be."""
     with open(where, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         if size > _LARGEST:
