@@ -93,7 +93,7 @@ def _document(source: Path, reading: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _left_behind(model: Sequential, suffix: str, trained: bool) -> list[str]:
-    """Return what the format has no place for, in words."""
+    """Return the parts that the format has no place for, in words."""
     lines = ["the training (optimizer, progress, callbacks)"] if trained else []
     if FORMATS[suffix].whole:
         return lines

@@ -30,7 +30,7 @@ _WIDEST = 100
 
 @dataclass
 class TrainingSetup:
-    """What is explained: a model with rows, and how it is trained."""
+    """A model with rows, and the settings of its training."""
 
     model: Sequential
     x: Array
@@ -125,7 +125,7 @@ def explain(
     json: str | None,
     lang: str,
 ) -> None:
-    """Explain one training step with all its numbers: what backpropagation does, and what ReLU does to it.
+    """Explain one training step with all its numbers: backpropagation, and the effect of ReLU on it.
 
     Of a small network on xor, two-moons or digits; or of the model file MODEL on rows of DATA, a file as
     `relu-layers train` takes, or one of the three names.
@@ -190,7 +190,7 @@ def _setup(
 
 
 def _title(name: str, data: str | None, model: Sequential, after: int) -> str:
-    """Return what it is about in a line, such as ``xor, 2-30-1``."""
+    """Return the title in a line, such as ``xor, 2-30-1``."""
     dense = [layer for layer in model.layers if isinstance(layer, Dense)]
     sizes = (
         "-".join(str(n) for n in [dense[0].in_features, *(one.out_features for one in dense)])

@@ -1,4 +1,4 @@
-"""`relu-layers inspect`: what is in a model file, of any format, without running it."""
+"""`relu-layers inspect`: the content of a model file, of any format, without running it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _COLUMNS_SHOWN = 20
 @click.option("--weights", type=click.Path(), metavar="FILE", help="The .caffemodel of a .prototxt FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def inspect(file: str, weights: str | None, as_json: bool) -> None:
-    """Tell what is in FILE: format, layers, parameters, preprocessing, training; for other programs' files also what
-    keeps it from being loaded.
+    """Show the content of FILE: format, layers, parameters, preprocessing, training; for files of other programs also
+    the parts that keep it from being loaded.
 
     The exit code is 1 if the file is damaged or cannot be loaded as a model.
     """
@@ -68,7 +68,7 @@ def facts(path: Path, reading: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_document(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what a document says beside its model."""
+    """Return the entries of a document beside its model."""
     if document.get("kind") == "parameters":
         tensors = document["parameters"]
         return {

@@ -90,7 +90,7 @@ def _predict(
 
 
 def columns_of(preprocessing: Preprocessing | None) -> tuple[Any, ...]:
-    """Return what the preprocessing knows about the columns."""
+    """Return the preprocessing's columns."""
     return () if preprocessing is None else preprocessing.columns
 
 

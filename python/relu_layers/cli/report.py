@@ -28,7 +28,7 @@ def say(console: Console, text: str, style: str = "") -> None:
 def print_classification(
     console: Console, part: str, loss: float | None, labels: Array, predicted: Array, names: Sequence[object]
 ) -> None:
-    """Print loss and accuracy, and who was taken for whom."""
+    """Print loss and accuracy, and the confusions between classes."""
     right = int(np.sum(labels == predicted))
     loss_text = "" if loss is None else f"loss {loss:.4f}, "
     share = f"{right / len(labels):.2%} ({right:,} of {len(labels):,})"
@@ -54,7 +54,7 @@ def print_regression(console: Console, part: str, loss: float | None, truth: Arr
 
 
 def _confusion(counts: Array, names: Sequence[object]) -> Table:
-    """Return the table of true classes (rows) against predicted ones; what never happened stays blank."""
+    """Return the table of true classes (rows) against predicted ones; pairs that never occurred stay blank."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("")
     for name in names:

@@ -186,7 +186,7 @@ def shortened(names: Sequence[object]) -> str:
 
 
 def column_from_dict(entry: Any) -> NumberColumn | CategoryColumn:
-    """Rebuild a column from what `to_dict` gave; anything else is a ValueError."""
+    """Rebuild a column from the result of `to_dict`; anything else is a ValueError."""
     fields = checked_mapping("column", entry)
     name = checked_text("column name", fields.get("name"))
     kind = fields.get("kind")

@@ -106,7 +106,7 @@ def hdf5_array(path: Path, name: str) -> FileArray:
         try:
             return _data_set(path, name, file)
         except (OSError, RuntimeError, KeyError, TypeError, OverflowError) as error:
-            # What h5py raises where it stumbles over damage; a full disk is another matter.
+            # Errors that h5py raises on damage; a full disk is another matter.
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise
             raise ValueError(f"{path} is damaged: data set {name!r}: {error}") from error
