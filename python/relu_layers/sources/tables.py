@@ -36,15 +36,15 @@ def table_blocks(
 
 
 def with_text_found(text: set[str], read: Callable[[], Any], notes: list[str] | None = None) -> Any:
-    """Return ``read()``, done again with one more name in ``text`` for each column that turns out to be text."""
+    """Return ``read()``, done again with more names in ``text`` as long as columns turn out to be text."""
     while True:
         try:
             return read()
-        except TextFoundError as found:
-            name, cell, row, beside_numbers = found.args
-            text.add(name)
-            if beside_numbers and notes is not None:
-                notes.append(f"column {name!r} is read as text because of {cell!r} in row {row}")
+        except TextFoundError as error:
+            for name, cell, row, beside_numbers in error.found:
+                text.add(name)
+                if beside_numbers and notes is not None:
+                    notes.append(f"column {name!r} is read as text because of {cell!r} in row {row}")
 
 
 def read_columns(path: Path, text: Collection[str], notes: list[str]) -> Columns:
