@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from relu_layers.sources._archives import hdf5_arrays, npz_arrays
 from relu_layers.sources.csv_file import TextFoundError, chosen_names, csv_blocks
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -123,46 +123,27 @@ def _frames_of_pyarrow(path: Path, suffix: str, columns: Collection[str] | None)
 
 def _read_npz(path: Path) -> Columns:
     """Return the arrays of a .npz file: ``x`` of two or more dimensions is spread into columns x0, x1, ..."""
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no archive")
-        with np.load(path, allow_pickle=False) as archive:
-            columns = _spread({name: archive[name] for name in archive.files})
-    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"{path} is not a .npz file of plain arrays: {error}") from error
-    _refuse_unequal(path, columns)
-    return columns
+    return _spread(path, npz_arrays(path))
 
 
 def _read_hdf5(path: Path) -> Columns:
     """Return the data sets of the root group of an HDF5 file, wide ones spread as those of a .npz file."""
-    from relu_layers.sources._archives import open_hdf5
-
-    with open_hdf5(path) as file:
-        found = {}
-        for name, item in file.items():
-            if not hasattr(item, "dtype"):
-                continue
-            text = item.dtype.kind in "OS"
-            found[name] = np.array([one.decode() for one in item[()].ravel()], _TEXT) if text else item[()]
-        try:
-            columns = _spread(found)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-    _refuse_unequal(path, columns)
-    return columns
+    return _spread(path, hdf5_arrays(path))
 
 
-def _spread(arrays: Columns) -> Columns:
+def _spread(path: Path, arrays: Columns) -> Columns:
     columns: Columns = {}
     for name, array in arrays.items():
         if array.ndim == 0:
-            raise ValueError(f"array {name!r} is a single value, expected one value or row per row")
+            raise ValueError(f"{path}: array {name!r} is a single value, expected one value or row per row")
+        if array.size == 0 and len(array):
+            raise ValueError(f"{path}: array {name!r} has {len(array)} rows of nothing")
         if array.ndim == 1:
             columns[name] = array
             continue
         wide = array.reshape(len(array), -1)
         columns.update({f"{name}{index}": wide[:, index] for index in range(wide.shape[1])})
+    _refuse_unequal(path, columns)
     return columns
 
 
