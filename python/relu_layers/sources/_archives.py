@@ -28,6 +28,7 @@ MOST_IN_MEMORY = 100
 MOST_ON_DISK = 1032
 _SMALL = 32 * 2**20
 _LONGEST_HEADER = 2**16
+_TEXTS_AT_ONCE = 64
 
 
 def npz_array(path: Path, name: str) -> FileArray:
@@ -82,7 +83,9 @@ def _plain_array(name: str, content: bytes) -> Any:
         raise ValueError(f"array {name!r} is in version {version} of the format")
     shape, _, dtype = read_header(stream, max_header_size=_LONGEST_HEADER)
     if dtype.hasobject:
-        raise ValueError(f"array {name!r} holds Python objects, which are not loaded")
+        raise ValueError(f"Object arrays such as {name!r} are not loaded")
+    if not dtype.itemsize:
+        raise ValueError(f"array {name!r} is of {dtype}, which takes no bytes")
     if stream.tell() + math.prod(shape) * dtype.itemsize != len(content):
         raise ValueError(f"array {name!r} has {len(content)} bytes, its header says otherwise")
     stream.seek(0)
@@ -189,12 +192,21 @@ def hdf5_arrays(path: Path) -> dict[str, Any]:
             _refuse_odd_data(name, item, file)
             total += item.nbytes
             refuse_too_large(total, size, MOST_IN_MEMORY)
-            found[name] = item[()]
-            if item.dtype.kind in "OS":
-                found[name] = np.array(
-                    [one.decode() for one in np.ravel(found[name])], np.dtypes.StringDType()
-                )
+            text = item.dtype.kind in "OS" and item.ndim
+            found[name] = _texts(item, size) if text else np.asarray(item[()])
     return found
+
+
+def _texts(data: Any, size: int) -> Any:
+    """Return a data set of text, its rows read few at a time: many may stand for one long text in the file."""
+    texts: list[str] = []
+    total = 0
+    for start in range(0, len(data), _TEXTS_AT_ONCE):
+        read = [one.decode() for one in np.ravel(data[start : start + _TEXTS_AT_ONCE])]
+        total += sum(map(len, read))
+        refuse_too_large(total, size, MOST_IN_MEMORY)
+        texts += read
+    return np.array(texts, np.dtypes.StringDType()).reshape(data.shape)
 
 
 def _refuse_odd_data(name: str, data: Any, file: Any) -> None:

@@ -8,30 +8,33 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers.sources._archives import hdf5_arrays, npz_arrays
-from relu_layers.sources.csv_file import TextFoundError, chosen_names, csv_blocks
+from relu_layers.sources._archives import MOST_IN_MEMORY, MOST_ON_DISK, hdf5_arrays, npz_arrays
+from relu_layers.sources._columnar import columnar_blocks
+from relu_layers.sources.csv_file import TextFoundError, csv_blocks
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Columns: TypeAlias = dict[str, Array]
 BLOCKWISE = (".arrow", ".csv", ".feather", ".parquet", ".tsv")
 SUFFIXES = (*BLOCKWISE, ".h5", ".hdf5", ".npz")
-_BLOCK_BYTES = 32 * 2**20
 _TEXT = np.dtypes.StringDType()
 
 
 def table_blocks(
-    path: Path, text: Collection[str] = (), columns: Collection[str] | None = None
+    path: Path,
+    text: Collection[str] = (),
+    columns: Collection[str] | None = None,
+    most: int = MOST_ON_DISK,
 ) -> Iterator[Columns]:
     """Yield the rows of a CSV, Parquet or Arrow file block by block, at least one block, perhaps without rows.
 
     ``text`` names columns to give as text even where they look like numbers, ``columns`` those that are wanted.
+    A file that unpacks to more than ``most`` times its size is refused.
     """
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
         yield from csv_blocks(path, text, columns)
         return
-    blocks = _frames_of_polars if _has_polars() else _frames_of_pyarrow
-    for block in blocks(path, suffix, columns):
+    for block in columnar_blocks(path, suffix, columns, most):
         yield {name: values.astype(_TEXT) if name in text else values for name, values in block.items()}
 
 
@@ -54,71 +57,10 @@ def read_columns(path: Path, text: Collection[str], notes: list[str]) -> Columns
         columns = _read_npz(path) if suffix == ".npz" else _read_hdf5(path)
         return {name: values.astype(_TEXT) if name in text else values for name, values in columns.items()}
     as_text = set(text)
-    blocks: list[Columns] = with_text_found(as_text, lambda: list(table_blocks(path, as_text)), notes)
+    blocks: list[Columns] = with_text_found(
+        as_text, lambda: list(table_blocks(path, as_text, most=MOST_IN_MEMORY)), notes
+    )
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-
-
-def _has_polars() -> bool:
-    try:
-        import polars  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def _kind(suffix: str) -> str:
-    return "a Parquet" if suffix == ".parquet" else "an Arrow"
-
-
-def _frames_of_polars(path: Path, suffix: str, columns: Collection[str] | None) -> Iterator[Columns]:
-    import polars
-
-    scan = polars.scan_parquet if suffix == ".parquet" else polars.scan_ipc
-    try:
-        frame = scan(path)
-        names = frame.collect_schema().names()
-        wanted = chosen_names(path, names, columns)
-        frame = frame.select(wanted)
-        total = frame.select(polars.len()).collect().item() if wanted else 0
-        rows = max(_BLOCK_BYTES // (8 * max(len(wanted), 1)), 1024)
-        for start in range(0, max(total, 1), rows):
-            block = frame.slice(start, rows).collect()
-            yield {series.name: _series(series) for series in block.get_columns()}
-    except polars.exceptions.PolarsError as error:
-        raise ValueError(f"{path} is not {_kind(suffix)} file: {_first_line(error)}") from error
-
-
-def _series(series: Any) -> Array:
-    """Return a polars column without going through Python objects where it holds numbers."""
-    if series.dtype.is_numeric() and not series.dtype.is_decimal():
-        array: Array = series.cast(float).to_numpy() if series.null_count() else series.to_numpy()
-        return array
-    return np.array(series.to_list(), dtype=object)
-
-
-def _frames_of_pyarrow(path: Path, suffix: str, columns: Collection[str] | None) -> Iterator[Columns]:
-    try:
-        from pyarrow import ArrowException, ipc, parquet
-    except ImportError as error:
-        raise ImportError(f'{_kind(suffix)} file needs polars: pip install "relu_layers[data]"') from error
-    try:
-        empty = True
-        if suffix == ".parquet":
-            source = parquet.ParquetFile(path)
-            names = source.schema_arrow.names
-            batches = source.iter_batches(columns=chosen_names(path, names, columns))
-        else:
-            source = ipc.open_file(path)
-            names = source.schema.names
-            batches = (source.get_batch(index) for index in range(source.num_record_batches))
-        wanted = chosen_names(path, names, columns)
-        for batch in batches:
-            empty = False
-            yield {name: np.array(batch.column(name).to_pylist(), dtype=object) for name in wanted}
-        if empty:
-            yield {name: np.empty(0) for name in wanted}
-    except ArrowException as error:
-        raise ValueError(f"{path} is not {_kind(suffix)} file: {_first_line(error)}") from error
 
 
 def _read_npz(path: Path) -> Columns:
@@ -152,7 +94,3 @@ def _refuse_unequal(path: Path, columns: Columns) -> None:
     if len(set(rows.values())) > 1:
         told = ", ".join(f"{name} {count}" for name, count in list(rows.items())[:6])
         raise ValueError(f"{path}: the arrays have different numbers of rows: {told}")
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
