@@ -1,18 +1,14 @@
 """Parquet and Arrow files, read by polars or pyarrow, first in a process of their own.
 
 Both libraries are compiled. Over a damaged file polars raises a panic, which is no `Exception`, or aborts the process:
-about one Parquet file in thirty with three changed bytes does that. So another process reads each file once before
-this one does. That takes a third of a second, and the time of the reading.
+one Parquet file in seventy with three changed bytes did that. So another process reads each file once before this one
+does. That takes a third of a second for the first file, and the time of the reading.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,20 +17,13 @@ import numpy as np
 from relu_layers._files.damage import ToldError, damage_as_value_error
 from relu_layers._support.files import check_regular
 from relu_layers.sources._archives import refuse_too_large
+from relu_layers.sources._elsewhere import read_elsewhere
 from relu_layers.sources.csv_file import chosen_names
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Columns: TypeAlias = dict[str, Array]
 
 _BLOCK_BYTES = 32 * 2**20
-# Address space of the other process: what it needs for its threads and blocks, and what a file may unpack to at once.
-_ADDRESSES = 8 * 2**30
-_ADDRESSES_PER_BYTE = 64
-_REFUSED = 3
-_CHECK = (
-    "import json, sys; job = json.loads(sys.argv[1]); sys.path[:] = job['sys.path']; "
-    "from relu_layers.sources._columnar import check; check(job)"
-)
 # Files that were read whole, as they were then.
 _checked: dict[tuple[Any, ...], None] = {}
 _MOST_REMEMBERED = 64
@@ -72,7 +61,18 @@ def columnar_blocks(path: Path, suffix: str, columns: Collection[str] | None, mo
         most,
     )
     if key not in _checked:
-        _read_elsewhere(path, suffix, columns, most)
+        job = {
+            "path": os.fsencode(path.absolute()).hex(),
+            "bytes": here.st_size,
+            "suffix": suffix,
+            "columns": None if columns is None else sorted(columns),
+            "most": most,
+        }
+        _require_library(suffix)
+        told = read_elsewhere("relu_layers.sources._columnar:check", job)
+        if told is not None:
+            named = told.replace(str(path.absolute()), str(path), 1)
+            raise ToldError(named if str(path) in named else f"{path} is not {_kind(suffix)} file: {named}")
         while len(_checked) >= _MOST_REMEMBERED:
             del _checked[next(iter(_checked))]
         _checked[key] = None
@@ -80,52 +80,11 @@ def columnar_blocks(path: Path, suffix: str, columns: Collection[str] | None, mo
 
 
 def check(job: dict[str, Any]) -> None:
-    """Read a file and end the process: with 0, or with a message for `_read_elsewhere`; what is entered there."""
-    path, columns = Path(os.fsdecode(bytes.fromhex(job["path"]))), job["columns"]
-    with suppress(ImportError):
-        import resource
-
-        most = _ADDRESSES + _ADDRESSES_PER_BYTE * path.stat().st_size
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        for _ in _blocks(path, job["suffix"], columns, job["most"]):
-            pass
-    except ValueError as error:
-        sys.stdout.write(str(error))
-        sys.stdout.flush()
-        os._exit(_REFUSED)
-    os._exit(0)
-
-
-def _read_elsewhere(path: Path, suffix: str, columns: Collection[str] | None, most: int) -> None:
-    """Raise a ValueError if another process cannot read the file."""
-    _require_library(suffix)
-    if not sys.executable:  # within a program that has no interpreter of its own
-        return
-    job = {
-        "path": os.fsencode(path.absolute()).hex(),
-        "suffix": suffix,
-        "columns": None if columns is None else sorted(columns),
-        "most": most,
-        "sys.path": sys.path,
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", _CHECK, json.dumps(job)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    if done.returncode == 0:
-        return
-    if done.returncode == _REFUSED:
-        raise ToldError(done.stdout.decode(errors="replace").replace(str(path.absolute()), str(path), 1))
-    raise ToldError(
-        f"{path} is not {_kind(suffix)} file: the library that reads it fails ({done.returncode})"
-    )
+    """Read a whole file, as `read_elsewhere` asks it of another process."""
+    for _ in _blocks(
+        Path(os.fsdecode(bytes.fromhex(job["path"]))), job["suffix"], job["columns"], job["most"]
+    ):
+        pass
 
 
 def _blocks(path: Path, suffix: str, columns: Collection[str] | None, most: int) -> Iterator[Columns]:
