@@ -6,6 +6,11 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from relu_layers._support.program import leave_on_interrupt
+
+# First: what follows imports NumPy, and takes most of the time that the program takes to start.
+leave_on_interrupt()
+
 from relu_layers import ops, schedules
 from relu_layers.callbacks import Callback, EarlyStopping
 from relu_layers.checkpoint import load

@@ -180,7 +180,7 @@ class EarlyStopping(Callback, Configured):
         if weights is not None and not isinstance(weights, np.ndarray):
             raise ValueError(f"EarlyStopping: weights are {type(weights).__name__}, expected an array")
         self.waited = integer("EarlyStopping", "waited", state["waited"], minimum=0)
-        self.best = None if best is None else real("EarlyStopping", "best", best)
+        self.best = None if best is None else real("EarlyStopping", "best", best, finite=False)
         self.best_epoch = None if epoch is None else integer("EarlyStopping", "best_epoch", epoch)
         self._weights = None if weights is None else np.array(weights)
         self._owner = None

@@ -63,7 +63,7 @@ def _convert(
     writing: dict[str, Any],
     force: bool,
 ) -> None:
-    if not source.is_file():
+    if not source.exists():
         raise Problem(f"{source}: no such model file")
     function_of(str(target), "write", writing)
     if target.exists() and not force:

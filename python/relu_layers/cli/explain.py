@@ -12,7 +12,7 @@ import click
 import numpy as np
 from rich.console import Console
 
-from relu_layers.cli.errors import Problem, readable
+from relu_layers.cli.errors import Problem, readable, refuse_overwriting
 from relu_layers.cli.labelled_data import load_labelled_data
 from relu_layers.cli.tables import BUILT_IN
 from relu_layers.data import two_moons, xor
@@ -131,6 +131,8 @@ def explain(
     `relu-layers train` takes, or one of the three names.
     """
     with readable():
+        for output in (html, markdown, json):
+            refuse_overwriting(output, model, *([] if data is None else [data]))
         setup = _setup(model, data, target, seed, hidden, slope)
         count = min(rows or setup.rows, len(setup.x))
         x, y = setup.x[:count], setup.y[:count]

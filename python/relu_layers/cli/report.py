@@ -18,6 +18,7 @@ from relu_layers.cli.errors import Problem
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _WIDEST_CONFUSION = 12
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def say(console: Console, text: str, style: str = "") -> None:
@@ -100,6 +101,24 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         stream.detach()
 
     write_atomically(path, fill, stream=True)
+
+
+def is_formula(cell: object) -> bool:
+    """Return whether a spreadsheet would compute a text, which may be of whoever named the classes."""
+    return isinstance(cell, str) and cell.startswith(_FORMULAS) and not _is_number(cell)
+
+
+def as_text(cell: object) -> object:
+    """Return a cell so that a spreadsheet shows it as it is: with an apostrophe before what it would compute."""
+    return f"'{cell}" if is_formula(cell) else cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def output_folder(name: str | None, data: str) -> Path:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 
 from relu_layers._files.npy import read_header
+from relu_layers._support.files import open_regular
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -154,4 +155,4 @@ def open_npy(path: Path, file: BinaryIO | None = None) -> FileArray:
             raise ValueError(f"{path} is damaged: it has {size} bytes, its header says {expected}")
         return FileArray(opened, path, offset, shape, dtype)
 
-    return opened_array(file if file is not None else path.open("rb"), find)
+    return opened_array(file if file is not None else open_regular(path), find)
