@@ -632,7 +632,9 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
 }
 SCHEDULED: dict[str, Callable[..., Any]] = {
     "sgd": lambda rate, **more: rl.SGD(rate, weight_decay=0.01, **more),
-    "nesterov": lambda rate, **more: rl.SGD(rate, momentum=0.8, nesterov=True, regularization="l1", weight_decay=0.01, **more),
+    "nesterov": lambda rate, **more: rl.SGD(
+        rate, momentum=0.8, nesterov=True, regularization="l1", weight_decay=0.01, **more
+    ),
     "adagrad": lambda rate, **more: rl.AdaGrad(rate, weight_decay=0.01, **more),
     "rmsprop": lambda rate, **more: rl.RMSProp(rate, weight_decay=0.01, **more),
     "adadelta": lambda rate, **more: rl.AdaDelta(rate, weight_decay=0.01, **more),
@@ -659,7 +661,10 @@ def stretches_of(of: rl.Trainer) -> list[int]:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_rate_that_changes_every_step_of_a_long_stretch(schedule: str) -> None:
     x, labels = data(ROWS, 5, 3)
-    pair = [trainer(capture=c, optimizer=rl.SGD(SCHEDULES[schedule](), momentum=0.9), rng=1) for c in (False, True)]
+    pair = [
+        trainer(capture=c, optimizer=rl.SGD(SCHEDULES[schedule](), momentum=0.9), rng=1)
+        for c in (False, True)
+    ]
     noted = stretches_of(pair[1])
     for each in pair:
         each.fit(x, labels, epochs=4, batch_size=2)

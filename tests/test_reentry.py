@@ -165,7 +165,10 @@ def test_a_batch_in_the_gradients_is_refused(capture: bool) -> None:
 @pytest.mark.parametrize("capture", [False, True])
 def test_weights_in_the_gradients_give_what_the_layers_give(capture: bool) -> None:
     """Backward of the last layer has read the weights before any gradient is written: allowed, and the same bits."""
-    trainer, expected = trainer_with(0.1, hidden=40, capture=capture), trainer_with(0.1, hidden=40, capture=False)
+    trainer, expected = (
+        trainer_with(0.1, hidden=40, capture=capture),
+        trainer_with(0.1, hidden=40, capture=False),
+    )
     x, y = batch(5)
     for one in (trainer, expected):
         for _ in range(4):

@@ -91,7 +91,10 @@ ARRAYS: dict[str, dict[str, tuple[int, ...]]] = {
     "threshold_forward": {"x": MATRIX, "out": MATRIX},
 }
 # The outputs of those ops that return several arrays.
-SEVERAL = {"dense_backward": ((ROWS, COLUMNS), (COLUMNS, 2), (2,)), "prelu_backward": ((ROWS, COLUMNS), (COLUMNS,))}
+SEVERAL = {
+    "dense_backward": ((ROWS, COLUMNS), (COLUMNS, 2), (2,)),
+    "prelu_backward": ((ROWS, COLUMNS), (COLUMNS,)),
+}
 NUMBERS = {
     "threshold": 0.1,
     "value": 0.2,
