@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from relu_layers import ops, schedules
-from relu_layers._mlp import mlp
 from relu_layers.callbacks import Callback, EarlyStopping
 from relu_layers.checkpoint import load
 from relu_layers.history import History
@@ -24,7 +23,7 @@ from relu_layers.layers import (
     Threshold,
 )
 from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from relu_layers.model import Sequential
+from relu_layers.model import Sequential, mlp
 from relu_layers.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from relu_layers.runtime import (
     __version__,
@@ -43,8 +42,8 @@ from relu_layers.trainer import DivergenceError, Trainer
 
 if TYPE_CHECKING:
     from relu_layers import data, initializers, layers, losses, optimizers, preprocessing
-    from relu_layers._explain import Explanation, explain
-    from relu_layers._gradcheck import gradcheck
+    from relu_layers.explanation import Explanation, explain
+    from relu_layers.gradient_check import gradcheck
     from relu_layers.sanity import sanity_check
 
 if "threadpoolctl" in sys.modules:
@@ -64,9 +63,9 @@ _LAZY_MODULES = (
 )
 # Functions of the outer ring and where they are.
 _LAZY_FUNCTIONS = {
-    "Explanation": "relu_layers._explain",
-    "explain": "relu_layers._explain",
-    "gradcheck": "relu_layers._gradcheck",
+    "Explanation": "relu_layers.explanation",
+    "explain": "relu_layers.explanation",
+    "gradcheck": "relu_layers.gradient_check",
     "sanity_check": "relu_layers.sanity",
 }
 

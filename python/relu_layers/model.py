@@ -1,25 +1,28 @@
-"""Sequential: layers in a row on one set of contiguous arrays."""
+"""Sequential: layers in a row on one set of contiguous arrays; `mlp`, the usual network in one call."""
 
 from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Mapping
-from os import PathLike
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
 
-from relu_layers import _binding
-from relu_layers._capture import InferenceCaptures
-from relu_layers._configured import Array, Ops
 from relu_layers._core import UsageGuard, configuration_changed
-from relu_layers._inputs import converted_array, strict_array
-from relu_layers._params import ArrayMapping, checked_value, unknown_key
-from relu_layers._passes import Passes
-from relu_layers._summary import summarize
-from relu_layers.layers import Dropout, Layer, LogSoftmax, Sigmoid, Softmax
+from relu_layers._engine import flat_arrays
+from relu_layers._engine.captures import InferenceCaptures
+from relu_layers._engine.passes import Passes
+from relu_layers._files.formats import save_model
+from relu_layers._support.arguments import converted_array, integer, strict_array
+from relu_layers._support.configured import Array, Ops
+from relu_layers._support.files import AnyPath
+from relu_layers._support.text_table import aligned
+from relu_layers._support.usage import alone, still
+from relu_layers.layers import Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, Softmax
+from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
 
 
 class Sequential:
@@ -55,6 +58,9 @@ class Sequential:
     >>> model.predict(images)  # doctest: +SKIP
     """
 
+    # Whether this is a copy that only a pickler sees, which need not copy it once more.
+    _unshared = False
+
     def __init__(
         self,
         *layers: Any,
@@ -62,7 +68,7 @@ class Sequential:
         rng: np.random.Generator | int | None = None,
         ops: Ops | None = None,
     ) -> None:
-        _binding.check_layers(layers)
+        flat_arrays.check_layers(layers)
         kind = _float_dtype(dtype)
         if ops is None:
             from relu_layers import ops
@@ -71,20 +77,22 @@ class Sequential:
         self._assemble(layers, kind, ops)
         for layer in layers:
             if isinstance(layer, Dropout):
-                layer.load_state({"key": int(self.rng.integers(0, 2**63)), "counter": 0})
+                layer.load_state_dict({"key": int(self.rng.integers(0, 2**63)), "counter": 0})
 
     def _assemble(
         self, layers: tuple[Any, ...], dtype: np.dtype[Any], ops: Ops, may_round: bool = False
     ) -> None:
         """Bind ``layers`` to new flat arrays of ``dtype``, values kept, or rounded if that is allowed."""
-        _binding.claim(layers, self)
+        flat_arrays.claim(layers, self)
         self.layers = layers
         self.dtype = dtype
         self.ops = ops
         for layer in layers:
             if isinstance(layer, Layer):
                 layer.ops = ops
-        self.flat_params, self.flat_grads, params, grads = _binding.bind(layers, dtype, self.rng, may_round)
+        self.flat_params, self.flat_grads, params, grads = flat_arrays.bind(
+            layers, dtype, self.rng, may_round
+        )
         self.params = ArrayMapping("params", params)
         self.grads = ArrayMapping("grads", grads)
         views = [
@@ -217,6 +225,11 @@ class Sequential:
             Such as another model's ``params``; shapes and dtype must match.
         strict : bool
             Whether a name that is missing or unknown is a KeyError; False copies what both sides have.
+
+        Raises
+        ------
+        RuntimeError
+            Another thread uses the model.
         """
         known = self.params
         missing = [key for key in known if key not in mapping]
@@ -232,21 +245,21 @@ class Sequential:
         }
         # Arrays that look into this model would change under the loop below.
         values = {k: v.copy() if np.may_share_memory(v, self.flat_params) else v for k, v in values.items()}
-        for key, value in values.items():
-            np.copyto(known[key], value)
+        with alone(self, "filling"):
+            for key, value in values.items():
+                np.copyto(known[key], value)
 
     def summary(self) -> str:
         """Return a table of layers, shapes, parameter counts and bytes."""
-        return summarize(self)
+        return _summary(self)
 
-    def save(self, path: str | PathLike[str], **options: Any) -> None:
+    def save(self, path: AnyPath, **options: Any) -> None:
         """Write the model to ``path``; the suffix decides the format (``.npz`` needs no extra).
 
-        Options are those of the format, see `relu_layers.checkpoint.save`.
+        Options are those of the format, see `relu_layers.checkpoint.save`. While another thread trains the model it
+        is a RuntimeError, as is copying and pickling it.
         """
-        from relu_layers import checkpoint
-
-        checkpoint.save(self, path, **options)
+        save_model(self, path, **options)
 
     def astype(self, dtype: Any) -> Self:
         """Return an independent copy of the model in ``dtype``, values rounded where they must be."""
@@ -255,9 +268,24 @@ class Sequential:
         return result
 
     def __getstate__(self) -> dict[str, Any]:
+        # A pickler writes what it gets here later, when another thread may train: so it gets copies, made at once.
+        if self._unshared:
+            return self._state()
+        with still(self, "pickling"):
+            return copy.deepcopy(self._state())
+
+    def _state(self) -> dict[str, Any]:
         ops = self.ops.__name__ if isinstance(self.ops, ModuleType) else self.ops
         names = ("layers", "dtype", "rng", "preprocessing")
         return {name: getattr(self, name) for name in names} | {"ops": ops}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        result = type(self).__new__(type(self))
+        memo[id(self)] = result
+        with still(self, "copying"):
+            state = copy.deepcopy(self._state(), memo)
+        result.__setstate__(state)
+        return result
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         ops = state["ops"]
@@ -282,3 +310,81 @@ def _float_dtype(dtype: Any) -> np.dtype[Any]:
     if dtype is None or kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"Sequential: dtype is {dtype!r}, expected np.float32 or np.float64")
     return kind
+
+
+def mlp(
+    sizes: Sequence[int],
+    *,
+    negative_slope: float = 0.0,
+    dtype: Any = np.float32,
+    rng: np.random.Generator | int | None = None,
+    ops: Ops | None = None,
+) -> Sequential:
+    """Return Dense layers of the given sizes with a ReLU between each two: ``mlp([784, 128, 10])``.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Input features, hidden sizes, outputs; at least two numbers.
+    negative_slope : float, keyword
+        Of every ReLU.
+    dtype, rng, ops
+        As for `Sequential`.
+    """
+    widths = [integer("mlp", f"sizes[{i}]", size, minimum=1) for i, size in enumerate(sizes)]
+    if len(widths) < 2:
+        raise ValueError(f"mlp: sizes is {list(sizes)}, expected at least two: inputs and outputs")
+    layers: list[Layer] = [Dense(widths[0], widths[1])]
+    for inputs, outputs in pairwise(widths[1:]):
+        layers += [ReLU(negative_slope), Dense(inputs, outputs)]
+    return Sequential(*layers, dtype=dtype, rng=rng, ops=ops)
+
+
+def _summary(model: Sequential) -> str:
+    """Return a table with one row per layer: output, parameters by name and shape, count and bytes."""
+    itemsize = model.dtype.itemsize
+    rows = [("layer", "output", "parameters", "count", "bytes")]
+    features: int | None = None
+    for index, layer in enumerate(model.layers):
+        features = flat_arrays.features_after(layer, features)
+        prefix = f"{index}."
+        own = {key.removeprefix(prefix): a for key, a in model.params.items() if key.startswith(prefix)}
+        count = sum(array.size for array in own.values())
+        rows.append(
+            (
+                f"{index}  {layer!r}",
+                f"(batch, {'?' if features is None else features})",
+                ", ".join(f"{name} {array.shape}" for name, array in own.items()) or "-",
+                f"{count:,}",
+                f"{count * itemsize:,}",
+            )
+        )
+    lines = aligned(rows, left=3)
+    rule = "-" * max(map(len, lines))
+    total = model.flat_params.size
+    closing = (
+        f"{total:,} parameters in {model.dtype}: {_size(total * itemsize)}, "
+        f"and as much for gradients; input (batch, {_input_features(model.layers)})"
+    )
+    return "\n".join([lines[0], rule, *lines[1:], rule, closing])
+
+
+def _input_features(layers: tuple[Any, ...]) -> str:
+    """Return the number of columns that the first sized layer takes, as text."""
+    for layer in layers:
+        wanted = getattr(layer, "in_features", None)
+        if wanted is not None:
+            return str(wanted)
+        if not flat_arrays.is_managed(layer):
+            break
+    return "?"
+
+
+def _size(count: int) -> str:
+    """Return bytes in a unit that reads well."""
+    value, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"

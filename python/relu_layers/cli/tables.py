@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers import _checks
+from relu_layers._support.arguments import nearest
 from relu_layers.data import two_moons, xor
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -18,7 +18,7 @@ BUILT_IN = ("digits", "two-moons", "xor")
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length by name; ``target`` is the target's name where the data itself tells it."""
+    """Columns of equal length by name; ``target`` is the target's name where the data names it."""
 
     name: str
     columns: dict[str, Array]
@@ -31,10 +31,10 @@ class Table:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     def column(self, name: str) -> Array:
-        """Return a column; an unknown name is a ValueError that tells the nearest or all names."""
+        """Return a column; an unknown name is a ValueError that lists the nearest or all names."""
         if name in self.columns:
             return self.columns[name]
-        hint = _checks.nearest(name, self.columns)
+        hint = nearest(name, self.columns)
         names = ", ".join(list(self.columns)[:12]) + (", ..." if len(self.columns) > 12 else "")
         raise ValueError(f"{self.name} has no column {name!r}{hint}; its columns: {names}")
 
@@ -60,7 +60,7 @@ def load_table(source: str, *, text: Collection[str] = (), rng: np.random.Genera
 
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        hint = _checks.nearest(source, BUILT_IN)
+        hint = nearest(source, BUILT_IN)
         raise ValueError(
             f"{source!r} is neither {', '.join(BUILT_IN)} nor a file of "
             f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}{hint}"
@@ -70,7 +70,7 @@ def load_table(source: str, *, text: Collection[str] = (), rng: np.random.Genera
     if not path.is_file():
         folder = path.parent
         files = [str(folder / entry.name) for entry in folder.iterdir()] if folder.is_dir() else []
-        raise ValueError(f"{source}: no such file{_checks.nearest(str(path), files)}")
+        raise ValueError(f"{source}: no such file{nearest(str(path), files)}")
     columns = read_columns(path, text, notes)
     if not columns:
         raise ValueError(f"{source} has no columns")

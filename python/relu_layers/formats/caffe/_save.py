@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from relu_layers._atomic import write_atomically
-from relu_layers._checks import nearest
+from relu_layers._support.arguments import nearest
+from relu_layers._support.files import write_atomically
 from relu_layers.formats.caffe._fillers import filler_of
 from relu_layers.formats.caffe._schema import as_float32
 from relu_layers.layers import ELU, Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax, Tanh
@@ -34,7 +34,7 @@ def save(
     batch : int, keyword
         Rows of the input.
     loss : Loss, keyword
-        Adds the input of the labels and the layer of the loss, in the place of a softmax or sigmoid that it contains.
+        Adds the input of the labels and the layer of the loss, instead of a softmax or sigmoid that it contains.
 
     Raises
     ------
