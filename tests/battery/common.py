@@ -44,8 +44,10 @@ class Part:
         parser.add_argument("--long", action="store_true", help="the long form")
         parser.add_argument("--seed", type=int, default=0, help="of everything random")
         parser.add_argument("--all", action="store_true", help="print every fault, not only the first ones")
+        parser.add_argument("--keep", action="store_true", help="add what is found to the corpus")
         given = parser.parse_args()
         self.name, self.long, self.seed = name, given.long, given.seed
+        self.keep = given.keep
         self._shown = None if given.all else _SHOWN
         self.random = random.Random(f"{name} {given.seed}")
         self.figures: Counter[str] = Counter()

@@ -1,6 +1,7 @@
-"""The n-th allocation fails, once or from then on, for every n; so does the n-th start of a thread.
+"""The n-th allocation fails, for every n; so does the n-th start of a thread.
 
-Two ways of counting: the allocations that the extension itself asks for, and all that the calling thread asks for. The call
+Two ways of counting: the allocations that the extension itself asks for, which fail once or from then on, and all that the
+calling thread asks for, of which one fails. The call
 gives the right result or a MemoryError; inputs, the model and outputs of ops are untouched then, no signal stays blocked and
 the next call is right. Without threads to be had every result is that of one thread. Nothing ends the process.
 """
@@ -160,7 +161,8 @@ def each_place(name: str, kind: str, threads: bool, code: Any) -> None:
     if not part.check(counted.code == 0, f"{name}: {counted.said!r}"):
         return
     for nth in places(int(counted.said)):
-        for forever in (0, 1):
+        # An interpreter that can allocate nothing at all does not come to an end with raising MemoryError.
+        for forever in (0, 1) if threads or code[1] else (0,):
             part.count(f"{kind} failed")
 
             def arm(nth: int = nth, forever: int = forever) -> None:
