@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import pytest
 
-from relu_layers._atomic import write_atomically
+from relu_layers._support.files import write_atomically
 
 
 def test_the_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ from relu_layers.trainer import DivergenceError, Trainer
 
 if TYPE_CHECKING:
     from relu_layers import data, initializers, layers, losses, optimizers, preprocessing
-    from relu_layers._explain import Explanation, explain
-    from relu_layers._gradcheck import gradcheck
+    from relu_layers.explanation import Explanation, explain
+    from relu_layers.gradient_check import gradcheck
     from relu_layers.sanity import sanity_check
 
 if "threadpoolctl" in sys.modules:
@@ -64,9 +64,9 @@ _LAZY_MODULES = (
 )
 # Functions of the outer ring and where they are.
 _LAZY_FUNCTIONS = {
-    "Explanation": "relu_layers._explain",
-    "explain": "relu_layers._explain",
-    "gradcheck": "relu_layers._gradcheck",
+    "Explanation": "relu_layers.explanation",
+    "explain": "relu_layers.explanation",
+    "gradcheck": "relu_layers.gradient_check",
     "sanity_check": "relu_layers.sanity",
 }
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._checks import integer
-from relu_layers._configured import Ops
+from relu_layers._support.arguments import integer
+from relu_layers._support.configured import Ops
 from relu_layers.layers import Dense, Layer, ReLU
 from relu_layers.model import Sequential
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from relu_layers import schedules
-from relu_layers._checks import choice, integer, nearest, real
-from relu_layers._configured import Array, Configured
-from relu_layers._memory import zeros
+from relu_layers._support.arguments import choice, integer, nearest, real
+from relu_layers._support.arrays import zeros
+from relu_layers._support.configured import Array, Configured
 
 REGULARIZATIONS = ("l2", "l1")
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._checks import boolean, integer, real
-from relu_layers._configured import Array, Watched
-from relu_layers._divergence import diverged
-from relu_layers._inputs import strict_array
-from relu_layers._interrupt import Interrupts
-from relu_layers._memory import empty, zeros
-from relu_layers._replay import Replay
+from relu_layers._support.arguments import boolean, integer, real
+from relu_layers._support.arrays import empty, zeros
+from relu_layers._support.configured import Array, Watched
+from relu_layers._support.inputs import strict_array
+from relu_layers._training.captures import Replay
+from relu_layers._training.divergence import diverged
+from relu_layers._training.interrupts import Interrupts
 from relu_layers.callbacks import Moments, check_callback
 from relu_layers.history import History
 from relu_layers.layers import Dense, Dropout

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 
-from relu_layers._checks import boolean, integer
-from relu_layers._configured import Array
-from relu_layers._memory import empty
+from relu_layers._support.arguments import boolean, integer
+from relu_layers._support.arrays import empty
+from relu_layers._support.configured import Array
 
 # Bytes of rows that are in memory at once.
 BUFFER_BYTES = 32 * 2**20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relu_layers._binding import features_after, is_managed
+from relu_layers._engine.flat_arrays import features_after, is_managed
 
 if TYPE_CHECKING:
     from relu_layers.model import Sequential

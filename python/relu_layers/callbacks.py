@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._checks import boolean, integer, real
-from relu_layers._configured import Array, Configured
+from relu_layers._support.arguments import boolean, integer, real
+from relu_layers._support.configured import Array, Configured
 
 MOMENTS = (
     "on_fit_begin",

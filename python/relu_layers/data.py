@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._checks import integer, real
-from relu_layers._configured import Array
 from relu_layers._streaming import ArraySource, Field, Ordered, Source
+from relu_layers._support.arguments import integer, real
+from relu_layers._support.configured import Array
 
 __all__ = ["ArraySource", "Field", "Minibatches", "Source", "train_validation_split", "two_moons", "xor"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._checks import nearest
-from relu_layers._configured import Array
+from relu_layers._support.arguments import nearest
+from relu_layers._support.configured import Array
 
 _ROWS_SHOWN = 12
 

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers._checks import choice, nearest, real
-from relu_layers._configured import Array
+from relu_layers._support.arguments import choice, nearest, real
+from relu_layers._support.configured import Array
 
 # Text, not types: naming np.random.Generator would load numpy.random, which takes longer than the rest of the
 # package.

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._checks import choice, integer, real
-from relu_layers._configured import Array, Configured, Ops
+from relu_layers._support.arguments import choice, integer, real
+from relu_layers._support.configured import Array, Configured, Ops
 from relu_layers.layers import Sigmoid, Softmax
 
 NORMALIZATIONS = ("valid", "full", "batch_size", "none")

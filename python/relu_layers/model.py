@@ -11,15 +11,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from relu_layers import _binding
-from relu_layers._capture import InferenceCaptures
-from relu_layers._configured import Array, Ops
 from relu_layers._core import UsageGuard, configuration_changed
-from relu_layers._inputs import converted_array, strict_array
-from relu_layers._params import ArrayMapping, checked_value, unknown_key
-from relu_layers._passes import Passes
+from relu_layers._engine import flat_arrays
+from relu_layers._engine.captures import InferenceCaptures
+from relu_layers._engine.passes import Passes
+from relu_layers._files.formats import save_model
 from relu_layers._summary import summarize
+from relu_layers._support.configured import Array, Ops
+from relu_layers._support.inputs import converted_array, strict_array
 from relu_layers.layers import Dropout, Layer, LogSoftmax, Sigmoid, Softmax
+from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
 
 
 class Sequential:
@@ -62,7 +63,7 @@ class Sequential:
         rng: np.random.Generator | int | None = None,
         ops: Ops | None = None,
     ) -> None:
-        _binding.check_layers(layers)
+        flat_arrays.check_layers(layers)
         kind = _float_dtype(dtype)
         if ops is None:
             from relu_layers import ops
@@ -77,14 +78,16 @@ class Sequential:
         self, layers: tuple[Any, ...], dtype: np.dtype[Any], ops: Ops, may_round: bool = False
     ) -> None:
         """Bind ``layers`` to new flat arrays of ``dtype``, values kept, or rounded if that is allowed."""
-        _binding.claim(layers, self)
+        flat_arrays.claim(layers, self)
         self.layers = layers
         self.dtype = dtype
         self.ops = ops
         for layer in layers:
             if isinstance(layer, Layer):
                 layer.ops = ops
-        self.flat_params, self.flat_grads, params, grads = _binding.bind(layers, dtype, self.rng, may_round)
+        self.flat_params, self.flat_grads, params, grads = flat_arrays.bind(
+            layers, dtype, self.rng, may_round
+        )
         self.params = ArrayMapping("params", params)
         self.grads = ArrayMapping("grads", grads)
         views = [
@@ -244,9 +247,7 @@ class Sequential:
 
         Options are those of the format, see `relu_layers.checkpoint.save`.
         """
-        from relu_layers import checkpoint
-
-        checkpoint.save(self, path, **options)
+        save_model(self, path, **options)
 
     def astype(self, dtype: Any) -> Self:
         """Return an independent copy of the model in ``dtype``, values rounded where they must be."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from relu_layers._checks import boolean
-from relu_layers._configured import Array
 from relu_layers._optimizer import Optimizer, at_least_zero, fraction
+from relu_layers._support.arguments import boolean
+from relu_layers._support.configured import Array
 
 __all__ = ["SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Optimizer", "RMSProp"]
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from relu_layers import _core
-from relu_layers._checks import integer, nearest
+from relu_layers._support.arguments import integer, nearest
 
 __version__: str = _core.version
 
@@ -69,7 +69,7 @@ def register_with_threadpoolctl() -> None:
     ImportError
         threadpoolctl is not installed.
     """
-    from relu_layers import _threadpoolctl
+    from relu_layers._support import threadpools as _threadpoolctl
 
     _threadpoolctl.register()
 

@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
-from relu_layers._checks import integer, real
-from relu_layers._configured import Configured
+from relu_layers._support.arguments import integer, real
+from relu_layers._support.configured import Configured
 
 __all__ = [
     "Constant",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from relu_layers import _fit
-from relu_layers._checks import boolean, integer
-from relu_layers._configured import Array
-from relu_layers._divergence import DivergenceError
-from relu_layers._epoch import whole_loss
+from relu_layers import checkpoint
 from relu_layers._steps import Stepper
 from relu_layers._streaming import is_source
+from relu_layers._support.arguments import boolean, integer
+from relu_layers._support.configured import Array
+from relu_layers._training import fit as _fit
+from relu_layers._training.divergence import DivergenceError
+from relu_layers._training.meter import whole_loss
 from relu_layers.callbacks import check_callback
 from relu_layers.history import History
 from relu_layers.losses import Loss
@@ -192,8 +193,6 @@ class Trainer(Stepper):
         Between two calls of `fit` or `step`, or at the end of an epoch from a callback. From within an epoch
         all is kept but the epoch's place: training would go on with a new epoch.
         """
-        from relu_layers import checkpoint
-
         checkpoint.save_trainer(self, path)
 
     @classmethod
@@ -205,16 +204,14 @@ class Trainer(Stepper):
         loss: Any = None,
         optimizer: Optimizer | None = None,
         callbacks: Sequence[Any] = (),
-    ) -> Trainer:
+    ) -> Self:
         """Return the trainer that `save_checkpoint` wrote; what is passed takes the place of what is rebuilt.
 
         A user's own layer, loss, schedule (in its optimizer) or callback cannot be rebuilt: pass it, freshly
         made, and it gets the state from the file. Otherwise it is a ValueError that names it.
         """
-        from relu_layers import checkpoint
-
-        trainer: Trainer = checkpoint.restore_trainer(
-            path, model=model, loss=loss, optimizer=optimizer, callbacks=callbacks
+        trainer: Self = checkpoint.restore_trainer(
+            cls, path, model=model, loss=loss, optimizer=optimizer, callbacks=callbacks
         )
         return trainer
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import relu_layers as rl
-from relu_layers._explain import catalogue, terminal
+from relu_layers.explanation import catalogue, terminal
 
-SOURCES = Path(rl.__file__).parent / "_explain"
+SOURCES = Path(rl.__file__).parent / "explanation"
 
 
 def placeholders(text):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from relu_layers.ops import reference
-from relu_layers.ops._reference_dropout import philox4x32
+from relu_layers.ops.reference.dropout import philox4x32
 
 DTYPES = [np.float32, np.float64]
 EPS = float(np.finfo(np.float64).eps)

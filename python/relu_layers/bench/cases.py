@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._checks import nearest
+from relu_layers._support.arguments import nearest
 
 SECTIONS = {
     "ops": "Single ops",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._atomic import write_atomically
+from relu_layers._support.files import write_atomically
 from relu_layers.bench.cases import Case
 from relu_layers.bench.opponents import OPPONENTS, OURS
 from relu_layers.bench.roofline import Limits

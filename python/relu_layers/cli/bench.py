@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relu_layers._checks import nearest
+from relu_layers._support.arguments import nearest
 from relu_layers.cli.errors import Problem, readable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from relu_layers import checkpoint
-from relu_layers._formats import FORMATS, function_of
+from relu_layers._files.formats import FORMATS, function_of
 from relu_layers.cli import report
 from relu_layers.cli.errors import Problem, readable
 from relu_layers.cli.printable import printable

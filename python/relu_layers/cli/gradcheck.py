@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relu_layers._gradcheck import GradcheckReport
-from relu_layers._gradcheck import gradcheck as check
 from relu_layers.cli import report
 from relu_layers.cli.errors import readable
 from relu_layers.cli.labelled import load_labelled
+from relu_layers.gradient_check import GradcheckReport
+from relu_layers.gradient_check import gradcheck as check
 
 _STYLES = {"ok": "green", "kink": "yellow", "wrong": "bold red"}
 

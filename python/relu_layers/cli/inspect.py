@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_layers import checkpoint
-from relu_layers._formats import FORMATS, function_of
+from relu_layers._files.formats import FORMATS, function_of
 from relu_layers.cli import report
 from relu_layers.cli.errors import Problem, readable
 from relu_layers.cli.printable import printable

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relu_layers._atomic import write_atomically
+from relu_layers._support.files import write_atomically
 from relu_layers.cli.errors import Problem
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]

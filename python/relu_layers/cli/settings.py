@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from relu_layers import _checks, optimizers, schedules
+from relu_layers import optimizers, schedules
+from relu_layers._support.arguments import nearest
 
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], float]] = {
     "adam": (optimizers.Adam, 3e-3),
@@ -129,7 +130,7 @@ def schedule_from(text: str, base: float, updates: int) -> Any:
     """Return the schedule that ``name`` or ``name:key=value,key=value`` describes."""
     name, _, given = text.partition(":")
     if name not in SCHEDULES:
-        known = ", ".join(SCHEDULES) + _checks.nearest(name, SCHEDULES)
+        known = ", ".join(SCHEDULES) + nearest(name, SCHEDULES)
         raise ValueError(f"--schedule: {name!r} is unknown, expected one of {known}")
     build, defaults = SCHEDULES[name]
     arguments = defaults(max(updates, 1))

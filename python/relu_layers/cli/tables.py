@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers import _checks
+from relu_layers._support.arguments import nearest
 from relu_layers.data import two_moons, xor
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -34,7 +34,7 @@ class Table:
         """Return a column; an unknown name is a ValueError that tells the nearest or all names."""
         if name in self.columns:
             return self.columns[name]
-        hint = _checks.nearest(name, self.columns)
+        hint = nearest(name, self.columns)
         names = ", ".join(list(self.columns)[:12]) + (", ..." if len(self.columns) > 12 else "")
         raise ValueError(f"{self.name} has no column {name!r}{hint}; its columns: {names}")
 
@@ -60,7 +60,7 @@ def load_table(source: str, *, text: Collection[str] = (), rng: np.random.Genera
 
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        hint = _checks.nearest(source, BUILT_IN)
+        hint = nearest(source, BUILT_IN)
         raise ValueError(
             f"{source!r} is neither {', '.join(BUILT_IN)} nor a file of "
             f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}{hint}"
@@ -70,7 +70,7 @@ def load_table(source: str, *, text: Collection[str] = (), rng: np.random.Genera
     if not path.is_file():
         folder = path.parent
         files = [str(folder / entry.name) for entry in folder.iterdir()] if folder.is_dir() else []
-        raise ValueError(f"{source}: no such file{_checks.nearest(str(path), files)}")
+        raise ValueError(f"{source}: no such file{nearest(str(path), files)}")
     columns = read_columns(path, text, notes)
     if not columns:
         raise ValueError(f"{source} has no columns")

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from relu_layers._atomic import write_atomically
-from relu_layers._checks import nearest
+from relu_layers._support.arguments import nearest
+from relu_layers._support.files import write_atomically
 from relu_layers.formats import c_header_code as code
 from relu_layers.formats.c_header_tables import preprocessing_tables
 from relu_layers.formats.c_header_values import identifier, numbers, scalar

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 
 # A C99 compiler need not take longer names or strings.
 _LONGEST_NAME = 40

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._atomic import write_atomically
-from relu_layers._checks import choice
-from relu_layers._configured import Array
-from relu_layers._document import digest, pack, unpack
-from relu_layers._parameter_names import torch_names
+from relu_layers._files.document import digest, pack, unpack
+from relu_layers._files.parameter_names import torch_names
+from relu_layers._support.arguments import choice
+from relu_layers._support.configured import Array
+from relu_layers._support.files import write_atomically
 
 NAMES = ("relu_layers", "torch")
 _DTYPES = {

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from relu_layers._configured import Array, Configured
-from relu_layers._params import ArrayMapping
+from relu_layers._support.configured import Array, Configured
 from relu_layers.initializers import Initializer
+from relu_layers.layers.mapping import ArrayMapping
 
 
 class LayerLike(Protocol):

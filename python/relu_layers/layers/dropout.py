@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._checks import integer, real
-from relu_layers._configured import Array
 from relu_layers._core import configuration_changed
+from relu_layers._support.arguments import integer, real
+from relu_layers._support.configured import Array
 from relu_layers.layers.base import Layer
 
 

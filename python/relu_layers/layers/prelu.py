@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from relu_layers import initializers
-from relu_layers._checks import integer
-from relu_layers._configured import Array
+from relu_layers._support.arguments import integer
+from relu_layers._support.configured import Array
 from relu_layers.initializers import InitializerLike
 from relu_layers.layers.base import Parameter, ParameterLayer
 

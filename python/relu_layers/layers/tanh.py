@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.layers.base import Layer
 
 

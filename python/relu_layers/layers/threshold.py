@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from relu_layers._checks import real
-from relu_layers._configured import Array
+from relu_layers._support.arguments import real
+from relu_layers._support.configured import Array
 from relu_layers.layers.base import Layer
 
 

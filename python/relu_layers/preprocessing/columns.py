@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers import _checks
+from relu_layers._support.arguments import nearest
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 TEXT = np.dtypes.StringDType()
@@ -175,7 +175,7 @@ def category_codes(entry: CategoryColumn, values: Array, unknown: str) -> Array:
         row = first_row(np.asarray(values == unseen[0], dtype=bool))
         raise ValueError(
             f"column {entry.name!r} holds {unseen[0]!r} in row {row} (counted from 1), "
-            f"expected one of {shortened(entry.categories)}{_checks.nearest(unseen[0], entry.categories)}"
+            f"expected one of {shortened(entry.categories)}{nearest(unseen[0], entry.categories)}"
         )
     return np.array([position.get(text, -1) for text in texts], dtype=np.intp)[inverse]
 

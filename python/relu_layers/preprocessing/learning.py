@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from relu_layers import _checks
+from relu_layers._support.arguments import choice, nearest
 from relu_layers.preprocessing.columns import (
     Array,
     CategoryColumn,
@@ -106,7 +106,7 @@ class TargetLearner:
 
     def __init__(self, name: str, task: str | None) -> None:
         if task is not None:
-            _checks.choice("Preprocessing.fit_target", "task", task, TASKS)
+            choice("Preprocessing.fit_target", "task", task, TASKS)
         self.name, self._task = name, task
         self.rows = 0
         self._moments = Moments()
@@ -173,7 +173,7 @@ def learned_columns(
         columns = dict(table)
         if aim is not None:
             if aim.name not in columns:
-                hint = _checks.nearest(aim.name, columns)
+                hint = nearest(aim.name, columns)
                 raise ValueError(f"the table has no column {aim.name!r} for the target{hint}")
             aim.add(columns.pop(aim.name))
         if not learners:

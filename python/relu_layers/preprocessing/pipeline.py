@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers import _checks
+from relu_layers._support.arguments import choice, integer, nearest
 from relu_layers.preprocessing.columns import (
     Array,
     CategoryColumn,
@@ -65,9 +65,9 @@ class Preprocessing:
         self, *, standardize: str = "column", missing: str = "error", max_categories: int = 100
     ) -> None:
         owner = "Preprocessing"
-        self.standardize = _checks.choice(owner, "standardize", standardize, ("column", "table", "none"))
-        self.missing = _checks.choice(owner, "missing", missing, ("error", "mean", "drop"))
-        self.max_categories = _checks.integer(owner, "max_categories", max_categories, minimum=1)
+        self.standardize = choice(owner, "standardize", standardize, ("column", "table", "none"))
+        self.missing = choice(owner, "missing", missing, ("error", "mean", "drop"))
+        self.max_categories = integer(owner, "max_categories", max_categories, minimum=1)
         self.columns: tuple[NumberColumn | CategoryColumn, ...] = ()
         self.target: ClassTarget | NumberTarget | None = None
 
@@ -135,7 +135,7 @@ class Preprocessing:
         Raises ValueError for a missing column (the nearest name is suggested), text where numbers were,
         infinities, missing values (unless ``mean``) and values too large for ``dtype``.
         """
-        _checks.choice("Preprocessing.transform", "unknown", unknown, ("error", "zero"))
+        choice("Preprocessing.transform", "unknown", unknown, ("error", "zero"))
         if not self.columns:
             raise ValueError("Preprocessing.transform: nothing was fitted; call fit first")
         columns = self._chosen(as_table(table))
@@ -247,7 +247,7 @@ class Preprocessing:
         chosen = {}
         for entry in self.columns:
             if entry.name not in columns:
-                hint = _checks.nearest(entry.name, columns)
+                hint = nearest(entry.name, columns)
                 has = shortened(list(columns))
                 raise ValueError(f"column {entry.name!r} is missing{hint}; the table has {has}")
             values = columns[entry.name]

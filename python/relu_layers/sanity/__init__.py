@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from relu_layers._checks import integer
+from relu_layers._support.arguments import integer
 from relu_layers.model import Sequential
 from relu_layers.optimizers import Optimizer
 from relu_layers.sanity import flow, learning, numbers

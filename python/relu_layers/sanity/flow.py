@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._configured import Array
-from relu_layers._gradcheck import copied_model, corner_of
+from relu_layers._support.configured import Array
+from relu_layers.gradient_check import copied_model, corner_of
 from relu_layers.layers import ReLU, Threshold
 from relu_layers.optimizers import Optimizer
 from relu_layers.sanity.report import Check

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from relu_layers.optimizers import Adam
 from relu_layers.sanity.report import Check

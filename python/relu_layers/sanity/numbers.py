@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from relu_layers._configured import Array
-from relu_layers._gradcheck import gradcheck
+from relu_layers._support.configured import Array
+from relu_layers.gradient_check import gradcheck
 from relu_layers.sanity.report import Check
 from relu_layers.sanity.subject import Subject
 

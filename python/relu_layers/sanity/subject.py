@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers import _fit
-from relu_layers._configured import Array
-from relu_layers._gradcheck import copied_model, shown
+from relu_layers._support.configured import Array
+from relu_layers._training import fit as _fit
+from relu_layers.gradient_check import copied_model, shown
 from relu_layers.layers import Dropout, ParameterLayer, Sigmoid
 from relu_layers.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, training_depth
 from relu_layers.model import Sequential

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn import get_config
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from relu_layers._checks import nearest
+from relu_layers._support.arguments import nearest
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 SOLVERS = ("lbfgs", "sgd", "adam")

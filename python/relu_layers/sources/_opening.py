@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers import _checks
+from relu_layers._support.arguments import nearest
 from relu_layers.preprocessing import Preprocessing
 from relu_layers.sources._archives import hdf5_array, npz_array
 from relu_layers.sources._files import FileArray, open_npy
@@ -79,7 +79,7 @@ def open_source(
         known = ", ".join(sorted((*BLOCKWISE, *_ARRAYS)))
         raise ValueError(
             f"open_source: {path} has the suffix {place.suffix!r}, expected one of {known}"
-            f"{_checks.nearest(suffix, (*BLOCKWISE, *_ARRAYS))}"
+            f"{nearest(suffix, (*BLOCKWISE, *_ARRAYS))}"
         )
     if suffix in BLOCKWISE:
         if target is None:
@@ -121,7 +121,7 @@ def _existing(path: Path) -> Path:
     if path.is_dir():
         raise ValueError(f"open_source: {path} is a folder, expected a file")
     files = [str(entry) for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    raise FileNotFoundError(f"open_source: {path}: no such file{_checks.nearest(str(path), files)}")
+    raise FileNotFoundError(f"open_source: {path}: no such file{nearest(str(path), files)}")
 
 
 def _arrays(

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers._checks import integer
+from relu_layers._support.arguments import integer
 from relu_layers.data import ArraySource, Field, train_validation_split
 from relu_layers.preprocessing import Preprocessing
 from relu_layers.sources._files import FileArray

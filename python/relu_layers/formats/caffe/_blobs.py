@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.formats.caffe._schema import Message
 
 _MOST_AXES = 32

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from relu_layers._checks import nearest
-from relu_layers._configured import Array
+from relu_layers._support.arguments import nearest
+from relu_layers._support.configured import Array
 from relu_layers.formats.caffe._layers import BUILDERS, Flow
 from relu_layers.formats.caffe._net import CaffeLayer, loss_weights
 from relu_layers.formats.caffe._schema import Message

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from relu_layers import initializers
-from relu_layers._checks import nearest, real
-from relu_layers._configured import Array
+from relu_layers._support.arguments import nearest, real
+from relu_layers._support.configured import Array
 from relu_layers.formats.caffe._schema import Message
 from relu_layers.initializers import Constant, Initializer, Scaled
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.formats.caffe._blobs import blob_array
 from relu_layers.formats.caffe._fillers import initializer_of
 from relu_layers.formats.caffe._net import CaffeLayer

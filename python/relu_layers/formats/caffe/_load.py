@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from relu_layers._checks import choice, integer
+from relu_layers._support.arguments import choice, integer
 from relu_layers.formats.caffe._chain import Chain, chain_of
 from relu_layers.formats.caffe._layers import Flow
 from relu_layers.formats.caffe._net import State, layers_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from relu_layers._atomic import write_atomically
-from relu_layers._checks import nearest
+from relu_layers._support.arguments import nearest
+from relu_layers._support.files import write_atomically
 from relu_layers.formats.caffe._fillers import filler_of
 from relu_layers.formats.caffe._schema import as_float32
 from relu_layers.layers import ELU, Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax, Tanh

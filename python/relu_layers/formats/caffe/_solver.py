@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relu_layers import optimizers, schedules
-from relu_layers._checks import nearest
+from relu_layers._support.arguments import nearest
 from relu_layers.formats.caffe._load import Net, load_net, read_message
 from relu_layers.formats.caffe._net import State
 from relu_layers.formats.caffe._schema import Message

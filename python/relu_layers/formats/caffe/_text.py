@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from relu_layers._checks import nearest
+from relu_layers._support.arguments import nearest
 from relu_layers.formats.caffe._schema import ENUMS, FIELDS, PASSED_OVER, Field, Message, as_float32
 
 _DEEPEST = 32

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.formats.onnx._graph import Graph, Node
 from relu_layers.formats.onnx._operators import short_number
 from relu_layers.formats.onnx._tensors import FLOATS, type_name

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.formats.onnx._graph import Node
 from relu_layers.formats.onnx._operators import constant_of, permutation
 from relu_layers.formats.onnx._tensors import FLOATS, type_name

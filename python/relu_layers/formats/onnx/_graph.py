@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import onnx
 from onnx import AttributeProto, defs
 
-from relu_layers._checks import nearest
-from relu_layers._configured import Array
+from relu_layers._support.arguments import nearest
+from relu_layers._support.configured import Array
 from relu_layers.formats.onnx._tensors import array_of
 
 # The operators that are read, and the newest version of each whose meaning is known here. What comes later may mean

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from relu_layers._checks import boolean
+from relu_layers._support.arguments import boolean
 from relu_layers.formats.onnx._chain import Chain
 from relu_layers.formats.onnx._graph import graph_of
 from relu_layers.formats.onnx._metadata import PREPROCESSING

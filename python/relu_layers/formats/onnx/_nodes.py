@@ -10,8 +10,8 @@ import numpy as np
 from onnx import helper
 
 from relu_layers import layers
-from relu_layers._checks import nearest
-from relu_layers._configured import Array
+from relu_layers._support.arguments import nearest
+from relu_layers._support.configured import Array
 from relu_layers.model import Sequential
 
 

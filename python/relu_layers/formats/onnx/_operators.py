@@ -1,4 +1,4 @@
-"""What the operators' attributes and inputs mean, where versions differ; the same for layers and for the backend."""
+"""What the operators' attributes and inputs mean, where versions differ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.formats.onnx._graph import Node
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from relu_layers import layers
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.formats.onnx import _operators as operators
 from relu_layers.formats.onnx._chain import Chain, Comparison, Made
 from relu_layers.formats.onnx._folding import FOLDED, cast_dtype, folded, row_of, scaled

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, checker, defs, helper, numpy_helper
 
-from relu_layers._atomic import write_atomically
-from relu_layers._checks import boolean, integer
+from relu_layers._support.arguments import boolean, integer
+from relu_layers._support.files import write_atomically
 from relu_layers.formats.onnx._metadata import CLASS_NAMES, PREPROCESSING
 from relu_layers.formats.onnx._nodes import LayerNodes, nodes_of
 from relu_layers.model import Sequential

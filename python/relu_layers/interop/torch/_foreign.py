@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from relu_layers._checks import nearest
+from relu_layers._support.arguments import nearest
 from relu_layers.model import Sequential
 
 _SMOOTH = ("CELU", "GELU", "Hardswish", "Mish", "SELU", "SiLU", "Softplus")

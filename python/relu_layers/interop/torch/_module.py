@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.autograd import Function
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.interop.torch._networks import shared_parameters
 from relu_layers.interop.torch._tensors import Tensor, new, once, read, view
 from relu_layers.layers import BUILT_IN, Dropout

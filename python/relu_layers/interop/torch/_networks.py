@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from relu_layers._checks import boolean
-from relu_layers._configured import Array
+from relu_layers._support.arguments import boolean
+from relu_layers._support.configured import Array
 from relu_layers.interop.torch._foreign import refuse
 from relu_layers.interop.torch._tensors import Tensor, view
 from relu_layers.layers import ELU, Dense, Dropout, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh, Threshold

@@ -7,7 +7,7 @@ from typing import Any
 from torch.autograd import Function
 
 from relu_layers import ops
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 from relu_layers.interop.torch._tensors import Tensor, new, once, read, read_optional, view
 
 

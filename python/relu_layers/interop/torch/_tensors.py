@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import torch
 from torch.autograd.function import once_differentiable
 
-from relu_layers._configured import Array
+from relu_layers._support.configured import Array
 
 Tensor: TypeAlias = Any  # torch.Tensor; type checkers do not see PyTorch, which may be absent
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from relu_layers import optimizers, schedules
-from relu_layers._checks import nearest
-from relu_layers._configured import Array
+from relu_layers._support.arguments import nearest
+from relu_layers._support.configured import Array
 from relu_layers.interop.torch._networks import Pair, layers_and_pairs
 from relu_layers.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 

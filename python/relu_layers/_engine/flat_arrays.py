@@ -1,0 +1,232 @@
+"""Putting layers together: checking them, and moving their parameters into two contiguous arrays."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from typing import Any
+
+import numpy as np
+
+from relu_layers._support.arrays import zeros
+from relu_layers._support.configured import Array
+from relu_layers.layers import Layer, ParameterLayer
+
+# Which model a layer works for. Layers hold the state of a training pass and views of one model's arrays, so
+# a layer serves one model at a time.
+_owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
+
+
+def named(index: int, layer: object) -> str:
+    """Return how messages name a layer."""
+    return f"layer {index}, {layer!r}"
+
+
+def check_layers(layers: tuple[Any, ...]) -> None:
+    """Raise unless ``layers`` follow the layer protocol and fit together where their sizes are known."""
+    if not layers:
+        raise ValueError("Sequential: no layers; pass at least one, such as Dense(784, 10)")
+    if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
+        raise TypeError("Sequential: pass the layers one by one: Sequential(*layers)")
+    for index, layer in enumerate(layers):
+        if isinstance(layer, type):
+            raise TypeError(
+                f"Sequential: layer {index} is the class {layer.__name__}; pass {layer.__name__}(...)"
+            )
+        # Built-in layers are not asked: reading their params would draw values before the model does.
+        protocol = () if isinstance(layer, Layer) else ("forward", "backward", "params", "grads")
+        lacking = [name for name in protocol if not hasattr(layer, name)]
+        if lacking:
+            raise TypeError(
+                f"Sequential: layer {index} is a {type(layer).__name__} without {', '.join(lacking)}; "
+                "a layer has forward(x, training=False), backward(dy), params and grads"
+            )
+        if hasattr(layer, "flat_params"):
+            raise TypeError(
+                f"Sequential: layer {index} is itself a model; pass its layers: *copy.deepcopy(model).layers"
+            )
+        if any(layer is other for other in layers[:index]):
+            raise ValueError(
+                f"Sequential: {named(index, layer)} appears twice; make one object for each place"
+            )
+    _check_sizes(layers)
+
+
+def _check_sizes(layers: tuple[Any, ...]) -> None:
+    """Raise if a layer takes another number of features than the one before it gives."""
+    features: int | None = None
+    source = ""
+    for index, layer in enumerate(layers):
+        wanted = getattr(layer, "in_features", None)
+        if features is not None and wanted is not None and wanted != features:
+            raise ValueError(
+                f"Sequential: {named(index, layer)} takes {wanted} features but {source} gives {features}"
+            )
+        before, features = features, features_after(layer, features)
+        if features != before or wanted is not None:
+            source = named(index, layer)
+
+
+def features_after(layer: Any, features: int | None) -> int | None:
+    """Return the size of the last axis after ``layer``, given the one before it; None if unknown."""
+    if not is_managed(layer):
+        return None
+    given: int | None = getattr(layer, "out_features", None)
+    if given is not None:
+        return given
+    if features is None:
+        before: int | None = getattr(layer, "in_features", None)
+        return before
+    try:
+        return int(layer.output_shape((1, features))[-1])
+    except (ValueError, IndexError):  # such as a softmax over an axis that two dimensions lack
+        return None
+
+
+def claim(layers: tuple[Any, ...], model: Any) -> None:
+    """Note that ``layers`` work for ``model``; one that works for another living model is a ValueError."""
+    for index, layer in enumerate(layers):
+        try:
+            owner = _owners.get(layer)
+        except TypeError:  # a user's layer without weak references or hash cannot be noted
+            continue
+        if owner is not None and owner() is not None and owner() is not model:
+            raise ValueError(
+                f"Sequential: {named(index, layer)} belongs to another model; pass copy.deepcopy(layer)"
+            )
+    for layer in layers:
+        try:
+            _owners[layer] = weakref.ref(model)
+        except TypeError:
+            continue
+
+
+def accepts(layer: object, method: str, keyword: str) -> bool:
+    """Return whether ``layer.method`` takes the named keyword."""
+    try:
+        parameters = inspect.signature(getattr(layer, method)).parameters
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return keyword in parameters
+
+
+def is_managed(layer: object) -> bool:
+    """Return whether ``layer`` takes workspace buffers, as the built-in layers do."""
+    return (
+        callable(getattr(layer, "output_shape", None))
+        and accepts(layer, "forward", "out")
+        and accepts(layer, "backward", "out")
+    )
+
+
+def fuses_relu(layer: object) -> bool:
+    """Return whether ``layer`` can do the work of a ReLU beside it, in both directions."""
+    return (
+        getattr(layer, "fuses_relu", False) is True
+        and accepts(layer, "forward", "negative_slope")
+        and accepts(layer, "backward", "negative_slope")
+    )
+
+
+def is_fusible_relu(layer: object) -> bool:
+    """Return whether ``layer`` may be a ReLU whose work a layer beside it does.
+
+    The class that says so must be the one that computes: a subclass with a forward of its own is another function.
+    """
+    names = ("fusible_slope", "note_output", "forward", "backward")
+    computing = next((cls for cls in type(layer).__mro__ if any(name in vars(cls) for name in names)), object)
+    return isinstance(layer, Layer) and all(name in vars(computing) for name in names)
+
+
+def bind(
+    layers: tuple[Any, ...], dtype: np.dtype[Any], rng: np.random.Generator, may_round: bool = False
+) -> tuple[Array, Array, dict[str, Array], dict[str, Array]]:
+    """Move all parameters into one array and all gradients into another.
+
+    Values that exist are kept (float32 ones also in a float64 model, exactly; float64 ones in a float32 model
+    only with ``may_round``), missing ones are drawn from ``rng`` in the order of the layers.
+
+    Returns
+    -------
+    flat_params, flat_grads : ndarray, 1-D
+    params, grads : dict
+        ``"0.weight"`` -> view of the flat arrays.
+    """
+    for layer in layers:
+        if isinstance(layer, ParameterLayer) and not layer.initialized:
+            layer.initialize(rng, dtype)
+    old: dict[tuple[int, str], Array] = {}
+    for index, layer in enumerate(layers):
+        for name, value in dict(layer.params).items():
+            if not may_round:
+                _check_parameter(index, layer, name, value, dtype)
+            old[index, name] = value
+    total = sum(value.size for value in old.values())
+    flat_params, flat_grads = zeros((total,), dtype), zeros((total,), dtype)
+    params: dict[str, Array] = {}
+    grads: dict[str, Array] = {}
+    offset = 0
+    for (index, name), value in old.items():
+        part = slice(offset, offset + value.size)
+        params[f"{index}.{name}"] = flat_params[part].reshape(value.shape)
+        grads[f"{index}.{name}"] = flat_grads[part].reshape(value.shape)
+        offset += value.size
+    for index, layer in enumerate(layers):
+        names = [name for i, name in old if i == index]
+        if names:
+            own_params = {name: params[f"{index}.{name}"] for name in names}
+            own_grads = {name: grads[f"{index}.{name}"] for name in names}
+            if isinstance(layer, ParameterLayer):
+                layer.bind(own_params, own_grads)
+            else:
+                _bind_plain(index, layer, own_params, own_grads)
+    return flat_params, flat_grads, params, grads
+
+
+def _check_parameter(index: int, layer: object, name: str, value: Any, dtype: np.dtype[Any]) -> None:
+    """Raise unless ``value`` can move into a model of ``dtype`` without losing digits."""
+    what = f"parameter {name!r} of {named(index, layer)}"
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"Sequential: {what} is a {type(value).__name__}, expected a {dtype} array")
+    if value.dtype == np.float64 and dtype == np.float32:
+        raise TypeError(
+            f"Sequential: {what} is float64 but the model is float32; "
+            "pass dtype=np.float64, or make the layer's arrays float32"
+        )
+    if value.dtype not in (np.float32, np.float64):
+        raise TypeError(f"Sequential: {what} is {value.dtype}, expected {dtype}")
+
+
+def _bind_plain(index: int, layer: Any, params: dict[str, Array], grads: dict[str, Array]) -> None:
+    """Put views in place of a user's arrays: in its mappings, and in attributes that are the same array."""
+    attributes = getattr(layer, "__dict__", {})
+    for mapping, views in ((layer.params, params), (layer.grads, grads)):
+        for name, view in views.items():
+            array = mapping.get(name, None)
+            if array is not None:
+                if np.shape(array) != view.shape:
+                    raise ValueError(
+                        f"Sequential: gradient {name!r} of {named(index, layer)} "
+                        f"has shape {np.shape(array)}, its parameter {view.shape}"
+                    )
+                np.copyto(view, array)
+            mapping[name] = view
+            for attribute, value in list(attributes.items()):
+                if value is array and array is not None:
+                    setattr(layer, attribute, view)
+    if any(layer.params[name] is not view for name, view in params.items()):
+        raise TypeError(
+            f"Sequential: {named(index, layer)} does not keep arrays that are put into its params; "
+            "let params and grads be dicts that live as long as the layer"
+        )
+
+
+def adopt(mapping: Any, views: dict[str, Array]) -> None:
+    """Copy arrays that a user's layer put in place of the model's views, and put the views back."""
+    for name, view in views.items():
+        array = mapping[name]
+        if array is not view:
+            if np.shape(array) != view.shape:
+                raise ValueError(f"{name!r} has shape {np.shape(array)}, expected {view.shape}")
+            np.copyto(view, array, casting="same_kind")
+            mapping[name] = view

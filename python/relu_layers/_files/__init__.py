@@ -1,0 +1,1 @@
+"""Model files without the classes in them: the table of formats, documents, and how they are written."""

@@ -1,0 +1,92 @@
+"""A tree of JSON values and arrays as a text and named arrays, and back: what the formats of whole documents share.
+
+In the text an array is ``{"__array__": name}``. Nothing that is read is believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from relu_layers._support.configured import Array
+
+_REFERENCE = "__array__"
+# A description is small: arrays are apart. Parsed JSON takes up to 30 times the memory of its text.
+_LONGEST = 32 * 2**20
+_DEEPEST = 40
+_DTYPES = frozenset(f"{kind}{size}" for kind in "biuf" for size in (1, 2, 4, 8))
+
+
+def pack(document: dict[str, Any], reserved: Collection[str] = ()) -> tuple[bytes, dict[str, Array]]:
+    """Return the text of ``document`` and its arrays, contiguous and little-endian, named by where they stood.
+
+    Names in ``reserved`` are not used. What the text cannot hold is a ValueError.
+    """
+    arrays: dict[str, Array] = {}
+    text = json.dumps(_packed(document, "", arrays, reserved), separators=(",", ":")).encode()
+    if len(text) > _LONGEST:
+        raise ValueError(f"{len(text)} bytes of description are more than fit")
+    return text, arrays
+
+
+def unpack(text: bytes, arrays: dict[str, Array]) -> dict[str, Any]:
+    """Return the document of a text, with copies of the arrays it names; a text that is none is a ValueError."""
+    if len(text) > _LONGEST:
+        raise ValueError("its description is too long")
+    document = _unpacked(json.loads(text.decode()), arrays)
+    if not isinstance(document, dict):
+        raise ValueError("its description is not a mapping")
+    return document
+
+
+def digest(members: dict[str, Array]) -> bytes:
+    """Return the SHA-256 of all names, dtypes, shapes and contents."""
+    total = hashlib.sha256()
+    for name in sorted(members):
+        array = members[name]
+        total.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        total.update(array.data if array.size else b"")
+    return total.digest()
+
+
+def _packed(value: Any, name: str, arrays: dict[str, Array], reserved: Collection[str]) -> Any:
+    """Return ``value`` with its arrays moved to ``arrays``, named by where they stood."""
+    if isinstance(value, np.ndarray):
+        array = np.ascontiguousarray(value).reshape(value.shape)
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        if array.dtype.str[1:] not in _DTYPES:
+            raise ValueError(f"{name}: arrays of dtype {value.dtype} cannot be written to a file")
+        while name in arrays or name in reserved:
+            name += "_"
+        arrays[name] = array
+        return {_REFERENCE: name}
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str) or key == _REFERENCE:
+                raise ValueError(
+                    f"{name or 'document'}: key {key!r} cannot be written to a file, use strings"
+                )
+        return {k: _packed(item, f"{name}/{k}" if name else k, arrays, reserved) for k, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_packed(item, f"{name}/{i}", arrays, reserved) for i, item in enumerate(value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is not None and not isinstance(value, (str, bool, int, float)):
+        raise ValueError(f"{name}: a {type(value).__name__} cannot be written to a file")
+    return value
+
+
+def _unpacked(value: Any, arrays: dict[str, Array], depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError("its description is nested too deeply")
+    if isinstance(value, dict):
+        if set(value) == {_REFERENCE}:
+            return arrays[value[_REFERENCE]].copy()
+        return {key: _unpacked(item, arrays, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unpacked(item, arrays, depth + 1) for item in value]
+    return value

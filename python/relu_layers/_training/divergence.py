@@ -1,0 +1,47 @@
+"""The error for a training whose loss is no number any more, and where the trouble began."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from relu_layers._support.configured import Array
+
+
+class DivergenceError(ArithmeticError):
+    """The loss of a minibatch (or the gradient norm that is clipped) is infinite or NaN.
+
+    It is raised before the update, so the parameters are those of the step before. The message names epoch
+    and batch, the first layer with a value that is not finite, and the learning rate.
+    """
+
+
+def diverged(
+    trainer: Any, what: str, value: float, x: Array, y: Array, place: tuple[int, int] | None
+) -> Exception:
+    """Return the error for ``what`` being ``value`` in the forward pass that has just run."""
+    where = f"step {trainer.steps + 1}" if place is None else f"epoch {place[0]}, batch {place[1]}"
+    rate = trainer.optimizer.learning_rate_now
+    cause = _cause(trainer.model, trainer._depth, x, y)
+    return DivergenceError(
+        f"training diverged in {where}: {what} is {value}; {cause}; the learning rate is {rate:g}. "
+        "The parameters are as before this step: a lower rate, clip_norm or cleaner data may help"
+    )
+
+
+def _cause(model: Any, depth: int, x: Array, y: Array) -> str:
+    """Name the first array on the way forward that has an infinity or NaN."""
+    if not np.isfinite(x).all():
+        row = int(np.argwhere(~np.isfinite(x))[0][0])
+        return f"row {row} of the batch itself is not finite"
+    for index in range(depth):
+        output = y if index == depth - 1 else model._training_input(index + 1)
+        if output is not None and not np.isfinite(output).all():
+            named = f"layer {index}, {model.layers[index]!r}"
+            own = [
+                k for k, v in model.params.items() if k.startswith(f"{index}.") and not np.isfinite(v).all()
+            ]
+            also = f" (so is its parameter {own[0]})" if own else ""
+            return f"the output of {named} is the first that is not finite{also}"
+    return "the outputs of all layers are finite, so the loss or its gradient overflowed"

@@ -1,0 +1,137 @@
+"""Backpropagation step by step, with the numbers of one's own network: `explain`.
+
+The package's name has an underscore because importing a submodule binds it as an attribute of its parent:
+`relu_layers.explain` is the function.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from relu_layers._support.arguments import integer
+from relu_layers._support.inputs import converted_array
+from relu_layers._training.fit import examples
+from relu_layers.explanation.explanation import Explanation
+from relu_layers.explanation.followed import mixed_row, path_through
+from relu_layers.explanation.record import record
+from relu_layers.explanation.trace import Check
+from relu_layers.explanation.training import play
+from relu_layers.explanation.variants import mistakes, variants
+from relu_layers.explanation.verdicts import Place, checks, followed_entries
+from relu_layers.layers import Sigmoid, Softmax
+from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from relu_layers.model import Sequential
+from relu_layers.optimizers import SGD, Optimizer
+from relu_layers.trainer import Trainer
+
+__all__ = ["Explanation", "explain"]
+
+_OWNER = "explain"
+
+
+def explain(
+    model: Sequential,
+    x: Any,
+    y: Any,
+    loss: Any = None,
+    optimizer: Optimizer | None = None,
+    *,
+    sample: int | None = 0,
+    unit: int | None = None,
+    sample_weight: Any = None,
+    gradcheck: bool = True,
+    max_entries: int = 400,
+    train: int = 0,
+    seed: int | None = None,
+    title: str = "",
+    lang: str = "en",
+) -> Explanation:
+    """Explain one training step: forward, loss, backward and update, with the numbers of this very network.
+
+    Parameters
+    ----------
+    model : Sequential
+        Stays as it is: the step runs on a copy, by the same kernels, and to the same bits as `Trainer.step`.
+    x, y : array_like
+        One minibatch; converted to the model's dtype where it differs, as in `Trainer.fit`.
+    loss : loss or callable, optional
+        None is SoftmaxCrossEntropy for integer labels of the output's shape without its last axis (or after a
+        final Softmax), SigmoidCrossEntropy after a final Sigmoid, else SquaredError(0.5).
+    optimizer : Optimizer, optional
+        None is ``SGD(0.1)``; pass ``trainer.optimizer`` to see the next step of a training under way.
+    sample, unit : int or None, keyword
+        The row of x, and the unit of the first hidden layer, that are followed in detail. None is the first
+        row in which some units pass the gradient and some stop it, and the unit that passes most of it.
+    sample_weight : array_like (batch,), keyword
+    gradcheck : bool, keyword
+        Whether gradients are put beside finite differences, in float64, for at most ``max_entries`` of them.
+    train : int, keyword
+        Steps of a training to record for the page's player: decision surface, fold lines, loss. Only for
+        networks of two inputs; 0 records none.
+    seed : int, keyword
+        Only told: where the initial values come from.
+    title : str, keyword
+    lang : {"en", "ja"}, keyword
+        Of ``str()`` and the notebook; the other renderers take their own.
+
+    Returns
+    -------
+    Explanation
+        ``print`` it; see also ``to_markdown()``, ``save_html(path)``, ``to_dict()``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        What does not fit, as `Trainer.fit` would say it; a ``train`` without two inputs.
+    IndexError
+        There is no such sample or unit, or a label is outside the classes.
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"{_OWNER}: model is {type(model).__name__}, expected a Sequential")
+    train = integer(_OWNER, "train", train, minimum=0)
+    if loss is None:
+        loss = _default_loss(model, x, y)
+    if optimizer is None:
+        optimizer = SGD(0.1)
+    # A trainer of its own only to convert the arrays as training would.
+    given = examples(_OWNER, Trainer(model, loss, copy.deepcopy(optimizer)), x, y, sample_weight)
+    if sample is not None and not 0 <= integer(_OWNER, "sample", sample) < len(given.x):
+        raise IndexError(f"{_OWNER}: sample is {sample}, but x has {len(given.x)} rows")
+    if train and given.x.shape[1:] != (2,):
+        raise ValueError(f"{_OWNER}: train draws networks of two inputs, but x has shape {given.x.shape}")
+    trace = record(model, loss, optimizer, given, seed=seed, title=title)
+    row = mixed_row(trace) if sample is None else sample
+    found = Explanation(trace, sample=row, unit=unit, lang=lang)
+    verdicts: dict[Place, Check] = {}
+    part = 0.0
+    if gradcheck:
+        wanted = followed_entries(trace, path_through(trace, row, found.unit))
+        verdicts, part = checks(model, loss, given, wanted, max_entries)
+    found.trace = replace(
+        trace,
+        checks=verdicts,
+        checked=part,
+        variants=variants(model, loss, optimizer, given),
+        mistakes=mistakes(model, loss, optimizer, given, trace.loss.output),
+        training=play(model, loss, optimizer, given, train) if train else None,
+    )
+    return found
+
+
+def _default_loss(model: Sequential, x: Any, y: Any) -> Any:
+    last = model.layers[-1]
+    if isinstance(last, Softmax):
+        return SoftmaxCrossEntropy()
+    if isinstance(last, Sigmoid):
+        return SigmoidCrossEntropy()
+    target = np.asarray(y)
+    if target.dtype.kind in "iub":
+        given = converted_array(_OWNER, "x", x, model.dtype)
+        # On a copy: a forward whose backward is still to come must not be forgotten.
+        if copy.deepcopy(model)(given[:1]).shape[1:-1] == target.shape[1:] and target.ndim == given.ndim - 1:
+            return SoftmaxCrossEntropy()
+    return SquaredError(0.5)

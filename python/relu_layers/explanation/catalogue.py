@@ -1,0 +1,61 @@
+"""The texts of an explanation and the formulas of layers, from the files in ``data``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from relu_layers._support.arguments import choice
+
+LANGUAGES = ("en", "ja")
+
+
+def data_file(name: str) -> str:
+    """Return a text file of the package's ``data`` folder."""
+    return files("relu_layers.explanation").joinpath("data", name).read_text(encoding="utf-8")
+
+
+@cache
+def catalogue() -> dict[str, dict[str, str]]:
+    """Return key -> language -> text."""
+    return tomllib.loads(data_file("texts.toml"))
+
+
+@cache
+def formulas() -> dict[str, dict[str, str]]:
+    """Return class name -> form -> formula; a caller may add an entry for a layer of its own."""
+    return tomllib.loads(data_file("formulas.toml"))
+
+
+class Texts:
+    """The texts in one language: called with a key and values for its placeholders."""
+
+    def __init__(self, lang: str) -> None:
+        self.lang = choice("explain", "lang", lang, LANGUAGES)
+
+    def __call__(self, key: str, **values: Any) -> str:
+        text = catalogue()[key][self.lang]
+        return text.format(**values) if values or "{" in text else text
+
+    def starting_with(self, prefix: str) -> dict[str, str]:
+        """Return the raw texts of all keys that start so."""
+        return {key: entry[self.lang] for key, entry in catalogue().items() if key.startswith(prefix)}
+
+
+def formula(kind: str, form: str, x: str, y: str, config: Mapping[str, Any]) -> str | None:
+    """Return a formula with the names and the constructor's arguments put in, None if there is none."""
+    pattern = formulas().get(kind, {}).get(form)
+    if pattern is None:
+        return None
+    values = {key: _shown(value) for key, value in config.items() if key not in {"x", "y"}}
+    filled = pattern.format(x=x, y=y, **values)
+    # A slope of 0 leaves nothing to multiply.
+    return re.sub(rf"\b0 \* {re.escape(x)}(?!\w)", "0", filled) if x and form == "plain" else filled
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,221 @@
+"""What is recorded of one training step, as plain data; the renderers read nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from relu_layers._support.configured import Array
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many inputs of an activation, over the batch, lie where; and how many units are dead.
+
+    ``dead`` counts units whose derivative is 0 in every row, so that no gradient passes them at all.
+    """
+
+    active: int
+    negative: int
+    zero: int
+    dead: int
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """One layer in the step.
+
+    Attributes
+    ----------
+    role : {"dense", "elementwise", "other"}
+        How forward and backward can be written out.
+    source, symbol : str
+        How x and y are called in formulas: ``"x"``, ``"z1"``, ``"a1"``.
+    number : int
+        Which Dense layer this is or follows, counted from 1: that of ``W1``.
+    x, y, dy, dx : ndarray
+        Input, output, dLoss/dy and dLoss/dx; dx is None where the step does not need it.
+    params, grads : dict of str to ndarray
+        By the layer's own names (``"weight"``); values before the update.
+    derivative : ndarray or None
+        dy/dx of every element, for an elementwise layer: what the gradient is multiplied by.
+    counts : Counts or None
+        For elementwise layers with a corner.
+    config : dict
+        The constructor's arguments.
+    """
+
+    index: int
+    kind: str
+    name: str
+    role: str
+    source: str
+    symbol: str
+    number: int
+    x: Array
+    y: Array
+    dy: Array
+    dx: Array | None
+    params: dict[str, Array]
+    grads: dict[str, Array]
+    derivative: Array | None
+    counts: Counts | None
+    config: dict[str, Any]
+
+    @property
+    def weight_symbol(self) -> str:
+        """``"W1"``."""
+        return f"W{self.number}"
+
+    @property
+    def bias_symbol(self) -> str:
+        """``"b1"``."""
+        return f"b{self.number}"
+
+
+@dataclass(frozen=True)
+class LossTrace:
+    """The loss.
+
+    Attributes
+    ----------
+    value, after : float
+        Before the step, and of the same rows after it.
+    target, output, gradient : ndarray
+        What was wanted, what the network gave, dLoss/doutput.
+    count : float
+        What the sum over the rows is divided by.
+    shifted, exponentials, sums, probabilities, wanted, rows : ndarray or None
+        For SoftmaxCrossEntropy: logits minus the row's maximum, their exponentials, the sum of these per row,
+        the quotients, the target as probabilities, and the loss of every row.
+    plain : bool
+        Whether no weights, smoothing or ignored rows enter, so that the gradient is (p - wanted) / count.
+    """
+
+    kind: str
+    name: str
+    value: float
+    after: float
+    output: Array
+    target: Array
+    gradient: Array
+    count: float
+    plain: bool
+    scale: float | None = None
+    shifted: Array | None = None
+    exponentials: Array | None = None
+    sums: Array | None = None
+    probabilities: Array | None = None
+    wanted: Array | None = None
+    rows: Array | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """What the optimizer did to one parameter array; ``ratio`` is |step| / |value before|, by norms."""
+
+    name: str
+    symbol: str
+    before: Array
+    gradient: Array
+    after: Array
+    gradient_norm: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """The verdict of the gradient check on one entry: see `relu_layers.gradcheck`."""
+
+    analytic: float
+    numeric: float
+    verdict: str
+    kink: tuple[int, Any, int, float] | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The same step with another activation: what if."""
+
+    label: str
+    loss: float
+    after: float
+    norms: dict[str, float]
+    dead: int
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """The same step with a classic mistake: ``error`` is the largest difference of any gradient.
+
+    ``relative`` is that difference by the largest right gradient; ``failure`` the message where it cannot even
+    be computed. ``where`` names the entry that is farthest off, ``right`` and ``wrong`` its values.
+    """
+
+    key: str
+    error: float
+    relative: float
+    where: str = ""
+    right: float = 0.0
+    wrong: float = 0.0
+    failure: str = ""
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One moment of a training: fold lines are end points (x, y, x, y) per unit, NaN where none is in view."""
+
+    step: int
+    loss: float
+    surface: Array
+    folds: Array
+    dead: Array
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that was recorded for a network of two inputs; losses are of every step."""
+
+    losses: list[float]
+    frames: list[Frame]
+    bounds: tuple[float, float, float, float]
+    points: Array
+    classes: Array
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One training step of one network: everything an explanation says.
+
+    Attributes
+    ----------
+    checks : dict
+        ``(name, index)`` -> Check, for the entries that were checked.
+    checked : float
+        Which part of all entries that is.
+    """
+
+    version: str
+    target: str
+    dtype: str
+    seed: int | None
+    title: str
+    layers: list[LayerTrace]
+    loss: LossTrace
+    optimizer: str
+    optimizer_kind: str
+    learning_rate: float
+    optimizer_config: dict[str, Any]
+    updates: list[Update]
+    dropped: str
+    checks: dict[tuple[str, tuple[int, ...]], Check] = field(default_factory=dict)
+    checked: float = 0.0
+    variants: list[Variant] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
+    training: Training | None = None
+
+    @property
+    def batch(self) -> int:
+        """Rows of the batch."""
+        return len(self.layers[0].x)

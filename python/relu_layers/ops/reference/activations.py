@@ -1,0 +1,239 @@
+"""Elementwise activations, forward beside backward.
+
+Every backward is a select, never a multiplication by a mask: where a unit is off, dx is 0 even when dy is
+infinite.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from relu_layers.ops.reference.arrays import (
+    FloatArray,
+    float_array,
+    output,
+    output_tuple,
+    same_memory,
+    separate,
+)
+
+_quiet = np.errstate(all="ignore")
+
+
+@_quiet
+def relu_forward(x: FloatArray, negative_slope: float = 0.0, *, out: FloatArray | None = None) -> FloatArray:
+    """Rectify: ``y = x`` where x > 0, else ``negative_slope * x``.
+
+    With slope 0, y is +0 for x < 0, and x for 0, -0 and NaN.
+
+    Parameters
+    ----------
+    x
+        Array of any shape, float32 or float64.
+    negative_slope
+        Slope for x <= 0. With ``out=x`` it must be >= 0, because backward then reads the sign of x off y.
+    out
+        Array for the result; x itself is allowed.
+
+    Notes
+    -----
+    Equal to Caffe's ``max(x, 0) + slope * min(x, 0)`` for every finite x. At x = -inf with slope 0, y is 0.
+    """
+    x = float_array("relu_forward", "x", x)
+    out = output("relu_forward", out, x.shape, x.dtype, may_alias=[x])
+    if same_memory(x, out) and not negative_slope >= 0:
+        raise ValueError(
+            f"relu_forward: negative_slope is {negative_slope} and out is x: in place the sign of y would not "
+            "tell the sign of x any more, and the gradient would be wrong; pass another out"
+        )
+    if negative_slope == 0:
+        out[...] = np.where(x < 0, x.dtype.type(0), x)
+    else:
+        out[...] = np.where(x > 0, x, x * negative_slope)
+    return out
+
+
+@_quiet
+def relu_backward(
+    x: FloatArray, dy: FloatArray, negative_slope: float = 0.0, *, out: FloatArray | None = None
+) -> FloatArray:
+    """Gradient of `relu_forward`: ``dx = dy`` where x > 0, else ``negative_slope * dy``.
+
+    The kink at 0 counts as off. With slope 0, dx is +0 for x <= 0 whatever dy is, and dy where x is NaN.
+    `x` may be the result of the forward pass instead when the slope is >= 0 (in place).
+    ``out=dy`` is allowed.
+    """
+    x = float_array("relu_backward", "x", x)
+    dy = float_array("relu_backward", "dy", dy, like=x, shape=x.shape)
+    out = output("relu_backward", out, x.shape, x.dtype, reads=[x], may_alias=[dy])
+    if negative_slope == 0:
+        out[...] = np.where(x <= 0, x.dtype.type(0), dy)
+    else:
+        out[...] = np.where(x > 0, dy, dy * negative_slope)
+    return out
+
+
+@_quiet
+def threshold_forward(
+    x: FloatArray, threshold: float, value: float, *, out: FloatArray | None = None
+) -> FloatArray:
+    """Replace what does not exceed the threshold: ``y = value`` where x <= threshold, else x (NaN stays NaN).
+
+    ``threshold_forward(x, e, e)`` is ``max(e, x)``. `out` may not overlap x.
+    """
+    x = float_array("threshold_forward", "x", x)
+    out = output("threshold_forward", out, x.shape, x.dtype, reads=[x])
+    out[...] = np.where(x <= threshold, x.dtype.type(value), x)
+    return out
+
+
+@_quiet
+def threshold_backward(
+    x: FloatArray, dy: FloatArray, threshold: float, *, out: FloatArray | None = None
+) -> FloatArray:
+    """Gradient of `threshold_forward`: ``dx = 0`` where x <= threshold, else dy. ``out=dy`` is allowed."""
+    x = float_array("threshold_backward", "x", x)
+    dy = float_array("threshold_backward", "dy", dy, like=x, shape=x.shape)
+    out = output("threshold_backward", out, x.shape, x.dtype, reads=[x], may_alias=[dy])
+    out[...] = np.where(x <= threshold, x.dtype.type(0), dy)
+    return out
+
+
+def _prelu_arrays(op: str, x: FloatArray, slope: FloatArray) -> tuple[FloatArray, FloatArray]:
+    x = float_array(op, "x", x)
+    slope = float_array(op, "slope", slope, like=x)
+    if slope.ndim != 1:
+        raise ValueError(f"{op}: slope has shape {slope.shape}, expected (features,) or (1,)")
+    if slope.shape[0] != 1 and (x.ndim == 0 or x.shape[-1] != slope.shape[0]):
+        raise ValueError(
+            f"{op}: x has shape {x.shape} but slope has {slope.shape[0]} features, expected on the last axis"
+        )
+    return x, slope
+
+
+@_quiet
+def prelu_forward(x: FloatArray, slope: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Rectify with learned slopes: ``y = x`` where x > 0, else ``slope * x``.
+
+    Parameters
+    ----------
+    x
+        ``(..., features)``.
+    slope
+        ``(features,)``, or ``(1,)`` for one slope shared by all features.
+    out
+        Array for the result; it may not overlap x, whose values backward needs.
+    """
+    x, slope = _prelu_arrays("prelu_forward", x, slope)
+    out = output("prelu_forward", out, x.shape, x.dtype, reads=[x, slope])
+    out[...] = np.where(x > 0, x, x * (slope[0] if slope.size == 1 else slope))
+    return out
+
+
+@_quiet
+def prelu_backward(
+    x: FloatArray,
+    slope: FloatArray,
+    dy: FloatArray,
+    *,
+    need_dx: bool = True,
+    out: tuple[FloatArray | None, FloatArray | None] | None = None,
+) -> tuple[FloatArray | None, FloatArray]:
+    """Gradients of `prelu_forward`: ``dx = dy`` where x > 0, else ``slope * dy``.
+
+    dslope is the sum of ``x * dy`` where x is not > 0, over all rows, and over the features too for a shared
+    slope. dx is None when not needed; dx may be dy.
+    """
+    op = "prelu_backward"
+    x, slope = _prelu_arrays(op, x, slope)
+    dy = float_array(op, "dy", dy, like=x, shape=x.shape)
+    outs: tuple[Any, ...] = output_tuple(op, out, 2)
+    if not need_dx and outs[0] is not None:
+        raise ValueError(f"{op}: need_dx is False, so out[0] must be None")
+    dx = (
+        output(op, outs[0], x.shape, x.dtype, reads=[x, slope], may_alias=[dy], name="out[0]")
+        if need_dx
+        else None
+    )
+    dslope = output(op, outs[1], slope.shape, x.dtype, reads=[x, slope, dy], name="out[1]")
+    separate(op, dx, dslope)
+    off = np.where(x > 0, x.dtype.type(0), x * dy)
+    dslope[...] = off.sum() if slope.size == 1 else off.reshape(-1, slope.size).sum(axis=0)
+    if dx is not None:
+        dx[...] = np.where(x > 0, dy, dy * (slope[0] if slope.size == 1 else slope))
+    return dx, dslope
+
+
+def _check_alpha(op: str, alpha: float) -> None:
+    if not alpha >= 0:
+        raise ValueError(f"{op}: alpha is {alpha}, expected >= 0: backward reads the sign of x off y")
+
+
+@_quiet
+def elu_forward(x: FloatArray, alpha: float = 1.0, *, out: FloatArray | None = None) -> FloatArray:
+    """Exponential linear unit: ``y = x`` where x > 0, else ``alpha * (exp(x) - 1)``, with alpha >= 0.
+
+    ``out=x`` is allowed.
+    """
+    x = float_array("elu_forward", "x", x)
+    _check_alpha("elu_forward", alpha)
+    out = output("elu_forward", out, x.shape, x.dtype, may_alias=[x])
+    out[...] = np.where(x > 0, x, alpha * np.expm1(x))
+    return out
+
+
+@_quiet
+def elu_backward(
+    y: FloatArray, dy: FloatArray, alpha: float = 1.0, *, out: FloatArray | None = None
+) -> FloatArray:
+    """Gradient of `elu_forward` from its result: ``dx = dy`` where y > 0, else ``dy * (y + alpha)``.
+
+    ``out=dy`` is allowed.
+    """
+    y = float_array("elu_backward", "y", y)
+    dy = float_array("elu_backward", "dy", dy, like=y, shape=y.shape)
+    _check_alpha("elu_backward", alpha)
+    out = output("elu_backward", out, y.shape, y.dtype, reads=[y], may_alias=[dy])
+    out[...] = np.where(y > 0, dy, dy * (y + alpha))
+    return out
+
+
+@_quiet
+def sigmoid_forward(x: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Logistic function ``y = 1 / (1 + exp(-x))``, without overflow. ``out=x`` is allowed."""
+    x = float_array("sigmoid_forward", "x", x)
+    out = output("sigmoid_forward", out, x.shape, x.dtype, may_alias=[x])
+    e = np.exp(-np.abs(x))
+    out[...] = np.where(x < 0, e, x.dtype.type(1)) / (1 + e)
+    return out
+
+
+@_quiet
+def sigmoid_backward(y: FloatArray, dy: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Gradient of `sigmoid_forward` from its result: ``dx = dy * y * (1 - y)``. ``out=dy`` is allowed."""
+    y = float_array("sigmoid_backward", "y", y)
+    dy = float_array("sigmoid_backward", "dy", dy, like=y, shape=y.shape)
+    out = output("sigmoid_backward", out, y.shape, y.dtype, reads=[y], may_alias=[dy])
+    out[...] = dy * (y * (1 - y))
+    return out
+
+
+@_quiet
+def tanh_forward(x: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Hyperbolic tangent ``y = tanh(x)``. ``out=x`` is allowed."""
+    x = float_array("tanh_forward", "x", x)
+    out = output("tanh_forward", out, x.shape, x.dtype, may_alias=[x])
+    out[...] = np.tanh(x)
+    return out
+
+
+@_quiet
+def tanh_backward(y: FloatArray, dy: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Gradient of `tanh_forward` from its result: ``dx = dy * (1 - y) * (1 + y)``. ``out=dy`` is allowed."""
+    y = float_array("tanh_backward", "y", y)
+    dy = float_array("tanh_backward", "dy", dy, like=y, shape=y.shape)
+    out = output("tanh_backward", out, y.shape, y.dtype, reads=[y], may_alias=[dy])
+    out[...] = dy * ((1 - y) * (1 + y))
+    return out
