@@ -1,4 +1,4 @@
-"""Captured steps: memory that training writes is never its input, and what changes from update to update does change."""
+"""Captured steps: memory that training writes is never input, and rates change from update to update."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Eight threads do everything to one model at once: infer, step, fit, evaluate, save, copy, pickle, explain, restore.
+"""Eight threads do everything to one model at once: infer, step, fit, evaluate, save, copy, restore.
 
-What is refused is a RuntimeError that says why; whatever is saved can be read back whole; a second model that only infers
-keeps its bits, and the first one ends finite and usable.
+What is refused is a RuntimeError that says why; whatever is saved can be read back whole; a second model that
+only infers keeps its bits, and the first one ends finite and usable.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """Captured against uncaptured training: networks, losses, optimizers, schedules and options drawn all at once.
 
-Single steps, long stretches of `fit` in order and shuffled, short last batches, weights, validation, callbacks, changes
-under way: everything a trainer has learned is equal to the last bit, and so are all losses.
+Single steps, long stretches of `fit` in order and shuffled, short last batches, weights, validation,
+callbacks, changes under way: everything a trainer has learned is equal to the last bit, and so are all
+losses.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -71,7 +73,7 @@ def drawn_layers(of: Random, inputs: int, outputs: int) -> list[Any]:
         makers = [
             rl.ReLU,
             lambda: rl.ReLU(of.choice((0.1, -0.5, 1.0))),
-            lambda: rl.PReLU(of.choice((1, width))),
+            partial(rl.PReLU, of.choice((1, width))),
             lambda: rl.ELU(of.choice((0.5, 1.0))),
             rl.Sigmoid,
             rl.Tanh,
@@ -94,7 +96,12 @@ def drawn_task(of: Random, dtype: Any) -> tuple[list[Any], Any, Any, Any]:
     normalization = of.choice(NORMALIZATIONS)
     kind = of.randrange(4)
     if kind == 0:
-        return layers, rl.SquaredError(0.5, normalization), x, rng.standard_normal((rows, outputs)).astype(dtype)
+        return (
+            layers,
+            rl.SquaredError(0.5, normalization),
+            x,
+            rng.standard_normal((rows, outputs)).astype(dtype),
+        )
     if kind == 1:
         targets = (rng.random((rows, outputs)) < 0.4).astype(dtype)
         ignored = of.choice((None, 0))

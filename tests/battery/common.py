@@ -1,7 +1,7 @@
 """What the parts of the battery share: two sizes, the figure line, child processes, shims of the C library.
 
-A part is a program: ``python tests/battery/kills.py [--long] [--seed N]``. It prints one figure line, its faults on
-standard error, and ends with 0 (no fault), 1 (faults) or 77 (cannot run here; the line says why).
+A part is a program: ``python tests/battery/kills.py [--long] [--seed N]``. It prints one figure line, its
+faults on standard error, and ends with 0 (no fault), 1 (faults) or 77 (cannot run here; the line says why).
 """
 
 from __future__ import annotations

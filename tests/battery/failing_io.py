@@ -1,7 +1,7 @@
 """Every call that a save makes of the system fails in turn: open, write, fsync, rename, close; the disk is full.
 
-A failure is an OSError that names the user's file; the old content, or the whole new one, is there and nothing else.
-The calls come in the order write, fsync, rename, fsync of the folder.
+A failure is an OSError that names the user's file; the old content, or the whole new one, is there and
+nothing else. The calls come in the order write, fsync, rename, fsync of the folder.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def attempt(path: Path, what: str, must_fail: bool | None, whole: bytes) -> None
     if isinstance(raised, OSError):
         # The folder may be named where it is the folder that cannot be synced.
         named = {os.fspath(path), os.fspath(path.parent)} & {raised.filename, raised.filename2}
-        part.check(bool(named), f"{what}: the error names {raised.filename!r}", figure="errors without the path")
+        part.check(
+            bool(named), f"{what}: the error names {raised.filename!r}", figure="errors without the path"
+        )
     part.check(path.read_bytes() == whole, f"{what}: other content", figure="lost")
     for name in set(os.listdir(path.parent)) - {path.name, "filler"}:
         part.check(False, f"{what}: {name} stays", figure="parts left")
@@ -91,7 +93,9 @@ def failing_calls(path: Path) -> None:
                 for forever in (False, True):
                     arm(kind, nth, error, forever)
                     # What is synced and renamed is saved: a failing close after that may be passed over.
-                    attempt(path, f"{name} {nth}: {os.strerror(error)}", None if name == "close" else True, whole)
+                    attempt(
+                        path, f"{name} {nth}: {os.strerror(error)}", None if name == "close" else True, whole
+                    )
         if name in ("open", "write"):
             for nth in places:
                 arm(kind, nth, errno.EINTR)

@@ -1,6 +1,7 @@
 """Forks: before the first kernel, with idle workers, beside a kernel, beside a fit, from a thread, nested; pools.
 
-Every child computes the same bits as its parent, with the model that another thread was using too, and none hangs.
+Every child computes the same bits as its parent, with the model that another thread was using too, and none
+hangs.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def main() -> None:
         part.count("forks")
         ended = in_child(body, seconds=120)
         what = {-14: "hangs"}.get(ended.code, f"ended with {ended.code}: {ended.said[:200]!r}")
-        part.check(ended.code == 0 and ended.said == wanted, f"{where}: {what if ended.code else 'other bits'}")
+        part.check(
+            ended.code == 0 and ended.said == wanted, f"{where}: {what if ended.code else 'other bits'}"
+        )
 
     wanted = in_child(job).said
     for _ in range(forks):

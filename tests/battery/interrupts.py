@@ -1,7 +1,8 @@
 """Ctrl-C at random moments of every kind of fit, of saves and of the command line.
 
-A fit stops after a whole step: all it learned equals, bit for bit, an uninterrupted run of as many steps, and it can go
-on. A save leaves the old file or the new one and nothing else. The command ends with 130 and without a traceback.
+A fit stops after a whole step: all it learned equals, bit for bit, an uninterrupted run of as many steps, and
+it can go on. A save leaves the old file or the new one and nothing else. The command ends with 130 and
+without a traceback.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SIGKILL at random moments of every kind of save, and of a fit with a checkpoint after every epoch.
 
-After each kill the file is whole and holds the last state that was announced or the one under way; the next save leaves
-nothing but the file; a fit that is resumed ends with the bits of one that was never stopped.
+After each kill the file is whole and holds the last state that was announced or the one under way; the next
+save leaves nothing but the file; a fit that is resumed ends with the bits of one that was never stopped.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def in_fits() -> None:
             time.sleep(60)
 
         announced = killed(work, 0.15)
-        after_kill(path, announced, lambda: resumed(path, whole), lambda at: new_trainer().save_checkpoint(at))
+        after_kill(
+            path, announced, lambda: resumed(path, whole), lambda at: new_trainer().save_checkpoint(at)
+        )
 
 
 def resumed(path: Path, whole: rl.Trainer) -> int:

@@ -1,7 +1,7 @@
 """More than 2^31 elements, in arrays whose pages are all the same 64 MB of memory. In the long form only.
 
-Elementwise ops, rows of softmax and of the loss, products of which one operand or the result is that large, strides of more
-than 2^31 bytes; results of more elements than an address has are refused.
+Elementwise ops, rows of softmax and of the loss, products of which one operand or the result is that large,
+strides of more than 2^31 bytes; results of more elements than an address has are refused.
 """
 
 from __future__ import annotations
@@ -142,7 +142,14 @@ if not sys.platform.startswith("linux") or physical_memory() < 6 * 2**30:
     part.skip("needs Linux and 6 GB of free memory")
 libc = ctypes.CDLL(None)
 libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.mmap.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_long,
+]
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 for figure in ("checks", "wrong"):
     part.count(figure, 0)

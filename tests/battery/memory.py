@@ -1,9 +1,9 @@
 """The n-th allocation fails, for every n; so does the n-th start of a thread.
 
-Two ways of counting: the allocations that the extension itself asks for, which fail once or from then on, and all that the
-calling thread asks for, of which one fails. The call
-gives the right result or a MemoryError; inputs, the model and outputs of ops are untouched then, no signal stays blocked and
-the next call is right. Without threads to be had every result is that of one thread. Nothing ends the process.
+Two ways of counting: the allocations that the extension itself asks for, which fail once or from then on, and
+all that the calling thread asks for, of which one fails. The call gives the right result or a MemoryError;
+inputs, the model and outputs of ops are untouched then, no signal stays blocked and the next call is right.
+Without threads to be had every result is that of one thread. Nothing ends the process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Every way in which an input and an output of up to five elements can lie in sixteen: strides -3 to 3, all offsets.
+"""Every way in which an input and an output of up to five elements can lie in sixteen.
 
-Either the result is that of separate arrays and nothing beside the output changes, or a ValueError comes before the first
-write. Layouts of one element or of equal memory (exact aliases) count too.
+Either the result is that of separate arrays and nothing beside the output changes, or a ValueError comes
+before the first write. Layouts of one element or of equal memory (exact aliases) count too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What a process shares with the extension: floating-point control, signals, the number of threads, other interpreters.
+"""What a process shares with the extension: floating-point control, signals, threads, other interpreters.
 
-Import and calls leave rounding mode and denormals as they are, on the calling thread of every target; workers block every
-signal they may; no more of them are alive than asked for; a second interpreter refuses the import or can use it.
+Import and calls leave rounding mode and denormals as they are, on the calling thread of every target; workers
+block every signal they may; no more of them are alive than asked for; a second interpreter refuses the import
+or can use it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ import relu_layers as rl
 from relu_layers import _core
 
 TASKS = Path("/proc/self/task")
-MODES = (0x0000, 0x8000, 0x8040, 0x2000, 0x4000, 0x6000)  # denormals kept or flushed; rounding to nearest, down, up, to 0
+MODES = (
+    0x0000,
+    0x8000,
+    0x8040,
+    0x2000,
+    0x4000,
+    0x6000,
+)  # denormals kept or flushed; rounding to nearest, down, up, to 0
 STICKY = 0x003F  # raised flags, which any arithmetic may set
 MASKED = 0x1F80
 part = Part("process")
@@ -132,7 +140,9 @@ print(relu_layers.ops.relu_forward(np.float32([-1, 2])).tolist())
         return
     lines = ended.stdout.split("\n")
     good = ended.returncode == 0 and set(lines[:3]) <= {"works", "refused"} and lines[3] == "[0.0, 2.0]"
-    part.check(good, f"subinterpreters: ended with {ended.returncode}: {ended.stdout!r} {ended.stderr[-300:]!r}")
+    part.check(
+        good, f"subinterpreters: ended with {ended.returncode}: {ended.stdout!r} {ended.stderr[-300:]!r}"
+    )
     part.count("subinterpreters", 3)
 
 

@@ -1,6 +1,7 @@
 """The battery: what users kill, fork, interrupt, damage and exhaust. One program per part, one figure line each.
 
-``RELU_LAYERS_BATTERY=long`` runs the long form (`nox -s battery`); ``python tests/battery/PART.py`` runs one part.
+``RELU_LAYERS_BATTERY=long`` runs the long form (`nox -s battery`); ``python tests/battery/PART.py`` runs one
+part.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-PARTS = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in {"common", "conftest", "test_battery"})
+HELPERS = {"common", "conftest", "samples", "test_battery"}
+PARTS = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HELPERS)
 LONG = os.environ.get("RELU_LAYERS_BATTERY") == "long"
 SKIPPED = 77
 # A hang, not a speed: the long form of one part takes up to an hour on a slow machine.

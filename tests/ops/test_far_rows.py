@@ -32,7 +32,10 @@ OPS: dict[str, tuple[Op, int]] = {
     "matmul, transposed": (lambda x: rl.ops.matmul(x, x, transpose_a=True), 1),
     "matmul, rows of b": (lambda x: rl.ops.matmul(np.ones((2, ROWS), np.float32), x), 1),
     "matmul, columns of b": (lambda x: rl.ops.matmul(x, x, transpose_b=True), 1),
-    "dense_backward": (lambda x: rl.ops.dense_backward(x, np.ones((5, 4), np.float32), np.ones((3, 4), np.float32)), 1),
+    "dense_backward": (
+        lambda x: rl.ops.dense_backward(x, np.ones((5, 4), np.float32), np.ones((3, 4), np.float32)),
+        1,
+    ),
     "prelu_forward": (lambda x: rl.ops.prelu_forward(x, np.float32([0.1] * 5)), 1),
 }
 
