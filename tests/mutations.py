@@ -230,7 +230,7 @@ MUTATIONS = (
         "python/relu_layers/layers/relu.py",
         literal("if self.negative_slope >= 0.0 else None"),
         "if self.negative_slope >= -2.0 else None",
-        "tests/layers tests/test_model.py",
+        "tests/layers/test_relu_slopes.py",
     ),
     Mutation(
         "a schedule off by one",

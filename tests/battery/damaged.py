@@ -25,7 +25,7 @@ from samples import Format, Reader, columnar, formats
 
 CORPUS = Path(__file__).parent / "corpus"
 AT_ONCE = 500
-MEMORY, SECONDS = 128 * 2**20, 5.0  # what a damaged file of a few kilobytes may take
+MEMORY, SECONDS = 256 * 2**20, 10.0  # more than any file here may take
 
 
 class Watched:
@@ -79,9 +79,9 @@ def read_all(format: Format, path: Path, contents: Iterable[bytes], watched: Wat
 
 
 def batches(format: Format, count: int, seed: int) -> Iterator[list[bytes]]:
-    """Yield the corpus of a format, then its mutations, in lists of a size for one process."""
+    """Yield what asks for much and the corpus of a format, then mutations, in lists of a size for one process."""
     folder = CORPUS / format.name.replace(" ", "-")
-    yield [path.read_bytes() for path in sorted(folder.glob("*"))]
+    yield format.hostile + [path.read_bytes() for path in sorted(folder.glob("*"))]
     for first in range(0, count, AT_ONCE):
         yield list(format.mutate(format.seeds, min(AT_ONCE, count - first), seed + first))
 

@@ -12,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from dataclasses import field as field_of_dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -37,12 +38,13 @@ class Format:
     read: Reader
     seeds: list[bytes]
     share: float = 1.0
+    hostile: list[bytes] = field_of_dataclass(default_factory=list)
     mutate: Callable[[list[bytes], int, int], Iterable[bytes]] = mutations
 
 
 def all_rows(**options: Any) -> Reader:
     def read(path: Path) -> None:
-        for _ in rl.sources.open_source(path, **options).blocks(16):
+        for _ in rl.sources.open_source(path, **options).blocks(2**16):
             pass
 
     return read
@@ -137,6 +139,68 @@ def documents(seeds: list[bytes], count: int, seed: int) -> Iterator[bytes]:
             name = chance.choice([name for name in members if name != "document.json"])
             members[name] = changed_arrays(members[name], chance)
         yield sealed(members)
+
+
+# ---- files made to ask for much
+
+
+def npy(shape: str, data: bytes = b"") -> bytes:
+    """Return an .npy file of float32 that claims ``shape``."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def hostile(model: bytes) -> dict[str, list[bytes]]:
+    """Return, by format, small files that claim terabytes, unpack to hundreds of megabytes, nest or repeat."""
+    with np.load(io.BytesIO(model)) as archive:
+        members = {name: archive[name] for name in archive.files if name != "checksum"}
+
+    def described(change: Callable[[dict[str, Any]], object]) -> bytes:
+        tree = json.loads(members["document.json"].tobytes())
+        change(tree)
+        return sealed({**members, "document.json": np.frombuffer(json.dumps(tree).encode(), np.uint8)})
+
+    def many_layers(tree: dict[str, Any]) -> None:
+        tree["model"]["layers"] = [{"name": "ReLU", "config": {"negative_slope": 0.0}}] * 400_000
+
+    def wide_layer(tree: dict[str, Any]) -> None:
+        tree["model"]["layers"][0]["config"].update(in_features=2**40, out_features=2**20)
+
+    deep: Any = []
+    for _ in range(900):
+        deep = [deep]
+    claims = npy("(1099511627776,)")
+    zeros = npy("(40000000,)", bytes(160_000_000))
+    archives = [
+        zipped({"x.npy": claims, "y.npy": claims}),
+        zipped({"x.npy": claims, "y.npy": claims}, zipfile.ZIP_DEFLATED),
+        zipped({"x.npy": zeros, "y.npy": zeros}, zipfile.ZIP_DEFLATED),
+        zipped({"../x.npy": npy("(1,)", bytes(4)), "/y.npy": npy("(1,)", bytes(4))}),
+    ]
+    layer = b'layer { name: "r" type: "ReLU" bottom: "d" top: "d" }\n'
+    return {
+        "npz": [
+            described(many_layers),
+            described(wide_layer),
+            described(lambda tree: tree.update(unknown=[0] * 8_000_000)),
+            described(lambda tree: tree.update(unknown=deep)),
+            *archives,
+        ],
+        "npz table": archives,
+        "npz source": archives,
+        "npy source": [claims],
+        "caffemodel": [b"\xa2\x06\x00", b"\xa2\x06\xff\xff\xff\xff\x7f", field(100, field(7, field(5, b"")))],
+        "prototxt": [b'input: "d" input_dim: 1 input_dim: 2\n' + layer * 100_000, b"layer {" * 100_000],
+        "csv table": [b"a,b\n" + b"9" * 100_000 + b",2\n", b'a,b\n"1,2\n3,4\n' * 1000, b"a,b\n1,\x002\n"],
+    }
 
 
 # ---- good files
@@ -248,6 +312,9 @@ def formats(folder: Path) -> list[Format]:
         seeds = [written("rows.h5", hdf5)]
         found.append(Format("h5 source", "h5", all_rows(), seeds, 0.3))
         found.append(Format("h5 table", "h5", lambda path: load_table(os.fspath(path)), seeds, 0.3))
+    asking = hostile(model)
+    for format in found:
+        format.hostile = asking.get(format.name, [])
     return found
 
 

@@ -68,14 +68,17 @@ def test_a_wrong_checksum_is_refused_where_zip_finds_nothing_wrong(saved: Any) -
         changed = array.copy()
         changed.view(np.uint8).reshape(-1)[-1] ^= 1
         write(path, {**members, name: changed})
-        with pytest.raises(ValueError, match=r"checksum|readable"):
+        with pytest.raises(ValueError, match=r"does not match|not a readable"):
             rl.load(path)
 
 
 def test_compressed_members_are_refused(saved: Any) -> None:
+    """Also where the file is as long as all that they claim."""
     path, members, _ = saved
     write(path, members, zipfile.ZIP_DEFLATED)
-    with pytest.raises(ValueError, match="compressed"):
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = bytes(8000)
+    with pytest.raises(ValueError, match="compressed or encrypted members"):
         rl.load(path)
 
 
@@ -86,7 +89,7 @@ def test_a_description_is_not_nested_without_end(saved: Any, levels: int) -> Non
     for _ in range(levels):
         nested = [nested]
     write(path, with_document(members, {**document, "unknown": nested}))
-    with pytest.raises(ValueError, match="nested"):
+    with pytest.raises(ValueError, match="nested too deeply"):
         rl.load(path)
 
 
