@@ -220,7 +220,7 @@ MUTATIONS = (
     # Python.
     Mutation(
         "forcecast",
-        "python/relu_layers/_support/inputs.py",
+        "python/relu_layers/_support/arguments.py",
         r"if array\.dtype != dtype:\n(        #)",
         r"if array.dtype != dtype:\n        return array.astype(dtype)\n\1",
         "tests/test_model.py tests/test_trainer.py tests/test_capture.py",
@@ -297,14 +297,16 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.source = folder / "source"
-        self.build = folder / "build"
+        # Where the project's own builds lie too, so that a compiler cache finds theirs.
+        self.build = self.source / "build"
         self.python = folder / "venv" / "bin" / "python"
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
         names = subprocess.run(
             listed, cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout.splitlines()
-        if self.source.exists():
-            shutil.rmtree(self.source)
+        for old in self.source.glob("*"):
+            if old.is_dir() and old != self.build:
+                shutil.rmtree(old)
         for name in names:
             if (ROOT / name).is_file():
                 (self.source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -354,7 +356,7 @@ class Copy:
         shutil.copy2(place.stdout.strip(), self.source / "python" / "relu_layers")
 
     def _run(self, *command: str) -> None:
-        environment = {**os.environ, "CCACHE_BASEDIR": os.fspath(self.build.parent), "CCACHE_NOHASHDIR": "1"}
+        environment = {**os.environ, "CCACHE_BASEDIR": os.fspath(self.source), "CCACHE_NOHASHDIR": "1"}
         ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if ended.returncode:
             raise RuntimeError(f"{' '.join(command)}\n{ended.stdout[-4000:]}{ended.stderr[-2000:]}")

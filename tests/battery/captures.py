@@ -180,7 +180,7 @@ def trained(seed: str, capture: bool) -> bytes:
 refused: list[str] = []
 for figure in ("trainings", "wrong"):
     part.count(figure, 0)
-for number in range(part.size(40, 3000)):
+for number in range(part.size(40, 1000)):
     seed = f"{part.seed} {number}"
     part.count("trainings")
     try:

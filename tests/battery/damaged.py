@@ -25,6 +25,7 @@ from samples import Format, Reader, columnar, formats
 
 CORPUS = Path(__file__).parent / "corpus"
 AT_ONCE = 500
+LARGEST_KEPT = 2**16
 MEMORY, SECONDS = 256 * 2**20, 10.0  # more than any file here may take
 
 
@@ -96,7 +97,7 @@ class Damaged:
     def note(self, format: Format, contents: list[bytes], place: int, finding: str) -> None:
         fault = f"{format.name}: {finding}"
         self.part.check(False, fault)
-        if self.part.keep and fault not in self.kept:
+        if self.part.keep and fault not in self.kept and len(contents[place]) <= LARGEST_KEPT:
             self.kept.add(fault)
             folder = CORPUS / format.name.replace(" ", "-")
             folder.mkdir(parents=True, exist_ok=True)

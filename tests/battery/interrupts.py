@@ -86,7 +86,7 @@ FITS: dict[str, tuple[dict[str, Any], Fit, list[Any]]] = {
 
 
 def learned(trainer: rl.Trainer) -> bytes:
-    masks = [layer.state() for layer in trainer.model.layers if isinstance(layer, rl.Dropout)]
+    masks = [layer.state_dict() for layer in trainer.model.layers if isinstance(layer, rl.Dropout)]
     state = [trainer.model.flat_params, trainer.optimizer.state_dict(), trainer.steps, masks]
     return bytes_of(state)
 

@@ -19,7 +19,7 @@ import relu_layers as rl
 
 EPOCHS, BATCH = 60, 20
 part = Part("kills")
-kills = part.size(10, 120)
+kills = part.size(10, 150)
 x, y = rl.data.two_moons(400, rng=0)
 
 
