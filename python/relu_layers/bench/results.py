@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._support.files import write_atomically
+from relu_layers._support.files import write_text
 from relu_layers.bench.cases import Case
 from relu_layers.bench.opponents import OPPONENTS, OURS
 from relu_layers.bench.roofline import Limits
@@ -84,7 +84,7 @@ class Report:
     cells: list[Cell] = field(default_factory=list)
 
     def lost(self) -> list[tuple[Cell, str, float]]:
-        """Return the cells where somebody was faster, the worst first: cell, opponent, our time over theirs."""
+        """Return the cells where an opponent was faster, the worst first: cell, opponent, our time over theirs."""
         found = [(cell, *cell.lost_to()[0]) for cell in self.cells if cell.lost_to()]
         return sorted(found, key=lambda each: -each[2])
 
@@ -119,7 +119,7 @@ class Report:
     def save(self, path: Path) -> None:
         """Write the JSON file, as a whole."""
         text = json.dumps(self.to_dict(), indent=1) + "\n"
-        write_atomically(str(path), lambda file: file.write(text.encode()))
+        write_text(path, text)
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

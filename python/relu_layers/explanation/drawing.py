@@ -8,7 +8,7 @@ import numpy as np
 
 from relu_layers._support.configured import Array
 from relu_layers.explanation.blocks import number, signs
-from relu_layers.explanation.followed import Path
+from relu_layers.explanation.path import Path
 from relu_layers.explanation.trace import LayerTrace, Trace
 
 # Units of a layer that are drawn, and the measures of the drawing.
