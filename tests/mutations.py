@@ -56,8 +56,8 @@ MUTATIONS = (
     Mutation(
         "tail off by one",
         RELU,
-        r"dx, n, streaming(, \[&\]\(index_t i, auto lanes\) \{\s+const V g)",
-        r"dx, n - (n % 8 == 3), streaming\1",
+        r"dx, n, (streaming, \[=\]\(V v, V g\) \{ return v <= zero \? g)",
+        r"dx, n - (n % 8 == 3), \1",
         "tests/ops/test_agreement.py tests/ops/test_relu_edges.py tests/ops/test_buffers.py",
     ),
     Mutation(
@@ -102,8 +102,8 @@ MUTATIONS = (
     Mutation(
         "ELU's gradient at the kink",
         "cpp/src/kernels/elu.cpp",
-        literal("put(dx + i, v > zero ? g"),
-        "put(dx + i, v >= zero ? g",
+        literal("v > zero ? g : g"),
+        "v >= zero ? g : g",
         "tests/ops/test_agreement.py tests/ops/test_reference.py",
     ),
     Mutation(
