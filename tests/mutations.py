@@ -257,8 +257,8 @@ MUTATIONS = (
     Mutation(
         "a folder that is not synced",
         FILES,
-        r"os\.fsync\(folder\)",
-        "os.fstat(folder)",
+        r"os\.fsync\(opened\)",
+        "os.fstat(opened)",
         f"{BATTERY}[failing_io]",
     ),
     Mutation(
