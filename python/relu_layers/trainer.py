@@ -202,6 +202,8 @@ class Trainer(Watched):
         for messages. What raises leaves parameters, optimizer and masks as they were.
         """
         model = self.model
+        guard = model.exclusive()
+        guard.begin_step()
         masks = [layer.state_dict() for layer in self._dropouts]
         try:
             value, outputs, _ = model._passes.loss_and_gradients(
@@ -224,6 +226,8 @@ class Trainer(Watched):
             for layer, state in zip(self._dropouts, masks, strict=True):
                 layer.load_state_dict(state)
             raise
+        finally:
+            guard.end_step()
         self._progress[0] += 1
         return StepResult(value, outputs, penalty)
 
@@ -256,10 +260,10 @@ class Trainer(Watched):
     def _penalize(self, rows: int, sample_weight: Array | None) -> float:
         """Add the penalty to the gradients and return what it adds to the loss."""
         add, strength = self.model.ops.l2_penalty, self.l2_penalty
-        return math.fsum(
-            add(param, grad, strength=strength, rows=rows, sample_weight=sample_weight)
-            for param, grad in self._penalized
-        )
+        total = 0.0
+        for param, grad in self._penalized:
+            total += add(param, grad, strength=strength, rows=rows, sample_weight=sample_weight)
+        return total
 
     def _group_sum(self) -> Array:
         """Return the array for the sum of a group's gradients."""
