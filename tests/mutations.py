@@ -180,7 +180,7 @@ MUTATIONS = (
         CAPTURES,
     ),
     Mutation("a group that is not cleared", REPLAY, literal("*progress.summed = 0;"), "", CAPTURES),
-    Mutation("a dropout counter that stays", REPLAY, literal("++*counter;"), "(void)counter;", CAPTURES),
+    Mutation("a dropout counter that stays", REPLAY, literal("++*t.counters[i];"), "", CAPTURES),
     Mutation(
         "a group's gradient not divided",
         REPLAY,
@@ -192,8 +192,8 @@ MUTATIONS = (
     Mutation(
         "training on memory that is being written",
         "cpp/src/bindings/training_replay.cpp",
-        r"return overlap\(array, gradients_\.ptr\(\)\);",
-        "return false && overlap(array, gradients_.ptr());",
+        literal("overlap(array, gradients_)) return true;"),
+        "overlap(array, gradients_)) return false;",
         CAPTURES,
     ),
     Mutation(

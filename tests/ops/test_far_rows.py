@@ -12,7 +12,7 @@ import pytest
 
 import relu_layers as rl
 
-ROWS, APART = 3, 2**31 + 40  # elements: row 1 lies beyond 2^31, row 2 beyond 2^32
+ROWS, APART = 3, 2**31 + 400  # elements: row 1 lies beyond 2^31, row 2 beyond 2^32
 
 NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
@@ -28,28 +28,28 @@ OPS: dict[str, tuple[Op, int]] = {
     "log_softmax_forward": (rl.ops.log_softmax_forward, 1),
     "softmax_backward": (rl.ops.softmax_backward, 2),
     "cross entropy": (lambda x: rl.ops.softmax_cross_entropy(x, np.array([0, 4, 2])), 1),
-    "matmul": (lambda x: rl.ops.matmul(x, np.eye(5, dtype=np.float32)), 1),
+    "matmul": (lambda x: rl.ops.matmul(x, np.eye(x.shape[1], dtype=np.float32)), 1),
     "matmul, transposed": (lambda x: rl.ops.matmul(x, x, transpose_a=True), 1),
     "matmul, rows of b": (lambda x: rl.ops.matmul(np.ones((2, ROWS), np.float32), x), 1),
     "matmul, columns of b": (lambda x: rl.ops.matmul(x, x, transpose_b=True), 1),
     "dense_backward": (
-        lambda x: rl.ops.dense_backward(x, np.ones((5, 4), np.float32), np.ones((3, 4), np.float32)),
+        lambda x: rl.ops.dense_backward(x, np.ones((x.shape[1], 4), np.float32), np.ones((3, 4), np.float32)),
         1,
     ),
-    "prelu_forward": (lambda x: rl.ops.prelu_forward(x, np.float32([0.1] * 5)), 1),
+    "prelu_forward": (lambda x: rl.ops.prelu_forward(x, np.full(x.shape[1], 0.1, np.float32)), 1),
 }
 
 
-def far(seed: int) -> Any:
+def far(seed: int, columns: int) -> Any:
     """Return random rows in the middle of nowhere."""
     try:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE
-        memory = mmap.mmap(-1, ((ROWS - 1) * APART + 8) * 4, flags=flags)
+        memory = mmap.mmap(-1, ((ROWS - 1) * APART + columns) * 4, flags=flags)
     except (OSError, ValueError):
         pytest.skip("so much address space cannot be had")
     flat = np.frombuffer(memory, np.float32)
-    rows = np.lib.stride_tricks.as_strided(flat, (ROWS, 5), (4 * APART, 4))
-    rows[...] = np.random.default_rng(seed).standard_normal((ROWS, 5))
+    rows = np.lib.stride_tricks.as_strided(flat, (ROWS, columns), (4 * APART, 4))
+    rows[...] = np.random.default_rng(seed).standard_normal((ROWS, columns))
     return rows
 
 
@@ -58,8 +58,9 @@ def flattened(result: Any) -> bytes:
     return b"".join(np.asarray(part).tobytes() for part in parts)
 
 
+@pytest.mark.parametrize("columns", [5, 300])
 @pytest.mark.parametrize("name", OPS)
-def test_far_rows_give_what_near_ones_give(name: str) -> None:
+def test_far_rows_give_what_near_ones_give(name: str, columns: int) -> None:
     op, count = OPS[name]
-    arrays = [far(seed) for seed in range(count)]
+    arrays = [far(seed, columns) for seed in range(count)]
     assert flattened(op(*arrays)) == flattened(op(*(array.copy() for array in arrays)))
