@@ -180,7 +180,7 @@ MUTATIONS = (
         CAPTURES,
     ),
     Mutation("a group that is not cleared", REPLAY, literal("*progress.summed = 0;"), "", CAPTURES),
-    Mutation("a dropout counter that stays", REPLAY, literal("++*t.counters[i];"), "", CAPTURES),
+    Mutation("a dropout counter that stays", REPLAY, literal("++*t.counters[i];"), "(void)i;", CAPTURES),
     Mutation(
         "a group's gradient not divided",
         REPLAY,
