@@ -10,6 +10,13 @@ import nox
 nox.options.sessions = ["lint", "tests"]
 nox.options.default_venv_backend = "venv"
 
+# What the sanitizers cannot watch: programs with an allocator or a memory limit of their own, and figures of memory.
+SANITIZED = [
+    "--deselect=tests/battery/test_battery.py::test_part[memory]",
+    "--deselect=tests/battery/test_battery.py::test_part[damaged]",
+    "--deselect=tests/battery/test_battery.py::test_part[leaks]",
+]
+
 
 @nox.session
 def tests(session: nox.Session) -> None:
@@ -23,6 +30,20 @@ def slow(session: nox.Session) -> None:
     """The long batteries: many shapes, seeds and damaged files."""
     session.install(".[test]")
     session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def battery(session: nox.Session) -> None:
+    """The long form of tests/battery: kills, forks, failing calls, interrupts, damaged files, by the thousand."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "battery", *session.posargs, env={"RELU_LAYERS_BATTERY": "long"})
+
+
+@nox.session
+def mutations(session: nox.Session) -> None:
+    """Faults seeded into a copy of the project one at a time: the tests that should see each must fail."""
+    session.install(".[test]", "ninja")
+    session.run("python", "tests/mutations.py", *session.posargs)
 
 
 @nox.session
@@ -56,6 +77,7 @@ def sanitize(session: nox.Session) -> None:
         "pytest",
         "-p",
         "no:cacheprovider",
+        *SANITIZED,
         *session.posargs,
         env={
             "LD_PRELOAD": " ".join(runtimes),
@@ -69,13 +91,41 @@ def sanitize(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def thread_sanitizer(session: nox.Session) -> None:
-    """ThreadSanitizer over the thread pool (GCC or Clang)."""
-    program = Path(session.create_tmp()).resolve() / "thread_pool_stress"
-    sources = sorted(str(path) for path in Path("cpp/src/parallel").glob("*.cpp"))
-    flags = ["-std=c++17", "-O1", "-g", "-fsanitize=thread", "-Icpp/include", "-Icpp/src", "-pthread"]
-    stress = "tests/cpp/thread_pool_stress.cpp"
-    session.run("c++", *flags, *sources, stress, "-o", str(program), external=True)
-    session.run(str(program), env={"TSAN_OPTIONS": "halt_on_error=1"}, external=True)
+    """ThreadSanitizer over the thread pool, and over ops and replayed training on many threads (GCC or Clang)."""
+    folder = Path(session.create_tmp()).resolve()
+    flags = [
+        "-std=c++17",
+        "-O1",
+        "-g",
+        "-fsanitize=thread",
+        "-ffp-contract=off",
+        "-Icpp/include",
+        "-Icpp/src",
+        "-pthread",
+    ]
+    sources = sorted(
+        str(path)
+        for part in ("dispatch", "parallel", "ops", "replay")
+        for path in Path("cpp/src", part).glob("*.cpp")
+    )
+    objects = []
+    for suffix, element in (("f32", "float"), ("f64", "double")):
+        names = [
+            f"-DRELU_LAYERS_NAMESPACE=baseline::{suffix}",
+            f"-DRELU_LAYERS_ELEMENT={element}",
+            "-mno-mmx",
+        ]
+        for kernel in sorted(Path("cpp/src/kernels").glob("*.cpp")):
+            objects.append(str(folder / f"{kernel.stem}_{suffix}.o"))
+            session.run(
+                "c++", *flags, *names, "-c", str(kernel), "-o", objects[-1], external=True, silent=True
+            )
+    for stress in ("thread_pool_stress", "replay_stress"):
+        program = str(folder / stress)
+        session.run(
+            "c++", *flags, *sources, f"tests/cpp/{stress}.cpp", *objects, "-o", program, external=True
+        )
+        session.run(program, env={"TSAN_OPTIONS": "halt_on_error=1"}, external=True)
 
 
 @nox.session

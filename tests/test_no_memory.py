@@ -1,4 +1,6 @@
-"""Every allocation of the interpreter fails once, one after another: a MemoryError, nothing written, the next call right.
+"""Every allocation of the interpreter fails once, one after another: a MemoryError, nothing written.
+
+The next call is right.
 
 In a process of its own, because what is looked for ends it. Allocations of C++ itself are not among those that fail.
 """
