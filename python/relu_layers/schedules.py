@@ -164,7 +164,8 @@ class Warmup(Schedule):
         self.updates = integer("Warmup", "updates", updates, minimum=1)
 
     def __call__(self, updates: int) -> float:
-        return float(self.schedule(updates)) * (min(updates + 1, self.updates) / self.updates)
+        share = min(updates + 1, self.updates) / self.updates
+        return float(self.schedule(updates)) * share if share else 0.0
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner schedule as ``{"name": ..., "config": ...}``."""
