@@ -259,7 +259,7 @@ def _model_document(model: Sequential) -> dict[str, Any]:
         "dtype": model.dtype.name,
         "params": dict(model.params),
         "dropout": {
-            str(i): layer.state() for i, layer in enumerate(model.layers) if isinstance(layer, Dropout)
+            str(i): layer.state_dict() for i, layer in enumerate(model.layers) if isinstance(layer, Dropout)
         },
         "generator": generator_document(model.rng),
         "preprocessing": None if preprocessing is None else preprocessing.to_dict(),
@@ -325,7 +325,7 @@ def _fill_model(model: Sequential, document: dict[str, Any]) -> None:
     for index, state in document["dropout"].items():
         layer = model.layers[int(index)]
         if isinstance(layer, Dropout):
-            layer.load_state(state)
+            layer.load_state_dict(state)
     model.rng = set_generator(model.rng, document["generator"])
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 
+from relu_layers import ops as native_ops
 from relu_layers._core import UsageGuard, configuration_changed
 from relu_layers._engine import flat_arrays
 from relu_layers._engine.captures import InferenceCaptures
@@ -19,6 +20,7 @@ from relu_layers._files.formats import save_model
 from relu_layers._support.arguments import converted_array, integer, strict_array
 from relu_layers._support.configured import Array, Ops
 from relu_layers._support.files import AnyPath
+from relu_layers._support.text_table import aligned
 from relu_layers._support.usage import alone, still
 from relu_layers.layers import Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, Softmax
 from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
@@ -51,6 +53,10 @@ class Sequential:
     preprocessing : object or None
         What the data went through before training; travels with the model's file.
 
+    Notes
+    -----
+    ``len(model)``, ``model[i]``, ``model[i:j]`` (a tuple) and iteration are those of its layers, ``model.layers``.
+
     Examples
     --------
     >>> model = Sequential(Dense(784, 128), ReLU(0.01), Dense(128, 10))  # doctest: +SKIP
@@ -69,14 +75,13 @@ class Sequential:
     ) -> None:
         flat_arrays.check_layers(layers)
         kind = _float_dtype(dtype)
-        if ops is None:
-            from relu_layers import ops
+        ops = native_ops if ops is None else ops
         self.rng = np.random.default_rng(rng)
         self.preprocessing: Any = None
         self._assemble(layers, kind, ops)
         for layer in layers:
             if isinstance(layer, Dropout):
-                layer.load_state({"key": int(self.rng.integers(0, 2**63)), "counter": 0})
+                layer.load_state_dict({"key": int(self.rng.integers(0, 2**63)), "counter": 0})
 
     def _assemble(
         self, layers: tuple[Any, ...], dtype: np.dtype[Any], ops: Ops, may_round: bool = False
@@ -101,6 +106,24 @@ class Sequential:
         self._passes = Passes(layers, [(p, g) for p, g in views], dtype)
         self._guard = UsageGuard()
         self._captures = InferenceCaptures(self._passes, layers, ops, self._guard, self.flat_params)
+
+    # --- the layers as a sequence ---
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Any, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return a layer, or a tuple of layers for a slice."""
+        return self.layers[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.layers)
 
     # --- inference ---
 
@@ -279,10 +302,10 @@ class Sequential:
         return {name: getattr(self, name) for name in names} | {"ops": ops}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        with still(self, "copying"):
-            state = copy.deepcopy(self._state(), memo)
         result = type(self).__new__(type(self))
         memo[id(self)] = result
+        with still(self, "copying"):
+            state = copy.deepcopy(self._state(), memo)
         result.__setstate__(state)
         return result
 
@@ -358,14 +381,7 @@ def _summary(model: Sequential) -> str:
                 f"{count * itemsize:,}",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column < 3 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows, left=3)
     rule = "-" * max(map(len, lines))
     total = model.flat_params.size
     closing = (

@@ -2,11 +2,13 @@
 // documentation are those of relu_layers.ops.native.
 #include "bindings/bindings.h"
 
-#include <pybind11/numpy.h>
+#include "bindings/forks.h"
+#include "bindings/python.h"
 
 PYBIND11_MODULE(_core, m) {
     using namespace relu_layers::bindings;
-    pybind11::detail::npy_api::get();  // looks NumPy up now rather than in the first call
+    npy_api::get();  // looks NumPy up now rather than in the first call
+    watch_forks();
     bind_elementwise(m);
     bind_matmul(m);
     bind_softmax(m);
@@ -14,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
     bind_updates(m);
     bind_measures(m);
     bind_runtime(m);
+    bind_support(m);
     bind_capture(m);
     bind_training_replay(m);
     bind_inference_replay(m);

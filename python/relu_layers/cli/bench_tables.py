@@ -1,4 +1,4 @@
-"""The benchmark's report as text: who took part, the limits, one table per section, and where this package loses."""
+"""The benchmark's report as text: opponents, limits, one table per section, and where this package loses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNLIMITED = 400
 
 
 def print_start(console: Console, report: Report) -> None:
-    """Print machine, versions, who is absent and why, and the limits that were measured."""
+    """Print machine, versions, absent opponents with reasons, and the measured limits."""
     lines = {**report.machine}
     for name, versions in report.versions.items():
         lines[OPPONENTS[name].title] = ", ".join(_version(name, *item) for item in versions.items())
@@ -60,8 +60,8 @@ def print_section(console: Console, cells: Sequence[Cell]) -> None:
     say(console, "; ".join(notes), "dim")
     for name, reason in dict.fromkeys(item for cell in cells for item in cell.reasons.items()):
         where = [cell.case.name for cell in cells if cell.reasons.get(name) == reason]
-        told = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
-        say(console, f"not timed: {OPPONENTS[name].title}: {reason} ({told})")
+        named = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
+        say(console, f"not timed: {OPPONENTS[name].title}: {reason} ({named})")
 
 
 def _width(table: Table) -> int:
@@ -95,7 +95,7 @@ def _table(cells: Sequence[Cell], names: Sequence[str], *, spread: bool) -> Tabl
 
 
 def cell_title(case: Case) -> str:
-    """Return what a row is about."""
+    """Return the heading of a row."""
     sizes = ("-" if case.section != "ops" else " x ").join(f"{size:,}" for size in case.shape)
     if case.section == "ops":
         return f"{case.op} {sizes}"
@@ -121,7 +121,7 @@ def _number(nanoseconds: float) -> str:
 
 
 def print_lost(console: Console, report: Report) -> None:
-    """Print every cell where somebody was faster, the worst first."""
+    """Print every cell where an opponent was faster, the worst first."""
     lost = report.lost()
     timed = [cell for cell in report.cells if cell.ours is not None]
     say(console, "")

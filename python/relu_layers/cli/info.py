@@ -1,4 +1,4 @@
-"""`relu-layers info`: what is installed here and what it runs on."""
+"""`relu-layers info`: the installed version and the machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def info() -> None:
 
 
 def cpu_name() -> str:
-    """Return the CPU's model as the system tells it, or at least its architecture."""
+    """Return the CPU's model as the system names it, or at least its architecture."""
     listing = Path("/proc/cpuinfo")
     if listing.is_file():
         for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():

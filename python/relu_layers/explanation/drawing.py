@@ -8,7 +8,7 @@ import numpy as np
 
 from relu_layers._support.configured import Array
 from relu_layers.explanation.blocks import number, signs
-from relu_layers.explanation.followed import Path
+from relu_layers.explanation.path import Path
 from relu_layers.explanation.trace import LayerTrace, Trace
 
 # Units of a layer that are drawn, and the measures of the drawing.
@@ -81,7 +81,7 @@ class Drawing:
         self.edges = [edge for place in range(len(layers)) for edge in self._edges(place)]
 
     def _signs(self, place: int, sample: int, units: list[int]) -> str:
-        """Return the sign of what went into an activation; of the values themselves elsewhere."""
+        """Return the sign of the input of an activation; of the values themselves elsewhere."""
         one = self.trace.layers[max(place - 1, 0)]
         gated = place > 0 and one.role == "elementwise"
         values = one.x if place == 0 or gated else one.y
@@ -170,7 +170,7 @@ class Drawing:
         return {"nodes": nodes, "edges": edges, "cells": cells, "back": back}
 
     def _weights(self, key: str, path: Path) -> dict[str, Any]:
-        """Return the followed weights: what check and update are about."""
+        """Return the followed weights, those of check and update."""
         found = [
             (k, one, i, j)
             for k, (one, i, j) in enumerate(zip(self.trace.layers, path.inputs, path.outputs, strict=True))

@@ -14,7 +14,7 @@ from relu_layers.explanation import fragment
 from relu_layers.explanation.blocks import Block, Step, number
 from relu_layers.explanation.catalogue import Texts, data_file
 from relu_layers.explanation.drawing import Drawing, matrices
-from relu_layers.explanation.followed import first_hidden
+from relu_layers.explanation.path import first_hidden
 from relu_layers.explanation.story import Story
 from relu_layers.explanation.trace import Trace, Training
 
@@ -22,14 +22,14 @@ from relu_layers.explanation.trace import Trace, Training
 ROWS, UNITS, PAIRS = 8, 12, (64, 40, 24, 12, 1)
 # Bytes that a page stays below, if need be by fewer pairs.
 LIMIT = 290_000
-# Steps that do not depend on the row and the unit: told once, behind the others.
+# Steps that do not depend on the row and the unit: shown once, behind the others.
 _ONCE = ("summary", "what-if", "mistakes", "elsewhere")
 # The loss curve's measures.
 _CURVE = (400, 90)
 
 
 class Distinct:
-    """A list in which equal things stand once: what is told of many rows and units repeats itself."""
+    """A list without duplicates: the steps of many rows and units repeat each other."""
 
     def __init__(self) -> None:
         self.all: list[Any] = []
@@ -42,7 +42,7 @@ class Distinct:
         return place
 
 
-class Told:
+class DistinctSteps:
     """Steps as places in lists of distinct steps, blocks and texts."""
 
     def __init__(self) -> None:
@@ -121,18 +121,18 @@ def _data(
         ]
         keep[place] = list(dict.fromkeys([*(units if place in (start, start + 1) else []), *chosen]))
     drawing = Drawing(trace, samples, keep)
-    told = Told()
+    distinct = DistinctSteps()
     focuses = Distinct()
     pairs: dict[str, Any] = {}
     for (s, u), story in stories.items():
         steps = first if (s, u) == (sample, unit) else story.steps()
         pairs[f"{s},{u}"] = [
-            [told.step(step), focuses(drawing.focus(step.key, story.path))] for step in steps
+            [distinct.step(step), focuses(drawing.focus(step.key, story.path))] for step in steps
         ]
     return {
-        "words": told.words.all,
-        "blocks": told.blocks.all,
-        "steps": told.steps.all,
+        "words": distinct.words.all,
+        "blocks": distinct.blocks.all,
+        "steps": distinct.steps.all,
         "focuses": focuses.all,
         "pairs": pairs,
         "samples": samples,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array, Ops
-from relu_layers._training.fit import Examples
+from relu_layers._training.examples import Examples
 from relu_layers.explanation.recorder import Recorder
 from relu_layers.explanation.trace import Counts, LayerTrace, LossTrace, Trace, Update
 from relu_layers.layers import Dense, Layer
@@ -59,7 +59,7 @@ class Observed:
 
 
 def _note(layer: Any, method: str, index: int, notes: dict[int, Any]) -> None:
-    """Let a method of this one layer note what it gets and gives."""
+    """Let a method of this one layer note its argument and its result."""
     if not hasattr(layer, "__dict__"):
         raise TypeError(
             f"explain: layer {index}, {layer!r}, has __slots__ only; give it a __dict__ to be watched"

@@ -21,7 +21,7 @@ from relu_layers.explanation.blocks import (
     text,
     worked,
 )
-from relu_layers.explanation.followed import first_hidden, neighbours, stopped_unit
+from relu_layers.explanation.path import first_hidden, neighbours, stopped_unit
 from relu_layers.explanation.trace import LayerTrace
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _loss(story: Story) -> Step:
 
 
 def _verdict(story: Story, layer: LayerTrace, name: str, index: tuple[int, ...]) -> list[Block]:
-    """Return what the gradient check says of an entry, nothing where it was not checked."""
+    """Return the gradient check's verdict on an entry, nothing where it was not checked."""
     t, found = story.texts, story.trace.checks.get((f"{layer.index}.{name}", index))
     if found is None:
         return []

@@ -1,4 +1,4 @@
-"""What is recorded of one training step, as plain data; the renderers read nothing else."""
+"""The record of one training step as plain data, the only input of the renderers."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class LossTrace:
 
 @dataclass(frozen=True)
 class Update:
-    """What the optimizer did to one parameter array; ``ratio`` is |step| / |value before|, by norms."""
+    """The update of one parameter array; ``ratio`` is |step| / |value before|, by norms."""
 
     name: str
     symbol: str
@@ -135,7 +135,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Variant:
-    """The same step with another activation: what if."""
+    """The same step with another activation."""
 
     label: str
     loss: float
@@ -163,6 +163,19 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Program:
+    """The same step as a short program.
+
+    ``difference`` is the largest of its loss and of any gradient from the recorded ones, None where it was not run.
+    """
+
+    name: str
+    package: str
+    text: str
+    difference: float | None = None
+
+
+@dataclass(frozen=True)
 class Frame:
     """One moment of a training: fold lines are end points (x, y, x, y) per unit, NaN where none is in view."""
 
@@ -186,7 +199,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Trace:
-    """One training step of one network: everything an explanation says.
+    """One training step of one network, with all numbers of its explanation.
 
     Attributes
     ----------
@@ -213,6 +226,7 @@ class Trace:
     checked: float = 0.0
     variants: list[Variant] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
+    programs: list[Program] = field(default_factory=list)
     training: Training | None = None
 
     @property

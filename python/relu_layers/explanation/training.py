@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array
-from relu_layers._training.fit import Examples
+from relu_layers._training.examples import Examples
 from relu_layers.explanation.record import Observed
 from relu_layers.explanation.trace import Frame, Training
 from relu_layers.layers import Dense
@@ -20,7 +20,7 @@ GRID, FRAMES, POINTS = 28, 30, 200
 
 
 def play(model: Sequential, loss: Any, optimizer: Optimizer, given: Examples, steps: int) -> Training:
-    """Train a copy for ``steps`` steps on all rows at once and return what is to be seen."""
+    """Train a copy for ``steps`` steps on all rows at once and return the moments to show."""
     trainer = Observed(model, loss, optimizer).trainer
     bounds = _bounds(given.x)
     left, right, bottom, top = bounds

@@ -8,22 +8,18 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.arguments import integer
-from relu_layers.gradient_check.corners import corner_of
 from relu_layers.gradient_check.differences import AMPLIFIED, Probe
 from relu_layers.gradient_check.entries import ArrayResult, Entry, Kink, shown
+from relu_layers.gradient_check.frozen_loss import OWNER, FrozenLoss
 from relu_layers.gradient_check.hints import hints
 from relu_layers.gradient_check.report import GradcheckReport
-from relu_layers.gradient_check.subject import OWNER, Subject, copied_model
 
 __all__ = [
     "ArrayResult",
     "Entry",
     "GradcheckReport",
     "Kink",
-    "copied_model",
-    "corner_of",
     "gradcheck",
-    "shown",
 ]
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -53,8 +49,8 @@ def gradcheck(
     y : array_like or None
         What the loss compares with. None (only without ``loss``) stands for fixed random numbers.
     loss : loss, callable or None
-        One of `relu_layers.losses`, or ``loss(y, target) -> (value, dy)``. None takes SoftmaxCrossEntropy for
-        integer labels of the output's shape without its last axis, else SquaredError(0.5).
+        One of `relu_layers.losses`, or ``loss(y, target) -> (value, dy)``. None is
+        `relu_layers.losses.default_loss`.
     sample_weight : array_like (batch,), keyword
     max_entries : int or None, keyword
         With more entries than this, a sample: as many of every array, small arrays whole. None checks all.
@@ -89,24 +85,24 @@ def gradcheck(
     """
     limit = None if max_entries is None else integer(OWNER, "max_entries", max_entries, minimum=1)
     seed = integer(OWNER, "seed", seed, minimum=0)
-    subject = Subject(model, x, y, loss, sample_weight)
-    gradients = subject.gradients
+    held = FrozenLoss(model, x, y, loss, sample_weight)
+    gradients = held.gradients
     largest = {name: _largest(gradient) for name, gradient in gradients.items()}
     entries = []
     for name, places in _chosen({name: g.size for name, g in gradients.items()}, limit, seed).items():
         gradient = gradients[name]
         for place in places:
             index = tuple(int(i) for i in np.unravel_index(place, gradient.shape))
-            entries.append(Probe(subject, name, index, float(gradient[index]), largest[name]).entry())
+            entries.append(Probe(held, name, index, float(gradient[index]), largest[name]).entry())
     return GradcheckReport(
         entries,
         {name: gradient.shape for name, gradient in gradients.items()},
         largest,
-        loss=subject.value,
-        loss_name=shown(subject.loss),
-        noise=AMPLIFIED * subject.noise / (_EPS * abs(subject.value)) if subject.value else 0.0,
+        loss=held.value,
+        loss_name=shown(held.loss),
+        noise=AMPLIFIED * held.noise / (_EPS * abs(held.value)) if held.value else 0.0,
         seed=seed,
-        hints=hints(entries, gradients, len(subject.x)),
+        hints=hints(entries, gradients, len(held.x)),
     )
 
 
@@ -120,7 +116,7 @@ def _chosen(sizes: dict[str, int], limit: int | None, seed: int) -> dict[str, Se
     room = sum(sizes.values()) if limit is None else min(limit, sum(sizes.values()))
     rng = np.random.default_rng(seed)
     counts: dict[str, int] = {}
-    # The smallest first, so that what they do not need is left for the others.
+    # The smallest first, so that their unused share is left for the others.
     for left, name in zip(range(len(sizes), 0, -1), sorted(sizes, key=lambda n: sizes[n]), strict=True):
         counts[name] = min(sizes[name], max(room // left, 1 if room else 0))
         room -= counts[name]

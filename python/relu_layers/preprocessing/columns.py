@@ -165,7 +165,7 @@ def _number_text(value: int | float) -> str:
 
 
 def filled(values: Array, fill: float) -> Array:
-    """Return a column of numbers as float64 with ``fill`` in the place of missing values."""
+    """Return a column of numbers as float64 with ``fill`` for missing values."""
     gaps = missing(values)
     return np.where(gaps, fill, values) if gaps.any() else values.astype(np.float64, copy=False)
 
@@ -191,7 +191,7 @@ def shortened(names: Sequence[object]) -> str:
 
 
 def column_from_dict(entry: Any) -> NumberColumn | CategoryColumn:
-    """Rebuild a column from what `to_dict` gave; anything else is a ValueError."""
+    """Rebuild a column from the result of `to_dict`; anything else is a ValueError."""
     fields = checked_mapping("column", entry)
     name = checked_text("column name", fields.get("name"))
     kind = fields.get("kind")

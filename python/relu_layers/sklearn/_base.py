@@ -1,4 +1,4 @@
-"""What classifier and regressor share: the way from ``fit`` to the solver, and from ``predict`` to the network."""
+"""The common part of classifier and regressor: from ``fit`` to the solver, from ``predict`` to the network."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from relu_layers.model import Sequential
 from relu_layers.sklearn import _lbfgs, _network, _stochastic
 from relu_layers.sklearn._parameters import CONSTRAINTS, STOCHASTIC, check_parameters
-from relu_layers.sklearn._stochastic import Examples
+from relu_layers.sklearn._stochastic import EncodedExamples
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def is_stochastic(estimator: Any) -> bool:
-    """Return True for the solvers that can learn bit by bit; the error says which cannot."""
+    """Return True for the solvers that can learn piece by piece; the error names those that cannot."""
     if estimator.solver not in STOCHASTIC:
         raise AttributeError(
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
@@ -113,7 +113,7 @@ class BaseMLP(BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         if first or "model_" not in vars(self):
             self._begin(X, target, first)
-        train, validation = self._split(Examples(X, target, weight, y), validation_data, incremental)
+        train, validation = self._split(EncodedExamples(X, target, weight, y), validation_data, incremental)
         loss = self._loss(train.sample_weight is not None)
         if self.solver == "lbfgs":
             _lbfgs.fit(self, loss, train)
@@ -122,7 +122,7 @@ class BaseMLP(BaseEstimator):
                 self._trainer = _stochastic.new_trainer(self, loss)
                 self.learning_rate_ = float(self.learning_rate_init)
             else:
-                # The optimizer goes on; what scikit-learn reads anew in every call is read anew.
+                # The optimizer goes on; what scikit-learn reads again in every call is read again.
                 if repr(self._trainer.loss) != repr(loss):
                     self._trainer.loss = loss
                 if self._trainer.l2_penalty != self.alpha:
@@ -138,7 +138,7 @@ class BaseMLP(BaseEstimator):
         return self
 
     def _begin(self, X: Array, target: Array, first: bool) -> None:
-        """Make the network, and forget what an earlier fit has left."""
+        """Make the network, and forget the attributes of an earlier fit."""
         outputs = self._outputs(target)
         given = [self.__dict__.pop(f"_given_{name}", None) for name in ("coefs", "intercepts")]
         self.__dict__.pop("model_", None)
@@ -156,14 +156,14 @@ class BaseMLP(BaseEstimator):
             self._no_improvement_count = 0
             self.best_loss_ = None if self.early_stopping else np.inf
             self.best_validation_score_ = -np.inf if self.early_stopping else None
-        # What a fit before this one may have left.
+        # Attributes that an earlier fit may have left.
         self.__dict__.pop("_trainer", None)
         self.validation_scores_: list[float] | None = None
         self.validation_loss_curve_: list[float] | None = None
 
     def _split(
-        self, given: Examples, validation_data: Any, incremental: bool
-    ) -> tuple[Examples, Examples | None]:
+        self, given: EncodedExamples, validation_data: Any, incremental: bool
+    ) -> tuple[EncodedExamples, EncodedExamples | None]:
         """Return the rows to learn from, and those to score."""
         validation = None
         if validation_data is not None and self.solver not in STOCHASTIC:
@@ -179,7 +179,7 @@ class BaseMLP(BaseEstimator):
             self.validation_scores_, self.validation_loss_curve_ = [], []
         return given, validation
 
-    def _held_out(self, given: Examples) -> tuple[Examples, Examples]:
+    def _held_out(self, given: EncodedExamples) -> tuple[EncodedExamples, EncodedExamples]:
         arrays = [given.x, given.y, given.labels]
         if given.sample_weight is not None:
             arrays.append(given.sample_weight)
@@ -195,20 +195,20 @@ class BaseMLP(BaseEstimator):
             )
         weights = (None, None) if given.sample_weight is None else (parts[6], parts[7])
         return (
-            Examples(np.ascontiguousarray(parts[0]), parts[2], weights[0], parts[4]),
-            Examples(np.ascontiguousarray(parts[1]), parts[3], weights[1], parts[5]),
+            EncodedExamples(np.ascontiguousarray(parts[0]), parts[2], weights[0], parts[4]),
+            EncodedExamples(np.ascontiguousarray(parts[1]), parts[3], weights[1], parts[5]),
         )
 
-    def _validation(self, data: Any, dtype: np.dtype[Any]) -> Examples:
+    def _validation(self, data: Any, dtype: np.dtype[Any]) -> EncodedExamples:
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
             raise TypeError(
                 f"{type(self).__name__}.fit: validation_data must be a tuple (X, y) or (X, y, sample_weight)"
             )
         X, y = self._checked_data(data[0], data[1], incremental=True, reset=False)
         weight = None if len(data) == 2 else _check_sample_weight(data[2], X, dtype=dtype)
-        return Examples(X.astype(dtype, copy=False), self._encoded(y, dtype), weight, y)
+        return EncodedExamples(X.astype(dtype, copy=False), self._encoded(y, dtype), weight, y)
 
-    def _score(self, held_out: Examples) -> float:
+    def _score(self, held_out: EncodedExamples) -> float:
         """Return the score of rows that were checked before; NaN where an output is no number."""
         z = self.model_(held_out.x)
         if not np.isfinite(z).all():
@@ -216,7 +216,7 @@ class BaseMLP(BaseEstimator):
         return float(self._scored(held_out.labels, self._decision(z), held_out.sample_weight))
 
     def _network_output(self, X: Any) -> Array:
-        """Return what the last linear layer gives for the rows of ``X``."""
+        """Return the output of the last linear layer for the rows of ``X``."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=(np.float64, np.float32))
         return self.model_(_dense(X).astype(self.model_.dtype, copy=False))
@@ -229,7 +229,7 @@ class BaseMLP(BaseEstimator):
 
 
 def _dense(X: Any) -> Array:
-    """Return a contiguous array; what is sparse is filled up."""
+    """Return a contiguous array; sparse matrices are filled up."""
     return np.ascontiguousarray(X.toarray() if hasattr(X, "toarray") else X)
 
 

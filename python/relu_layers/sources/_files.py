@@ -76,7 +76,7 @@ class FileArray:
         return max(_AT_ONCE // self._row_bytes, 1)
 
     def _gather(self, rows: range | Array, target: Array) -> None:
-        """Read ascending rows: those that lie close together in one call, what is between them as well."""
+        """Read ascending rows: those that lie close together in one call, with the rows between them."""
         size, memory = self._row_bytes, _bytes_of(target)
         if isinstance(rows, range) or int(rows[-1]) - int(rows[0]) + 1 == len(rows):
             self._read(int(rows[0]), memory)
@@ -144,7 +144,7 @@ def opened_array(file: BinaryIO, find: Callable[[BinaryIO], FileArray]) -> FileA
 
 
 def open_npy(path: Path, file: BinaryIO | None = None) -> FileArray:
-    """Return the array of an .npy file, whose length must be that which its header tells."""
+    """Return the array of an .npy file, whose length must be the one in its header."""
 
     def find(opened: BinaryIO) -> FileArray:
         opened.seek(0)

@@ -28,7 +28,7 @@ _NOTE = "source.json"
 
 
 class Plan(NamedTuple):
-    """What of which files is to be made ready, and how."""
+    """The columns of the files that are prepared, and the preprocessing."""
 
     files: tuple[Path, ...]
     target: str
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 def prepared(
     plan: Plan, blocks: Blocks, preprocessing: Preprocessing, cache: Any, buffer_bytes: int
 ) -> FileSource:
-    """Return the source of the rows that ``blocks(text_columns)`` gives, each pass of it anew."""
+    """Return the source of the rows that ``blocks(text_columns)`` gives, each pass read again."""
     if cache is None:
         arrays = _written(plan, blocks, preprocessing, None)
         return FileSource(arrays, preprocessing, buffer_bytes)
@@ -102,7 +102,7 @@ def _opened(folder: Path) -> list[FileArray]:
 def _written(
     plan: Plan, blocks: Blocks, preprocessing: Preprocessing, folder: Path | None
 ) -> list[FileArray]:
-    """Learn what is not learned yet, and write the rows, one block in memory at a time."""
+    """Learn the preprocessing where it is not fitted yet, and write the rows, one block in memory at a time."""
     text = {*plan.text, *_text_columns(preprocessing)}
 
     def tables() -> Iterator[dict[str, Array]]:
@@ -172,10 +172,10 @@ def _spooled(
                     if weight is not None:
                         spools[2].append(_weights(plan.weight, weight, dtype)[keep])
             except ValueError as error:
-                told = (
+                advice = (
                     f" (in rows {before + 1} to {before + rows}, counted from {before + 1})" if before else ""
                 )
-                raise ValueError(f"{plan.files[0]}: {error}{told}") from None
+                raise ValueError(f"{plan.files[0]}: {error}{advice}") from None
             before += rows
         return [spool.finish() for spool in spools]
     except BaseException:

@@ -26,7 +26,7 @@ _LARGEST_TEXT = 16 * 2**20
 
 
 class Net(NamedTuple):
-    """What a net's files hold: a model, the loss if it has one, and ``{"0.bias": (lr_mult, decay_mult)}``."""
+    """The content of a net's files: a model, the loss if it has one, and ``{"0.bias": (lr_mult, decay_mult)}``."""
 
     model: Sequential
     loss: Loss | None
@@ -58,7 +58,7 @@ def load(
     stages : sequence of str, keyword
         The stages of the net, for the same rules.
     in_features : int, keyword
-        Size of a row, where neither the input's shape nor the weights tell it.
+        Size of a row, where neither the input's shape nor the weights give it.
     dtype : np.float32 or np.float64, keyword
     rng : np.random.Generator, int or None, keyword
         For the fillers and for dropout.
