@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relu_layers import schedules
+from relu_layers import optimizers, schedules
 from relu_layers.schedules import (
     Constant,
     Cosine,
@@ -92,3 +92,50 @@ def test_a_foreign_schedule_is_described_by_its_name() -> None:
         schedules.rebuild(schedules.describe(mine))
     with pytest.raises(ValueError, match="mine' is not one of this package"):
         schedules.rebuild(schedules.describe(Warmup(mine, 5)))
+
+
+HUGE = [2**31, 2**53 + 1, 2**63, 10**30, 10**400]
+GROWING = [
+    schedules.Step(0.1, 1.5, 2),
+    schedules.Exponential(0.1, 1.0001),
+    schedules.Exponential(0.1, -1.5),
+    schedules.Inverse(0.1, 0.5, -3.0),
+    schedules.Inverse(0.1, 1e300, 2.0),
+    schedules.Sigmoid(0.1, 5.0, -(10**400)),
+    schedules.Sigmoid(0.1, -5.0, 10),
+    schedules.Sigmoid(0.1, 0.0, 10),
+    schedules.Polynomial(0.1, 2.0, 10**400),
+    schedules.MultiStep(0.1, 1e200, [1, 2, 3]),
+    schedules.Constant(0.1),
+    schedules.Cosine(0.1, 10**400),
+    schedules.Warmup(schedules.Exponential(0.1, 1.5), 10**400),
+    schedules.Exponential(0.0, 2.0),
+]
+
+
+@pytest.mark.parametrize("schedule", GROWING, ids=lambda one: repr(one)[:30])
+@pytest.mark.parametrize("updates", HUGE, ids=lambda n: f"{len(str(n))} digits")
+def test_any_number_of_updates_gives_a_number(schedule: schedules.Schedule, updates: int) -> None:
+    """Infinite where no float holds it, as in floating-point arithmetic; the optimizer then names the schedule."""
+    rate = schedule(updates)
+    assert isinstance(rate, float)
+    assert rate == rate
+
+
+def test_the_optimizer_names_a_schedule_that_has_grown_too_large() -> None:
+    optimizer = optimizers.SGD(schedules.Exponential(0.1, 1.0001))
+    optimizer.updates = 2**31
+    with pytest.raises(
+        ValueError, match=r"expected a finite number; it comes from Exponential\(0.1, 1.0001\)"
+    ):
+        _ = optimizer.learning_rate_now
+
+
+def test_too_large_is_infinite_and_small_is_zero() -> None:
+    assert schedules.Exponential(0.1, 1.0001)(2**31) == float("inf")
+    assert schedules.Exponential(0.1, 0.9999)(2**31) == 0.0
+    assert schedules.Exponential(0.0, 2.0)(10**6) == 0.0
+    assert schedules.Step(0.1, 0.5, 10)(10**400) == 0.0
+    assert schedules.Polynomial(0.1, 2.0, 100)(10**400) == 0.0
+    assert schedules.Cosine(0.1, 100, 0.01)(10**400) == 0.01
+    assert schedules.Warmup(0.1, 10)(10**400) == 0.1

@@ -164,7 +164,8 @@ class Warmup(Schedule):
         self.updates = integer("Warmup", "updates", updates, minimum=1)
 
     def __call__(self, updates: int) -> float:
-        return float(self.schedule(updates)) * (min(updates + 1, self.updates) / self.updates)
+        share = min(updates + 1, self.updates) / self.updates
+        return float(self.schedule(updates)) * share if share else 0.0
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner schedule as ``{"name": ..., "config": ...}``."""
@@ -187,14 +188,11 @@ def _as_float(count: int) -> float:
 
 def _power(base: float, exponent: float) -> float:
     """Return ``base ** exponent``; what is too large for a float is infinite."""
-    if isinstance(exponent, int) and not -_LARGEST <= exponent <= _LARGEST:
-        # Even or odd as before, which is all that such a number of factors still says.
-        exponent = math.copysign(_LARGEST, exponent) if base >= 0.0 or exponent % 2 == 0 else exponent
+    power = _as_float(exponent) if isinstance(exponent, int) else exponent
     try:
-        return float(base**exponent)
+        return float(base**power)
     except OverflowError:
-        odd = exponent % 2 == 1
-        return -math.inf if base < 0.0 and odd else math.inf
+        return -math.inf if base < 0.0 and power % 2.0 == 1.0 else math.inf
 
 
 def as_schedule(owner: str, name: str, value: Any) -> Any:

@@ -82,6 +82,9 @@ class FileSource(RowReader):
             raise ValueError(f"{arrays[0].path}: the arrays have different numbers of rows: {lengths}")
         if not len(arrays[0]):
             raise ValueError(f"{arrays[0].path} has no rows")
+        if any(0 in array.shape for array in arrays):
+            # Nothing in a file bounds their number.
+            raise ValueError(f"{arrays[0].path} has {len(arrays[0])} rows of nothing")
         self._arrays = tuple(arrays)
         self.preprocessing = preprocessing
         self.buffer_bytes = integer("open_source", "buffer_bytes", buffer_bytes, minimum=1)
