@@ -647,14 +647,14 @@ ROWS = 611
 def stretches_of(of: rl.Trainer) -> list[int]:
     """Note how many steps each replayed stretch of the trainer has."""
     noted: list[int] = []
-    stretch = of._replay.stretch
+    stretch = of._captures.stretch
 
     def noting(*arguments: Any) -> Any:
         result = stretch(*arguments)
         noted.append(result[0])
         return result
 
-    of._replay.stretch = noting  # type: ignore[method-assign]
+    of._captures.stretch = noting  # type: ignore[method-assign]
     return noted
 
 
