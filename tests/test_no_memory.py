@@ -1,6 +1,4 @@
-"""Every allocation of the interpreter fails once, one after another: a MemoryError, nothing written.
-
-The next call is right.
+"""Every allocation of the interpreter fails once: a MemoryError, nothing written, and the next call right.
 
 In a process of its own, because what is looked for ends it. Allocations of C++ itself are not among those that fail.
 """
@@ -71,13 +69,14 @@ for name, call in CALLS.items():
             array.fill(7)
         params, updates = model.flat_params.copy(), trainer.optimizer.updates
         error = None
-        _testcapi.set_nomemory(number, number + 1)
         try:
-            result = call()
+            _testcapi.set_nomemory(number, number + 1)
+            try:
+                result = call()
+            finally:
+                _testcapi.remove_mem_hooks()
         except BaseException as caught:
             error = caught
-        finally:
-            _testcapi.remove_mem_hooks()
         if error is None or isinstance(error, (TypeError, ValueError)) and wrong:
             if number > 60:
                 break

@@ -91,7 +91,7 @@ def test_a_schedule_that_drops_the_captures_of_its_trainer() -> None:
 
     def call() -> None:
         trainer.capture = False
-        trainer._replay.refresh()
+        trainer._captures.refresh()
         gc.collect()
 
     schedule.arm(call)
@@ -286,7 +286,7 @@ def test_a_child_forked_while_another_thread_uses_the_model(busy: str) -> None:
         other = rl.Trainer(rl.mlp([64, 8, 3], rng=0), rl.SoftmaxCrossEntropy(), rl.SGD(0.01))
         for _ in range(4):
             other.step(x[:10], y[:10])
-        assert other._replay._captured
+        assert other._captures._captured
 
     with running(use):
         assert exits_of_children(8, child) == [0] * 8

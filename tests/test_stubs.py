@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 from pathlib import Path
 
 import relu_layers
 from relu_layers import _core
+from relu_layers.ops import native, reference
 
 STUB = Path(relu_layers.__file__).parent / "_core.pyi"
 
 
 def functions_of(body: list[ast.stmt]) -> dict[str, list[str]]:
     return {
-        node.name: [arg.arg for arg in node.args.args] for node in body if isinstance(node, ast.FunctionDef)
+        node.name: [arg.arg for arg in (*node.args.args, *node.args.kwonlyargs)]
+        for node in body
+        if isinstance(node, ast.FunctionDef)
     }
 
 
@@ -34,6 +38,29 @@ def compiled() -> dict[str, list[str]]:
         if not name.startswith("_") and callable(function) and not isinstance(function, type):
             found[name] = signature(function)
     return found
+
+
+def test_the_stub_is_what_its_script_writes() -> None:
+    script = Path(__file__).parent.parent / "cpp/write_stub.py"
+    spec = importlib.util.spec_from_file_location("write_stub", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert ast.dump(ast.parse(module.stub())) == ast.dump(ast.parse(STUB.read_text(encoding="utf-8")))
+
+
+def test_ops_have_the_signatures_and_docstrings_of_the_reference() -> None:
+    assert set(native.__all__) <= set(relu_layers.ops.__all__)
+    for name in native.__all__:
+        op, model = getattr(native, name), getattr(reference, name)
+        assert getattr(relu_layers.ops, name) is op is getattr(_core, name)
+        assert inspect.getdoc(op) == inspect.getdoc(model)
+        own, other = inspect.signature(op).parameters, inspect.signature(model).parameters
+        assert list(own) == list(other)
+        for parameter in other.values():
+            assert own[parameter.name].kind is parameter.kind, f"{name}: {parameter}"
+            assert own[parameter.name].default == parameter.default, f"{name}: {parameter}"
 
 
 def test_functions_and_parameters_agree() -> None:

@@ -1,172 +1,219 @@
-"""The compiled extension: what `ops.native` and `runtime` call; arguments are checked inside."""
+"""The compiled extension, which checks its arguments itself. Written by cpp/write_stub.py."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+FloatArray = NDArray[Any]
+
 version: str
 compiler: str
 
-def accumulate(total: object, grad: object) -> None: ...
+def accumulate(total: FloatArray, grad: FloatArray) -> None: ...
 def adadelta_update(
-    param: object,
-    grad: object,
-    square_mean: object,
-    update_mean: object,
-    learning_rate: object,
-    rho: object,
-    epsilon: object,
-    weight_decay: object,
-    regularization: object,
-    grad_scale: object,
+    param: FloatArray,
+    grad: FloatArray,
+    square_mean: FloatArray,
+    update_mean: FloatArray,
+    *,
+    learning_rate: float = 1.0,
+    rho: float = 0.95,
+    epsilon: float = 1e-06,
+    weight_decay: float = 0.0,
+    regularization: str = "l2",
+    grad_scale: float = 1.0,
 ) -> None: ...
 def adagrad_update(
-    param: object,
-    grad: object,
-    square_sum: object,
-    learning_rate: object,
-    epsilon: object,
-    weight_decay: object,
-    regularization: object,
-    grad_scale: object,
+    param: FloatArray,
+    grad: FloatArray,
+    square_sum: FloatArray,
+    *,
+    learning_rate: float,
+    epsilon: float = 1e-08,
+    weight_decay: float = 0.0,
+    regularization: str = "l2",
+    grad_scale: float = 1.0,
 ) -> None: ...
 def adam_update(
-    param: object,
-    grad: object,
-    mean: object,
-    square_mean: object,
-    learning_rate: object,
-    step: object,
-    beta1: object,
-    beta2: object,
-    epsilon: object,
-    epsilon_hat: object,
-    weight_decay: object,
-    regularization: object,
-    grad_scale: object,
+    param: FloatArray,
+    grad: FloatArray,
+    mean: FloatArray,
+    square_mean: FloatArray,
+    *,
+    learning_rate: float = 0.001,
+    step: int,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-08,
+    epsilon_hat: bool = False,
+    weight_decay: float = 0.0,
+    regularization: str = "l2",
+    grad_scale: float = 1.0,
 ) -> None: ...
 def adamw_update(
-    param: object,
-    grad: object,
-    mean: object,
-    square_mean: object,
-    learning_rate: object,
-    step: object,
-    beta1: object,
-    beta2: object,
-    epsilon: object,
-    epsilon_hat: object,
-    weight_decay: object,
-    grad_scale: object,
+    param: FloatArray,
+    grad: FloatArray,
+    mean: FloatArray,
+    square_mean: FloatArray,
+    *,
+    learning_rate: float = 0.001,
+    step: int,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-08,
+    epsilon_hat: bool = False,
+    weight_decay: float = 0.01,
+    grad_scale: float = 1.0,
 ) -> None: ...
-def compiled_targets() -> list[str]: ...
-def default_num_threads() -> int: ...
+def count_agreeing(logits: FloatArray, targets: FloatArray) -> int: ...
+def count_correct(logits: FloatArray, labels: NDArray[Any]) -> int: ...
 def dense_backward(
-    x: object,
-    weight: object,
-    dy: object,
-    need_dx: object,
-    negative_slope: object,
-    out_dx: object,
-    out_dweight: object,
-    out_dbias: object,
-) -> tuple[NDArray[Any] | None, NDArray[Any], NDArray[Any]]: ...
+    x: FloatArray,
+    weight: FloatArray,
+    dy: FloatArray,
+    *,
+    need_dx: bool = True,
+    negative_slope: float | None = None,
+    out: tuple[FloatArray | None, FloatArray | None, FloatArray | None] | None = None,
+) -> tuple[FloatArray | None, FloatArray, FloatArray]: ...
 def dense_forward(
-    x: object, weight: object, bias: object, negative_slope: object, out: object
-) -> NDArray[Any]: ...
-def dropout_backward(dy: object, rate: object, key: object, counter: object, out: object) -> NDArray[Any]: ...
-def dropout_forward(x: object, rate: object, key: object, counter: object, out: object) -> NDArray[Any]: ...
-def elu_backward(y: object, dy: object, alpha: object, out: object) -> NDArray[Any]: ...
-def elu_forward(x: object, alpha: object, out: object) -> NDArray[Any]: ...
-def log_softmax_backward(y: object, dy: object, axis: object, out: object) -> NDArray[Any]: ...
-def log_softmax_forward(x: object, axis: object, out: object) -> NDArray[Any]: ...
-def count_agreeing(logits: object, targets: object) -> int: ...
-def count_correct(logits: object, labels: object) -> int: ...
+    x: FloatArray,
+    weight: FloatArray,
+    bias: FloatArray | None = None,
+    *,
+    negative_slope: float | None = None,
+    out: FloatArray | None = None,
+) -> FloatArray: ...
+def dropout_backward(
+    dy: FloatArray, rate: float, *, key: int, counter: int, out: FloatArray | None = None
+) -> FloatArray: ...
+def dropout_forward(
+    x: FloatArray, rate: float, *, key: int, counter: int, out: FloatArray | None = None
+) -> FloatArray: ...
+def elu_backward(
+    y: FloatArray, dy: FloatArray, alpha: float = 1.0, *, out: FloatArray | None = None
+) -> FloatArray: ...
+def elu_forward(x: FloatArray, alpha: float = 1.0, *, out: FloatArray | None = None) -> FloatArray: ...
 def l2_penalty(
-    param: object, grad: object, strength: object, rows: object, sample_weight: object
+    param: FloatArray,
+    grad: FloatArray,
+    *,
+    strength: float,
+    rows: int,
+    sample_weight: FloatArray | None = None,
 ) -> float: ...
-def mark_active(x: object, active: object) -> int: ...
+def log_softmax_backward(
+    y: FloatArray, dy: FloatArray, axis: int = -1, *, out: FloatArray | None = None
+) -> FloatArray: ...
+def log_softmax_forward(x: FloatArray, axis: int = -1, *, out: FloatArray | None = None) -> FloatArray: ...
+def mark_active(x: FloatArray, active: NDArray[np.uint8]) -> int: ...
 def matmul(
-    a: object, b: object, transpose_a: object, transpose_b: object, accumulate: object, out: object
-) -> NDArray[Any]: ...
-def num_threads() -> int: ...
+    a: FloatArray,
+    b: FloatArray,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    accumulate: bool = False,
+    out: FloatArray | None = None,
+) -> FloatArray: ...
 def prelu_backward(
-    x: object, slope: object, dy: object, need_dx: object, out_dx: object, out_dslope: object
-) -> tuple[NDArray[Any] | None, NDArray[Any]]: ...
-def prelu_forward(x: object, slope: object, out: object) -> NDArray[Any]: ...
-def refused_target() -> str | None: ...
-def relu_backward(x: object, dy: object, negative_slope: object, out: object) -> NDArray[Any]: ...
-def relu_forward(x: object, negative_slope: object, out: object) -> NDArray[Any]: ...
+    x: FloatArray,
+    slope: FloatArray,
+    dy: FloatArray,
+    *,
+    need_dx: bool = True,
+    out: tuple[FloatArray | None, FloatArray | None] | None = None,
+) -> tuple[FloatArray | None, FloatArray]: ...
+def prelu_forward(x: FloatArray, slope: FloatArray, *, out: FloatArray | None = None) -> FloatArray: ...
+def relu_backward(
+    x: FloatArray, dy: FloatArray, negative_slope: float = 0.0, *, out: FloatArray | None = None
+) -> FloatArray: ...
+def relu_forward(
+    x: FloatArray, negative_slope: float = 0.0, *, out: FloatArray | None = None
+) -> FloatArray: ...
 def rmsprop_update(
-    param: object,
-    grad: object,
-    square_mean: object,
-    learning_rate: object,
-    rho: object,
-    epsilon: object,
-    weight_decay: object,
-    regularization: object,
-    grad_scale: object,
+    param: FloatArray,
+    grad: FloatArray,
+    square_mean: FloatArray,
+    *,
+    learning_rate: float,
+    rho: float = 0.99,
+    epsilon: float = 1e-08,
+    weight_decay: float = 0.0,
+    regularization: str = "l2",
+    grad_scale: float = 1.0,
 ) -> None: ...
+def sgd_update(
+    param: FloatArray,
+    grad: FloatArray,
+    velocity: FloatArray,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    regularization: str = "l2",
+    grad_scale: float = 1.0,
+) -> None: ...
+def sigmoid_backward(y: FloatArray, dy: FloatArray, *, out: FloatArray | None = None) -> FloatArray: ...
+def sigmoid_cross_entropy(
+    logits: FloatArray,
+    targets: FloatArray,
+    *,
+    sample_weight: FloatArray | None = None,
+    ignore_label: float | None = None,
+    normalization: str = "batch_size",
+    out: FloatArray | None = None,
+) -> tuple[float, FloatArray]: ...
+def sigmoid_forward(x: FloatArray, *, out: FloatArray | None = None) -> FloatArray: ...
+def softmax_backward(
+    y: FloatArray, dy: FloatArray, axis: int = -1, *, out: FloatArray | None = None
+) -> FloatArray: ...
+def softmax_cross_entropy(
+    logits: FloatArray,
+    labels: NDArray[Any],
+    *,
+    axis: int = -1,
+    class_weight: FloatArray | None = None,
+    sample_weight: FloatArray | None = None,
+    label_smoothing: float = 0.0,
+    ignore_label: int | None = None,
+    normalization: str = "valid",
+    out: FloatArray | None = None,
+) -> tuple[float, FloatArray]: ...
+def softmax_forward(x: FloatArray, axis: int = -1, *, out: FloatArray | None = None) -> FloatArray: ...
+def squared_error(
+    prediction: FloatArray,
+    target: FloatArray,
+    *,
+    scale: float = 1.0,
+    sample_weight: FloatArray | None = None,
+    normalization: str = "full",
+    out: FloatArray | None = None,
+) -> tuple[float, FloatArray]: ...
+def sum_of_squares(x: FloatArray) -> float: ...
+def tanh_backward(y: FloatArray, dy: FloatArray, *, out: FloatArray | None = None) -> FloatArray: ...
+def tanh_forward(x: FloatArray, *, out: FloatArray | None = None) -> FloatArray: ...
+def threshold_backward(
+    x: FloatArray, dy: FloatArray, threshold: float, *, out: FloatArray | None = None
+) -> FloatArray: ...
+def threshold_forward(
+    x: FloatArray, threshold: float, value: float, *, out: FloatArray | None = None
+) -> FloatArray: ...
+def compiled_targets() -> list[str]: ...
+def configuration_changed() -> None: ...
+def default_num_threads() -> int: ...
+def document(function: Callable[..., Any], text: str) -> None: ...
+def num_threads() -> int: ...
+def refused_target() -> str | None: ...
 def set_num_threads(n: int) -> None: ...
 def set_parallel_threshold(nanoseconds: float) -> None: ...
-def sgd_update(
-    param: object,
-    grad: object,
-    velocity: object,
-    learning_rate: object,
-    momentum: object,
-    nesterov: object,
-    weight_decay: object,
-    regularization: object,
-    grad_scale: object,
-) -> None: ...
-def sigmoid_backward(y: object, dy: object, out: object) -> NDArray[Any]: ...
-def sigmoid_cross_entropy(
-    logits: object,
-    targets: object,
-    sample_weight: object,
-    ignore_label: object,
-    normalization: object,
-    out: object,
-) -> tuple[float, NDArray[Any]]: ...
-def sigmoid_forward(x: object, out: object) -> NDArray[Any]: ...
-def softmax_backward(y: object, dy: object, axis: object, out: object) -> NDArray[Any]: ...
-def softmax_cross_entropy(
-    logits: object,
-    labels: object,
-    axis: object,
-    class_weight: object,
-    sample_weight: object,
-    label_smoothing: object,
-    ignore_label: object,
-    normalization: object,
-    out: object,
-) -> tuple[float, NDArray[Any]]: ...
-def softmax_forward(x: object, axis: object, out: object) -> NDArray[Any]: ...
-def squared_error(
-    prediction: object,
-    target: object,
-    scale: object,
-    sample_weight: object,
-    normalization: object,
-    out: object,
-) -> tuple[float, NDArray[Any]]: ...
-def sum_of_squares(x: object) -> float: ...
-def tanh_backward(y: object, dy: object, out: object) -> NDArray[Any]: ...
-def tanh_forward(x: object, out: object) -> NDArray[Any]: ...
 def target() -> str: ...
 def targets() -> list[str]: ...
-def threshold_backward(x: object, dy: object, threshold: object, out: object) -> NDArray[Any]: ...
-def threshold_forward(x: object, threshold: object, value: object, out: object) -> NDArray[Any]: ...
 def use_target(name: str) -> bool: ...
-def configuration_changed() -> None: ...
-def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]: ...
-
-class Watched:
-    """Base of what captures depend on: a public attribute that is set or deleted makes them look again."""
 
 class UsageGuard:
     """Who may use a model now: any number of inferences, or one thread that trains.

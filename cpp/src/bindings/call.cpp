@@ -69,35 +69,32 @@ void Call::look(Array& array, const char* name, PyObject* object) {
                    "), expected native byte order: pass " + name + ".astype(" + name + ".dtype.newbyteorder('='))");
 }
 
-void Call::read(Array& array, const char* name, py::handle value) {
-    if (is_exact_array(value.ptr())) look(array, name, value.ptr());
-    else import(array, name, value);
+void Call::read(Array& array, Argument given) {
+    if (is_exact_array(given.value)) look(array, given.name, given.value);
+    else import(array, given);
 }
 
-void Call::read_floats(Array& array, const char* name, py::handle value) {
-    read(array, name, value);
+void Call::read_floats(Array& array, Argument given) {
+    read(array, given);
     if (type_ == array.type) return;
     expect_floats(array);
     type_ = array.type;
-    type_from_ = name;
+    type_from_ = given.name;
 }
 
-void Call::output(Array& array, const char* name, py::handle value, const Shape& shape) {
-    if (value.is_none()) {
-        array.name = name;
-        allocate(array, shape, type_);
-    } else {
-        update(array, name, value, shape, type_);
-    }
+void Call::output(Array& array, Argument given, const Shape& shape) {
+    if (!given.is_none()) return update(array, given, shape, type_);
+    array.name = given.name;
+    allocate(array, shape, type_);
 }
 
-void Call::update(Array& array, const char* name, py::handle value, const Shape& shape, int type) {
-    array.name = name;
-    if (!is_exact_array(value.ptr()) && !is_memmap(value)) expect_writable(array, value, shape, type);
-    look(array, name, value.ptr());
+void Call::update(Array& array, Argument given, const Shape& shape, int type) {
+    array.name = given.name;
+    if (!is_exact_array(given.value) && !is_memmap(given.value)) expect_writable(array, given, shape, type);
+    look(array, given.name, given.value);
     constexpr int needed = contiguous_flag | aligned_flag | writable_flag;
     if (array.type != type || (array.flags & needed) != needed || !array.same_shape(shape.ndim, shape.dims))
-        expect_writable(array, value, shape, type);
+        expect_writable(array, given, shape, type);
 }
 
 void Call::allocate(Array& array, const Shape& shape, int type) {
@@ -111,9 +108,10 @@ void Call::allocate(Array& array, const Shape& shape, int type) {
 
 void Call::copy(Array& array) {
     protect();
-    const Array original = array;
-    allocate(array, Shape(original), original.type);
-    copy_array(array.object, original.object);
+    const auto original = py::reinterpret_borrow<py::object>(array.object);
+    const Shape shape(array);
+    allocate(array, shape, array.type);
+    copy_array(array.object, original.ptr());
 }
 
 void Call::check_overlap(const Array& out, std::initializer_list<const Array*> reads, const Array* alias) {

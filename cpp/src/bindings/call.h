@@ -3,10 +3,11 @@
 // other Python code run (a conversion, a copy by NumPy, the release of the GIL) comes after protect().
 #pragma once
 
+#include <array>
 #include <initializer_list>
 #include <string>
 
-#include "bindings/python.h"
+#include "bindings/fastcall.h"
 #include "bindings/recorder.h"
 #include "relu_layers/types.h"
 
@@ -23,6 +24,9 @@ constexpr int max_ndim = 64;  // NumPy's own limit
 constexpr double work_worth_releasing = 50e3;
 constexpr double work_of_exponential = 4;
 constexpr double work_of_multiply_add = 2.5;
+
+class Call;
+struct Shape;
 
 // What an ndarray's struct said when the call looked at it. Shape and strides (in bytes) are copies, because another
 // thread may reshape the array while the call runs.
@@ -42,6 +46,13 @@ struct Array {
     index_t strides[max_ndim];
 
     Array() {}  // leaves shape and strides as they are: 1 KiB that most calls never touch
+    // An input of the call, float32 or float64.
+    Array(Call& call, Argument given);
+    // An output of the call.
+    Array(Call& call, Argument given, const Shape& shape);
+    Array(const Array&) = delete;
+    Array& operator=(const Array&) = delete;
+
     bool present() const { return object != nullptr; }
     bool contiguous() const { return (flags & contiguous_flag) != 0; }
     bool aligned() const { return (flags & aligned_flag) != 0; }
@@ -122,17 +133,33 @@ class Call {
     int type() const { return type_; }
 
     // Any ndarray or memmap in native byte order, or what DLPack makes one of.
-    void read(Array& array, const char* name, py::handle value);
+    void read(Array& array, Argument given);
     // The same, float32 or float64, of the call's type.
-    void read_floats(Array& array, const char* name, py::handle value);
-    void read_optional_floats(Array& array, const char* name, py::handle value) {
-        array.name = name;
-        if (!value.is_none()) read_floats(array, name, value);
+    void read_floats(Array& array, Argument given);
+    void read_optional_floats(Array& array, Argument given) {
+        array.name = given.name;
+        if (!given.is_none()) read_floats(array, given);
     }
     // An array to be written: strictly what is expected. None allocates it.
-    void output(Array& array, const char* name, py::handle value, const Shape& shape);
+    void output(Array& array, Argument given, const Shape& shape);
+    // The same where `needed` asks for it, else nothing, and then `given` is None.
+    void optional_output(Array& array, Argument given, const Shape& shape, const char* asked_by, bool needed) {
+        array.name = given.name;
+        if (needed) output(array, given, shape);
+        else if (!given.is_none()) value_error(std::string(asked_by) + " is False, expected None as " + given.name);
+    }
     // An array to be changed in place: strictly what is expected.
-    void update(Array& array, const char* name, py::handle value, const Shape& shape, int type);
+    void update(Array& array, Argument given, const Shape& shape, int type);
+    // The entries of `out` of an op with several results.
+    template <std::size_t n>
+    std::array<Argument, n> entries(Argument out) const {
+        static constexpr const char* names[] = {"out[0]", "out[1]", "out[2]"};
+        if (!out.is_none()) expect_entries(out, n);
+        std::array<Argument, n> found;
+        for (std::size_t i = 0; i < n; ++i)
+            found[i] = {names[i], out.is_none() ? Py_None : PyTuple_GET_ITEM(out.value, static_cast<Py_ssize_t>(i))};
+        return found;
+    }
 
     // TypeError unless the array has the call's type.
     void expect_floats(const Array& array) const;
@@ -169,16 +196,16 @@ class Call {
     Recorder* recorder() const { return recorder_; }
 
     // Scalars. What is not a number is a TypeError that names the argument.
-    double number(const char* name, py::handle value) {
-        return PyFloat_CheckExact(value.ptr()) ? PyFloat_AS_DOUBLE(value.ptr()) : convert_number(name, value);
+    double number(Argument given) {
+        return PyFloat_CheckExact(given.value) ? PyFloat_AS_DOUBLE(given.value) : convert_number(given);
     }
-    py::int_ index(const char* name, py::handle value);
-    std::int64_t integer(const char* name, py::handle value);
+    py::int_ index(Argument given);
+    std::int64_t integer(Argument given);
     // 0 <= value < 2^64
-    std::uint64_t word(const char* name, py::handle value);
-    bool flag(const char* name, py::handle value);
+    std::uint64_t word(Argument given);
+    bool flag(Argument given);
     // The position of the text in `choices`.
-    int choice(const char* name, py::handle value, std::initializer_list<const char*> choices);
+    int choice(Argument given, std::initializer_list<const char*> choices);
 
     [[noreturn]] void type_error(const std::string& text) const;
     [[noreturn]] void value_error(const std::string& text) const;
@@ -187,12 +214,13 @@ class Call {
     static constexpr int max_arrays = 8;
 
     void look(Array& array, const char* name, PyObject* object);
-    bool is_memmap(py::handle value);
-    void import(Array& array, const char* name, py::handle value);
-    void expect_writable(const Array& array, py::handle value, const Shape& shape, int type) const;
+    void expect_entries(Argument out, Py_ssize_t count) const;
+    bool is_memmap(PyObject* value);
+    void import(Array& array, Argument given);
+    void expect_writable(const Array& array, Argument given, const Shape& shape, int type) const;
     void allocate(Array& array, const Shape& shape, int type);
     bool shares_memory(const Array& a, const Array& b);
-    double convert_number(const char* name, py::handle value);
+    double convert_number(Argument given);
 
     const char* op_;
     Recorder* recorder_;
@@ -209,7 +237,7 @@ std::string text_of(const index_t* dims, int ndim);
 inline std::string text_of(const Array& array) { return text_of(array.shape, array.ndim); }
 inline std::string text_of(const Shape& shape) { return text_of(shape.dims, shape.ndim); }
 std::string utf8(const py::object& text);
-std::string repr_of(py::handle value);
+std::string repr_of(PyObject* value);
 std::string dtype_name(const Array& array);
 
 // Calls body(float()) or body(double()) for the type of the call's arrays.
@@ -219,7 +247,21 @@ void for_type(const Call& call, Body&& body) {
     else body(double());
 }
 
-// The result of a call: the caller's own object, or the new array.
-inline py::object result(const Array& array) { return py::reinterpret_borrow<py::object>(array.object); }
+inline Array::Array(Call& call, Argument given) { call.read_floats(*this, given); }
+inline Array::Array(Call& call, Argument given, const Shape& of) { call.output(*this, given, of); }
+
+// The result of a call: the caller's own object, the new array, or None.
+inline py::object result(const Array& array) {
+    return array.present() ? py::reinterpret_borrow<py::object>(array.object) : py::none();
+}
+
+// An op: its first parameter is the call.
+template <auto function, class Result, class... Parameters>
+struct FastCall<function, Result (*)(Call&, Parameters...)> : Invocation<function, Result, Parameters...> {
+    static PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
+        Call call(FastCall::signature.name());
+        return FastCall::invoke(arguments, count, keywords, call);
+    }
+};
 
 }  // namespace relu_layers::bindings

@@ -1,5 +1,8 @@
 #include "bindings/capture.h"
 
+#include <deque>
+#include <string>
+
 #include "bindings/bindings.h"
 #include "bindings/guard.h"
 #include "bindings/object.h"
@@ -59,10 +62,22 @@ namespace {
 
 void configuration_changed() { ++configuration; }
 
+// Gives a function of the extension its docstring, below the signature that it has.
+void document(py::handle function, const char* text) {
+    if (!PyCFunction_Check(function.ptr())) throw py::type_error("document: expected a function of the extension");
+    static std::deque<std::string> kept;  // as long as the functions
+    PyMethodDef* const definition = reinterpret_cast<PyCFunctionObject*>(function.ptr())->m_ml;
+    const std::string shown = definition->ml_doc;
+    const std::string end = "\n--\n\n";
+    kept.push_back(shown.substr(0, shown.find(end)) + end + text);
+    definition->ml_doc = kept.back().c_str();
+}
+
 }  // namespace
 
 void bind_capture(py::module_& m) {
     define<&configuration_changed>(m, "configuration_changed()");
+    define<&document>(m, "document(function, text)");
     define_type<UsageGuard>(
         m, "UsageGuard()",
         {method<&UsageGuard::begin_inference>("begin_inference()"),

@@ -1,43 +1,46 @@
 // Activations and dropout: every element by itself, so inputs of any layout meet in common rows.
 #include "bindings/bindings.h"
-#include "bindings/fastcall.h"
 #include "bindings/layout.h"
 #include "relu_layers/ops.h"
 
 namespace relu_layers::bindings {
 namespace {
 
+// Whether `out` may be the input.
 enum class InPlace { no, yes };
 
-// y = f(x): f(Rows x, y, now) for either type.
+// y = f(x), computed by f(Rows x, y, now).
 template <class Function>
-py::object map_to(Call& call, Array& x, const Array& y, double work, Function function) {
+py::object compute(Call& call, Array& x, const Array& y, double work, Function function) {
     for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = rows<T>(call, x, common_split(call, {&x}));
         const auto ys = y.run<T>();
-        call.run(work * double(y.size), [=](Moment& now) { function(xs(now), ys(now), now); });
+        call.run(work * double(y.size), [=](Moment& now) {
+            if constexpr (std::is_invocable_v<Function, decltype(xs(now)), T*, Moment&>)
+                function(xs(now), ys(now), now);
+            else function(xs(now), ys(now));
+        });
     });
     return result(y);
 }
 
 template <class Function>
-py::object map(Call& call, Array& x, py::handle out, InPlace in_place, double work, Function function) {
-    Array y;
-    call.output(y, "out", out, Shape(x));
+py::object map(Call& call, Argument x_, Argument out, InPlace in_place, double work, Function function) {
+    Array x(call, x_);
+    const Array y(call, out, Shape(x));
     if (in_place == InPlace::yes) call.check_overlap(y, {}, &x);
     else call.check_overlap(y, {&x});
-    return map_to(call, x, y, work, function);
+    return compute(call, x, y, work, function);
 }
 
-// dx = f(state, dy), where out may be dy: f(Rows state, Rows dy, dx).
+// dx = f(state, dy), where out may be dy, computed by f(Rows state, Rows dy, dx).
 template <class Function>
-py::object gradient(Call& call, Array& state, py::handle dy_, py::handle out, Function function) {
-    Array dy;
-    Array dx;
-    call.read_floats(dy, "dy", dy_);
+py::object gradient(Call& call, Argument state_, Argument dy_, Argument out, Function function) {
+    Array state(call, state_);
+    Array dy(call, dy_);
     call.expect_shape(dy, Shape(state));
-    call.output(dx, "out", out, Shape(state));
+    const Array dx(call, out, Shape(state));
     call.check_overlap(dx, {&state}, &dy);
     for_type(call, [&](auto element) {
         using T = decltype(element);
@@ -50,134 +53,87 @@ py::object gradient(Call& call, Array& state, py::handle dy_, py::handle out, Fu
     return result(dx);
 }
 
-py::object relu_forward(py::handle x_, py::handle negative_slope_, py::handle out) {
-    Call call("relu_forward");
-    const double slope = call.number("negative_slope", negative_slope_);
-    Array x;
-    Array y;
-    call.read_floats(x, "x", x_);
-    call.output(y, "out", out, Shape(x));
+py::object relu_forward(Call& call, Argument x_, Argument negative_slope, Argument out) {
+    const double slope = call.number(negative_slope);
+    Array x(call, x_);
+    const Array y(call, out, Shape(x));
     call.check_overlap(y, {}, &x);
     if (!(slope >= 0) && y.data == x.data && y.size > 0)  // NaN is refused too
         call.value_error(
-            "negative_slope is " + repr_of(negative_slope_) +
+            "negative_slope is " + repr_of(negative_slope.value) +
             " and out is x: in place the sign of y would not tell the sign of x any more, and the gradient "
             "would be wrong; pass another out");
-    return map_to(call, x, y, 1,
-                  [=](auto xs, auto* ys, const Moment&) { ops::relu_forward(xs, decltype(+*ys)(slope), ys); });
+    return compute(call, x, y, 1, [=](auto xs, auto* ys) { ops::relu_forward(xs, decltype(+*ys)(slope), ys); });
 }
 
-py::object relu_backward(py::handle x_, py::handle dy, py::handle negative_slope_, py::handle out) {
-    Call call("relu_backward");
-    const double slope = call.number("negative_slope", negative_slope_);
-    Array x;
-    call.read_floats(x, "x", x_);
-    return gradient(call, x, dy, out,
-                    [=](auto xs, auto dys, auto* dx) { ops::relu_backward(xs, dys, decltype(+*dx)(slope), dx); });
+py::object relu_backward(Call& call, Argument x, Argument dy, Argument negative_slope, Argument out) {
+    return gradient(call, x, dy, out, [slope = call.number(negative_slope)](auto xs, auto dys, auto* dx) {
+        ops::relu_backward(xs, dys, decltype(+*dx)(slope), dx);
+    });
 }
 
-py::object threshold_forward(py::handle x_, py::handle threshold_, py::handle value_, py::handle out) {
-    Call call("threshold_forward");
-    const double threshold = call.number("threshold", threshold_);
-    const double value = call.number("value", value_);
-    Array x;
-    call.read_floats(x, "x", x_);
-    return map(call, x, out, InPlace::no, 1, [=](auto xs, auto* y, const Moment&) {
+py::object threshold_forward(Call& call, Argument x, Argument threshold_, Argument value_, Argument out) {
+    const double threshold = call.number(threshold_);
+    const double value = call.number(value_);
+    return map(call, x, out, InPlace::no, 1, [=](auto xs, auto* y) {
         using T = decltype(+*y);
         ops::threshold_forward(xs, T(threshold), T(value), y);
     });
 }
 
-py::object threshold_backward(py::handle x_, py::handle dy, py::handle threshold_, py::handle out) {
-    Call call("threshold_backward");
-    const double threshold = call.number("threshold", threshold_);
-    Array x;
-    call.read_floats(x, "x", x_);
-    return gradient(call, x, dy, out, [=](auto xs, auto dys, auto* dx) {
-        ops::threshold_backward(xs, dys, decltype(+*dx)(threshold), dx);
+py::object threshold_backward(Call& call, Argument x, Argument dy, Argument threshold, Argument out) {
+    return gradient(call, x, dy, out, [value = call.number(threshold)](auto xs, auto dys, auto* dx) {
+        ops::threshold_backward(xs, dys, decltype(+*dx)(value), dx);
     });
 }
 
-double alpha_of(Call& call, py::handle alpha_) {
-    const double alpha = call.number("alpha", alpha_);
+double alpha_of(Call& call, Argument given) {
+    const double alpha = call.number(given);
     if (!(alpha >= 0))
-        call.value_error("alpha is " + repr_of(alpha_) + ", expected >= 0: backward reads the sign of x off y");
+        call.value_error("alpha is " + repr_of(given.value) + ", expected >= 0: backward reads the sign of x off y");
     return alpha;
 }
 
-py::object elu_forward(py::handle x_, py::handle alpha_, py::handle out) {
-    Call call("elu_forward");
-    const double alpha = alpha_of(call, alpha_);
-    Array x;
-    call.read_floats(x, "x", x_);
+py::object elu_forward(Call& call, Argument x, Argument alpha_, Argument out) {
     return map(call, x, out, InPlace::yes, work_of_exponential,
-               [=](auto xs, auto* y, const Moment&) { ops::elu_forward(xs, decltype(+*y)(alpha), y); });
+               [alpha = alpha_of(call, alpha_)](auto xs, auto* y) { ops::elu_forward(xs, decltype(+*y)(alpha), y); });
 }
 
-py::object elu_backward(py::handle y_, py::handle dy, py::handle alpha_, py::handle out) {
-    Call call("elu_backward");
-    const double alpha = alpha_of(call, alpha_);
-    Array y;
-    call.read_floats(y, "y", y_);
-    return gradient(call, y, dy, out,
-                    [=](auto ys, auto dys, auto* dx) { ops::elu_backward(ys, dys, decltype(+*dx)(alpha), dx); });
+py::object elu_backward(Call& call, Argument y, Argument dy, Argument alpha_, Argument out) {
+    return gradient(call, y, dy, out, [alpha = alpha_of(call, alpha_)](auto ys, auto dys, auto* dx) {
+        ops::elu_backward(ys, dys, decltype(+*dx)(alpha), dx);
+    });
 }
 
-py::object sigmoid_forward(py::handle x_, py::handle out) {
-    Call call("sigmoid_forward");
-    Array x;
-    call.read_floats(x, "x", x_);
-    return map(call, x, out, InPlace::yes, work_of_exponential,
-               [](auto xs, auto* y, const Moment&) { ops::sigmoid_forward(xs, y); });
+py::object sigmoid_forward(Call& call, Argument x, Argument out) {
+    return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::sigmoid_forward(xs, y); });
 }
 
-py::object sigmoid_backward(py::handle y_, py::handle dy, py::handle out) {
-    Call call("sigmoid_backward");
-    Array y;
-    call.read_floats(y, "y", y_);
+py::object sigmoid_backward(Call& call, Argument y, Argument dy, Argument out) {
     return gradient(call, y, dy, out, [](auto ys, auto dys, auto* dx) { ops::sigmoid_backward(ys, dys, dx); });
 }
 
-py::object tanh_forward(py::handle x_, py::handle out) {
-    Call call("tanh_forward");
-    Array x;
-    call.read_floats(x, "x", x_);
-    return map(call, x, out, InPlace::yes, work_of_exponential,
-               [](auto xs, auto* y, const Moment&) { ops::tanh_forward(xs, y); });
+py::object tanh_forward(Call& call, Argument x, Argument out) {
+    return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::tanh_forward(xs, y); });
 }
 
-py::object tanh_backward(py::handle y_, py::handle dy, py::handle out) {
-    Call call("tanh_backward");
-    Array y;
-    call.read_floats(y, "y", y_);
+py::object tanh_backward(Call& call, Argument y, Argument dy, Argument out) {
     return gradient(call, y, dy, out, [](auto ys, auto dys, auto* dx) { ops::tanh_backward(ys, dys, dx); });
 }
 
-py::object dropout(const char* op, const char* name, InPlace in_place, py::handle x_, py::handle rate_, py::handle key_,
-                   py::handle counter_, py::handle out) {
-    Call call(op);
-    const double rate = call.number("rate", rate_);
-    if (!(rate >= 0 && rate < 1)) call.value_error("rate is " + repr_of(rate_) + ", expected 0 <= rate < 1");
-    const std::uint64_t key = call.word("key", key_);
-    const std::uint64_t counter = call.word("counter", counter_);
-    Array x;
-    call.read_floats(x, name, x_);
+// Both directions of dropout are the same map.
+template <InPlace in_place>
+py::object dropout(Call& call, Argument x, Argument rate_, Argument key_, Argument counter_, Argument out) {
+    const double rate = call.number(rate_);
+    if (!(rate >= 0 && rate < 1)) call.value_error("rate is " + repr_of(rate_.value) + ", expected 0 <= rate < 1");
+    const std::uint64_t key = call.word(key_);
+    const std::uint64_t counter = call.word(counter_);
     return map(call, x, out, in_place, work_of_exponential,
                [=](auto xs, auto* y, const Moment& now) { ops::dropout(xs, rate, key, counter + now.forwards, y); });
 }
 
-py::object dropout_forward(py::handle x, py::handle rate, py::handle key, py::handle counter, py::handle out) {
-    return dropout("dropout_forward", "x", InPlace::no, x, rate, key, counter, out);
-}
-
-py::object dropout_backward(py::handle dy, py::handle rate, py::handle key, py::handle counter, py::handle out) {
-    return dropout("dropout_backward", "dy", InPlace::yes, dy, rate, key, counter, out);
-}
-
-// x (..., features) with a slope per feature, or one for all.
-void read_prelu(Call& call, Array& x, py::handle x_, Array& slope, py::handle slope_) {
-    call.read_floats(x, "x", x_);
-    call.read_floats(slope, "slope", slope_);
+// (..., features), and a slope per feature or one for all.
+void expect_slopes(const Call& call, const Array& x, const Array& slope) {
     if (slope.ndim != 1)
         call.value_error("slope has shape " + text_of(slope) + ", expected (features,), or (1,) for one slope for all");
     if (slope.size != 1 && (x.ndim == 0 || x.shape[x.ndim - 1] != slope.size))
@@ -187,13 +143,11 @@ void read_prelu(Call& call, Array& x, py::handle x_, Array& slope, py::handle sl
 
 int last_axis(const Array& array) { return array.ndim > 0 ? array.ndim - 1 : 0; }
 
-py::object prelu_forward(py::handle x_, py::handle slope_, py::handle out) {
-    Call call("prelu_forward");
-    Array x;
-    Array slope;
-    Array y;
-    read_prelu(call, x, x_, slope, slope_);
-    call.output(y, "out", out, Shape(x));
+py::object prelu_forward(Call& call, Argument x_, Argument slope_, Argument out) {
+    Array x(call, x_);
+    Array slope(call, slope_);
+    expect_slopes(call, x, slope);
+    const Array y(call, out, Shape(x));
     call.check_overlap(y, {&x, &slope});
     for_type(call, [&](auto element) {
         using T = decltype(element);
@@ -206,23 +160,20 @@ py::object prelu_forward(py::handle x_, py::handle slope_, py::handle out) {
     return result(y);
 }
 
-py::object prelu_backward(py::handle x_, py::handle slope_, py::handle dy_, py::handle need_dx_, py::handle out_dx,
-                          py::handle out_dslope) {
-    Call call("prelu_backward");
-    const bool need_dx = call.flag("need_dx", need_dx_);
-    Array x;
-    Array slope;
-    Array dy;
-    Array dx;
-    Array dslope;
-    read_prelu(call, x, x_, slope, slope_);
-    call.read_floats(dy, "dy", dy_);
+py::object prelu_backward(Call& call, Argument x_, Argument slope_, Argument dy_, Argument need_dx_, Argument out_) {
+    const bool need_dx = call.flag(need_dx_);
+    const auto out = call.entries<2>(out_);
+    Array x(call, x_);
+    Array slope(call, slope_);
+    expect_slopes(call, x, slope);
+    Array dy(call, dy_);
     call.expect_shape(dy, Shape(x));
-    if (need_dx) call.output(dx, "out[0]", out_dx, Shape(x));
-    else if (!out_dx.is_none()) call.value_error("need_dx is False, expected None as out[0]");
-    call.output(dslope, "out[1]", out_dslope, Shape(slope));
+    Array dx;
+    call.optional_output(dx, out[0], Shape(x), need_dx_.name, need_dx);
+    const Array dslope(call, out[1], Shape(slope));
     if (need_dx) call.check_overlap(dx, {&x, &slope}, &dy);
     call.check_overlap(dslope, {&x, &slope, &dy, &dx});
+    Results results(2);
     for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = rows<T>(call, x, last_axis(x));
@@ -235,26 +186,26 @@ py::object prelu_backward(py::handle x_, py::handle slope_, py::handle dy_, py::
             ops::prelu_backward(xs(now), slopes(now), features, dys(now), dxs(now), dslopes(now));
         });
     });
-    return py::make_tuple(need_dx ? result(dx) : py::none(), result(dslope));
+    return results.add(result(dx)).add(result(dslope)).take();
 }
 
 }  // namespace
 
 void bind_elementwise(py::module_& m) {
-    define<&relu_forward>(m, "relu_forward(x, negative_slope, out)");
-    define<&relu_backward>(m, "relu_backward(x, dy, negative_slope, out)");
-    define<&threshold_forward>(m, "threshold_forward(x, threshold, value, out)");
-    define<&threshold_backward>(m, "threshold_backward(x, dy, threshold, out)");
-    define<&elu_forward>(m, "elu_forward(x, alpha, out)");
-    define<&elu_backward>(m, "elu_backward(y, dy, alpha, out)");
-    define<&sigmoid_forward>(m, "sigmoid_forward(x, out)");
-    define<&sigmoid_backward>(m, "sigmoid_backward(y, dy, out)");
-    define<&tanh_forward>(m, "tanh_forward(x, out)");
-    define<&tanh_backward>(m, "tanh_backward(y, dy, out)");
-    define<&dropout_forward>(m, "dropout_forward(x, rate, key, counter, out)");
-    define<&dropout_backward>(m, "dropout_backward(dy, rate, key, counter, out)");
-    define<&prelu_forward>(m, "prelu_forward(x, slope, out)");
-    define<&prelu_backward>(m, "prelu_backward(x, slope, dy, need_dx, out_dx, out_dslope)");
+    define<&relu_forward>(m, "relu_forward(x, negative_slope=0.0, *, out=None)");
+    define<&relu_backward>(m, "relu_backward(x, dy, negative_slope=0.0, *, out=None)");
+    define<&threshold_forward>(m, "threshold_forward(x, threshold, value, *, out=None)");
+    define<&threshold_backward>(m, "threshold_backward(x, dy, threshold, *, out=None)");
+    define<&elu_forward>(m, "elu_forward(x, alpha=1.0, *, out=None)");
+    define<&elu_backward>(m, "elu_backward(y, dy, alpha=1.0, *, out=None)");
+    define<&sigmoid_forward>(m, "sigmoid_forward(x, *, out=None)");
+    define<&sigmoid_backward>(m, "sigmoid_backward(y, dy, *, out=None)");
+    define<&tanh_forward>(m, "tanh_forward(x, *, out=None)");
+    define<&tanh_backward>(m, "tanh_backward(y, dy, *, out=None)");
+    define<&dropout<InPlace::no>>(m, "dropout_forward(x, rate, *, key, counter, out=None)");
+    define<&dropout<InPlace::yes>>(m, "dropout_backward(dy, rate, *, key, counter, out=None)");
+    define<&prelu_forward>(m, "prelu_forward(x, slope, *, out=None)");
+    define<&prelu_backward>(m, "prelu_backward(x, slope, dy, *, need_dx=True, out=None)");
 }
 
 }  // namespace relu_layers::bindings

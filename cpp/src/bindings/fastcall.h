@@ -36,6 +36,14 @@ T& object_of(py::handle value) {
     return reinterpret_cast<Object<T>*>(value.ptr())->value;
 }
 
+// An argument with the name of its parameter, for messages.
+struct Argument {
+    const char* name;
+    PyObject* value;
+
+    bool is_none() const { return value == Py_None; }
+};
+
 // An argument as the parameter's type takes it.
 template <class T>
 decltype(auto) from_python(PyObject* value) {
@@ -64,7 +72,7 @@ decltype(auto) from_python(PyObject* value) {
 
 // --- calls ---
 
-template <auto function, bool is_method>
+template <auto function, class Type = decltype(function)>
 struct FastCall;
 
 // Calls the function with one value for each parameter, and gives its result as a new reference.
@@ -81,20 +89,25 @@ struct Invocation {
     }
 
   private:
+    template <class T>
+    static decltype(auto) argument(PyObject* const* values, std::size_t i) {
+        if constexpr (std::is_same_v<T, Argument>) return Argument{signature.parameter(i), values[i]};
+        else return from_python<T>(values[i]);
+    }
     template <std::size_t... i, class... Receiver>
     static PyObject* spread([[maybe_unused]] PyObject* const* values, std::index_sequence<i...>,
                             Receiver&... receiver) {
         if constexpr (std::is_void_v<Result>) {
-            std::invoke(function, receiver..., from_python<Parameters>(values[i])...);
+            std::invoke(function, receiver..., argument<Parameters>(values, i)...);
             Py_RETURN_NONE;
         } else {
-            return to_python(std::invoke(function, receiver..., from_python<Parameters>(values[i])...));
+            return to_python(std::invoke(function, receiver..., argument<Parameters>(values, i)...));
         }
     }
 };
 
-template <class Result, class... Parameters, Result (*function)(Parameters...)>
-struct FastCall<function, false> : Invocation<function, Result, Parameters...> {
+template <auto function, class Result, class... Parameters>
+struct FastCall<function, Result (*)(Parameters...)> : Invocation<function, Result, Parameters...> {
     static PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
         return FastCall::invoke(arguments, count, keywords);
     }
@@ -107,33 +120,34 @@ struct MethodCall : Invocation<function, Result, Parameters...> {
     }
 };
 
-template <class Result, class Self, class... Parameters, Result (Self::*function)(Parameters...)>
-struct FastCall<function, true> : MethodCall<function, Self, Result, Parameters...> {};
+template <auto function, class Result, class Self, class... Parameters>
+struct FastCall<function, Result (Self::*)(Parameters...)> : MethodCall<function, Self, Result, Parameters...> {};
 
-template <class Result, class Self, class... Parameters, Result (Self::*function)(Parameters...) const>
-struct FastCall<function, true> : MethodCall<function, Self, Result, Parameters...> {};
+template <auto function, class Result, class Self, class... Parameters>
+struct FastCall<function, Result (Self::*)(Parameters...) const> : MethodCall<function, Self, Result, Parameters...> {};
 
-template <class Call>
+template <class Called>
 PyMethodDef definition(const char* signature, const char* receiver) {
-    Call::signature.parse(signature, receiver);
-    if (Call::signature.size() != Call::size) throw std::logic_error(std::string("parameters differ: ") + signature);
-    return {Call::signature.name(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&Call::call)),
-            METH_FASTCALL | METH_KEYWORDS, Call::signature.documentation()};
+    Called::signature.parse(signature, receiver);
+    if (Called::signature.size() != Called::size)
+        throw std::logic_error(std::string("parameters differ: ") + signature);
+    return {Called::signature.name(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&Called::call)),
+            METH_FASTCALL | METH_KEYWORDS, Called::signature.documentation()};
 }
 
 // Adds a function to the module.
 template <auto function>
 void define(py::module_& m, const char* signature) {
-    using Call = FastCall<function, false>;
-    static PyMethodDef made = definition<Call>(signature, "");
+    using Called = FastCall<function>;
+    static PyMethodDef made = definition<Called>(signature, "");
     const py::object module_name = owned(PyModule_GetNameObject(m.ptr()));
-    m.add_object(Call::signature.name(), owned(PyCFunction_NewEx(&made, nullptr, module_name.ptr())));
+    m.add_object(Called::signature.name(), owned(PyCFunction_NewEx(&made, nullptr, module_name.ptr())));
 }
 
 // A method, for the table of define_type().
 template <auto function>
 PyMethodDef method(const char* signature) {
-    return definition<FastCall<function, true>>(signature, "$self");
+    return definition<FastCall<function>>(signature, "$self");
 }
 
 }  // namespace relu_layers::bindings

@@ -58,16 +58,16 @@ int common_split(Call& call, std::initializer_list<Array*> arrays) {
     return 0;
 }
 
-void read_run(Call& call, Array& array, const char* name, py::handle value) {
-    call.read_floats(array, name, value);
+void read_run(Call& call, Array& array, Argument given) {
+    call.read_floats(array, given);
+    const std::string name = given.name;
     if (array.ndim != 1 || !array.contiguous())
-        call.value_error(std::string(name) + " has shape " + text_of(array) +
-                         (array.ndim == 1 ? " and is not contiguous" : "") +
+        call.value_error(name + " has shape " + text_of(array) + (array.ndim == 1 ? " and is not contiguous" : "") +
                          ", expected a contiguous 1-D array: pass np.ascontiguousarray(" + name + ").reshape(-1)");
 }
 
-int class_axis(Call& call, const Array& array, py::handle axis_) {
-    const std::int64_t axis = call.integer("axis", axis_);
+int class_axis(Call& call, const Array& array, Argument axis_) {
+    const std::int64_t axis = call.integer(axis_);
     if (axis < -array.ndim || axis >= array.ndim)
         call.value_error("axis is " + std::to_string(axis) + ", but " + array.name + " has shape " + text_of(array) +
                          ": expected -ndim <= axis < ndim");

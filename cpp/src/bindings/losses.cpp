@@ -1,6 +1,5 @@
 // Losses with their gradients. Labels are checked in full before anything is written.
 #include "bindings/bindings.h"
-#include "bindings/fastcall.h"
 #include "bindings/integers.h"
 #include "bindings/layout.h"
 
@@ -18,10 +17,10 @@ struct Common {
     index_t batch_size = 1;
     index_t positions_per_sample = 1;
 
-    void read_normalization(Call& call, py::handle value) {
+    void read_normalization(Call& call, Argument value) {
         constexpr Normalization all[] = {Normalization::valid, Normalization::full, Normalization::batch_size,
                                          Normalization::none};
-        normalization = all[call.choice("normalization", value, {"valid", "full", "batch_size", "none"})];
+        normalization = all[call.choice(value, {"valid", "full", "batch_size", "none"})];
     }
     // `leading` is what Normalization::batch_size divides by.
     void count_positions(Call& call, const Array& prediction, index_t number, index_t leading) {
@@ -32,8 +31,8 @@ struct Common {
                              ", and there is no mean over nothing: pass at least one row, or normalization='none'");
         if (prediction.ndim > 0 && prediction.shape[0] > 0) positions_per_sample = positions / prediction.shape[0];
     }
-    void read_sample_weight(Call& call, const Array& prediction, py::handle value) {
-        call.read_optional_floats(sample_weight, "sample_weight", value);
+    void read_sample_weight(Call& call, const Array& prediction, Argument value) {
+        call.read_optional_floats(sample_weight, value);
         if (!sample_weight.present()) return;
         if (prediction.ndim == 0)
             call.value_error(std::string("sample_weight needs a batch axis, but ") + prediction.name + " has shape ()");
@@ -53,9 +52,20 @@ struct Common {
     }
 };
 
-py::object loss_and_gradient(double loss, const Array& gradient) { return py::make_tuple(loss, result(gradient)); }
+// A loss and its gradient, as they are returned; made before the run that computes them.
+class Losses {
+  public:
+    explicit Losses(const Array& gradient) : gradient_(result(gradient)) {}
+    void set(double loss) { loss_.set(loss); }
+    py::object take() { return pair_.add(loss_.take()).add(gradient_).take(); }
 
-int class_axis_of_logits(Call& call, const Array& logits, py::handle axis_) {
+  private:
+    py::object gradient_;
+    Number loss_;
+    Results pair_{2};
+};
+
+int class_axis_of_logits(Call& call, const Array& logits, Argument axis_) {
     const int axis = class_axis(call, logits, axis_);
     if (logits.shape[axis] == 0)
         call.value_error("logits has shape " + text_of(logits) + " with no class on axis " + std::to_string(axis));
@@ -69,10 +79,10 @@ Shape without_axis(const Array& array, int axis) {
 }
 
 // A number that the labels' type cannot hold matches no label.
-void read_ignore_label(Call& call, Common& common, const Array& labels, py::handle value) {
+void read_ignore_label(Call& call, Common& common, const Array& labels, Argument value) {
     if (value.is_none()) return;
     if (!is_integer(labels)) call.value_error("ignore_label needs integer labels, but labels holds probabilities");
-    const py::int_ number = call.index("ignore_label", value);
+    const py::int_ number = call.index(value);
     const bool full_words = labels.item_bytes == 8 && !is_signed(labels);
     int overflow = 0;
     common.ignore_label = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
@@ -116,8 +126,8 @@ void check_labels(Call& call, const Placed<ops::Labels>& labels, const Common& c
 }
 
 // Integers of the logits' shape without the class axis, or probabilities of the logits' own shape and type.
-void read_labels(Call& call, Array& labels, py::handle labels_, const Array& logits, int axis) {
-    call.read(labels, "labels", labels_);
+void read_labels(Call& call, Array& labels, Argument labels_, const Array& logits, int axis) {
+    call.read(labels, labels_);
     const Shape classless = without_axis(logits, axis);
     if (is_integer(labels)) {
         if (!labels.same_shape(classless.ndim, classless.dims))
@@ -132,36 +142,34 @@ void read_labels(Call& call, Array& labels, py::handle labels_, const Array& log
     call.expect_shape(labels, Shape(logits));
 }
 
-py::object softmax_cross_entropy(py::handle logits_, py::handle labels_, py::handle axis_, py::handle class_weight_,
-                                 py::handle sample_weight_, py::handle label_smoothing_, py::handle ignore_label_,
-                                 py::handle normalization_, py::handle out) {
-    Call call("softmax_cross_entropy");
-    const double smoothing = call.number("label_smoothing", label_smoothing_);
+py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_, Argument axis_, Argument class_weight_,
+                                 Argument sample_weight_, Argument label_smoothing_, Argument ignore_label_,
+                                 Argument normalization_, Argument out) {
+    const double smoothing = call.number(label_smoothing_);
     if (!(smoothing >= 0 && smoothing <= 1))
-        call.value_error("label_smoothing is " + repr_of(label_smoothing_) + ", expected 0 <= label_smoothing <= 1");
+        call.value_error("label_smoothing is " + repr_of(label_smoothing_.value) +
+                         ", expected 0 <= label_smoothing <= 1");
     Common common;
     common.read_normalization(call, normalization_);
-    Array logits;
-    Array labels;
-    Array class_weight;
-    Array dlogits;
-    call.read_floats(logits, "logits", logits_);
+    Array logits(call, logits_);
     const int axis = class_axis_of_logits(call, logits, axis_);
     const index_t classes = logits.shape[axis];
     const index_t inner = count(logits, axis + 1, logits.ndim);
     const index_t outer = count(logits, 0, axis);
-    call.read_optional_floats(class_weight, "class_weight", class_weight_);
+    Array class_weight;
+    call.read_optional_floats(class_weight, class_weight_);
     if (class_weight.present()) call.expect_shape(class_weight, Shape().add(classes));
     if (!sample_weight_.is_none() && axis == 0)
         call.value_error("sample_weight needs a batch axis before the class axis, but axis is 0");
     common.read_sample_weight(call, logits, sample_weight_);
+    Array labels;
     read_labels(call, labels, labels_, logits, axis);
     read_ignore_label(call, common, labels, ignore_label_);
     common.count_positions(call, logits, outer * inner, outer);
-    call.output(dlogits, "out", out, Shape(logits));
+    const Array dlogits(call, out, Shape(logits));
     call.check_overlap(dlogits, {}, &logits);
     call.check_overlap(dlogits, {&labels, &class_weight, &common.sample_weight});
-    double loss = 0;
+    Losses losses(dlogits);
     if (logits.size > 0)
         for_type(call, [&](auto element) {
             using T = decltype(element);
@@ -170,44 +178,36 @@ py::object softmax_cross_entropy(py::handle logits_, py::handle labels_, py::han
             const auto weights = common.weights<T>(call);
             const auto gradient = dlogits.run<T>();
             const double work = work_of_exponential * double(logits.size);
+            const auto run = [&](auto targets) {
+                const Moment then = call.run(work, [=](Moment& now) {
+                    const ops::ClassOptions<T> options{class_weights(now), T(smoothing)};
+                    now.number = ops::softmax_cross_entropy(logit_rows(now), inner, targets(now), options, weights(now),
+                                                            gradient(now));
+                });
+                losses.set(then.number);
+            };
             if (is_integer(labels)) {
                 if (!labels.plain()) call.copy(labels);
                 const auto indices = integers(labels);
                 check_labels(call, indices, common, without_axis(logits, axis), classes);
-                loss = call.run(work,
-                                [=](Moment& now) {
-                                    now.number = ops::softmax_cross_entropy(
-                                        logit_rows(now), inner, indices(now),
-                                        ops::ClassOptions<T>{class_weights(now), T(smoothing)}, weights(now),
-                                        gradient(now));
-                                })
-                           .number;
+                run(indices);
             } else {
-                const auto probabilities = rows<T>(call, labels, axis);
-                loss = call.run(work,
-                                [=](Moment& now) {
-                                    now.number = ops::softmax_cross_entropy(
-                                        logit_rows(now), inner, probabilities(now),
-                                        ops::ClassOptions<T>{class_weights(now), T(smoothing)}, weights(now),
-                                        gradient(now));
-                                })
-                           .number;
+                run(rows<T>(call, labels, axis));
             }
         });
-    return loss_and_gradient(loss, dlogits);
+    return losses.take();
 }
 
 // A loss whose positions are the elements; out may be the prediction. f(predictions, targets, weights, gradient).
 template <class Function>
-py::object elementwise(Call& call, Common& common, Array& prediction, Array& target, py::handle sample_weight,
-                       py::handle out, double work, Function function) {
-    Array gradient;
+py::object elementwise(Call& call, Common& common, Array& prediction, Array& target, Argument sample_weight,
+                       Argument out, double work, Function function) {
     common.read_sample_weight(call, prediction, sample_weight);
     common.count_positions(call, prediction, prediction.size, prediction.ndim > 0 ? prediction.shape[0] : 1);
-    call.output(gradient, "out", out, Shape(prediction));
+    const Array gradient(call, out, Shape(prediction));
     call.check_overlap(gradient, {}, &prediction);
     call.check_overlap(gradient, {&target, &common.sample_weight});
-    double loss = 0;
+    Losses losses(gradient);
     if (prediction.size > 0)
         for_type(call, [&](auto element) {
             using T = decltype(element);
@@ -216,44 +216,37 @@ py::object elementwise(Call& call, Common& common, Array& prediction, Array& tar
             const auto targets = rows<T>(call, target, split);
             const auto weights = common.weights<T>(call);
             const auto gradients = gradient.run<T>();
-            loss = call.run(work * double(prediction.size),
-                            [=](Moment& now) {
-                                now.number = function(predictions(now), targets(now), weights(now), gradients(now));
-                            })
-                       .number;
+            const Moment then = call.run(work * double(prediction.size), [=](Moment& now) {
+                now.number = function(predictions(now), targets(now), weights(now), gradients(now));
+            });
+            losses.set(then.number);
         });
-    return loss_and_gradient(loss, gradient);
+    return losses.take();
 }
 
-py::object sigmoid_cross_entropy(py::handle logits_, py::handle targets_, py::handle sample_weight,
-                                 py::handle ignore_label_, py::handle normalization_, py::handle out) {
-    Call call("sigmoid_cross_entropy");
+py::object sigmoid_cross_entropy(Call& call, Argument logits_, Argument targets_, Argument sample_weight,
+                                 Argument ignore_label_, Argument normalization_, Argument out) {
     Common common;
     common.read_normalization(call, normalization_);
     if (!ignore_label_.is_none()) {
         common.has_ignore = true;
-        common.ignore_value = call.number("ignore_label", ignore_label_);
+        common.ignore_value = call.number(ignore_label_);
     }
-    Array logits;
-    Array targets;
-    call.read_floats(logits, "logits", logits_);
-    call.read_floats(targets, "targets", targets_);
+    Array logits(call, logits_);
+    Array targets(call, targets_);
     call.expect_shape(targets, Shape(logits));
     return elementwise(
         call, common, logits, targets, sample_weight, out, work_of_exponential,
         [](auto x, auto t, auto weights, auto* dx) { return ops::sigmoid_cross_entropy(x, t, weights, dx); });
 }
 
-py::object squared_error(py::handle prediction_, py::handle target_, py::handle scale_, py::handle sample_weight,
-                         py::handle normalization_, py::handle out) {
-    Call call("squared_error");
-    const double scale = call.number("scale", scale_);
+py::object squared_error(Call& call, Argument prediction_, Argument target_, Argument scale_, Argument sample_weight,
+                         Argument normalization_, Argument out) {
+    const double scale = call.number(scale_);
     Common common;
     common.read_normalization(call, normalization_);
-    Array prediction;
-    Array target;
-    call.read_floats(prediction, "prediction", prediction_);
-    call.read_floats(target, "target", target_);
+    Array prediction(call, prediction_);
+    Array target(call, target_);
     call.expect_shape(target, Shape(prediction));
     return elementwise(call, common, prediction, target, sample_weight, out, 1,
                        [=](auto p, auto t, auto weights, auto* dp) {
@@ -264,12 +257,15 @@ py::object squared_error(py::handle prediction_, py::handle target_, py::handle 
 }  // namespace
 
 void bind_losses(py::module_& m) {
-    define<&softmax_cross_entropy>(m,
-                                   "softmax_cross_entropy(logits, labels, axis, class_weight, sample_weight, "
-                                   "label_smoothing, ignore_label, normalization, out)");
-    define<&sigmoid_cross_entropy>(
-        m, "sigmoid_cross_entropy(logits, targets, sample_weight, ignore_label, normalization, out)");
-    define<&squared_error>(m, "squared_error(prediction, target, scale, sample_weight, normalization, out)");
+    define<&softmax_cross_entropy>(
+        m,
+        "softmax_cross_entropy(logits, labels, *, axis=-1, class_weight=None, sample_weight=None, label_smoothing=0.0, "
+        "ignore_label=None, normalization='valid', out=None)");
+    define<&sigmoid_cross_entropy>(m,
+                                   "sigmoid_cross_entropy(logits, targets, *, sample_weight=None, ignore_label=None, "
+                                   "normalization='batch_size', out=None)");
+    define<&squared_error>(
+        m, "squared_error(prediction, target, *, scale=1.0, sample_weight=None, normalization='full', out=None)");
 }
 
 }  // namespace relu_layers::bindings

@@ -2,7 +2,6 @@
 #include <vector>
 
 #include "bindings/bindings.h"
-#include "bindings/fastcall.h"
 #include "bindings/layout.h"
 #include "relu_layers/ops.h"
 
@@ -14,9 +13,7 @@ double multiply_adds(index_t m, index_t n, index_t k) {
 }
 
 // x (..., in_features), weight (in_features, out_features)
-void read_dense(Call& call, Array& x, py::handle x_, Array& weight, py::handle weight_) {
-    call.read_floats(x, "x", x_);
-    call.read_floats(weight, "weight", weight_);
+void expect_dense(const Call& call, const Array& x, const Array& weight) {
     if (weight.ndim != 2)
         call.value_error("weight has shape " + text_of(weight) + ", expected (in_features, out_features)");
     if (x.ndim == 0) call.value_error("x has shape (), expected (batch, in_features)");
@@ -31,25 +28,23 @@ struct Slope {
     bool on;
     double value;
 
-    Slope(Call& call, py::handle slope) : on(!slope.is_none()), value(on ? call.number("negative_slope", slope) : 0) {}
+    Slope(Call& call, Argument slope) : on(!slope.is_none()), value(on ? call.number(slope) : 0) {}
     template <class T>
     Rectifier<T> rectifier() const {
         return {on, T(value)};
     }
 };
 
-py::object dense_forward(py::handle x_, py::handle weight_, py::handle bias_, py::handle negative_slope,
-                         py::handle out) {
-    Call call("dense_forward");
+py::object dense_forward(Call& call, Argument x_, Argument weight_, Argument bias_, Argument negative_slope,
+                         Argument out) {
     const Slope slope(call, negative_slope);
-    Array x;
-    Array weight;
+    Array x(call, x_);
+    Array weight(call, weight_);
+    expect_dense(call, x, weight);
     Array bias;
-    Array y;
-    read_dense(call, x, x_, weight, weight_);
-    call.read_optional_floats(bias, "bias", bias_);
+    call.read_optional_floats(bias, bias_);
     if (bias.present()) call.expect_shape(bias, Shape().add(weight.shape[1]));
-    call.output(y, "out", out, Shape(x, x.ndim - 1).add(weight.shape[1]));
+    const Array y(call, out, Shape(x, x.ndim - 1).add(weight.shape[1]));
     call.check_overlap(y, {&x, &weight, &bias});
     for_type(call, [&](auto element) {
         using T = decltype(element);
@@ -64,30 +59,27 @@ py::object dense_forward(py::handle x_, py::handle weight_, py::handle bias_, py
     return result(y);
 }
 
-py::object dense_backward(py::handle x_, py::handle weight_, py::handle dy_, py::handle need_dx_,
-                          py::handle negative_slope, py::handle out_dx, py::handle out_dweight, py::handle out_dbias) {
-    Call call("dense_backward");
+py::object dense_backward(Call& call, Argument x_, Argument weight_, Argument dy_, Argument need_dx_,
+                          Argument negative_slope, Argument out_) {
+    const auto out = call.entries<3>(out_);
     const Slope slope(call, negative_slope);
     if (slope.on && !(slope.value >= 0))
-        call.value_error("negative_slope is " + repr_of(negative_slope) +
+        call.value_error("negative_slope is " + repr_of(negative_slope.value) +
                          ", expected >= 0: the sign of x would not tell the sign of what the ReLU got");
-    const bool need_dx = call.flag("need_dx", need_dx_);
-    Array x;
-    Array weight;
-    Array dy;
-    Array dx;
-    Array dweight;
-    Array dbias;
-    read_dense(call, x, x_, weight, weight_);
-    call.read_floats(dy, "dy", dy_);
+    const bool need_dx = call.flag(need_dx_);
+    Array x(call, x_);
+    Array weight(call, weight_);
+    expect_dense(call, x, weight);
+    Array dy(call, dy_);
     call.expect_shape(dy, Shape(x, x.ndim - 1).add(weight.shape[1]));
-    if (need_dx) call.output(dx, "out[0]", out_dx, Shape(x));
-    else if (!out_dx.is_none()) call.value_error("need_dx is False, expected None as out[0]");
-    call.output(dweight, "out[1]", out_dweight, Shape(weight));
-    call.output(dbias, "out[2]", out_dbias, Shape().add(weight.shape[1]));
+    Array dx;
+    call.optional_output(dx, out[0], Shape(x), need_dx_.name, need_dx);
+    const Array dweight(call, out[1], Shape(weight));
+    const Array dbias(call, out[2], Shape().add(weight.shape[1]));
     if (need_dx) call.check_overlap(dx, {&x, &weight, &dy});
     call.check_overlap(dweight, {&x, &weight, &dy, &dx});
     call.check_overlap(dbias, {&x, &weight, &dy, &dx, &dweight});
+    Results results(3);
     for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = matrix<T>(call, x);
@@ -101,15 +93,16 @@ py::object dense_backward(py::handle x_, py::handle weight_, py::handle dy_, py:
                                 dbiases(now));
         });
     });
-    return py::make_tuple(need_dx ? result(dx) : py::none(), result(dweight), result(dbias));
+    return results.add(result(dx)).add(result(dweight)).add(result(dbias)).take();
 }
 
 // One operand of a product of stacks: the last two axes, transposed if asked, and where each matrix of the broadcast
 // stack starts.
 struct Operand {
+    bool transposed;
     Array array;
-    bool transposed = false;
 
+    Operand(Call& call, Argument given, bool transposed_) : transposed(transposed_), array(call, given) {}
     int stack_ndim() const { return array.ndim - 2; }
     int row_axis() const { return array.ndim - (transposed ? 1 : 2); }
     int column_axis() const { return array.ndim - (transposed ? 2 : 1); }
@@ -198,16 +191,13 @@ void multiply(Call& call, Operand& a, Operand& b, const Shape& stack, bool accum
     }
 }
 
-py::object matmul(py::handle a_, py::handle b_, py::handle transpose_a, py::handle transpose_b, py::handle accumulate_,
-                  py::handle out) {
-    Call call("matmul");
-    Operand a;
-    Operand b;
-    a.transposed = call.flag("transpose_a", transpose_a);
-    b.transposed = call.flag("transpose_b", transpose_b);
-    const bool accumulate = call.flag("accumulate", accumulate_);
-    call.read_floats(a.array, "a", a_);
-    call.read_floats(b.array, "b", b_);
+py::object matmul(Call& call, Argument a_, Argument b_, Argument transpose_a, Argument transpose_b,
+                  Argument accumulate_, Argument out) {
+    const bool turn_a = call.flag(transpose_a);
+    const bool turn_b = call.flag(transpose_b);
+    const bool accumulate = call.flag(accumulate_);
+    Operand a(call, a_, turn_a);
+    Operand b(call, b_, turn_b);
     for (const Array* array : {&a.array, &b.array})
         if (array->ndim < 2)
             call.value_error(std::string(array->name) + " has shape " + text_of(*array) + ", expected at least 2 axes");
@@ -217,8 +207,7 @@ py::object matmul(py::handle a_, py::handle b_, py::handle transpose_a, py::hand
     const Shape stack = broadcast_stacks(call, a, b);
     if (accumulate && out.is_none())
         call.value_error("accumulate is True and out is None: pass out, the array to add to");
-    Array c;
-    call.output(c, "out", out, Shape(stack).add(a.rows()).add(b.columns()));
+    const Array c(call, out, Shape(stack).add(a.rows()).add(b.columns()));
     call.check_overlap(c, {&a.array, &b.array});
     if (c.size > 0)
         for_type(call, [&](auto element) { multiply<decltype(element)>(call, a, b, stack, accumulate, c); });
@@ -228,10 +217,9 @@ py::object matmul(py::handle a_, py::handle b_, py::handle transpose_a, py::hand
 }  // namespace
 
 void bind_matmul(py::module_& m) {
-    define<&matmul>(m, "matmul(a, b, transpose_a, transpose_b, accumulate, out)");
-    define<&dense_forward>(m, "dense_forward(x, weight, bias, negative_slope, out)");
-    define<&dense_backward>(m,
-                            "dense_backward(x, weight, dy, need_dx, negative_slope, out_dx, out_dweight, out_dbias)");
+    define<&matmul>(m, "matmul(a, b, *, transpose_a=False, transpose_b=False, accumulate=False, out=None)");
+    define<&dense_forward>(m, "dense_forward(x, weight, bias=None, *, negative_slope=None, out=None)");
+    define<&dense_backward>(m, "dense_backward(x, weight, dy, *, need_dx=True, negative_slope=None, out=None)");
 }
 
 }  // namespace relu_layers::bindings

@@ -1,16 +1,13 @@
 // What training measures on its way: norms and sums of gradients, active units, right predictions.
 #include "bindings/bindings.h"
-#include "bindings/fastcall.h"
 #include "bindings/integers.h"
 #include "bindings/layout.h"
 
 namespace relu_layers::bindings {
 namespace {
 
-double sum_of_squares(py::handle x_) {
-    Call call("sum_of_squares");
-    Array x;
-    call.read_floats(x, "x", x_);
+double sum_of_squares(Call& call, Argument x_) {
+    Array x(call, x_);
     if (!x.contiguous()) call.value_error("x is not C-contiguous: pass np.ascontiguousarray(x)");
     double sum = 0;
     for_type(call, [&](auto element) {
@@ -21,12 +18,11 @@ double sum_of_squares(py::handle x_) {
     return sum;
 }
 
-void accumulate(py::handle total_, py::handle grad_) {
-    Call call("accumulate");
+void accumulate(Call& call, Argument total_, Argument grad_) {
     Array total;
     Array grad;
-    read_run(call, grad, "grad", grad_);
-    call.update(total, "total", total_, Shape(grad), grad.type);
+    read_run(call, grad, grad_);
+    call.update(total, total_, Shape(grad), grad.type);
     call.check_overlap(total, {&grad});
     for_type(call, [&](auto element) {
         using T = decltype(element);
@@ -37,23 +33,22 @@ void accumulate(py::handle total_, py::handle grad_) {
     });
 }
 
-double l2_penalty(py::handle param_, py::handle grad_, py::handle strength_, py::handle rows_,
-                  py::handle sample_weight_) {
-    Call call("l2_penalty");
-    const double strength = call.number("strength", strength_);
-    const auto batch = static_cast<index_t>(call.integer("rows", rows_));
+py::object l2_penalty(Call& call, Argument param_, Argument grad_, Argument strength_, Argument rows_,
+                      Argument sample_weight_) {
+    const double strength = call.number(strength_);
+    const auto batch = static_cast<index_t>(call.integer(rows_));
     Array param;
     Array grad;
     Array weight;
-    read_run(call, param, "param", param_);
-    call.update(grad, "grad", grad_, Shape(param), param.type);
+    read_run(call, param, param_);
+    call.update(grad, grad_, Shape(param), param.type);
     call.check_overlap(grad, {&param});
-    call.read_optional_floats(weight, "sample_weight", sample_weight_);
+    call.read_optional_floats(weight, sample_weight_);
     if (weight.present()) {
         call.expect_shape(weight, Shape().add(batch));
         call.check_overlap(grad, {&weight});
     }
-    double penalty = 0;
+    Number penalty;
     for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto params = run_of<T>(call, param);
@@ -61,29 +56,26 @@ double l2_penalty(py::handle param_, py::handle grad_, py::handle strength_, py:
         const auto grads = grad.run<T>();
         const bool weighted = weight.present();
         const index_t n = param.size;
-        penalty = call.run(2 * double(n),
-                           [=](Moment& now) {
-                               double divisor = double(batch);
-                               if (weighted) {
-                                   const T* w = weights(now);
-                                   divisor = 0;
-                                   for (index_t i = 0; i < batch; ++i) divisor += double(w[i]);
-                               }
-                               now.number += ops::l2_penalty(n, params(now), grads(now), strength, divisor);
-                           })
-                      .number;
+        const Moment then = call.run(2 * double(n), [=](Moment& now) {
+            double divisor = double(batch);
+            if (weighted) {
+                const T* w = weights(now);
+                divisor = 0;
+                for (index_t i = 0; i < batch; ++i) divisor += double(w[i]);
+            }
+            now.number += ops::l2_penalty(n, params(now), grads(now), strength, divisor);
+        });
+        penalty.set(then.number);
     });
-    return penalty;
+    return penalty.take();
 }
 
-index_t mark_active(py::handle x_, py::handle active_) {
-    Call call("mark_active");
-    Array x;
-    Array active;
-    call.read_floats(x, "x", x_);
+index_t mark_active(Call& call, Argument x_, Argument active_) {
+    Array x(call, x_);
     if (x.ndim == 0) call.value_error("x has shape (), expected (..., units)");
     const index_t units = x.shape[x.ndim - 1];
-    call.update(active, "active", active_, Shape().add(units), uint8_type);
+    Array active;
+    call.update(active, active_, Shape().add(units), uint8_type);
     call.check_overlap(active, {&x});
     index_t inactive = 0;
     for_type(call, [&](auto element) {
@@ -96,14 +88,12 @@ index_t mark_active(py::handle x_, py::handle active_) {
     return inactive;
 }
 
-index_t count_correct(py::handle logits_, py::handle labels_) {
-    Call call("count_correct");
-    Array logits;
-    Array labels;
-    call.read_floats(logits, "logits", logits_);
+index_t count_correct(Call& call, Argument logits_, Argument labels_) {
+    Array logits(call, logits_);
     if (logits.ndim != 2 || logits.shape[1] == 0)
         call.value_error("logits has shape " + text_of(logits) + ", expected (batch, classes) with a class");
-    call.read(labels, "labels", labels_);
+    Array labels;
+    call.read(labels, labels_);
     if (!is_integer(labels))
         call.type_error("labels has dtype " + dtype_name(labels) + ", expected integers: pass labels.astype(np.int64)");
     call.expect_shape(labels, Shape(logits, 1));
@@ -120,12 +110,9 @@ index_t count_correct(py::handle logits_, py::handle labels_) {
     return correct;
 }
 
-index_t count_agreeing(py::handle logits_, py::handle targets_) {
-    Call call("count_agreeing");
-    Array logits;
-    Array targets;
-    call.read_floats(logits, "logits", logits_);
-    call.read_floats(targets, "targets", targets_);
+index_t count_agreeing(Call& call, Argument logits_, Argument targets_) {
+    Array logits(call, logits_);
+    Array targets(call, targets_);
     call.expect_shape(targets, Shape(logits));
     index_t agreeing = 0;
     for_type(call, [&](auto element) {
@@ -144,7 +131,7 @@ index_t count_agreeing(py::handle logits_, py::handle targets_) {
 void bind_measures(py::module_& m) {
     define<&sum_of_squares>(m, "sum_of_squares(x)");
     define<&accumulate>(m, "accumulate(total, grad)");
-    define<&l2_penalty>(m, "l2_penalty(param, grad, strength, rows, sample_weight)");
+    define<&l2_penalty>(m, "l2_penalty(param, grad, *, strength, rows, sample_weight=None)");
     define<&mark_active>(m, "mark_active(x, active)");
     define<&count_correct>(m, "count_correct(logits, labels)");
     define<&count_agreeing>(m, "count_agreeing(logits, targets)");

@@ -60,16 +60,16 @@ std::string text_of(const index_t* dims, int ndim) {
 
 std::string dtype_name(const Array& array) { return utf8(owned(PyObject_Str(struct_of(array.object)->descr))); }
 
-std::string repr_of(py::handle value) { return utf8(owned(PyObject_Repr(value.ptr()))); }
+std::string repr_of(PyObject* value) { return utf8(owned(PyObject_Repr(value))); }
 
 void Call::type_error(const std::string& text) const { throw py::type_error(std::string(op_) + ": " + text); }
 void Call::value_error(const std::string& text) const { throw py::value_error(std::string(op_) + ": " + text); }
 
 // A memmap is an ndarray with a file behind it. Other subclasses carry a meaning (a mask, units, matrix products) that
 // the op would drop.
-bool Call::is_memmap(py::handle value) {
+bool Call::is_memmap(PyObject* value) {
     protect();
-    return imported("numpy", "memmap").is(py::type::handle_of(value));
+    return imported("numpy", "memmap").ptr() == reinterpret_cast<PyObject*>(Py_TYPE(value));
 }
 
 namespace {
@@ -90,8 +90,10 @@ namespace {
 
 }  // namespace
 
-void Call::import(Array& array, const char* name, py::handle value) {
-    if (is_memmap(value)) {
+void Call::import(Array& array, Argument given) {
+    const char* const name = given.name;
+    const py::handle value = given.value;
+    if (is_memmap(given.value)) {
         look(array, name, value.ptr());
         return;
     }
@@ -103,6 +105,14 @@ void Call::import(Array& array, const char* name, py::handle value) {
         py::reinterpret_steal<py::object>(PyObject_CallOneArg(imported("numpy", "from_dlpack").ptr(), value.ptr()));
     if (!array.owned) raise_unread(*this, name, value);
     look(array, name, array.owned.ptr());
+}
+
+void Call::expect_entries(Argument out, Py_ssize_t count) const {
+    if (!PyTuple_Check(out.value))
+        type_error("out is " + article(short_type_name(out.value)) + ", expected a tuple of " + std::to_string(count) +
+                   " arrays");
+    const Py_ssize_t came = PyTuple_GET_SIZE(out.value);
+    if (came != count) value_error("out has " + std::to_string(came) + " entries, expected " + std::to_string(count));
 }
 
 void Call::expect_floats(const Array& array) const {
@@ -122,11 +132,12 @@ void Call::expect_shape(const Array& array, const Shape& shape) const {
 }
 
 // Says what is wrong with an array that is to be written; the caller found that something is.
-void Call::expect_writable(const Array& array, py::handle value, const Shape& shape, int type) const {
+void Call::expect_writable(const Array& array, Argument given, const Shape& shape, int type) const {
     const std::string dtype = type == float32_type || type == float64_type ? float_name(type) : "uint8";
     const std::string advice = ": pass np.empty(" + text_of(shape) + ", np." + dtype + ")";
     if (!array.present())
-        type_error(std::string(array.name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
+        type_error(std::string(array.name) + " is " +
+                   (given.is_none() ? "None" : article(short_type_name(given.value))) +
                    ", expected a numpy.ndarray to write to" + advice);
     const std::string name = array.name;
     if (array.type != type) type_error(name + " has dtype " + dtype_name(array) + ", expected " + dtype + advice);
@@ -137,7 +148,9 @@ void Call::expect_writable(const Array& array, py::handle value, const Shape& sh
     value_error(name + " is misaligned, expected an aligned array" + advice);
 }
 
-double Call::convert_number(const char* name, py::handle value) {
+double Call::convert_number(Argument given) {
+    const char* const name = given.name;
+    const py::handle value = given.value;
     protect();
     const auto fail = [&] {
         type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
@@ -157,7 +170,9 @@ double Call::convert_number(const char* name, py::handle value) {
     throw Raised();
 }
 
-py::int_ Call::index(const char* name, py::handle value) {
+py::int_ Call::index(Argument given) {
+    const char* const name = given.name;
+    const py::handle value = given.value;
     if (!PyLong_CheckExact(value.ptr())) protect();
     PyObject* const index = PyNumber_Index(value.ptr());
     if (index != nullptr) return py::reinterpret_steal<py::int_>(index);
@@ -167,44 +182,48 @@ py::int_ Call::index(const char* name, py::handle value) {
                ", expected an integer: pass int(" + name + ")");
 }
 
-std::int64_t Call::integer(const char* name, py::handle value) {
-    const py::int_ number = index(name, value);
+std::int64_t Call::integer(Argument given) {
+    const py::int_ number = index(given);
     int overflow = 0;
     const long long found = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
-    if (overflow != 0) value_error(std::string(name) + " is " + repr_of(number) + ", expected an integer of 64 bits");
+    if (overflow != 0)
+        value_error(std::string(given.name) + " is " + repr_of(number.ptr()) + ", expected an integer of 64 bits");
     return found;
 }
 
-std::uint64_t Call::word(const char* name, py::handle value) {
-    const py::int_ number = index(name, value);
+std::uint64_t Call::word(Argument given) {
+    const py::int_ number = index(given);
+    const std::string name = given.name;
     const unsigned long long found = PyLong_AsUnsignedLongLong(number.ptr());
     if (found == static_cast<unsigned long long>(-1) && PyErr_Occurred() != nullptr) {
         PyErr_Clear();
-        value_error(std::string(name) + " is " + repr_of(number) + ", expected 0 <= " + name + " < 2**64");
+        value_error(name + " is " + repr_of(number.ptr()) + ", expected 0 <= " + name + " < 2**64");
     }
     return found;
 }
 
-bool Call::flag(const char* name, py::handle value) {
-    if (value.ptr() == Py_True || value.ptr() == Py_False) return value.ptr() == Py_True;
+bool Call::flag(Argument given) {
+    PyObject* const value = given.value;
+    if (value == Py_True || value == Py_False) return value == Py_True;
     protect();
-    if (Py_TYPE(value.ptr()) != reinterpret_cast<PyTypeObject*>(imported("numpy", "bool_").ptr()))
-        type_error(std::string(name) + " is " + repr_of(value) + ", expected True or False");
-    return PyObject_IsTrue(value.ptr()) == 1;
+    if (Py_TYPE(value) != reinterpret_cast<PyTypeObject*>(imported("numpy", "bool_").ptr()))
+        type_error(std::string(given.name) + " is " + repr_of(value) + ", expected True or False");
+    return PyObject_IsTrue(value) == 1;
 }
 
-int Call::choice(const char* name, py::handle value, std::initializer_list<const char*> choices) {
-    if (PyUnicode_Check(value.ptr())) {
+int Call::choice(Argument given, std::initializer_list<const char*> choices) {
+    PyObject* const value = given.value;
+    if (PyUnicode_Check(value)) {
         int position = 0;
         for (const char* text : choices) {
-            if (PyUnicode_CompareWithASCIIString(value.ptr(), text) == 0) return position;
+            if (PyUnicode_CompareWithASCIIString(value, text) == 0) return position;
             ++position;
         }
     }
     protect();
     std::string listed;
     for (const char* text : choices) listed += (listed.empty() ? "'" : ", '") + std::string(text) + "'";
-    value_error(std::string(name) + " is " + repr_of(value) + ", expected one of " + listed);
+    value_error(std::string(given.name) + " is " + repr_of(value) + ", expected one of " + listed);
 }
 
 }  // namespace relu_layers::bindings

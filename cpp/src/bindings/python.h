@@ -96,16 +96,29 @@ inline bool in_native_order(char order) {
 }
 
 // A float made before the work whose result it takes, because after that nothing may fail.
-class Result {
+class Number {
   public:
-    Result() : number_(owned(PyFloat_FromDouble(0))) {}
-    py::object take(double value) {
-        reinterpret_cast<PyFloatObject*>(number_.ptr())->ob_fval = value;
-        return std::move(number_);
-    }
+    Number() : number_(owned(PyFloat_FromDouble(0))) {}
+    void set(double value) { reinterpret_cast<PyFloatObject*>(number_.ptr())->ob_fval = value; }
+    py::object take() { return std::move(number_); }
 
   private:
     py::object number_;
+};
+
+// A tuple, likewise made before the work.
+class Results {
+  public:
+    explicit Results(Py_ssize_t size) : tuple_(owned(PyTuple_New(size))) {}
+    Results& add(py::object value) {
+        PyTuple_SET_ITEM(tuple_.ptr(), size_++, value.release().ptr());
+        return *this;
+    }
+    py::object take() { return std::move(tuple_); }
+
+  private:
+    py::object tuple_;
+    Py_ssize_t size_ = 0;
 };
 
 }  // namespace relu_layers::bindings

@@ -15,7 +15,8 @@ const char* plural(Py_ssize_t count) { return count == 1 ? "" : "s"; }
 
 void Signature::add(const std::string& parameter) {
     const auto equals = parameter.find('=');
-    names_.push_back(PyUnicode_InternFromString(parameter.substr(0, equals).c_str()));
+    texts_.push_back(parameter.substr(0, equals));
+    names_.push_back(PyUnicode_InternFromString(texts_.back().c_str()));
     if (names_.back() == nullptr) throw Raised();
     defaults_.push_back(equals == std::string::npos ? nullptr : evaluated(parameter.substr(equals + 1)));
 }
@@ -25,8 +26,7 @@ void Signature::parse(const char* text_, const char* receiver) {
     const auto open = text.find('(');
     std::string listed = text.substr(open + 1, text.rfind(')') - open - 1);
     name_ = text.substr(0, open);
-    head_ = name_ + "(" + receiver + (*receiver != '\0' && !listed.empty() ? ", " : "") + listed + ")\n--\n\n";
-    documentation_ = head_;
+    documentation_ = name_ + "(" + receiver + (*receiver != '\0' && !listed.empty() ? ", " : "") + listed + ")\n--\n\n";
     bool by_position = true;
     while (!listed.empty()) {
         const auto comma = listed.find(", ");

@@ -15,10 +15,10 @@ class Signature {
     void parse(const char* text, const char* receiver = "");
 
     std::size_t size() const { return names_.size(); }
+    const char* parameter(std::size_t i) const { return texts_[i].c_str(); }
     const char* name() const { return name_.c_str(); }
     // What __text_signature__ and __doc__ are read from.
     const char* documentation() const { return documentation_.c_str(); }
-    void document(const std::string& text) { documentation_ = head_ + text; }
 
     // Stores a borrowed reference for every parameter, defaults included; false where the arguments do not fit, and
     // the error is set. `keywords` are the names of the last arguments, as in a vectorcall.
@@ -38,8 +38,8 @@ class Signature {
     Py_ssize_t position(PyObject* name) const noexcept;
 
     std::string name_;
-    std::string head_;
     std::string documentation_;
+    std::vector<std::string> texts_;
     // Never released: functions live as long as the process.
     std::vector<PyObject*> names_;
     std::vector<PyObject*> defaults_;  // nullptr for a required one

@@ -1,21 +1,17 @@
+// Softmax and its logarithm along an axis.
 #include "bindings/bindings.h"
-#include "bindings/fastcall.h"
 #include "bindings/layout.h"
 #include "relu_layers/ops.h"
 
 namespace relu_layers::bindings {
-
 namespace {
 
-// y = f(x) along an axis; out may be x.
+// y = f(x); out may be x.
 template <class Function>
-py::object forward(const char* op, py::handle x_, py::handle axis_, py::handle out, Function function) {
-    Call call(op);
-    Array x;
-    Array y;
-    call.read_floats(x, "x", x_);
+py::object forward(Call& call, Argument x_, Argument axis_, Argument out, Function function) {
+    Array x(call, x_);
     const int axis = class_axis(call, x, axis_);
-    call.output(y, "out", out, Shape(x));
+    const Array y(call, out, Shape(x));
     call.check_overlap(y, {}, &x);
     const index_t inner = count(x, axis + 1, x.ndim);
     if (x.size > 0)
@@ -28,19 +24,15 @@ py::object forward(const char* op, py::handle x_, py::handle axis_, py::handle o
     return result(y);
 }
 
-// dx = f(y, dy) along an axis; out may be dy.
+// dx = f(y, dy); out may be dy.
 template <class Function>
-py::object backward(const char* op, py::handle y_, py::handle dy_, py::handle axis_, py::handle out, double work,
+py::object backward(Call& call, Argument y_, Argument dy_, Argument axis_, Argument out, double work,
                     Function function) {
-    Call call(op);
-    Array y;
-    Array dy;
-    Array dx;
-    call.read_floats(y, "y", y_);
-    call.read_floats(dy, "dy", dy_);
+    Array y(call, y_);
+    Array dy(call, dy_);
     call.expect_shape(dy, Shape(y));
     const int axis = class_axis(call, y, axis_);
-    call.output(dx, "out", out, Shape(y));
+    const Array dx(call, out, Shape(y));
     call.check_overlap(dx, {&y}, &dy);
     const index_t inner = count(y, axis + 1, y.ndim);
     if (y.size > 0)
@@ -54,33 +46,31 @@ py::object backward(const char* op, py::handle y_, py::handle dy_, py::handle ax
     return result(dx);
 }
 
-py::object softmax_forward(py::handle x, py::handle axis, py::handle out) {
-    return forward("softmax_forward", x, axis, out,
-                   [](auto xs, index_t inner, auto* y) { ops::softmax_forward(xs, inner, y); });
+py::object softmax_forward(Call& call, Argument x, Argument axis, Argument out) {
+    return forward(call, x, axis, out, [](auto xs, index_t inner, auto* y) { ops::softmax_forward(xs, inner, y); });
 }
 
-py::object softmax_backward(py::handle y, py::handle dy, py::handle axis, py::handle out) {
-    return backward("softmax_backward", y, dy, axis, out, 2,
+py::object softmax_backward(Call& call, Argument y, Argument dy, Argument axis, Argument out) {
+    return backward(call, y, dy, axis, out, 2,
                     [](auto ys, auto dys, index_t inner, auto* dx) { ops::softmax_backward(ys, dys, inner, dx); });
 }
 
-py::object log_softmax_forward(py::handle x, py::handle axis, py::handle out) {
-    return forward("log_softmax_forward", x, axis, out,
-                   [](auto xs, index_t inner, auto* y) { ops::log_softmax_forward(xs, inner, y); });
+py::object log_softmax_forward(Call& call, Argument x, Argument axis, Argument out) {
+    return forward(call, x, axis, out, [](auto xs, index_t inner, auto* y) { ops::log_softmax_forward(xs, inner, y); });
 }
 
-py::object log_softmax_backward(py::handle y, py::handle dy, py::handle axis, py::handle out) {
-    return backward("log_softmax_backward", y, dy, axis, out, work_of_exponential,
+py::object log_softmax_backward(Call& call, Argument y, Argument dy, Argument axis, Argument out) {
+    return backward(call, y, dy, axis, out, work_of_exponential,
                     [](auto ys, auto dys, index_t inner, auto* dx) { ops::log_softmax_backward(ys, dys, inner, dx); });
 }
 
 }  // namespace
 
 void bind_softmax(py::module_& m) {
-    define<&softmax_forward>(m, "softmax_forward(x, axis, out)");
-    define<&softmax_backward>(m, "softmax_backward(y, dy, axis, out)");
-    define<&log_softmax_forward>(m, "log_softmax_forward(x, axis, out)");
-    define<&log_softmax_backward>(m, "log_softmax_backward(y, dy, axis, out)");
+    define<&softmax_forward>(m, "softmax_forward(x, axis=-1, *, out=None)");
+    define<&softmax_backward>(m, "softmax_backward(y, dy, axis=-1, *, out=None)");
+    define<&log_softmax_forward>(m, "log_softmax_forward(x, axis=-1, *, out=None)");
+    define<&log_softmax_backward>(m, "log_softmax_backward(y, dy, axis=-1, *, out=None)");
 }
 
 }  // namespace relu_layers::bindings

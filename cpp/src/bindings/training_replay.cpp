@@ -85,7 +85,7 @@ class TrainingReplay {
         if (entry->capture->long_enough()) hold(held, batch);
         double rate = rate_;
         if (!constant_ && !scheduled_rate(*training_.progress.updates, rate)) return py::none();
-        Result loss;
+        Number loss;
         entry = fitting(batch);
         if (!current() || entry == nullptr || touch_gradients(batch)) return py::none();
         Training training;
@@ -102,7 +102,8 @@ class TrainingReplay {
             outcome = replay::step(training, now, rate, false);
         }
         if (outcome != Outcome::done) return py::none();
-        return loss.take(now.number);
+        loss.set(now.number);
+        return loss.take();
     }
 
     // Steps through rows [first_row, first_row + steps * rows) of the arrays, in the given order or as they lie, until

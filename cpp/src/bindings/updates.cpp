@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "bindings/bindings.h"
-#include "bindings/fastcall.h"
 #include "bindings/layout.h"
 #include "relu_layers/ops.h"
 
@@ -14,29 +13,24 @@ struct Step {
     Array param;
     Array grad;
     Array state[2];
-    double learning_rate = 0;
-    double weight_decay = 0;
-    double grad_scale = 1;
+    double learning_rate;
+    double weight_decay;
+    double grad_scale;
     Regularization regularization = Regularization::l2;
 
-    void read_numbers(Call& call, py::handle rate, py::handle decay, py::handle scale) {
-        learning_rate = call.number("learning_rate", rate);
-        weight_decay = call.number("weight_decay", decay);
-        grad_scale = call.number("grad_scale", scale);
+    Step(Call& call, Argument rate, Argument decay, Argument scale)
+        : learning_rate(call.number(rate)), weight_decay(call.number(decay)), grad_scale(call.number(scale)) {}
+    Step(Call& call, Argument rate, Argument decay, Argument scale, Argument penalty) : Step(call, rate, decay, scale) {
+        if (call.choice(penalty, {"l2", "l1"}) == 1) regularization = Regularization::l1;
     }
-    void read_regularization(Call& call, py::handle value) {
-        regularization =
-            call.choice("regularization", value, {"l2", "l1"}) == 0 ? Regularization::l2 : Regularization::l1;
-    }
-    void read_arrays(Call& call, py::handle param_, py::handle grad_, const char* name, py::handle value,
-                     const char* second_name = nullptr, py::handle second = py::handle()) {
-        read_run(call, grad, "grad", grad_);
-        call.update(param, "param", param_, Shape(grad), grad.type);
-        call.update(state[0], name, value, Shape(grad), grad.type);
-        if (second_name != nullptr) call.update(state[1], second_name, second, Shape(grad), grad.type);
+    void read(Call& call, Argument param_, Argument grad_, std::initializer_list<Argument> states) {
+        read_run(call, grad, grad_);
+        call.update(param, param_, Shape(grad), grad.type);
+        Array* next = state;
+        for (const Argument& given : states) call.update(*next++, given, Shape(grad), grad.type);
         call.check_overlap(param, {&grad});
         call.check_overlap(state[0], {&grad, &param});
-        if (second_name != nullptr) call.check_overlap(state[1], {&grad, &param, &state[0]});
+        if (state[1].present()) call.check_overlap(state[1], {&grad, &param, &state[0]});
     }
     // f(n, param, grad, state, second state, rule, learning rate, now)
     template <class Function>
@@ -56,58 +50,47 @@ struct Step {
     }
 };
 
-void sgd_update(py::handle param, py::handle grad, py::handle velocity, py::handle learning_rate, py::handle momentum_,
-                py::handle nesterov_, py::handle weight_decay, py::handle regularization, py::handle grad_scale) {
-    Call call("sgd_update");
-    Step step;
-    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
-    step.read_regularization(call, regularization);
-    const double momentum = call.number("momentum", momentum_);
-    const bool nesterov = call.flag("nesterov", nesterov_);
-    step.read_arrays(call, param, grad, "velocity", velocity);
+void sgd_update(Call& call, Argument param, Argument grad, Argument velocity, Argument learning_rate,
+                Argument momentum_, Argument nesterov_, Argument weight_decay, Argument regularization,
+                Argument grad_scale) {
+    Step step(call, learning_rate, weight_decay, grad_scale, regularization);
+    const double momentum = call.number(momentum_);
+    const bool nesterov = call.flag(nesterov_);
+    step.read(call, param, grad, {velocity});
     step.run(call, [=](index_t n, auto* w, auto* g, auto* v, auto*, auto rule, auto rate, const Moment&) {
         ops::sgd_update(n, w, g, v, rule, rate, decltype(rate)(momentum), nesterov);
     });
 }
 
-void adagrad_update(py::handle param, py::handle grad, py::handle square_sum, py::handle learning_rate,
-                    py::handle epsilon_, py::handle weight_decay, py::handle regularization, py::handle grad_scale) {
-    Call call("adagrad_update");
-    Step step;
-    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
-    step.read_regularization(call, regularization);
-    const double epsilon = call.number("epsilon", epsilon_);
-    step.read_arrays(call, param, grad, "square_sum", square_sum);
+void adagrad_update(Call& call, Argument param, Argument grad, Argument square_sum, Argument learning_rate,
+                    Argument epsilon_, Argument weight_decay, Argument regularization, Argument grad_scale) {
+    Step step(call, learning_rate, weight_decay, grad_scale, regularization);
+    const double epsilon = call.number(epsilon_);
+    step.read(call, param, grad, {square_sum});
     step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate, const Moment&) {
         ops::adagrad_update(n, w, g, h, rule, rate, decltype(rate)(epsilon));
     });
 }
 
-void rmsprop_update(py::handle param, py::handle grad, py::handle square_mean, py::handle learning_rate,
-                    py::handle rho_, py::handle epsilon_, py::handle weight_decay, py::handle regularization,
-                    py::handle grad_scale) {
-    Call call("rmsprop_update");
-    Step step;
-    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
-    step.read_regularization(call, regularization);
-    const double rho = call.number("rho", rho_);
-    const double epsilon = call.number("epsilon", epsilon_);
-    step.read_arrays(call, param, grad, "square_mean", square_mean);
+void rmsprop_update(Call& call, Argument param, Argument grad, Argument square_mean, Argument learning_rate,
+                    Argument rho_, Argument epsilon_, Argument weight_decay, Argument regularization,
+                    Argument grad_scale) {
+    Step step(call, learning_rate, weight_decay, grad_scale, regularization);
+    const double rho = call.number(rho_);
+    const double epsilon = call.number(epsilon_);
+    step.read(call, param, grad, {square_mean});
     step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate, const Moment&) {
         ops::rmsprop_update(n, w, g, h, rule, rate, rho, decltype(rate)(epsilon));
     });
 }
 
-void adadelta_update(py::handle param, py::handle grad, py::handle square_mean, py::handle update_mean,
-                     py::handle learning_rate, py::handle rho_, py::handle epsilon_, py::handle weight_decay,
-                     py::handle regularization, py::handle grad_scale) {
-    Call call("adadelta_update");
-    Step step;
-    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
-    step.read_regularization(call, regularization);
-    const double rho = call.number("rho", rho_);
-    const double epsilon = call.number("epsilon", epsilon_);
-    step.read_arrays(call, param, grad, "square_mean", square_mean, "update_mean", update_mean);
+void adadelta_update(Call& call, Argument param, Argument grad, Argument square_mean, Argument update_mean,
+                     Argument learning_rate, Argument rho_, Argument epsilon_, Argument weight_decay,
+                     Argument regularization, Argument grad_scale) {
+    Step step(call, learning_rate, weight_decay, grad_scale, regularization);
+    const double rho = call.number(rho_);
+    const double epsilon = call.number(epsilon_);
+    step.read(call, param, grad, {square_mean, update_mean});
     step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto* d, auto rule, auto rate, const Moment&) {
         ops::adadelta_update(n, w, g, h, d, rule, rate, rho, decltype(rate)(epsilon));
     });
@@ -122,20 +105,20 @@ struct Adam {
     std::int64_t number;
     double decoupled_decay = 0;  // AdamW's
 
-    Adam(Call& call, py::handle step, py::handle beta1_, py::handle beta2_, py::handle epsilon_,
-         py::handle epsilon_hat_)
-        : beta1(decay(call, "beta1", beta1_)),
-          beta2(decay(call, "beta2", beta2_)),
-          epsilon(call.number("epsilon", epsilon_)),
-          epsilon_hat(call.flag("epsilon_hat", epsilon_hat_)) {
-        number = call.integer("step", step);
+    Adam(Call& call, Argument step, Argument beta1_, Argument beta2_, Argument epsilon_, Argument epsilon_hat_)
+        : beta1(decay(call, beta1_)),
+          beta2(decay(call, beta2_)),
+          epsilon(call.number(epsilon_)),
+          epsilon_hat(call.flag(epsilon_hat_)) {
+        number = call.integer(step);
         if (number < 1)
             call.value_error("step is " + std::to_string(number) + ", expected >= 1: the first update is step 1");
     }
-    static double decay(Call& call, const char* name, py::handle value) {
-        const double beta = call.number(name, value);
+    static double decay(Call& call, Argument given) {
+        const double beta = call.number(given);
         if (!(beta >= 0 && beta < 1))
-            call.value_error(std::string(name) + " is " + repr_of(value) + ", expected 0 <= " + name + " < 1");
+            call.value_error(std::string(given.name) + " is " + repr_of(given.value) + ", expected 0 <= " + given.name +
+                             " < 1");
         return beta;
     }
     template <class T>
@@ -160,28 +143,23 @@ void run_adam(Call& call, Step& step, const Adam& adam) {
     });
 }
 
-void adam_update(py::handle param, py::handle grad, py::handle mean, py::handle square_mean, py::handle learning_rate,
-                 py::handle step_number, py::handle beta1, py::handle beta2, py::handle epsilon, py::handle epsilon_hat,
-                 py::handle weight_decay, py::handle regularization, py::handle grad_scale) {
-    Call call("adam_update");
-    Step step;
-    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
-    step.read_regularization(call, regularization);
+void adam_update(Call& call, Argument param, Argument grad, Argument mean, Argument square_mean, Argument learning_rate,
+                 Argument step_number, Argument beta1, Argument beta2, Argument epsilon, Argument epsilon_hat,
+                 Argument weight_decay, Argument regularization, Argument grad_scale) {
+    Step step(call, learning_rate, weight_decay, grad_scale, regularization);
     const Adam adam(call, step_number, beta1, beta2, epsilon, epsilon_hat);
-    step.read_arrays(call, param, grad, "mean", mean, "square_mean", square_mean);
+    step.read(call, param, grad, {mean, square_mean});
     run_adam(call, step, adam);
 }
 
-void adamw_update(py::handle param, py::handle grad, py::handle mean, py::handle square_mean, py::handle learning_rate,
-                  py::handle step_number, py::handle beta1, py::handle beta2, py::handle epsilon,
-                  py::handle epsilon_hat, py::handle weight_decay, py::handle grad_scale) {
-    Call call("adamw_update");
-    Step step;
-    step.read_numbers(call, learning_rate, weight_decay, grad_scale);
+void adamw_update(Call& call, Argument param, Argument grad, Argument mean, Argument square_mean,
+                  Argument learning_rate, Argument step_number, Argument beta1, Argument beta2, Argument epsilon,
+                  Argument epsilon_hat, Argument weight_decay, Argument grad_scale) {
+    Step step(call, learning_rate, weight_decay, grad_scale);
     Adam adam(call, step_number, beta1, beta2, epsilon, epsilon_hat);
     adam.decoupled_decay = step.weight_decay;
     step.weight_decay = 0;  // decoupled: it shrinks the parameters instead of joining the gradient
-    step.read_arrays(call, param, grad, "mean", mean, "square_mean", square_mean);
+    step.read(call, param, grad, {mean, square_mean});
     run_adam(call, step, adam);
 }
 
@@ -189,22 +167,24 @@ void adamw_update(py::handle param, py::handle grad, py::handle mean, py::handle
 
 void bind_updates(py::module_& m) {
     define<&sgd_update>(m,
-                        "sgd_update(param, grad, velocity, learning_rate, momentum, nesterov, weight_decay, "
-                        "regularization, grad_scale)");
-    define<&adagrad_update>(
-        m, "adagrad_update(param, grad, square_sum, learning_rate, epsilon, weight_decay, regularization, grad_scale)");
+                        "sgd_update(param, grad, velocity, *, learning_rate, momentum=0.0, nesterov=False, "
+                        "weight_decay=0.0, regularization='l2', grad_scale=1.0)");
+    define<&adagrad_update>(m,
+                            "adagrad_update(param, grad, square_sum, *, learning_rate, epsilon=1e-08, "
+                            "weight_decay=0.0, regularization='l2', grad_scale=1.0)");
     define<&rmsprop_update>(m,
-                            "rmsprop_update(param, grad, square_mean, learning_rate, rho, epsilon, weight_decay, "
-                            "regularization, grad_scale)");
+                            "rmsprop_update(param, grad, square_mean, *, learning_rate, rho=0.99, epsilon=1e-08, "
+                            "weight_decay=0.0, regularization='l2', grad_scale=1.0)");
     define<&adadelta_update>(m,
-                             "adadelta_update(param, grad, square_mean, update_mean, learning_rate, rho, epsilon, "
-                             "weight_decay, regularization, grad_scale)");
+                             "adadelta_update(param, grad, square_mean, update_mean, *, learning_rate=1.0, rho=0.95, "
+                             "epsilon=1e-06, weight_decay=0.0, regularization='l2', grad_scale=1.0)");
     define<&adam_update>(m,
-                         "adam_update(param, grad, mean, square_mean, learning_rate, step, beta1, beta2, epsilon, "
-                         "epsilon_hat, weight_decay, regularization, grad_scale)");
+                         "adam_update(param, grad, mean, square_mean, *, learning_rate=0.001, step, beta1=0.9, "
+                         "beta2=0.999, epsilon=1e-08, epsilon_hat=False, weight_decay=0.0, regularization='l2', "
+                         "grad_scale=1.0)");
     define<&adamw_update>(m,
-                          "adamw_update(param, grad, mean, square_mean, learning_rate, step, beta1, beta2, epsilon, "
-                          "epsilon_hat, weight_decay, grad_scale)");
+                          "adamw_update(param, grad, mean, square_mean, *, learning_rate=0.001, step, beta1=0.9, "
+                          "beta2=0.999, epsilon=1e-08, epsilon_hat=False, weight_decay=0.01, grad_scale=1.0)");
 }
 
 }  // namespace relu_layers::bindings

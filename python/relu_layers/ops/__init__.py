@@ -2,87 +2,12 @@
 
 from __future__ import annotations
 
-from relu_layers.ops import reference
-from relu_layers.ops.native import (
-    accumulate,
-    adadelta_update,
-    adagrad_update,
-    adam_update,
-    adamw_update,
-    count_agreeing,
-    count_correct,
-    dense_backward,
-    dense_forward,
-    dropout_backward,
-    dropout_forward,
-    elu_backward,
-    elu_forward,
-    l2_penalty,
-    log_softmax_backward,
-    log_softmax_forward,
-    mark_active,
-    matmul,
-    prelu_backward,
-    prelu_forward,
-    relu_backward,
-    relu_forward,
-    rmsprop_update,
-    sgd_update,
-    sigmoid_backward,
-    sigmoid_cross_entropy,
-    sigmoid_forward,
-    softmax_backward,
-    softmax_cross_entropy,
-    softmax_forward,
-    squared_error,
-    sum_of_squares,
-    tanh_backward,
-    tanh_forward,
-    threshold_backward,
-    threshold_forward,
-)
+from relu_layers.ops import native, reference
+from relu_layers.ops.native import *  # noqa: F403
 
 # Whether the dense ops take a `negative_slope`: a model whose ops have this attribute lets them do the work of the
 # ReLU beside a Dense layer. A namespace that wants to see every layer's own op leaves it out.
 FUSES_RELU = True
 
-__all__ = [
-    "FUSES_RELU",
-    "accumulate",
-    "adadelta_update",
-    "adagrad_update",
-    "adam_update",
-    "adamw_update",
-    "count_agreeing",
-    "count_correct",
-    "dense_backward",
-    "dense_forward",
-    "dropout_backward",
-    "dropout_forward",
-    "elu_backward",
-    "elu_forward",
-    "log_softmax_backward",
-    "log_softmax_forward",
-    "l2_penalty",
-    "mark_active",
-    "matmul",
-    "prelu_backward",
-    "prelu_forward",
-    "reference",
-    "relu_backward",
-    "relu_forward",
-    "rmsprop_update",
-    "sgd_update",
-    "sigmoid_backward",
-    "sigmoid_cross_entropy",
-    "sigmoid_forward",
-    "softmax_backward",
-    "softmax_cross_entropy",
-    "softmax_forward",
-    "squared_error",
-    "sum_of_squares",
-    "tanh_backward",
-    "tanh_forward",
-    "threshold_backward",
-    "threshold_forward",
-]
+__all__ = ["FUSES_RELU", "reference"]
+__all__ += native.__all__
