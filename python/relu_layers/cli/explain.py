@@ -15,7 +15,6 @@ from rich.console import Console
 from relu_layers._mlp import mlp
 from relu_layers.cli.errors import Problem, readable
 from relu_layers.cli.labelled import load_labelled
-from relu_layers.cli.tables import BUILT_IN
 from relu_layers.data import two_moons, xor
 from relu_layers.explanation import Explanation
 from relu_layers.explanation import explain as explained
@@ -41,6 +40,23 @@ class Subject:
     rows: int
     seed: int | None = None
     steps: int = 0
+
+
+def _tour(seed: int, hidden: int | None, slope: float) -> Subject:
+    """The pencil-and-paper network of docs/backprop.md: one unit above 0, one below, one exactly at 0."""
+    del seed
+    if hidden is not None:
+        raise Problem("--hidden: the tour's network has three hidden units, as on paper")
+    model = Sequential(Dense(2, 3), ReLU(slope), Dense(3, 2), dtype=np.float64)
+    model.load_params(
+        {
+            "0.weight": np.array([[0.5, 1.0, 1.0], [1.0, -1.0, -0.5]]),
+            "0.bias": np.array([-0.5, 0.0, 0.0]),
+            "2.weight": np.array([[0.5, -0.5], [-1.0, 1.0], [2.0, -2.0]]),
+            "2.bias": np.array([0.0, 2.0]),
+        }
+    )
+    return Subject(model, np.array([[1.0, 2.0]]), np.array([1]), SoftmaxCrossEntropy(), 0.1, 1)
 
 
 def _xor(seed: int, hidden: int | None, slope: float) -> Subject:
@@ -69,6 +85,7 @@ def _digits(seed: int, hidden: int | None, slope: float) -> Subject:
 
 
 _MAKERS: dict[str, Callable[[int, int | None, float], Subject]] = {
+    "tour": _tour,
     "xor": _xor,
     "two-moons": _two_moons,
     "digits": _digits,
@@ -76,7 +93,7 @@ _MAKERS: dict[str, Callable[[int, int | None, float], Subject]] = {
 
 
 @click.command(short_help="Explain a training step: forward, loss, backward, update, in numbers.")
-@click.argument("model", metavar="xor|two-moons|digits|MODEL")
+@click.argument("model", metavar="tour|xor|two-moons|digits|MODEL")
 @click.argument("data", required=False)
 @click.option(
     "--sample",
@@ -106,7 +123,7 @@ _MAKERS: dict[str, Callable[[int, int | None, float], Subject]] = {
     "--markdown", type=click.Path(dir_okay=False), metavar="FILE", help="Write Markdown with LaTeX."
 )
 @click.option("--json", type=click.Path(dir_okay=False), metavar="FILE", help="Write every recorded number.")
-@click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True)
+@click.option("--lang", type=click.Choice(["en", "ja"]), help="Default: by LC_ALL, LC_MESSAGES, LANG.")
 def explain(
     model: str,
     data: str | None,
@@ -124,12 +141,13 @@ def explain(
     html: str | None,
     markdown: str | None,
     json: str | None,
-    lang: str,
+    lang: str | None,
 ) -> None:
     """Explain one training step with all its numbers: what backpropagation does, and what ReLU does to it.
 
-    Of a small network on xor, two-moons or digits; or of the model file MODEL on rows of DATA, a file as
-    `relu-layers train` takes, or one of the three names.
+    Of the tour, a network for pencil and paper that ends in softmax; of a small network on xor (squared errors),
+    two-moons or digits; or of the model file MODEL on rows of DATA, a file as `relu-layers train` takes, or one
+    of the last three names. The names of its columns and classes are kept.
     """
     with readable():
         subject = _subject(model, data, target, seed, hidden, slope)
@@ -181,10 +199,10 @@ def _subject(
         make = _MAKERS.get(model)
         if make is None:
             raise Problem(
-                f"{model}: a model file needs DATA to be explained on; without it: {', '.join(BUILT_IN)}"
+                f"{model}: a model file needs DATA to be explained on; without it: {', '.join(_MAKERS)}"
             )
         subject = make(seed, hidden, slope)
-        subject.seed = seed
+        subject.seed = None if model == "tour" else seed
         return subject
     given = load_labelled(Path(model), data, target)
     return Subject(given.model, given.x, given.y, given.loss, 0.1, 32)

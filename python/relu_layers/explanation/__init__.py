@@ -7,6 +7,7 @@ The package's name has an underscore because importing a submodule binds it as a
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,8 @@ from relu_layers._support.inputs import converted_array
 from relu_layers._training.fit import examples
 from relu_layers.explanation.explanation import Explanation
 from relu_layers.explanation.followed import mixed_row, path_through
+from relu_layers.explanation.names import named
+from relu_layers.explanation.own import as_model
 from relu_layers.explanation.record import record
 from relu_layers.explanation.trace import Check
 from relu_layers.explanation.training import play
@@ -34,7 +37,7 @@ _OWNER = "explain"
 
 
 def explain(
-    model: Sequential,
+    model: Any,
     x: Any,
     y: Any,
     loss: Any = None,
@@ -48,14 +51,19 @@ def explain(
     train: int = 0,
     seed: int | None = None,
     title: str = "",
-    lang: str = "en",
+    feature_names: Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    lang: str | None = None,
 ) -> Explanation:
     """Explain one training step: forward, loss, backward and update, with the numbers of this very network.
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential, layer, or sequence of layers
         Stays as it is: the step runs on a copy, by the same kernels, and to the same bits as `Trainer.step`.
+        Layers may be of one's own, with the layer protocol (``forward(x, training=False)``, ``backward(dy)``,
+        ``params``, ``grads``): one that multiplies by a matrix, or works element by element, is written out like
+        the built-in ones; of any other the arrays are shown. Without a Sequential around them they run in float64.
     x, y : array_like
         One minibatch; converted to the model's dtype where it differs, as in `Trainer.fit`.
     loss : loss or callable, optional
@@ -75,8 +83,11 @@ def explain(
     seed : int, keyword
         Only told: where the initial values come from.
     title : str, keyword
-    lang : {"en", "ja"}, keyword
-        Of ``str()`` and the notebook; the other renderers take their own.
+    feature_names, class_names : sequence of str, keyword
+        Names of the inputs and of the classes. None takes those of ``model.preprocessing``, if there is one.
+    lang : {"en", "ja"} or None, keyword
+        Of ``str()`` and the notebook; the other renderers take their own. None is the language of the
+        environment's locale (``LANG=ja_JP.UTF-8``), else English.
 
     Returns
     -------
@@ -90,8 +101,7 @@ def explain(
     IndexError
         There is no such sample or unit, or a label is outside the classes.
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"{_OWNER}: model is {type(model).__name__}, expected a Sequential")
+    model = as_model(_OWNER, model)
     train = integer(_OWNER, "train", train, minimum=0)
     if loss is None:
         loss = _default_loss(model, x, y)
@@ -103,7 +113,12 @@ def explain(
         raise IndexError(f"{_OWNER}: sample is {sample}, but x has {len(given.x)} rows")
     if train and given.x.shape[1:] != (2,):
         raise ValueError(f"{_OWNER}: train draws networks of two inputs, but x has shape {given.x.shape}")
-    trace = record(model, loss, optimizer, given, seed=seed, title=title)
+    trace = named(
+        record(model, loss, optimizer, given, seed=seed, title=title),
+        model.preprocessing,
+        feature_names,
+        class_names,
+    )
     row = mixed_row(trace) if sample is None else sample
     found = Explanation(trace, sample=row, unit=unit, lang=lang)
     verdicts: dict[Place, Check] = {}

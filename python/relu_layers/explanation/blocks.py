@@ -92,6 +92,12 @@ def numbers(values: Array, limit: int = SHOWN) -> str:
     return f"[{shown}]" if len(flat) <= limit else f"[{shown}, ... +{len(flat) - limit:,}]"
 
 
+def named_numbers(values: Array, names: Sequence[str], limit: int = SHOWN) -> str:
+    """Return a row of numbers, each behind the name of its column, the rest of a long one counted."""
+    shown = ", ".join(f"{name} {number(v)}" for name, v in zip(names[:limit], values, strict=False))
+    return shown if len(values) <= limit else f"{shown}, ... +{len(values) - limit:,}"
+
+
 def product_sum(a: Sequence[Any] | Array, b: Sequence[Any] | Array, more: Callable[[int], str]) -> str:
     """Return ``a0*b0 + a1*b1 + ...``: of many terms the largest, and what the others add up to."""
     first, second = np.asarray(a), np.asarray(b)

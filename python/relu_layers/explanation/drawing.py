@@ -220,6 +220,6 @@ def matrices(trace: Trace, drawing: Drawing, samples: list[int]) -> dict[str, An
         put(f"d{one.symbol}", one.dy, samples, behind)
         if one.role == "dense":
             put(one.weight_symbol, one.params["weight"], before, behind)
-            put(f"d{one.weight_symbol}", one.grads["weight"], before, behind, f"{one.index}.weight")
+            put(f"d{one.weight_symbol}", one.grads["weight"], before, behind, one.key("weight"))
     put("x", trace.layers[0].x, samples, drawing.columns[0]["units"])
     return found

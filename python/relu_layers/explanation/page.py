@@ -88,7 +88,7 @@ def _page(trace: Trace, sample: int, unit: int, lang: str, pairs: int) -> str:
     filled = {
         "lang": lang,
         "title": escape(title),
-        "subtitle": escape(trace.title),
+        "subtitle": escape(story.subtitle()),
         "css": data_file("page.css"),
         "script": data_file("page.js") + data_file("player.js"),
         # Inside a script element nothing may look like a tag.

@@ -1,4 +1,4 @@
-"""The way back: the gradient of the outputs, each layer in reverse, and the whole path to one weight."""
+"""The backward pass: the gradient of the outputs, each layer in reverse, and the whole path to one weight."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _loss(story: Story) -> Step:
         blocks.append(text(t("loss_backward_softmax", symbol=symbol, count=count)))
         blocks.append(
             formula_block(
-                f"d{symbol} = (p - wanted) / {count}", f"d{latex_symbol(symbol)} = (p - y) / {count}"
+                f"d{symbol} = (p - {t('word_wanted')}) / {count}", f"d{latex_symbol(symbol)} = (p - y) / {count}"
             )
         )
         if loss.plain:
@@ -82,7 +82,7 @@ def _loss(story: Story) -> Step:
 
 def _verdict(story: Story, layer: LayerTrace, name: str, index: tuple[int, ...]) -> list[Block]:
     """Return what the gradient check says of an entry, nothing where it was not checked."""
-    t, found = story.texts, story.trace.checks.get((f"{layer.index}.{name}", index))
+    t, found = story.texts, story.trace.checks.get((layer.key(name), index))
     if found is None:
         return []
     words = t("beside", numeric=number(found.numeric), verdict=t(f"verdict_{found.verdict}"))
@@ -104,7 +104,7 @@ def _dense(story: Story, index: int, layer: LayerTrace) -> Step:
     blocks = [
         text(t("backward_weight_why", weight=weight, source=source, symbol=symbol, bias=plus)),
         formula_block(
-            f"{entry} = sum over rows of {source}[{i}] * d{symbol}[{j}]",
+            f"{entry} = {t('sum_rows', term=f'{source}[{i}] * d{symbol}[{j}]')}",
             f"d{latex_symbol(weight)} = {latex_symbol(source)}^{{\\top}}\\, d{latex_symbol(symbol)}",
         ),
         worked(f"{entry} = {product_sum(layer.x[:, i], layer.dy[:, j], story.more)} = {value}"),
@@ -132,13 +132,16 @@ def _gate(story: Story, index: int, layer: LayerTrace) -> Step:
     assert layer.derivative is not None
     dx = layer.dx if layer.dx is not None else layer.derivative * layer.dy
     gates, arrives, x = layer.derivative[s], layer.dy[s], layer.x[s]
+    word = t("word_gate")
     blocks = [
         text(t("backward_gate_why", source=layer.source, symbol=layer.symbol)),
         formula_block(
-            f"d{layer.source} = d{layer.symbol} * gate",
-            f"d{latex_symbol(layer.source)} = d{latex_symbol(layer.symbol)} \\odot \\mathrm{{gate}}",
+            f"d{layer.source} = d{layer.symbol} * {word}",
+            f"d{latex_symbol(layer.source)} = d{latex_symbol(layer.symbol)} \\odot \\text{{{word}}}",
         ),
     ]
+    if np.any(layer.derivative == 0):
+        blocks.insert(1, text(t("backward_gate_stops", source=layer.source)))
     for u in dict.fromkeys([unit, *_other_gates(layer, s, unit)]):
         key = "gate_open" if gates[u] == 1 else "gate_closed" if gates[u] == 0 else "gate_scaled"
         blocks.append(
@@ -150,7 +153,14 @@ def _gate(story: Story, index: int, layer: LayerTrace) -> Step:
     header = t("gradient_header", symbol=layer.symbol, source=layer.source)
     blocks.append(table(header, rows, shown.index(unit)))
     stopped, scaled = int(np.sum(gates == 0)), int(np.sum((gates != 0) & (gates != 1)))
-    blocks.append(text(t("killed", stopped=stopped, scaled=scaled, count=len(gates))))
+    count = len(gates)
+    blocks.append(
+        text(
+            t("killed", stopped=stopped, scaled=scaled, count=count)
+            if stopped
+            else t("scaled", scaled=scaled, count=count)
+        )
+    )
     return Step(f"backward-{layer.index}", t("backward_activation", kind=layer.kind), blocks)
 
 
@@ -170,7 +180,7 @@ def _other(story: Story, layer: LayerTrace) -> Step:
     blocks = [text(t("other_why"))]
     if layer.dx is not None:
         blocks.append(worked(f"d{layer.source} = {numbers(layer.dx[story.sample])}"))
-    return Step(f"backward-{layer.index}", t("forward_other", name=layer.name), blocks)
+    return Step(f"backward-{layer.index}", t("backward_other", name=layer.name), blocks)
 
 
 def _path(story: Story) -> Step | None:
@@ -198,7 +208,10 @@ def _path(story: Story) -> Step | None:
         rows.append([how, f"d{one.source}[{at}]", number(one.dx[s, at])])
     x = first.x[s, i]
     share = x * first.dy[s, j]
-    rows.append([t("path_input", source=first.source, unit=i, value=number(x)), entry, number(share)])
+    name = t("named", name=trace.feature_names[i]) if trace.feature_names and first.source == "x" else ""
+    rows.append(
+        [t("path_input", source=first.source, unit=i, name=name, value=number(x)), entry, number(share)]
+    )
     value = number(first.grads["weight"][i, j])
     blocks = [
         text(t("path_why", sample=s, entry=entry)),

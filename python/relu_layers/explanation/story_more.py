@@ -1,4 +1,4 @@
-"""After the way back: the check, the update, and everything there is to say beside them."""
+"""After the backward pass: the check, the update, and everything there is to say beside them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _chosen_checks(story: Story) -> list[tuple[tuple[str, tuple[int, ...]], Chec
         place: one for place, one in story.trace.checks.items() if place[0] != "x" or one.verdict != "ok"
     }
     followed: list[tuple[str, tuple[int, ...]]] = [
-        (f"{layer.index}.weight", (i, j))
+        (layer.key("weight"), (i, j))
         for layer, i, j in zip(story.trace.layers, story.path.inputs, story.path.outputs, strict=True)
         if layer.role == "dense"
     ]
@@ -93,14 +93,14 @@ def _update(story: Story) -> Step:
         config["momentum"] or config["weight_decay"] or config["multipliers"]
     )
     kind = "SGD_plain" if simple else trace.optimizer_kind
-    rule = formula(kind, "plain", "", "", {})
-    latex = formula(kind, "latex", "", "", {}) or ""
+    rule = formula(kind, "plain", "", "", {}, t.lang)
+    latex = formula(kind, "latex", "", "", {}, t.lang) or ""
     blocks = [text(t("update_rule", optimizer=trace.optimizer, rate=f"{trace.learning_rate:g}"))]
     if rule is not None:
         blocks.append(formula_block(rule, latex))
     by_name = {one.name: one for one in trace.updates}
     for layer, i, j in zip(trace.layers, story.path.inputs, story.path.outputs, strict=True):
-        one = by_name.get(f"{layer.index}.weight")
+        one = by_name.get(layer.key("weight"))
         if one is None or layer.role != "dense":
             continue
         before, gradient, after = one.before[i, j], one.gradient[i, j], number(one.after[i, j])
@@ -176,10 +176,10 @@ def _what_if(story: Story) -> Step:
     header = t("what_if_header", norms="{norms}").split("|")
     place = next(i for i, cell in enumerate(header) if "{norms}" in cell)
     closing = header[place].replace("{norms}", "")
-    columns = [*header[:place], *(f"norm d{one.symbol}" for one in weights), closing]
+    columns = [*header[:place], *(t("what_if_norm", symbol=one.symbol) for one in weights), closing]
     rows = [
         [
-            one.label,
+            _label(story, one.label),
             number(one.loss),
             number(one.after),
             *(number(one.norms[weight.name]) for weight in weights),
@@ -188,6 +188,11 @@ def _what_if(story: Story) -> Step:
         for one in trace.variants
     ]
     return Step("what-if", t("what_if"), [text(t("what_if_why")), table("|".join(columns), rows)])
+
+
+def _label(story: Story, label: str) -> str:
+    kind, _, slope = label.partition(" ")
+    return story.texts("what_if_slope", slope=slope) if kind == "slope" else label
 
 
 def _mistakes(story: Story) -> Step:
