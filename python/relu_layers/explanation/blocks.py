@@ -12,7 +12,7 @@ from relu_layers._support.configured import Array
 
 # Terms of a sum that are written out, and numbers of a row.
 TERMS, SHOWN = 6, 8
-_BARS = " .:-=+*#@"
+BARS = " .:-=+*#@"
 
 
 @dataclass(frozen=True)
@@ -137,5 +137,5 @@ def histogram(values: Array, bins: int = 16) -> str:
     if not finite.size:
         return "-"
     counts = np.histogram(finite, bins=bins)[0]
-    scaled = np.ceil(counts / counts.max() * (len(_BARS) - 1)).astype(int)
-    return "".join(_BARS[i] for i in scaled)
+    scaled = np.ceil(counts / counts.max() * (len(BARS) - 1)).astype(int)
+    return "".join(BARS[i] for i in scaled)

@@ -103,7 +103,6 @@ class Story:
 
     def _network(self) -> Step:
         t, trace = self.texts, self.trace
-        seed = "" if trace.seed is None else t("network_seed", seed=trace.seed)
         rows = [["x", _shape(trace.layers[0].x), ""]]
         for one in trace.layers:
             rows.append([one.symbol, _shape(one.y), self.made_from(one)])
@@ -111,19 +110,7 @@ class Story:
         blocks = [
             Block("table", header=[], rows=rows),
             note(t("network_legend")),
-            text(
-                t(
-                    "network_facts",
-                    batch=trace.batch,
-                    parameters=sum(one.before.size for one in trace.updates),
-                    dtype=trace.dtype,
-                    seed=seed,
-                    before=number(trace.loss.value),
-                    after=number(trace.loss.after),
-                    version=trace.version,
-                    target=trace.target,
-                )
-            ),
+            text(network_facts(trace, t, number(trace.loss.value), number(trace.loss.after))),
         ]
         if trace.dropped:
             blocks.append(note(t("dropped", layer=trace.dropped)))
@@ -239,6 +226,21 @@ class Story:
             )
         blocks.append(text(t("loss_total", value=number(loss.value))))
         return Step("loss", t("loss_step"), blocks)
+
+
+def network_facts(trace: Trace, t: Texts, before: str, after: str) -> str:
+    """Return what there is to know beside the arrays, with the losses before and after the step."""
+    return t(
+        "network_facts",
+        batch=trace.batch,
+        parameters=sum(one.before.size for one in trace.updates),
+        dtype=trace.dtype,
+        seed="" if trace.seed is None else t("network_seed", seed=trace.seed),
+        before=before,
+        after=after,
+        version=trace.version,
+        target=trace.target,
+    )
 
 
 def activation_formula(layer: LayerTrace, t: Texts) -> list[Block]:

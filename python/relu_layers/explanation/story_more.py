@@ -86,12 +86,17 @@ def _entry(story: Story, name: str, index: tuple[int, ...]) -> str:
     return f"{symbol}[{','.join(map(str, index))}]"
 
 
-def _update(story: Story) -> Step:
-    t, trace = story.texts, story.trace
+def plain_descent(trace: Trace) -> bool:
+    """Return whether the update is ``w - rate * g`` and nothing else."""
     config = trace.optimizer_config
-    simple = trace.optimizer_kind == "SGD" and not (
+    return trace.optimizer_kind == "SGD" and not (
         config["momentum"] or config["weight_decay"] or config["multipliers"]
     )
+
+
+def _update(story: Story) -> Step:
+    t, trace = story.texts, story.trace
+    simple = plain_descent(trace)
     kind = "SGD_plain" if simple else trace.optimizer_kind
     rule = formula(kind, "plain", "", "", {}, t.lang)
     latex = formula(kind, "latex", "", "", {}, t.lang) or ""
