@@ -114,6 +114,7 @@ class Subject:
         self.above: dict[int, Array] = {}
         self._record()
         self.noise, self.gradient_noise = self._loss_noise(), self._gradient_noise()
+        self.notes: list[str] = []
 
     def _default_loss(self, x: Any, y: Any) -> Any:
         """Choose the loss: of labels their cross entropy, else squares, if need be against random numbers."""
