@@ -25,7 +25,7 @@ function general(value, digits = 6) {
   }
   const written = String(head);
   const sign = value < 0 ? "-" : "";
-  const bare = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
+  const bare = (text) => (text.includes(".") ? text.replace(/\.?0*$/, "") : text);
   if (exponent < -4 || exponent >= digits) {
     const size = String(Math.abs(exponent)).padStart(2, "0");
     return `${sign}${bare(`${written[0]}.${written.slice(1)}`)}e${exponent < 0 ? "-" : "+"}${size}`;
