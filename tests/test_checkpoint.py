@@ -58,6 +58,15 @@ def assert_same(first: Trainer, second: Trainer) -> None:
 # --- the whole training comes back ---
 
 
+def test_a_subclass_restores_itself(tmp_path: Path) -> None:
+    class Watchful(Trainer):
+        pass
+
+    make_trainer().save_checkpoint(tmp_path / "a.npz")
+    assert type(Watchful.restore(tmp_path / "a.npz")) is Watchful
+    assert type(Trainer.restore(tmp_path / "a.npz")) is Trainer
+
+
 @pytest.mark.parametrize("shared_generator", [False, True])
 def test_resuming_is_bit_exact(tmp_path: Path, shared_generator: bool) -> None:
     """Six epochs at once equal three, a file, and three more: shuffling, dropout, Adam, schedule, clipping."""

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from relu_layers import layers as rl
-from relu_layers._mlp import mlp
-from relu_layers.model import Sequential
+from relu_layers.model import Sequential, mlp
 from relu_layers.ops import reference
 
 

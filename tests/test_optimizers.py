@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from relu_layers import schedules
-from relu_layers._mlp import mlp
 from relu_layers.layers import Dense, ReLU
 from relu_layers.losses import SoftmaxCrossEntropy
-from relu_layers.model import Sequential
+from relu_layers.model import Sequential, mlp
 from relu_layers.ops import reference
 from relu_layers.optimizers import BUILT_IN, SGD, AdaDelta, AdaGrad, Adam, AdamW, Optimizer, RMSProp
 from relu_layers.trainer import Trainer

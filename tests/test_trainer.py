@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from relu_layers import schedules
-from relu_layers._mlp import mlp
 from relu_layers.data import two_moons, xor
 from relu_layers.layers import Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax
 from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from relu_layers.model import Sequential
+from relu_layers.model import Sequential, mlp
 from relu_layers.ops import reference
 from relu_layers.optimizers import SGD, Adam
 from relu_layers.trainer import DivergenceError, Trainer

@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from relu_layers import ops, schedules
-from relu_layers._mlp import mlp
 from relu_layers.callbacks import Callback, EarlyStopping
 from relu_layers.checkpoint import load
 from relu_layers.history import History
@@ -24,7 +23,7 @@ from relu_layers.layers import (
     Threshold,
 )
 from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from relu_layers.model import Sequential
+from relu_layers.model import Sequential, mlp
 from relu_layers.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from relu_layers.runtime import (
     __version__,

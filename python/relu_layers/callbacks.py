@@ -7,6 +7,8 @@ the history, or an object with some of the ``on_*`` methods of `Callback`.
 from __future__ import annotations
 
 import math
+import sys
+import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -15,6 +17,9 @@ import numpy as np
 
 from relu_layers._support.arguments import boolean, integer, real
 from relu_layers._support.configured import Array, Configured
+
+# Of the progress line: seconds between two drawings, columns of the bar.
+_REFRESH_SECONDS, _WIDTH = 0.1, 24
 
 MOMENTS = (
     "on_fit_begin",
@@ -186,6 +191,56 @@ class EarlyStopping(Callback, Configured):
         return super().__getstate__() | {"_owner": None}
 
 
+class TextProgress(Callback):
+    """A line on stderr that fills up on a terminal, elsewhere a line per epoch: ``fit(progress=True)``."""
+
+    refresh_seconds = _REFRESH_SECONDS
+
+    def __init__(self, epochs: int, batches: int) -> None:
+        self._stream = sys.stderr
+        self._live = self._stream is not None and self._stream.isatty()
+        self._epochs, self._batches = epochs, batches
+        self._epoch = self._first = 0
+        self._shown = 0.0
+        self._length = 0
+
+    def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
+        """Count the epochs of this fit."""
+        self._epoch += 1
+        self._first = trainer.steps
+
+    def on_step_end(self, trainer: Any, step: int, loss: float) -> None:
+        """Redraw the bar, ten times a second at most."""
+        now = time.monotonic()
+        if self._live and now - self._shown >= _REFRESH_SECONDS:
+            self._shown = now
+            filled = _WIDTH * (step - self._first) // self._batches
+            bar = "=" * filled + " " * (_WIDTH - filled)
+            self._write(f"epoch {self._epoch}/{self._epochs} [{bar}] loss {loss:.4f}")
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+        """Show the epoch's numbers."""
+        numbers = (f"{k.replace('_', ' ')} {v:.4g}" for k, v in record.items() if isinstance(v, float))
+        self._write(f"epoch {self._epoch}/{self._epochs}  {'  '.join(numbers)}")
+
+    def close(self) -> None:
+        """End the line."""
+        if self._live and self._length:
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        if self._stream is None:
+            return
+        if self._live:
+            self._stream.write("\r" + text.ljust(self._length))
+            self._length = len(text)
+        else:
+            self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+# Those that a checkpoint rebuilds.
 BUILT_IN: dict[str, type[Any]] = {"EarlyStopping": EarlyStopping}
 
 

@@ -107,6 +107,7 @@ def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
 
 
 def restore_trainer(
+    trainer_class: Any,
     path: str | PathLike[str],
     *,
     model: Sequential | None = None,
@@ -114,7 +115,15 @@ def restore_trainer(
     optimizer: Any = None,
     callbacks: Sequence[Any] = (),
 ) -> Any:
-    """Return the trainer in ``path``, ready to go on; what is passed takes the place of what would be rebuilt.
+    """Return the trainer in ``path``, ready to go on; what is passed replaces what would be rebuilt.
+
+    Parameters
+    ----------
+    trainer_class : type
+        Of the result, called as `Trainer` is.
+    path : path-like
+    model, loss, optimizer, callbacks
+        Used instead of what the file describes; an optimizer and callbacks get their state from the file.
 
     Raises
     ------
@@ -125,14 +134,17 @@ def restore_trainer(
     document = _verified(where, function_of(where, "read", training=True)[0](where))
     if document["kind"] != "trainer":
         raise ValueError(f"{where} holds a model without its training: use relu_layers.load")
-    return _checked(where, _trainer_from, document, model, loss, optimizer, callbacks)
+    return _checked(where, _trainer_from, trainer_class, document, model, loss, optimizer, callbacks)
 
 
 def _trainer_from(
-    document: dict[str, Any], model: Sequential | None, loss: Any, optimizer: Any, callbacks: Sequence[Any]
+    trainer_class: Any,
+    document: dict[str, Any],
+    model: Sequential | None,
+    loss: Any,
+    optimizer: Any,
+    callbacks: Sequence[Any],
 ) -> Any:
-    from relu_layers.trainer import Trainer
-
     model = _model_in(document["model"], model)
     if loss is None:
         loss = _rebuilt("loss", document["loss"], losses.BUILT_IN, "pass loss= to Trainer.restore")
@@ -145,7 +157,7 @@ def _trainer_from(
             f"optimizer is {type(optimizer).__name__}, but the file was written with {entry['name']}"
         )
     state = document["generator"]
-    trainer = Trainer(
+    trainer = trainer_class(
         model,
         loss,
         optimizer,
@@ -230,7 +242,7 @@ def _model_document(model: Sequential) -> dict[str, Any]:
         "dtype": model.dtype.name,
         "params": dict(model.params),
         "dropout": {
-            str(i): layer.state() for i, layer in enumerate(model.layers) if isinstance(layer, Dropout)
+            str(i): layer.state_dict() for i, layer in enumerate(model.layers) if isinstance(layer, Dropout)
         },
         "generator": generator_document(model.rng),
         "preprocessing": None if preprocessing is None else preprocessing.to_dict(),
@@ -291,7 +303,7 @@ def _fill_model(model: Sequential, document: dict[str, Any]) -> None:
     for index, state in document["dropout"].items():
         layer = model.layers[int(index)]
         if isinstance(layer, Dropout):
-            layer.load_state(state)
+            layer.load_state_dict(state)
     model.rng = set_generator(model.rng, document["generator"])
 
 

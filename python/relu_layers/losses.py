@@ -1,18 +1,19 @@
-"""Losses: ``loss(y, target) -> (value, dy)``, and the one rule on where training ends.
+"""Losses: ``loss(y, target) -> (value, dy)``, and the rules on which loss a net gets and where training ends.
 
-The arithmetic is in `relu_layers.ops`; a loss object holds the options and knows how to score predictions.
+The arithmetic is in `relu_layers.ops`; a loss object holds the options, scores predictions, and knows what a batch
+counts in the mean over an epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from relu_layers._support.arguments import choice, integer, real
 from relu_layers._support.configured import Array, Configured, Ops
-from relu_layers.layers import Sigmoid, Softmax
+from relu_layers.layers import LogSoftmax, Sigmoid, Softmax
 
 NORMALIZATIONS = ("valid", "full", "batch_size", "none")
 
@@ -26,9 +27,18 @@ class Loss(Configured):
         The functions that compute, `relu_layers.ops` unless set.
     metric_name : str or None
         What `accuracy` measures; None where there is no such measure (regression).
+    normalization : str
+        What the sum over all positions is divided by, one of `NORMALIZATIONS`.
+    ignore_label : int or None
+        Positions with this target count neither in the loss nor in the accuracy.
+    takes_labels : bool
+        Whether integer targets are labels, which stay integers; else they are converted to the dtype of y.
     """
 
     metric_name: str | None = None
+    normalization: str = "full"
+    ignore_label: int | None = None
+    takes_labels: bool = False
 
     def use(self, namespace: Ops) -> None:
         """Compute with ``namespace`` from now on."""
@@ -44,6 +54,101 @@ class Loss(Configured):
     def accuracy(self, y: Array, target: Array, top_k: int = 1) -> float | None:
         """Return the fraction predicted right, or None for a loss that has no such measure."""
         return None
+
+    def measure(
+        self, y: Array, target: Array, sample_weight: Array | None = None, top_k: int = 1
+    ) -> dict[str, float]:
+        """Return ``{"loss": ...}``, with ``"accuracy"`` where there is such a measure; y may be overwritten."""
+        accuracy = self.accuracy(y, target) if top_k == 1 else self.accuracy(y, target, top_k=top_k)
+        result = {"loss": float(self(y, target, sample_weight=sample_weight, out=y)[0])}
+        return result if accuracy is None else {**result, "accuracy": float(accuracy)}
+
+    def check_labels(self, owner: str, y: Array, parts: Iterable[tuple[int, Array]]) -> None:
+        """Raise an IndexError for a label that outputs like ``y`` have no class for.
+
+        ``parts`` are all targets in parts, each with the number of rows before it.
+        """
+
+    # --- batches of an epoch ---
+
+    def batch_share(self, rows: int, target: Array, sample_weight: Array | None = None) -> float:
+        """Return what the mean of a batch divided by, up to a factor that all batches share; 1 for a sum."""
+        if self.normalization != "valid":
+            return 1.0 if self.normalization == "none" else float(rows)
+        counted = self._position_weights(target)
+        if counted is None:
+            return float(rows) if sample_weight is None else float(sample_weight.sum())
+        if sample_weight is not None:
+            counted *= sample_weight.reshape(-1, *[1] * (counted.ndim - 1))
+        return float(counted.sum())
+
+    def shares_by_rows(self, weighted: bool) -> bool:
+        """Return whether `batch_share` depends on the number of rows alone, with sample weights or without."""
+        return self.normalization != "valid" or (self.ignore_label is None and not weighted)
+
+    def _position_weights(self, target: Array) -> Array | None:
+        """Return what each position counts in a mean, float64; None where all count the same."""
+        return None if self.ignore_label is None else (target != self.ignore_label).astype(np.float64)
+
+    def positions(self, target: Array) -> int:
+        """Return how many positions the accuracy is of."""
+        return (
+            target.size if self.ignore_label is None else int(np.count_nonzero(target != self.ignore_label))
+        )
+
+    def counts_with_op(self, y: Array, target: Array) -> bool:
+        """Return whether `count_right` counts what `accuracy` says for such arrays."""
+        return False
+
+    def count_right(self, y: Array, target: Array) -> int:
+        """Return the number of right predictions, counted by one op, which a captured step can replay."""
+        raise NotImplementedError
+
+
+class FunctionLoss(Loss):
+    """A callable as a loss: ``function(y, target) -> (value, dy)``, with ``sample_weight=`` if there are weights.
+
+    Its attributes ``accuracy`` (called as `Loss.accuracy`) and ``ignore_label`` are used if it has them. Integer
+    targets reach it as they are.
+    """
+
+    takes_labels = True
+
+    def __init__(self, function: Callable[..., tuple[float, Array]]) -> None:
+        self._function = function
+        self._accuracy = getattr(function, "accuracy", None)
+
+    @property
+    def metric_name(self) -> str | None:  # type: ignore[override]
+        """``"accuracy"`` if the function has one."""
+        return None if self._accuracy is None else "accuracy"
+
+    @property
+    def ignore_label(self) -> int | None:  # type: ignore[override]
+        """That of the function, or None."""
+        return getattr(self._function, "ignore_label", None)
+
+    def use(self, namespace: Ops) -> None:
+        """Leave the function to compute as it likes."""
+
+    def __call__(
+        self, y: Array, target: Array, *, sample_weight: Array | None = None, out: Array | None = None
+    ) -> tuple[float, Array]:
+        """Return what the function returns; ``out`` is not used."""
+        if sample_weight is None:
+            return self._function(y, target)
+        return self._function(y, target, sample_weight=sample_weight)
+
+    def accuracy(self, y: Array, target: Array, top_k: int = 1) -> float | None:
+        """Return what the function's ``accuracy`` returns; it gets ``top_k`` only where that is not 1."""
+        if self._accuracy is None:
+            return None
+        ranked = {} if top_k == 1 else {"top_k": top_k}
+        accuracy: float | None = self._accuracy(y, target, **ranked)
+        return accuracy
+
+    def __repr__(self) -> str:
+        return repr(self._function)
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -70,6 +175,7 @@ class SoftmaxCrossEntropy(Loss):
     """
 
     metric_name = "accuracy"
+    takes_labels = True
     _configuration = ("_class_weight",)
 
     def __init__(
@@ -180,6 +286,49 @@ class SoftmaxCrossEntropy(Loss):
         rank = np.sum((scores > own) | ((scores == own) & before), axis=-1)
         return float(np.mean((rank < top_k) & ~np.isnan(scores).any(axis=-1)))
 
+    def check_labels(self, owner: str, y: Array, parts: Iterable[tuple[int, Array]]) -> None:
+        """Raise an IndexError that names the first label outside the classes of ``y``."""
+        classes = y.shape[self.axis]
+        for before, labels in parts:
+            if labels.dtype.kind not in "iu" or labels.ndim >= y.ndim:
+                return
+            bad = (labels < 0) | (labels >= classes)
+            if self.ignore_label is not None:
+                bad &= labels != self.ignore_label
+            if bad.any():
+                at = tuple(int(i) for i in np.argwhere(bad)[0])
+                place = ", ".join(map(str, (before + at[0], *at[1:])))
+                raise IndexError(
+                    f"{owner}: y[{place}] is {labels[at]}, expected a label in 0 .. {classes - 1}"
+                )
+
+    def shares_by_rows(self, weighted: bool) -> bool:
+        """Return whether `batch_share` depends on the number of rows alone, with sample weights or without."""
+        return self.normalization != "valid" or (
+            super().shares_by_rows(weighted) and self._class_weight is None
+        )
+
+    def _position_weights(self, target: Array) -> Array | None:
+        if target.dtype.kind == "f":
+            return None
+        counted = super()._position_weights(target)
+        if self._class_weight is None:
+            return counted
+        if counted is None:
+            counted = np.ones(target.shape)
+        weighted: Array = counted * np.take(self._class_weight, np.where(counted > 0, target, 0))
+        return weighted
+
+    def counts_with_op(self, y: Array, target: Array) -> bool:
+        """Return whether there is one label for each row of logits, none of them ignored."""
+        # A subclass may have an accuracy of its own.
+        plain = type(self) is SoftmaxCrossEntropy and self.ignore_label is None and self.axis in (-1, 1)
+        return plain and y.ndim == 2 and target.ndim == 1
+
+    def count_right(self, y: Array, target: Array) -> int:
+        """Return the number of rows whose largest logit is that of the label."""
+        return int(self.ops.count_correct(y, target))
+
 
 class SigmoidCrossEntropy(Loss):
     """Binary cross entropy of sigmoid(logits) and targets in [0, 1], elementwise and from the logits.
@@ -228,6 +377,14 @@ class SigmoidCrossEntropy(Loss):
         right = ((logits > 0) == (targets > 0.5)) & ~np.isnan(logits)
         return float(np.mean(right[counted]))
 
+    def counts_with_op(self, y: Array, target: Array) -> bool:
+        """Return whether no target is ignored and there is one for each logit."""
+        return type(self) is SigmoidCrossEntropy and self.ignore_label is None and y.shape == target.shape
+
+    def count_right(self, y: Array, target: Array) -> int:
+        """Return the number of logits on their target's side of 0."""
+        return int(self.ops.count_agreeing(y, target))
+
 
 class SquaredError(Loss):
     """``scale * sum(w * (prediction - target)**2) / n``.
@@ -262,6 +419,7 @@ class SquaredError(Loss):
         return value, dy
 
 
+# Those that a checkpoint rebuilds.
 BUILT_IN: dict[str, type[Loss]] = {
     loss.__name__: loss for loss in (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
 }
@@ -285,3 +443,40 @@ def training_depth(layers: Sequence[object], loss: object) -> int:
     if isinstance(loss, SigmoidCrossEntropy) and isinstance(last, Sigmoid):
         return len(layers) - 1
     return len(layers)
+
+
+def as_loss(loss: Any, namespace: Ops) -> Loss:
+    """Return ``loss``, or a callable as a loss, set to compute with ``namespace``."""
+    if not isinstance(loss, Loss):
+        return FunctionLoss(loss)
+    loss.use(namespace)
+    return loss
+
+
+def default_loss(model: Any, y: Any) -> Loss:
+    """Return the loss that suits a model and its targets, for a caller who names none.
+
+    After a final Softmax or LogSoftmax it is SoftmaxCrossEntropy, after a final Sigmoid SigmoidCrossEntropy, for
+    targets that are labels SoftmaxCrossEntropy; else, and without targets, SquaredError(0.5). Labels are integers or
+    booleans, one for each vector of outputs.
+
+    Parameters
+    ----------
+    model : Sequential
+    y : array_like or None
+        The targets.
+    """
+    if y is None:
+        return SquaredError(0.5)
+    last = model.layers[-1]
+    if isinstance(last, (Softmax, LogSoftmax)):
+        return SoftmaxCrossEntropy()
+    if isinstance(last, Sigmoid):
+        return SigmoidCrossEntropy()
+    target = np.asarray(y)
+    if target.ndim == 0 or target.dtype.kind not in "iub":
+        return SquaredError(0.5)
+    sizes = (getattr(layer, "out_features", None) for layer in reversed(model.layers))
+    outputs = next((size for size in sizes if size is not None), None)
+    labels = target.ndim == 1 or target.shape[-1] != outputs
+    return SoftmaxCrossEntropy() if labels else SquaredError(0.5)

@@ -1,10 +1,11 @@
-"""Sequential: layers in a row on one set of contiguous arrays."""
+"""Sequential: layers in a row on one set of contiguous arrays; `mlp`, the usual network in one call."""
 
 from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from os import PathLike
 from types import ModuleType
 from typing import Any, Self
@@ -15,10 +16,10 @@ from relu_layers._core import UsageGuard, configuration_changed
 from relu_layers._engine import flat_arrays
 from relu_layers._engine.captures import InferenceCaptures
 from relu_layers._engine.passes import Passes
-from relu_layers._summary import summarize
+from relu_layers._files.formats import save_model
+from relu_layers._support.arguments import converted_array, integer, strict_array
 from relu_layers._support.configured import Array, Ops
-from relu_layers._support.inputs import converted_array, strict_array
-from relu_layers.layers import Dropout, Layer, LogSoftmax, Sigmoid, Softmax
+from relu_layers.layers import Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, Softmax
 from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
 
 
@@ -71,7 +72,7 @@ class Sequential:
         self._assemble(layers, kind, ops)
         for layer in layers:
             if isinstance(layer, Dropout):
-                layer.load_state({"key": int(self.rng.integers(0, 2**63)), "counter": 0})
+                layer.load_state_dict({"key": int(self.rng.integers(0, 2**63)), "counter": 0})
 
     def _assemble(
         self, layers: tuple[Any, ...], dtype: np.dtype[Any], ops: Ops, may_round: bool = False
@@ -239,16 +240,14 @@ class Sequential:
 
     def summary(self) -> str:
         """Return a table of layers, shapes, parameter counts and bytes."""
-        return summarize(self)
+        return _summary(self)
 
     def save(self, path: str | PathLike[str], **options: Any) -> None:
         """Write the model to ``path``; the suffix decides the format (``.npz`` needs no extra).
 
         Options are those of the format, see `relu_layers.checkpoint.save`.
         """
-        from relu_layers import checkpoint
-
-        checkpoint.save(self, path, **options)
+        save_model(self, path, **options)
 
     def astype(self, dtype: Any) -> Self:
         """Return an independent copy of the model in ``dtype``, values rounded where they must be."""
@@ -284,3 +283,88 @@ def _float_dtype(dtype: Any) -> np.dtype[Any]:
     if dtype is None or kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"Sequential: dtype is {dtype!r}, expected np.float32 or np.float64")
     return kind
+
+
+def mlp(
+    sizes: Sequence[int],
+    *,
+    negative_slope: float = 0.0,
+    dtype: Any = np.float32,
+    rng: np.random.Generator | int | None = None,
+    ops: Ops | None = None,
+) -> Sequential:
+    """Return Dense layers of the given sizes with a ReLU between each two: ``mlp([784, 128, 10])``.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Input features, hidden sizes, outputs; at least two numbers.
+    negative_slope : float, keyword
+        Of every ReLU.
+    dtype, rng, ops
+        As for `Sequential`.
+    """
+    widths = [integer("mlp", f"sizes[{i}]", size, minimum=1) for i, size in enumerate(sizes)]
+    if len(widths) < 2:
+        raise ValueError(f"mlp: sizes is {list(sizes)}, expected at least two: inputs and outputs")
+    layers: list[Layer] = [Dense(widths[0], widths[1])]
+    for inputs, outputs in pairwise(widths[1:]):
+        layers += [ReLU(negative_slope), Dense(inputs, outputs)]
+    return Sequential(*layers, dtype=dtype, rng=rng, ops=ops)
+
+
+def _summary(model: Sequential) -> str:
+    """Return a table with one row per layer: output, parameters by name and shape, count and bytes."""
+    itemsize = model.dtype.itemsize
+    rows = [("layer", "output", "parameters", "count", "bytes")]
+    features: int | None = None
+    for index, layer in enumerate(model.layers):
+        features = flat_arrays.features_after(layer, features)
+        prefix = f"{index}."
+        own = {key.removeprefix(prefix): a for key, a in model.params.items() if key.startswith(prefix)}
+        count = sum(array.size for array in own.values())
+        rows.append(
+            (
+                f"{index}  {layer!r}",
+                f"(batch, {'?' if features is None else features})",
+                ", ".join(f"{name} {array.shape}" for name, array in own.items()) or "-",
+                f"{count:,}",
+                f"{count * itemsize:,}",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < 3 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    rule = "-" * max(map(len, lines))
+    total = model.flat_params.size
+    closing = (
+        f"{total:,} parameters in {model.dtype}: {_size(total * itemsize)}, "
+        f"and as much for gradients; input (batch, {_input_features(model.layers)})"
+    )
+    return "\n".join([lines[0], rule, *lines[1:], rule, closing])
+
+
+def _input_features(layers: tuple[Any, ...]) -> str:
+    """Return the number of columns that the first sized layer takes, as text."""
+    for layer in layers:
+        wanted = getattr(layer, "in_features", None)
+        if wanted is not None:
+            return str(wanted)
+        if not flat_arrays.is_managed(layer):
+            break
+    return "?"
+
+
+def _size(count: int) -> str:
+    """Return bytes in a unit that reads well."""
+    value, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"

@@ -1,23 +1,29 @@
-"""Trainer: a model, a loss and an optimizer that train together. The step itself is in `_steps`."""
+"""Trainer: a model, a loss and an optimizer that train together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from relu_layers._steps import Stepper
-from relu_layers._streaming import is_source
-from relu_layers._support.arguments import boolean, integer
-from relu_layers._support.configured import Array
-from relu_layers._training import fit as _fit
-from relu_layers._training.divergence import DivergenceError
-from relu_layers._training.meter import whole_loss
-from relu_layers.callbacks import check_callback
+from relu_layers import checkpoint
+from relu_layers._support.arguments import boolean, integer, real, strict_array
+from relu_layers._support.arrays import zeros
+from relu_layers._support.configured import Array, Watched
+from relu_layers._training.captures import StepCaptures, StepParts
+from relu_layers._training.divergence import DivergenceError, divergence
+from relu_layers._training.examples import Examples, examples_or_source
+from relu_layers._training.interrupts import Interrupts
+from relu_layers._training.loop import Loop
+from relu_layers._training.meter import StepResult, recorded_columns
+from relu_layers.callbacks import Moments, TextProgress, check_callback
+from relu_layers.data import Ordered, is_source
 from relu_layers.history import History
-from relu_layers.losses import Loss
+from relu_layers.layers import Dense, Dropout
+from relu_layers.losses import as_loss, training_depth
 from relu_layers.model import Sequential
 from relu_layers.optimizers import Optimizer
 
@@ -25,9 +31,11 @@ __all__ = ["DivergenceError", "Trainer"]
 
 # Rows that pass through the model at once when it is only evaluated: the results do not depend on it.
 _EVALUATED_AT_ONCE = 1024
+# Steps of one `fit` from which on they are captured.
+_STEPS_WORTH_A_CAPTURE = 16
 
 
-class Trainer(Stepper):
+class Trainer(Watched):
     """Trains a model.
 
     Parameters
@@ -44,9 +52,9 @@ class Trainer(Stepper):
         Minibatches per update.
     l2_penalty : float, keyword
         ``l2_penalty / 2 * sum(weight**2) / rows`` over the weights of all Dense layers, biases left out, is added to
-        the objective of each minibatch, as scikit-learn's ``alpha``; with sample weights their sum takes the place
-        of ``rows``. Its gradient is clipped with the rest. Losses are told without it; the history has it in
-        a column ``penalty``.
+        the objective of each minibatch, as scikit-learn's ``alpha``; with sample weights ``rows`` is their sum. Its
+        gradient is clipped with the rest. Losses are reported without it; the history has it in a column
+        ``penalty``.
     callbacks : sequence, keyword
         See `relu_layers.callbacks`; those of `fit` come after them.
     rng : np.random.Generator, int or None, keyword
@@ -63,7 +71,208 @@ class Trainer(Stepper):
         Minibatches so far.
     recorded : tuple of str
         Names of the columns that the running `fit` records.
+
+    Notes
+    -----
+    The order of a step is Caffe's: the gradients of ``accumulate`` minibatches are summed; callbacks look at the sum;
+    its norm is clipped; it is divided by the number of minibatches; decay is added; the optimizer updates.
     """
+
+    _recorded: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Any,
+        optimizer: Optimizer,
+        *,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        l2_penalty: float = 0.0,
+        callbacks: Sequence[Any] = (),
+        rng: np.random.Generator | int | None = None,
+        capture: bool = True,
+    ) -> None:
+        if not isinstance(model, Sequential):
+            raise TypeError(f"Trainer: model is {model!r}, expected a Sequential")
+        if isinstance(loss, type) or not callable(loss):
+            raise TypeError(f"Trainer: loss is {loss!r}, expected an object such as SoftmaxCrossEntropy()")
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"Trainer: optimizer is {optimizer!r}, expected one such as SGD(0.1)")
+        self._depth = training_depth(model.layers, loss)
+        self.clip_norm = None if clip_norm is None else real("Trainer", "clip_norm", clip_norm)
+        if self.clip_norm is not None and self.clip_norm <= 0.0:
+            raise ValueError(f"Trainer: clip_norm is {clip_norm}, expected above 0, or None")
+        self.accumulate = integer("Trainer", "accumulate", accumulate, minimum=1)
+        self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty)
+        if self.l2_penalty < 0.0:
+            raise ValueError(f"Trainer: l2_penalty is {l2_penalty}, expected at least 0")
+        for callback in callbacks:
+            check_callback(callback)
+        self.callbacks = tuple(callbacks)
+        self.capture = boolean("Trainer", "capture", capture)
+        self.rng = model.rng if rng is None else np.random.default_rng(rng)
+        optimizer.bind(model)
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.history = History()
+        # Minibatches so far, and those in the group that is not complete yet: in memory that captured steps write
+        # too. The sum over the minibatches of that group.
+        self._progress = np.zeros(2, dtype=np.int64)
+        self._sum: Array | None = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what is not part of the state."""
+        model = self.model
+        self._moments = Moments(self.callbacks)
+        self._interrupts = Interrupts()
+        # Weights of dense layers, which the penalty is on: flat views of parameters and gradients.
+        self._penalized = [
+            (layer.params["weight"].reshape(-1), layer.grads["weight"].reshape(-1))
+            for layer in model.layers[: self._depth]
+            if isinstance(layer, Dense)
+        ]
+        self._dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
+        self._inference = model._passes.first(self._depth)
+        self._stopping = False
+        # Before the captures look at the loss: it computes with the ops of the model.
+        as_loss(self.loss, model.ops)
+        parts = StepParts(model._passes, self._depth, self._progress, self._group_sum, self._penalize)
+        self._captures = StepCaptures(self, parts, self._moments)
+
+    @property
+    def steps(self) -> int:
+        """Minibatches so far."""
+        return int(self._progress[0])
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """Names of the columns that the running `fit` records."""
+        return self._recorded
+
+    def step(self, x: Array, y: Array, sample_weight: Array | None = None) -> float:
+        """Train on one minibatch and return its loss before the update.
+
+        Parameters
+        ----------
+        x : ndarray (batch, features), of the model's dtype
+            Not converted: another dtype is a TypeError that prints the conversion (`fit` converts).
+        y : ndarray
+            What the loss compares with: labels, or an array of the dtype and shape of the outputs.
+        sample_weight : ndarray (batch,), optional
+            Of the model's dtype.
+
+        Raises
+        ------
+        DivergenceError
+            The loss is not finite; parameters and optimizer are as before the step.
+        """
+        value = self._captures.step(x, y, sample_weight)
+        if value is None:
+            value = self._step_in_layers(x, y, sample_weight)
+        for end in self._moments.on_step_end:
+            end(self, self.steps, value)
+        return value
+
+    def _step_in_layers(self, x: Array, y: Array, sample_weight: Array | None) -> float:
+        """Do what `step` says by running the layers, and capture the step if it may come again."""
+        if type(x) is not np.ndarray or x.dtype != self.model.dtype:
+            x = strict_array("Trainer.step", "x", x, self.model.dtype)
+        with self.model._guard, self._interrupts:
+            value = self._run_step(x, y, sample_weight).value
+            self._captures.consider(x, y, sample_weight)
+        return value
+
+    def _run_step(
+        self,
+        x: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        *,
+        close: bool = False,
+        place: tuple[int, int] | None = None,
+    ) -> StepResult:
+        """Run one step in the layers: gradients, their sum over the group, and the update that completes it.
+
+        ``close`` ends the group of accumulated minibatches even if it is not complete; ``place`` is epoch and batch
+        for messages. What raises leaves parameters, optimizer and masks as they were.
+        """
+        model = self.model
+        masks = [layer.state_dict() for layer in self._dropouts]
+        try:
+            value, outputs, _ = model._passes.loss_and_gradients(
+                as_loss(self.loss, model.ops),
+                x,
+                y,
+                sample_weight,
+                depth=self._depth,
+                before_backward=lambda value, outputs: self._check_finite(
+                    "the loss", value, x, outputs, place
+                ),
+            )
+            penalty = self._penalize(len(outputs), sample_weight) if self.l2_penalty else 0.0
+            count = int(self._progress[1]) + 1
+            if count < self.accumulate and not close:
+                self._add_to_group(count)
+            else:
+                self._update(count, x, outputs, place)
+        except BaseException:
+            for layer, state in zip(self._dropouts, masks, strict=True):
+                layer.load_state_dict(state)
+            raise
+        self._progress[0] += 1
+        return StepResult(value, outputs, penalty)
+
+    def _add_to_group(self, count: int) -> None:
+        """Add this minibatch's gradient to those of its group, of which it is the ``count``-th."""
+        total, gradients = self._group_sum(), self.model.flat_grads
+        if count == 1:
+            np.copyto(total, gradients)
+        else:
+            self.model.ops.accumulate(total, gradients)
+        self._progress[1] = count
+
+    def _update(self, count: int, x: Array, outputs: Array, place: tuple[int, int] | None) -> None:
+        """Update from the gradients of a group of ``count`` minibatches, of which x is the last."""
+        model, optimizer = self.model, self.optimizer
+        if count > 1:
+            # Into the model's own array, so that callbacks find the sum where gradients always are.
+            model.ops.accumulate(model.flat_grads, self._sum)
+        for ready in self._moments.on_gradients_ready:
+            ready(self)
+        scale = 1.0
+        if self.clip_norm is not None:
+            norm = optimizer.gradient_norm()
+            self._check_finite("the gradient norm", norm, x, outputs, place)
+            if norm > self.clip_norm:
+                scale = self.clip_norm / norm
+        optimizer.update(scale / count)
+        self._progress[1] = 0
+
+    def _penalize(self, rows: int, sample_weight: Array | None) -> float:
+        """Add the penalty to the gradients and return what it adds to the loss."""
+        add, strength = self.model.ops.l2_penalty, self.l2_penalty
+        return math.fsum(
+            add(param, grad, strength=strength, rows=rows, sample_weight=sample_weight)
+            for param, grad in self._penalized
+        )
+
+    def _group_sum(self) -> Array:
+        """Return the array for the sum of a group's gradients."""
+        if self._sum is None:
+            like = self.model.flat_grads
+            self._sum = zeros(like.shape, like.dtype)
+        return self._sum
+
+    def _check_finite(
+        self, what: str, value: float, x: Array, outputs: Array, place: tuple[int, int] | None
+    ) -> None:
+        """Raise a DivergenceError unless ``value`` is finite."""
+        if math.isfinite(value):
+            return
+        where = f"step {self.steps + 1}" if place is None else f"epoch {place[0]}, batch {place[1]}"
+        rate = self.optimizer.learning_rate_now
+        raise divergence(self.model, self._depth, x, outputs, what=what, value=value, where=where, rate=rate)
 
     def fit(
         self,
@@ -117,7 +326,7 @@ class Trainer(Stepper):
             shuffle = boolean("Trainer.fit", "shuffle", shuffle)
         if progress is not None and not isinstance(progress, bool):
             check_callback(progress)
-        given = _fit.given_rows("Trainer.fit", self, x, y, sample_weight)
+        given = self._examples("Trainer.fit", x, y, sample_weight)
         held_out = None
         if validation is not None:
             if is_source(validation):
@@ -126,21 +335,62 @@ class Trainer(Stepper):
                 raise TypeError(
                     "Trainer.fit: validation must be a tuple (x, y) or (x, y, sample_weight), or a source"
                 )
-            held_out = _fit.given_rows("Trainer.fit: validation", self, *validation)
-        with self.model.exclusive():
-            for name, part in (("Trainer.fit", given), ("Trainer.fit: validation", held_out)):
-                if part is not None:
-                    _fit.check_before_training(name, self, part)
-            return _fit.run(
-                self,
-                given,
-                epochs=epochs,
-                batch_size=batch_size,
-                validation=held_out,
-                shuffle=shuffle,
-                progress=progress,
-                callbacks=callbacks,
+            held_out = self._examples("Trainer.fit: validation", *validation)
+        with self.model._guard:
+            loss = as_loss(self.loss, self.model.ops)
+            given.check("Trainer.fit", loss, self._outputs)
+            if held_out is not None:
+                held_out.check("Trainer.fit: validation", loss, self._outputs)
+            batches = given.minibatches(batch_size, shuffle, self.rng)
+            line = TextProgress(epochs, len(batches)) if progress is True else None
+            watchers = [line] if line is not None else [progress] if progress else []
+            moments = Moments([*self.callbacks, *callbacks, *watchers])
+            self._recorded = recorded_columns(
+                loss, penalized=self.l2_penalty > 0.0, validated=held_out is not None
             )
+            try:
+                self._run_epochs(epochs, batches, held_out, moments)
+            finally:
+                if line is not None:
+                    line.close()
+        return self.history
+
+    def _run_epochs(
+        self, epochs: int, batches: Ordered, validation: Examples | None, moments: Moments
+    ) -> None:
+        """Run the epochs of one fit: what it is given is checked, and the model is this thread's alone."""
+        # Capturing costs some ten steps of a small network.
+        record = epochs * len(batches) >= _STEPS_WORTH_A_CAPTURE
+        captures, history, former = self._captures, self.history, self._moments
+        loop = Loop(self, batches, moments, captures, self._interrupts, self._run_step, record=record)
+        self._stopping = False
+        self._watch(moments)
+        with self._interrupts:
+            try:
+                self._interrupts.release()
+                for begin in moments.on_fit_begin:
+                    begin(self)
+                for _ in range(epochs):
+                    if self._stopping:
+                        break
+                    row = loop.epoch(history.epochs + 1)
+                    if validation is not None:
+                        scores = self._evaluate(validation)
+                        row |= {f"validation_{name}": value for name, value in scores.items()}
+                    row["learning_rate"] = self.optimizer.last_learning_rate
+                    row["dead_units"] = captures.meter.dead_units()
+                    history.append(row)
+                    for end in moments.on_epoch_end:
+                        end(self, history.last())
+                for end in moments.on_fit_end:
+                    end(self, history)
+            finally:
+                self._watch(former)
+
+    def _watch(self, moments: Moments) -> None:
+        """Call these callbacks from now on."""
+        self._moments = moments
+        self._captures.watch(moments)
 
     def stop(self) -> None:
         """End the running `fit` after this epoch."""
@@ -157,15 +407,12 @@ class Trainer(Stepper):
         ``top_k`` a label counts as right among the ``top_k`` largest logits.
         """
         top_k = integer("Trainer.evaluate", "top_k", top_k, minimum=1)
-        return self._evaluate(_fit.given_rows("Trainer.evaluate", self, x, y, sample_weight), top_k)
+        return self._evaluate(self._examples("Trainer.evaluate", x, y, sample_weight), top_k)
 
-    def _evaluate(self, given: _fit.Examples, top_k: int = 1) -> dict[str, float]:
-        if isinstance(self.loss, Loss):
-            self.loss.use(self.model.ops)
-        weight = given.sample_weight
-        return whole_loss(
-            self.loss, self._outputs(given.x), given.y[:], None if weight is None else weight[:], top_k
-        )
+    def _evaluate(self, given: Examples, top_k: int = 1) -> dict[str, float]:
+        loss = as_loss(self.loss, self.model.ops)
+        weight = None if given.sample_weight is None else given.sample_weight[:]
+        return loss.measure(self._outputs(given.x), given.y[:], weight, top_k)
 
     def _outputs(self, x: Any) -> Array:
         """Return what the loss looks at for all rows: a new array."""
@@ -186,14 +433,16 @@ class Trainer(Stepper):
         finally:
             guard.end_inference()
 
+    def _examples(self, owner: str, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
+        """Return the rows that a method is given, in the dtypes of the model and the loss."""
+        return examples_or_source(owner, x, y, sample_weight, dtype=self.model.dtype, loss=self.loss)
+
     def save_checkpoint(self, path: str | PathLike[str]) -> None:
         """Write everything that a training needs to go on bit for bit; the suffix decides the format.
 
         Between two calls of `fit` or `step`, or at the end of an epoch from a callback. From within an epoch
         all is kept but the epoch's place: training would go on with a new epoch.
         """
-        from relu_layers import checkpoint
-
         checkpoint.save_trainer(self, path)
 
     @classmethod
@@ -205,18 +454,55 @@ class Trainer(Stepper):
         loss: Any = None,
         optimizer: Optimizer | None = None,
         callbacks: Sequence[Any] = (),
-    ) -> Trainer:
-        """Return the trainer that `save_checkpoint` wrote; what is passed takes the place of what is rebuilt.
+    ) -> Self:
+        """Return the trainer that `save_checkpoint` wrote; what is passed replaces what would be rebuilt.
 
         A user's own layer, loss, schedule (in its optimizer) or callback cannot be rebuilt: pass it, freshly
         made, and it gets the state from the file. Otherwise it is a ValueError that names it.
         """
-        from relu_layers import checkpoint
-
-        trainer: Trainer = checkpoint.restore_trainer(
-            path, model=model, loss=loss, optimizer=optimizer, callbacks=callbacks
+        trainer: Self = checkpoint.restore_trainer(
+            cls, path, model=model, loss=loss, optimizer=optimizer, callbacks=callbacks
         )
         return trainer
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the progress that is neither the model's nor the optimizer's: plain values and arrays."""
+        state: dict[str, Any] = {
+            "steps": self.steps,
+            "summed": int(self._progress[1]),
+            "history": self.history.columns(),
+        }
+        return {**state, "sum": self._sum} if state["summed"] else state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        summed = integer("Trainer", "summed", state["summed"], minimum=0)
+        total = state["sum"] if summed else None
+        like = self.model.flat_grads
+        if total is not None and (np.shape(total) != like.shape or total.dtype != like.dtype):
+            raise ValueError("Trainer: the sum of gradients does not fit the model's parameters")
+        self.history = History.from_columns(state["history"])
+        self._progress[:] = integer("Trainer", "steps", state["steps"], minimum=0), summed
+        if total is not None:
+            np.copyto(self._group_sum(), total)
+
+    def __getstate__(self) -> dict[str, Any]:
+        made = (
+            "_moments",
+            "_interrupts",
+            "_penalized",
+            "_dropouts",
+            "_inference",
+            "_stopping",
+            "_captures",
+        )
+        state = {name: value for name, value in self.__dict__.items() if name not in made}
+        return state | {"_progress": self._progress.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.optimizer.bind(self.model)
+        self._prepare()
 
     def __repr__(self) -> str:
         return (

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,25 +16,17 @@ import pytest
 
 pytest.importorskip("click")
 pytest.importorskip("rich")
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from relu_layers.bench import opponents
 from relu_layers.bench.cases import all_cases, select
-from relu_layers.cli import program
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(program, ["bench", *arguments])
-
-
-def test_a_quick_run_prints_writes_and_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_run_prints_writes_and_draws(
+    call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn = ["--plot", "run.png"] if find_spec("matplotlib") else []
-    result = call("--quick", "--against", "numpy", "--json", "run.json", "--seed", "4", *drawn)
+    result = call("bench", "--quick", "--against", "numpy", "--json", "run.json", "--seed", "4", *drawn)
     assert result.exit_code == 0, result.output
     for words in (
         "threads",
@@ -63,8 +56,9 @@ def test_a_quick_run_prints_writes_and_draws(monkeypatch: pytest.MonkeyPatch) ->
         assert Path("run.png").stat().st_size > 10_000
 
 
-def test_only_and_dtype_choose_the_cells_and_threads_reach_the_workers() -> None:
+def test_only_and_dtype_choose_the_cells_and_threads_reach_the_workers(call: Callable[..., Result]) -> None:
     result = call(
+        "bench",
         *("--quick", "--against", "numpy", "--only", "softmax", "--dtype", "both", "--threads", "2"),
         *("--json", "run.json"),
     )
@@ -75,16 +69,18 @@ def test_only_and_dtype_choose_the_cells_and_threads_reach_the_workers() -> None
     assert "Training steps" not in result.output
 
 
-def test_an_absent_library_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_library_is_left_out_with_its_reason(
+    call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(opponents, "find_spec", lambda name: None)
-    result = call("--quick", "--only", "infer")
+    result = call("bench", "--quick", "--only", "infer")
     assert result.exit_code == 0, result.output
     assert "left out: PyTorch, because torch is not installed" in result.output
     assert "left out: ONNX Runtime, because onnxruntime and onnx are not installed" in result.output
 
 
-def test_list_prints_every_name_and_measures_nothing() -> None:
-    result = call("--list")
+def test_list_prints_every_name_and_measures_nothing(call: Callable[..., Result]) -> None:
+    result = call("bench", "--list")
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.output.splitlines()]
     names = {
@@ -112,9 +108,9 @@ def test_list_prints_every_name_and_measures_nothing() -> None:
     ],
 )
 def test_bad_options_are_one_clear_line_and_nothing_runs(
-    arguments: list[str], code: int, message: str
+    call: Callable[..., Result], arguments: list[str], code: int, message: str
 ) -> None:
-    result = call("--quick", *arguments)
+    result = call("bench", "--quick", *arguments)
     assert result.exit_code == code, result.output
     [line] = [line for line in result.output.splitlines() if line.startswith("Error: ")]
     assert message in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +10,17 @@ import pytest
 
 pytest.importorskip("click")
 pytest.importorskip("rich")
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 import relu_layers as rl
-from relu_layers.cli import installation, machine, program
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(program, list(arguments), terminal_width=80)
+from relu_layers.cli import installation, machine
 
 
 def words(result: Result) -> str:
     return " ".join(result.output.split())
 
 
-def test_the_installation_is_told() -> None:
+def test_the_installation_is_told(call: Callable[..., Result]) -> None:
     result = call("doctor")
     assert result.exit_code == 0, result.output
     build = rl.build_info()
@@ -40,7 +32,7 @@ def test_the_installation_is_told() -> None:
     assert max(map(len, result.output.splitlines())) <= 80
 
 
-def test_a_model_is_examined() -> None:
+def test_a_model_is_examined(call: Callable[..., Result]) -> None:
     assert call("train", "xor", "--output", "out").exit_code == 0
     result = call("doctor", "out/model.npz", "xor")
     assert result.exit_code == 0, result.output
@@ -54,7 +46,7 @@ def test_a_model_is_examined() -> None:
     assert "a higher rate" in words(slow)
 
 
-def test_a_failing_check_is_exit_code_1() -> None:
+def test_a_failing_check_is_exit_code_1(call: Callable[..., Result]) -> None:
     assert call("train", "xor", "--output", "out").exit_code == 0
     model = rl.load("out/model.npz")
     model.params["0.weight"][0, 3] = np.nan
@@ -79,7 +71,9 @@ def test_another_target_and_too_many_threads_are_noticed(monkeypatch: pytest.Mon
     assert "RELU_LAYERS_NUM_THREADS" in installation.thread_check(10_000).advice
 
 
-def test_kernels_that_compute_something_else_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_that_compute_something_else_fail(
+    call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert installation.kernel_check().verdict == "ok"
     monkeypatch.setattr(rl.ops, "relu_forward", lambda x, slope: x)
     assert installation.kernel_check().verdict == "fail"
@@ -147,7 +141,9 @@ def test_threads_follow_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
         (("nothing.npz", "xor", "--rows", "0"), 2, "--rows"),
     ],
 )
-def test_problems_are_one_clear_line(arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_problems_are_one_clear_line(
+    call: Callable[..., Result], arguments: tuple[str, ...], code: int, message: str
+) -> None:
     result = call("doctor", *arguments)
     assert result.exit_code == code
     assert message in result.output

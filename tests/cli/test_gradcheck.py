@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,20 @@ import pytest
 
 pytest.importorskip("click")
 pytest.importorskip("rich")
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 import relu_layers as rl
-from relu_layers.cli import program
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture
+def trained(done: Callable[..., Result]) -> Callable[..., str]:
+    """Train briefly and return the model's file."""
 
+    def train(data: str, *options: str) -> str:
+        done("train", data, "--epochs", "2", "--output", "out", *options)
+        return "out/model.npz"
 
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(program, list(arguments), terminal_width=80)
-
-
-def trained(data: str, *options: str) -> str:
-    result = call("train", data, "--epochs", "2", "--output", "out", *options)
-    assert result.exit_code == 0, result.output
-    return "out/model.npz"
+    return train
 
 
 def write(path: str, rows: list[list[Any]]) -> str:
@@ -47,7 +43,7 @@ def table(rows: int = 40) -> list[list[Any]]:
     return lines
 
 
-def test_a_trained_model_passes() -> None:
+def test_a_trained_model_passes(call: Callable[..., Result], trained: Callable[..., str]) -> None:
     result = call("gradcheck", trained("xor"), "xor")
     assert result.exit_code == 0, result.output
     assert "gradients agree: all 160 entries checked" in result.output
@@ -57,7 +53,9 @@ def test_a_trained_model_passes() -> None:
 
 
 @pytest.mark.parametrize("target", ["kind", "weight"])
-def test_csv_data_goes_through_the_models_preprocessing(target: str) -> None:
+def test_csv_data_goes_through_the_models_preprocessing(
+    call: Callable[..., Result], trained: Callable[..., str], target: str
+) -> None:
     data = write("table.csv", table())
     result = call("gradcheck", trained(data, "--target", target, "--hidden", "5"), data, "--rows", "3")
     assert result.exit_code == 0, result.output
@@ -65,7 +63,7 @@ def test_csv_data_goes_through_the_models_preprocessing(target: str) -> None:
     assert ("SoftmaxCrossEntropy" if target == "kind" else "SquaredError") in result.output
 
 
-def test_sample_seed_and_all() -> None:
+def test_sample_seed_and_all(call: Callable[..., Result], trained: Callable[..., str]) -> None:
     model = trained("xor")
     few = call("gradcheck", model, "xor", "--entries", "20", "--seed", "1")
     assert "20 (12.5%) of 160 entries checked" in few.output
@@ -73,7 +71,7 @@ def test_sample_seed_and_all() -> None:
     assert "all 160" in call("gradcheck", model, "xor", "--entries", "20", "--all").output
 
 
-def test_a_kink_is_no_failure_and_is_named() -> None:
+def test_a_kink_is_no_failure_and_is_named(call: Callable[..., Result]) -> None:
     model = rl.Sequential(rl.Dense(2, 3), rl.ReLU(0.1), rl.Dense(3, 2), dtype=np.float64)
     model.load_params(
         {
@@ -91,7 +89,9 @@ def test_a_kink_is_no_failure_and_is_named() -> None:
     assert "unit 2 of layer 1, ReLU(0.1), sample 0: input 0" in " ".join(result.output.split())
 
 
-def test_a_wrong_gradient_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_gradient_is_exit_code_1(
+    call: Callable[..., Result], trained: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = trained("xor")
     right = rl.SoftmaxCrossEntropy.__call__
 
@@ -107,7 +107,7 @@ def test_a_wrong_gradient_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "4 times too large" in " ".join(result.output.split())
 
 
-def test_models_without_preprocessing_take_a_target() -> None:
+def test_models_without_preprocessing_take_a_target(call: Callable[..., Result]) -> None:
     rl.Sequential(rl.Dense(2, 3), rl.Tanh(), rl.Dense(3, 1), rl.Sigmoid(), rng=0).save("plain.npz")
     data = write("plain.csv", [["a", "b", "t"], [1, 2, 1], [0.5, 1, 0]])
     result = call("gradcheck", "plain.npz", data, "--target", "t")
@@ -135,7 +135,13 @@ def test_models_without_preprocessing_take_a_target() -> None:
         (("out/history.csv", "xor"), 1, "history.csv"),
     ],
 )
-def test_problems_are_one_clear_line(arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_problems_are_one_clear_line(
+    call: Callable[..., Result],
+    trained: Callable[..., str],
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
     trained("xor")
     result = call("gradcheck", *arguments)
     assert result.exit_code == code

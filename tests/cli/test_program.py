@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,7 @@ import pytest
 
 pytest.importorskip("click")
 pytest.importorskip("rich")
-from click.testing import CliRunner, Result
-
-from relu_layers.cli import program
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(program, list(arguments))
-
-
-def done(*arguments: str) -> Result:
-    result = call(*arguments)
-    assert result.exit_code == 0, result.output
-    return result
+from click.testing import Result
 
 
 def flowers(rows: int = 150, seed: int = 0) -> dict[str, Any]:
@@ -56,7 +40,7 @@ def read(path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_xor_is_learned_and_predicted() -> None:
+def test_xor_is_learned_and_predicted(done: Callable[..., Result]) -> None:
     result = done("train", "xor")
     assert "accuracy 100.00% (4 of 4)" in result.output
     assert sorted(path.name for path in Path("xor").iterdir()) == ["history.csv", "loss.png", "model.npz"]
@@ -71,7 +55,7 @@ def test_xor_is_learned_and_predicted() -> None:
     assert "accuracy 100.00%" in predicted.stderr
 
 
-def test_a_second_run_does_not_replace_the_first() -> None:
+def test_a_second_run_does_not_replace_the_first(done: Callable[..., Result]) -> None:
     done("train", "xor", "--epochs", "1")
     first = Path("xor/model.npz").read_bytes()
     done("train", "xor", "--epochs", "2")
@@ -80,7 +64,7 @@ def test_a_second_run_does_not_replace_the_first() -> None:
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
-def test_digits_reach_97_percent(seed: str) -> None:
+def test_digits_reach_97_percent(done: Callable[..., Result], seed: str) -> None:
     pytest.importorskip("sklearn")
     done("train", "digits", "--seed", seed, "--output", "out")
     done("predict", "out/model.npz", "digits", "--output", "all.csv")
@@ -92,13 +76,13 @@ def test_digits_reach_97_percent(seed: str) -> None:
         assert all(np.array_equal(one[name], two[name]) for name in one.files if "weight" in name)
 
 
-def test_two_moons_beat_any_straight_line() -> None:
+def test_two_moons_beat_any_straight_line(done: Callable[..., Result]) -> None:
     result = done("train", "two-moons")
     line = next(line for line in result.output.splitlines() if line.startswith("test:"))
     assert float(line.split("accuracy ")[1].split("%")[0]) >= 93.0
 
 
-def test_classes_of_a_csv_file_with_categories(tmp_path: Path) -> None:
+def test_classes_of_a_csv_file_with_categories(done: Callable[..., Result], tmp_path: Path) -> None:
     result = done("train", write("flowers.csv", flowers()), "--target", "kind", "--epochs", "30")
     assert "classification, 3 classes (iris, lily, rose)" in result.output
     assert "5 features" in result.output
@@ -113,7 +97,9 @@ def test_classes_of_a_csv_file_with_categories(tmp_path: Path) -> None:
     assert "accuracy" not in done("predict", "flowers/model.npz", write("new.csv", new)).output
 
 
-def test_regression_is_scored_and_predicted_in_the_unit_of_the_target() -> None:
+def test_regression_is_scored_and_predicted_in_the_unit_of_the_target(
+    call: Callable[..., Result], done: Callable[..., Result]
+) -> None:
     result = done("train", write("flowers.csv", flowers(300)), "--target", "weight", "--ignore", "colour")
     assert "regression" in result.output
     line = next(line for line in result.output.splitlines() if line.startswith("test:"))
@@ -127,7 +113,7 @@ def test_regression_is_scored_and_predicted_in_the_unit_of_the_target() -> None:
     assert "no probabilities" in call("predict", "flowers/model.npz", "new.csv", "--proba").output
 
 
-def test_npz_with_x_and_y_needs_no_target() -> None:
+def test_npz_with_x_and_y_needs_no_target(done: Callable[..., Result]) -> None:
     columns = flowers()
     x = np.stack([columns["length"], columns["weight"]], axis=1)
     np.savez("data.npz", x=x, y=np.unique(columns["kind"], return_inverse=True)[1])
@@ -137,7 +123,9 @@ def test_npz_with_x_and_y_needs_no_target() -> None:
     assert len(done("predict", "data/model.npz", "data.npz").stdout.splitlines()) == 151
 
 
-def test_missing_values_refused_dropped_filled() -> None:
+def test_missing_values_refused_dropped_filled(
+    call: Callable[..., Result], done: Callable[..., Result]
+) -> None:
     columns = flowers(60)
     columns["length"] = [str(value) for value in columns["length"]]
     columns["length"][3] = "NA"
@@ -170,12 +158,12 @@ def test_missing_values_refused_dropped_filled() -> None:
         ["--validation", "0", "--test", "0", "--batch-size", "1000"],
     ],
 )
-def test_options_reach_the_run(options: list[str]) -> None:
+def test_options_reach_the_run(done: Callable[..., Result], options: list[str]) -> None:
     done("train", write("flowers.csv", flowers(60)), "--target", "kind", "--epochs", "3", *options)
     assert len(read("flowers/history.csv")) == 3
 
 
-def test_patience_stops_early() -> None:
+def test_patience_stops_early(done: Callable[..., Result]) -> None:
     done("train", write("flowers.csv", flowers()), "--target", "kind", "--epochs", "500", "--patience", "2")
     assert len(read("flowers/history.csv")) < 500
 
@@ -214,7 +202,9 @@ def test_patience_stops_early() -> None:
         (["predict", "text.npz", "xor"], 1, "text.npz"),
     ],
 )
-def test_bad_input_is_one_clear_line(arguments: list[str], code: int, message: str) -> None:
+def test_bad_input_is_one_clear_line(
+    call: Callable[..., Result], arguments: list[str], code: int, message: str
+) -> None:
     write("flowers.csv", flowers(40))
     files = {
         "empty.csv": "",
@@ -239,7 +229,9 @@ def test_bad_input_is_one_clear_line(arguments: list[str], code: int, message: s
     assert sorted(Path().rglob("*")) == before
 
 
-def test_predict_names_the_column_that_is_missing_or_strange() -> None:
+def test_predict_names_the_column_that_is_missing_or_strange(
+    call: Callable[..., Result], done: Callable[..., Result]
+) -> None:
     done("train", write("flowers.csv", flowers(60)), "--target", "kind", "--epochs", "1")
     new = flowers(5)
     new["lenght"] = new.pop("length")
@@ -258,7 +250,9 @@ def test_predict_names_the_column_that_is_missing_or_strange() -> None:
     assert "no score: target 'kind' holds 'tulip' in row 1" in told
 
 
-def test_without_matplotlib_training_works_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_training_works_and_says_what_to_install(
+    done: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in list(sys.modules):
         if name.split(".")[0] == "matplotlib":
             monkeypatch.setitem(sys.modules, name, None)
@@ -269,7 +263,7 @@ def test_without_matplotlib_training_works_and_says_what_to_install(monkeypatch:
     assert not Path("xor/loss.png").exists()
 
 
-def test_info_tells_where_it_runs() -> None:
+def test_info_tells_where_it_runs(done: Callable[..., Result]) -> None:
     lines = dict(line.split(maxsplit=1) for line in done("info").output.splitlines())
     assert lines["NumPy"] == np.__version__
     assert lines["target"] in lines["targets"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import unittest
 import warnings
@@ -17,9 +18,21 @@ import relu_layers as rl
 onnx = pytest.importorskip("onnx", reason="needs onnx")
 onnx_tests = pytest.importorskip("onnx.backend.test", reason="needs onnx")
 loader = pytest.importorskip("onnx.backend.test.loader", reason="needs onnx")
-Backend = pytest.importorskip("relu_layers.formats.onnx").Backend
 NEWEST = pytest.importorskip("relu_layers.formats.onnx._graph").NEWEST
 TensorProto, helper, numpy_helper = onnx.TensorProto, onnx.helper, onnx.numpy_helper
+
+
+def backend() -> Any:
+    """Return the class in the module beside this file."""
+    spec = importlib.util.spec_from_file_location("onnx_backend", Path(__file__).with_name("onnx_backend.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Backend
+
+
+Backend = backend()
 
 FLOATS = "(FLOAT_to_DOUBLE|DOUBLE_to_FLOAT)"
 # Names of ONNX's tests by operator; every test that consists of supported operators is here or below.

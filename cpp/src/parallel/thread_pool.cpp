@@ -6,8 +6,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
+#include <memory>
 #include <mutex>
-#include <system_error>
+#include <new>
 #include <thread>
 
 #include "parallel/cpu_count.h"
@@ -44,6 +46,30 @@ void pause_briefly() {
 
 // Set while this thread runs a piece of a job: what it calls in turn stays on it.
 thread_local bool inside_job = false;
+
+// Blocks all signals of the calling thread while it lives: threads that start meanwhile inherit the mask.
+class SignalsBlocked {
+  public:
+    SignalsBlocked() {
+#ifndef _WIN32
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before_);
+#endif
+    }
+    ~SignalsBlocked() {
+#ifndef _WIN32
+        pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+#endif
+    }
+    SignalsBlocked(const SignalsBlocked&) = delete;
+    SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+  private:
+#ifndef _WIN32
+    sigset_t before_;
+#endif
+};
 
 using parallel::Job;
 
@@ -112,25 +138,14 @@ class Pool {
         return missed_ >= most_nanoseconds_missed;
     }
 
-    void start_workers(int wanted) {
+    // As many as can be had: where threads or memory run out, fewer workers give the same result, later.
+    void start_workers(int wanted) noexcept {
         if (worker_count_ >= wanted) return;
-#ifndef _WIN32
-        sigset_t all;
-        sigset_t before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-#endif
+        const SignalsBlocked blocked;
         try {
-            while (worker_count_ < wanted) {
-                std::thread([this] { worker(); }).detach();
-                ++worker_count_;
-            }
-        } catch (const std::system_error&) {
-            // No thread to be had: fewer workers give the same result, later.
+            for (; worker_count_ < wanted; ++worker_count_) std::thread([this] { worker(); }).detach();
+        } catch (const std::exception&) {  // std::system_error or std::bad_alloc
         }
-#ifndef _WIN32
-        pthread_sigmask(SIG_SETMASK, &before, nullptr);
-#endif
     }
 
     bool try_enter(std::uint64_t& seen) {
@@ -201,28 +216,30 @@ std::atomic<Pool*> shared_pool{nullptr};
 std::atomic<int> thread_limit{0};
 std::atomic<double> threshold_for_tests{-1};
 
-Pool& pool() {
-    Pool* existing = shared_pool.load(std::memory_order_acquire);
-    if (existing != nullptr) return *existing;
-    Pool* fresh = new Pool;
-    if (shared_pool.compare_exchange_strong(existing, fresh)) {
+// The child of a fork has none of the workers: it starts over with a pool of its own. False where that cannot be
+// arranged.
+bool children_start_over() {
 #ifndef _WIN32
-        // The child of a fork has none of the workers: it starts over with a pool of its own.
-        static const int registered = pthread_atfork(nullptr, nullptr, [] {
-            shared_pool.store(nullptr);
-            inside_job = false;
-        });
-        static_cast<void>(registered);
+    static std::atomic<bool> arranged{false};
+    if (arranged.load()) return true;
+    const auto start_over = [] {
+        shared_pool.store(nullptr);
+        inside_job = false;
+    };
+    if (pthread_atfork(nullptr, nullptr, start_over) != 0) return false;
+    arranged.store(true);
 #endif
-        return *fresh;
-    }
-    delete fresh;
-    return *existing;
+    return true;
 }
 
-}  // namespace
-
-namespace {
+// nullptr where there is no memory for it.
+Pool* pool() {
+    Pool* existing = shared_pool.load(std::memory_order_acquire);
+    if (existing != nullptr) return existing;
+    std::unique_ptr<Pool> fresh(new (std::nothrow) Pool);
+    if (fresh == nullptr || !children_start_over()) return nullptr;
+    return shared_pool.compare_exchange_strong(existing, fresh.get()) ? fresh.release() : existing;
+}
 
 // The number that an environment variable starts with, or 0 where it holds none; `whole`: nothing may follow it.
 int threads_in_environment(const char* name, bool whole) {
@@ -269,7 +286,10 @@ void parallel_ranges(index_t count, index_t grain, double nanoseconds, RangeBody
         const index_t pieces = index_t(threads) * 4;
         const index_t chunk = grain * ((grains + pieces - 1) / pieces);
         const double least_asleep = forced >= 0 ? forced : least_nanoseconds_asleep;
-        if (pool().run(count, chunk, body, context, threads, nanoseconds, least_asleep, forced >= 0)) return;
+        Pool* shared = pool();
+        if (shared != nullptr &&
+            shared->run(count, chunk, body, context, threads, nanoseconds, least_asleep, forced >= 0))
+            return;
     }
     body(context, 0, count);
 }

@@ -1,16 +1,14 @@
 """Capturing what the layers do: the ops that they call are recorded once, then replayed without Python.
 
 A capture is made by running the layers, the loss and the optimizer as ever, but with the extension recording:
-every call is checked and kept instead of being computed. What is recorded are addresses of the workspace and of
-the model's own arrays; the batch, the results and the numbers that change from step to step come in anew with
-every replay. So a capture is of one batch shape, and holds as long as nobody changes a public attribute of what
-was captured.
+every call is checked and kept instead of being computed. A recording has addresses of the workspace and of the
+model's own arrays; the batch, the results and the numbers that change from step to step come with every replay. So
+a capture is of one batch shape, and holds until a public attribute of what was captured changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,16 +26,6 @@ _SHAPES_NOTED = 64
 _CAPTURES_OF_A_SHAPE = 8
 
 _BUILT_IN_LAYERS = frozenset(BUILT_IN.values())
-
-
-@contextmanager
-def recording(capture: _core.Capture, phase: int) -> Iterator[None]:
-    """Record the ops of this thread into a phase of ``capture``."""
-    capture.start(phase)
-    try:
-        yield
-    finally:
-        capture.stop()
 
 
 def can_be_captured(layers: Iterable[Any], namespace: Any) -> bool:
@@ -100,7 +88,10 @@ class InferenceCaptures:
         # Stand-ins: their memory is never touched.
         source, result = np.empty_like(x), np.empty_like(y)
         capture = _core.Capture(source, None, None, result)
-        with recording(capture, FORWARD):
+        capture.start(FORWARD)
+        try:
             kept = self._passes.infer_apart(source, result)
+        finally:
+            capture.stop()
         if kept and capture.failure is None:
             self._replay.add(capture)

@@ -1,23 +1,46 @@
-"""Running the layers of a model: inference, and forward and backward of training."""
+"""Passes: running the layers of a model with the buffers between them, at inference and in training.
+
+Buffers are planned once per batch shape, reused, and never handed to a caller. A training pass keeps every layer's
+output until backward has read it; inference needs only the output before and the one after a layer, so a few arrays
+take turns. They are three because a layer that does the work of its neighbour reads what is two places away from
+what it writes. The gradients that flow backward take turns in the same way.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from relu_layers._engine import flat_arrays
-from relu_layers._engine.workspace import (
-    BYTES_KEPT,
-    SHAPES_KEPT,
-    InferencePool,
-    Shape,
-    TrainingWorkspace,
-    taking_turns,
-)
+from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
 from relu_layers.layers import Layer
 from relu_layers.layers.mapping import checked_value
+from relu_layers.losses import Loss
+
+Shape = tuple[int, ...]
+
+# Batch shapes remembered per model: whole batches, an epoch's last batch, and validation have room; a server
+# that sees every batch size does not fill the memory.
+_SHAPES_KEPT = 8
+# An inference workspace above this size is given back after use: allocating it again costs less than what it
+# computes.
+_BYTES_KEPT = 64 * 2**20
+
+
+class LossAndGradients(NamedTuple):
+    """The result of one forward and backward pass through a loss.
+
+    ``outputs`` is what the loss looked at, a buffer that the next pass overwrites; ``dx`` the gradient of the batch,
+    a buffer too, or None where it was not asked for.
+    """
+
+    value: float
+    outputs: Array
+    dx: Array | None
 
 
 class Passes:
@@ -57,9 +80,12 @@ class Passes:
             for i, layer in enumerate(layers)
             if not (isinstance(layer, Layer) and layer.identity_at_inference)
         )
-        self._pool = InferencePool()
-        self._workspaces: dict[Shape, TrainingWorkspace] = {}
-        self._current: TrainingWorkspace | None = None
+        self._inference_units = self._units(self.inference_steps)
+        orders = range(len(layers)), range(len(layers) - 1, self._first_learning - 1, -1)
+        self._training_units = {order: self._units(order) for order in orders}
+        self._pool = _InferencePool()
+        self._workspaces: dict[Shape, _TrainingWorkspace] = {}
+        self._current: _TrainingWorkspace | None = None
         # Depth of the training forward that waits for its backward.
         self._pending: int | None = None
 
@@ -69,6 +95,37 @@ class Passes:
             return self
         return Passes(self._layers[:depth], self._views[:depth], self._dtype)
 
+    # --- which layer does the work of its neighbour ---
+
+    def _units(self, order: Sequence[int]) -> list[tuple[int, ...]]:
+        """Cut an order of layers into units: a layer and the ReLU that comes next, if it can do its work, or one layer.
+
+        In a forward pass the ReLU is the one after the layer, in a backward pass the one before it.
+        """
+        units: list[tuple[int, ...]] = []
+        for index in order:
+            if self._fusible[index] and units and len(units[-1]) == 1 and self._fuses[units[-1][0]]:
+                units[-1] = *units[-1], index
+            else:
+                units.append((index,))
+        return units
+
+    def _training_plan(self, order: range) -> list[tuple[int, ...]]:
+        """Return the units of a training pass, forward or backward; those of all layers are there already."""
+        units = self._training_units.get(order)
+        if units is None:
+            units = self._training_units[order] = self._units(order)
+        return units
+
+    def _slope(self, unit: tuple[int, ...]) -> float | None:
+        """Return the slope of the unit's ReLU if the layer beside it does its work now, else None."""
+        if len(unit) == 1 or getattr(self._layers[unit[0]].ops, "FUSES_RELU", False) is not True:
+            return None
+        slope: float | None = self._layers[unit[1]].fusible_slope()
+        return slope
+
+    # --- inference ---
+
     def infer(self, x: Array, out: Array | None) -> Array:
         """Return y in ``out`` or in a new array, computed in buffers of this call's own."""
         self._pending = None
@@ -76,73 +133,117 @@ class Passes:
         if buffers is None:
             buffers, size = self._inference_buffers(x)
         y = self._infer_in(buffers, x, out)
-        if size <= BYTES_KEPT:
+        if size <= _BYTES_KEPT:
             self._pool.give(x.shape, buffers)
         return y
 
     def infer_apart(self, x: Array, out: Array) -> bool:
         """Compute y in buffers that nothing else uses from now on; False where they would be too large."""
         buffers, size = self._inference_buffers(x)
-        if size <= BYTES_KEPT:
+        if size <= _BYTES_KEPT:
             self._infer_in(buffers, x, out)
-        return size <= BYTES_KEPT
+        return size <= _BYTES_KEPT
 
-    def _inference_buffers(self, x: Array) -> tuple[list[Array | None], int]:
-        shapes = self._shapes(x.shape)
-        return taking_turns([shapes[i] for i in self.inference_steps[:-1]], self._dtype)
+    def _inference_buffers(self, x: Array) -> tuple[dict[int, Array | None], int]:
+        """Return a buffer for the output of each layer but the last, and their size in bytes."""
+        shapes, inner = self._shapes(x.shape), self.inference_steps[:-1]
+        buffers, size = _taking_turns([shapes[i] for i in inner], self._dtype)
+        return dict(zip(inner, buffers, strict=True)), size
 
-    def _infer_in(self, buffers: list[Array | None], x: Array, out: Array | None) -> Array:
-        steps, layers, managed = self.inference_steps, self._layers, self._managed
-        y, target, index = x, out, 0
-        place, last = 0, len(steps) - 1
+    def _infer_in(self, buffers: dict[int, Array | None], x: Array, out: Array | None) -> Array:
+        layers, y, index = self._layers, x, 0
         try:
-            while place <= last:
-                index = steps[place]
-                slope = self._slope_after(index, steps[place + 1] if place < last else None)
+            for unit in self._inference_units:
+                index, slope = unit[0], self._slope(unit)
                 if slope is not None:
-                    place += 1
-                buffer = buffers[place] if place < last else out
-                if not managed[index]:
-                    y = self._plain(index, y, False)
-                elif slope is None:
-                    y = layers[index].forward(y, False, out=buffer)
-                else:
-                    y = layers[index].forward(y, False, negative_slope=slope, out=buffer)
-                place += 1
-            if steps and managed[steps[last]]:
-                target = y
+                    y = layers[index].forward(y, False, negative_slope=slope, out=buffers.get(unit[1], out))
+                    continue
+                for index in unit:
+                    if self._managed[index]:
+                        y = layers[index].forward(y, False, out=buffers.get(index, out))
+                    else:
+                        y = self._plain(index, y, False)
         except (ValueError, TypeError, IndexError) as error:
             self._raise_with_layer(error, index)
-        if target is None:
-            y = np.array(y, order="C")
-        elif target is not y:
-            np.copyto(checked_value("out", "y", target, y), y)
-            y = target
-        return y
+        if self.inference_steps and self._managed[self.inference_steps[-1]]:
+            return y
+        # The last layer's own array, or x itself.
+        if out is None:
+            return np.array(y, order="C")
+        if out is not y:
+            np.copyto(checked_value("out", "y", out, y), y)
+        return out
+
+    # --- training ---
+
+    def loss_and_gradients(
+        self,
+        loss: Loss,
+        x: Array,
+        target: Array,
+        sample_weight: Array | None = None,
+        *,
+        depth: int | None = None,
+        need_dx: bool = False,
+        before_backward: Callable[[float, Array], object] | None = None,
+    ) -> LossAndGradients:
+        """Run forward to the loss, the loss, and backward: the gradients of the layers are filled.
+
+        Parameters
+        ----------
+        loss : Loss
+            See `relu_layers.losses.as_loss`.
+        x, target, sample_weight : ndarray
+            A batch, as the layers and the loss take it.
+        depth : int, keyword
+            Layers before the loss, all by default; see `relu_layers.losses.training_depth`.
+        need_dx : bool, keyword
+            Whether the gradient of x is computed too.
+        before_backward : callable, keyword
+            Called as ``before_backward(value, outputs)`` between the loss and the backward pass.
+
+        Raises
+        ------
+        ValueError
+            The loss returned a gradient of another shape or dtype than the outputs.
+        """
+        depth = len(self._layers) if depth is None else depth
+        y = self.forward(x, depth)
+        given, dy = loss(
+            y, target, sample_weight=sample_weight, out=self._workspaces[x.shape].output_gradient(y)
+        )
+        value = float(given)
+        if before_backward is not None:
+            before_backward(value, y)
+        if not isinstance(dy, np.ndarray) or dy.shape != y.shape or dy.dtype != y.dtype:
+            came = f"{dy.dtype} of shape {dy.shape}" if isinstance(dy, np.ndarray) else type(dy).__name__
+            raise ValueError(f"{loss!r} returned a gradient {came}, expected {y.dtype} of {y.shape}")
+        dx = self.backward(dy, depth, need_dx)
+        return LossAndGradients(value, y, dx if need_dx else None)
 
     def forward(self, x: Array, depth: int) -> Array:
         """Run the first ``depth`` layers for training; return a workspace buffer (x itself for depth 0)."""
         self._pending = None
         workspace = self._workspaces.get(x.shape) or self._new_workspace(x.shape)
-        layers, managed, outputs = self._layers, self._managed, workspace.outputs
+        layers, outputs, results = self._layers, workspace.outputs, workspace.results
         workspace.x = y = x
-        results = workspace.results
         index = 0
         try:
-            while index < depth:
-                slope = self._slope_after(index, index + 1 if index + 1 < depth else None)
+            for unit in self._training_plan(range(depth)):
+                index, slope = unit[0], self._slope(unit)
                 if slope is not None:
-                    # What the ReLU would have got is never stored: y tells its sign.
-                    y = layers[index].forward(y, True, negative_slope=slope, out=outputs[index + 1])
+                    # What the ReLU would have got is never stored: y has its sign.
+                    relu = unit[1]
+                    y = layers[index].forward(y, True, negative_slope=slope, out=outputs[relu])
+                    layers[relu].note_output(y)
+                    results[index] = results[relu] = y
+                    continue
+                for index in unit:
+                    if self._managed[index]:
+                        y = layers[index].forward(y, True, out=outputs[index])
+                    else:
+                        y = self._plain(index, y, True)
                     results[index] = y
-                    index += 1
-                    layers[index].note_output(y)
-                elif managed[index]:
-                    y = layers[index].forward(y, True, out=outputs[index])
-                else:
-                    y = self._plain(index, y, True)
-                results[index] = y
-                index += 1
         except (ValueError, TypeError, IndexError) as error:
             self._raise_with_layer(error, index)
         self._current = workspace
@@ -157,45 +258,29 @@ class Passes:
                 "Sequential: backward must follow forward(x, training=True), one backward for each; "
                 "the last call on this model was something else (model(x) is inference)"
             )
-        layers, managed, gradients = self._layers, self._managed, workspace.gradients
+        layers, gradients = self._layers, workspace.gradients
         stop = 0 if need_dx else self._first_learning
         index = depth
         try:
-            while index > stop:
-                index -= 1
-                slope = self._slope_before(index) if index > stop else None
-                if not managed[index]:
-                    dy = layers[index].backward(dy)
-                    flat_arrays.adopt(layers[index].grads, self._views[index][1])
-                elif index == stop and not need_dx and self._skips_dx[index]:
-                    layers[index].backward(dy, need_dx=False)
-                elif slope is not None:
-                    dy = layers[index].backward(dy, negative_slope=slope, out=gradients[index - 1])
-                    index -= 1
-                    layers[index].forget()
-                else:
-                    dy = layers[index].backward(dy, out=gradients[index])
+            for unit in self._training_plan(range(depth - 1, stop - 1, -1)):
+                index, slope = unit[0], self._slope(unit)
+                if slope is not None:
+                    relu = unit[1]
+                    dy = layers[index].backward(dy, negative_slope=slope, out=gradients[relu])
+                    layers[relu].forget()
+                    continue
+                for index in unit:
+                    if not self._managed[index]:
+                        dy = layers[index].backward(dy)
+                        flat_arrays.adopt(layers[index].grads, self._views[index][1])
+                    elif index == stop and not need_dx and self._skips_dx[index]:
+                        layers[index].backward(dy, need_dx=False)
+                    else:
+                        dy = layers[index].backward(dy, out=gradients[index])
         except (ValueError, TypeError, IndexError) as error:
             self._raise_with_layer(error, index)
         self._pending = None
-        return dy if managed[0] or not need_dx else np.array(dy, order="C")
-
-    def _slope_after(self, index: int, after: int | None) -> float | None:
-        """Return the slope of the ReLU at ``after`` if layer ``index`` can do its work in forward."""
-        if after is None or not (self._fuses[index] and self._fusible[after] and self._ops_fuse(index)):
-            return None
-        slope: float | None = self._layers[after].fusible_slope()
-        return slope
-
-    def _slope_before(self, index: int) -> float | None:
-        """Return the slope of the ReLU before layer ``index`` if that can do the ReLU's work in backward."""
-        if index == 0 or not (self._fuses[index] and self._fusible[index - 1] and self._ops_fuse(index)):
-            return None
-        slope: float | None = self._layers[index - 1].fusible_slope()
-        return slope
-
-    def _ops_fuse(self, index: int) -> bool:
-        return getattr(self._layers[index].ops, "FUSES_RELU", False) is True
+        return dy if self._managed[0] or not need_dx else np.array(dy, order="C")
 
     def training_input(self, index: int) -> Array | None:
         """Return what layer ``index`` got in the last training forward, readable until the next one."""
@@ -203,16 +288,18 @@ class Passes:
             return None
         return self._current.x if index == 0 else self._current.results[index - 1]
 
-    def _new_workspace(self, shape: Shape) -> TrainingWorkspace:
+    def _new_workspace(self, shape: Shape) -> _TrainingWorkspace:
         """Allocate the buffers for training on batches of ``shape``."""
-        workspace = TrainingWorkspace(self._shapes(shape), self._dtype)
-        if len(self._workspaces) >= SHAPES_KEPT:
+        workspace = _TrainingWorkspace(self._shapes(shape), self._dtype)
+        if len(self._workspaces) >= _SHAPES_KEPT:
             self._workspaces.pop(next(iter(self._workspaces)))
         self._workspaces[shape] = workspace
         return workspace
 
+    # --- layers one by one ---
+
     def _shapes(self, x_shape: Shape) -> list[Shape | None]:
-        """Return each layer's output shape; None from the first layer on that does not tell its own."""
+        """Return each layer's output shape; None from the first layer on that does not say its own."""
         shapes: list[Shape | None] = []
         shape: Shape | None = x_shape
         for index, layer in enumerate(self._layers):
@@ -242,3 +329,71 @@ class Passes:
         else:
             error.add_note(context)
         raise error
+
+
+def _taking_turns(shapes: list[Shape | None], dtype: np.dtype[Any]) -> tuple[list[Array | None], int]:
+    """Return a buffer per shape, up to two places apart never in the same memory, and the bytes allocated."""
+    sizes = [0 if shape is None else math.prod(shape) for shape in shapes]
+    memory = [empty((max(sizes[turn::3], default=0),), dtype) for turn in range(3)]
+    buffers = [
+        None if shape is None else memory[i % 3][: sizes[i]].reshape(shape) for i, shape in enumerate(shapes)
+    ]
+    return buffers, sum(block.nbytes for block in memory)
+
+
+class _TrainingWorkspace:
+    """Outputs of all layers and gradients of their inputs, for one batch shape.
+
+    Attributes
+    ----------
+    x : ndarray or None
+        The batch of the last training forward: the caller's array.
+    outputs, gradients : list of ndarray or None
+        Output of layer i, gradient of the input of layer i; None where the layer's own result is taken as it
+        comes.
+    results : list of ndarray or None
+        What the layers returned in the last training forward: the outputs, or a layer's own arrays; for a layer
+        that did the work of the ReLU after it, that ReLU's output.
+    """
+
+    __slots__ = ("_output_gradient", "gradients", "outputs", "results", "x")
+
+    def __init__(self, shapes: list[Shape | None], dtype: np.dtype[Any]) -> None:
+        self.x: Array | None = None
+        self.outputs = [None if shape is None else empty(shape, dtype) for shape in shapes]
+        self.results = list(self.outputs)
+        # The gradient of the model's own input is asked for by backward alone, which returns a new array.
+        self.gradients, _ = _taking_turns([None, *shapes[:-1]], dtype)
+        self._output_gradient: Array | None = None
+
+    def output_gradient(self, y: Array) -> Array:
+        """Return the buffer that the loss of outputs ``y`` fills; made when it is first needed."""
+        buffer = self._output_gradient
+        if buffer is None or buffer.shape != y.shape:
+            buffer = self._output_gradient = empty(y.shape, y.dtype)
+        return buffer
+
+
+class _InferencePool:
+    """Inference buffers by batch shape: one set for each inference that runs at the same time."""
+
+    __slots__ = ("_free",)
+
+    def __init__(self) -> None:
+        self._free: dict[Shape, list[dict[int, Array | None]]] = {}
+
+    def take(self, x_shape: Shape) -> dict[int, Array | None] | None:
+        """Return a free set for batches of ``x_shape``, or None."""
+        try:
+            return self._free[x_shape].pop()
+        except (KeyError, IndexError):
+            return None
+
+    def give(self, x_shape: Shape, buffers: dict[int, Array | None]) -> None:
+        """Take back a set that nobody uses any more."""
+        free = self._free.get(x_shape)
+        if free is None:
+            if len(self._free) >= _SHAPES_KEPT:
+                self._free.clear()
+            free = self._free.setdefault(x_shape, [])
+        free.append(buffers)

@@ -40,6 +40,20 @@ FORMATS = {
     ".caffemodel": Format("", "relu_layers.formats.caffe:load", False),
     ".h": Format("relu_layers.formats.c_header:save", "", False),
 }
+# What turns a model into the document that whole formats hold: found by name like the formats, for `Sequential.save`
+# is below it.
+_SAVE_MODEL = "relu_layers.checkpoint:save"
+
+
+def save_model(model: Any, path: Any, **options: Any) -> None:
+    """Write a model to ``path`` in the format of its suffix, see `relu_layers.checkpoint.save`."""
+    _imported(_SAVE_MODEL)(model, path, **options)
+
+
+def _imported(place: str) -> Any:
+    """Return the function at ``"module:function"``."""
+    module, name = place.split(":")
+    return getattr(import_module(module), name)
 
 
 def function_of(
@@ -78,8 +92,7 @@ def function_of(
             )
         verb = "written" if which == "write" else "read"
         raise ValueError(f"{path}: {suffix} files cannot be {verb}, expected {', '.join(able)}")
-    module, name = getattr(form, which).split(":")
-    function = getattr(import_module(module), name)
+    function = _imported(getattr(form, which))
     if options:
         _check_options(path, suffix, function, options)
     return function, form.whole

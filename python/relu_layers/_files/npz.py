@@ -7,8 +7,9 @@ Nothing in a file is believed: sizes are checked against the size of the file be
 
 from __future__ import annotations
 
+import io
+import math
 import os
-import re
 import struct
 import zipfile
 from typing import Any, BinaryIO
@@ -16,18 +17,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from relu_layers._files.document import digest, pack, unpack
+from relu_layers._files.npy import read_header
 from relu_layers._support.configured import Array
 from relu_layers._support.files import write_atomically
 
 _DOCUMENT = "document.json"
 _CHECKSUM = "checksum"
 _MEMBERS = 4096
-# NumPy's own header, version 1.0, exactly as it is written; the evaluating parser of NumPy takes more than that.
-_HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '([<|][biuf][1248])', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n",
-    re.DOTALL,
-)
-_LONGEST_HEADER = 10 + 2**16
 
 
 def write(document: dict[str, Any], path: str) -> None:
@@ -101,14 +97,13 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, Array]:
 
 def _array(content: bytes) -> Array:
     """Return the array of an .npy member; its header must agree with its length."""
-    header = _HEADER.match(content, 0, _LONGEST_HEADER)
-    if header is None or struct.unpack_from("<H", content, 8)[0] != header.end() - 10:
+    try:
+        header = read_header(io.BytesIO(content).read, "a member")
+    except ValueError:
+        raise ValueError("a member has an unknown array format") from None
+    if header.fortran_order or header.dtype.str.startswith(">"):
         raise ValueError("a member has an unknown array format")
-    dtype = np.dtype(header[1].decode())
-    shape = tuple(int(length) for length in header[2].replace(b" ", b"").split(b",") if length)
-    count = 1
-    for length in shape:
-        count *= length
-    if count * dtype.itemsize != len(content) - header.end():
+    count = math.prod(header.shape)
+    if count * header.dtype.itemsize != len(content) - header.length:
         raise ValueError("a member's shape does not agree with its length")
-    return np.frombuffer(content, dtype, count, header.end()).reshape(shape)
+    return np.frombuffer(content, header.dtype, count, header.length).reshape(header.shape)

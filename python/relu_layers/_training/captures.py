@@ -1,12 +1,13 @@
 """The captured steps of one trainer: recorded once for each shape of batch, replayed by the extension.
 
-The extension takes the trainer's own step apart in the same order (see `_steps`), so the results are the same to
-the last bit. What it cannot do it leaves alone: then the step runs in the layers, which also know what to say
-about a wrong argument or a loss that is not finite.
+The extension takes the trainer's own step apart in the same order, so the results are the same to the last bit. What
+it cannot do it leaves alone: then the step runs in the layers, whose errors say what is wrong with an argument or
+where a loss stopped being finite.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,14 +23,14 @@ from relu_layers._engine.captures import (
     UPDATE,
     Snapshot,
     can_be_captured,
-    recording,
 )
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
 from relu_layers._training.meter import EpochMeter
+from relu_layers.callbacks import Moments
 from relu_layers.layers import Dropout
 from relu_layers.losses import BUILT_IN as LOSSES
-from relu_layers.model import Sequential
+from relu_layers.losses import as_loss
 from relu_layers.optimizers import BUILT_IN as OPTIMIZERS
 
 # Attributes of a trainer that a captured step depends on.
@@ -53,89 +54,121 @@ _BUILT_IN_SCHEDULES = frozenset(
 class Captured(NamedTuple):
     """A capture, and the arrays that its replays leave their traces in.
 
-    ``output`` is what the loss looked at. ``batch`` takes the rows that `fit` gathers: input, target, weights.
+    ``outputs`` is what the loss looked at. ``batch`` takes the rows that `fit` gathers: input, target, weights.
     ``counted`` is how many predictions a replay looks at to count the right ones, ``measured`` whether nothing else
     is left to measure.
     """
 
     capture: _core.Capture
-    output: Array
+    outputs: Array
     batch: tuple[Any, ...]
     counted: int
     measured: bool
 
 
-def nothing(x: object, y: object, sample_weight: object) -> None:
-    """Replay nothing: in place of `Replay.step` where a step must run in the layers."""
+class StepParts(NamedTuple):
+    """What a captured step shares with the trainer beside the trainer's public attributes.
+
+    Attributes
+    ----------
+    passes : Passes
+        Of the model.
+    depth : int
+        Layers before the loss.
+    progress : ndarray, int64 (2,)
+        Minibatches so far, and those in the group of accumulated ones: captured steps count them too.
+    group_sum : callable
+        ``group_sum()`` returns the array for the sum of a group's gradients.
+    penalize : callable
+        ``penalize(rows, sample_weight)`` adds the penalty's gradient.
+    """
+
+    passes: Any
+    depth: int
+    progress: Array
+    group_sum: Callable[[], Array]
+    penalize: Callable[[int, Array | None], float]
 
 
-class Replay:
+def _not_captured(x: object, y: object, sample_weight: object) -> None:
+    """Replay nothing: the `StepCaptures.step` of a trainer whose steps must run in the layers."""
+
+
+class StepCaptures:
     """Captures of a trainer's step.
 
     Attributes
     ----------
     step : callable
         ``step(x, y, sample_weight)`` returns the loss, or None where the layers have to be run.
+    stretch : callable
+        Runs many steps: ``TrainingReplay.stretch`` of the extension.
     meter : EpochMeter
         Collects what an epoch records; captured steps feed it too.
     most_steps : int
         Steps that one stretch may have: learning rates are asked for ahead, those of a user's schedule are not.
     """
 
-    def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
-        self.meter = EpochMeter(trainer.model, trainer.loss, trainer._depth, trainer.l2_penalty > 0.0)
-        self._renew()
+    def __init__(self, trainer: Any, parts: StepParts, moments: Moments) -> None:
+        self._trainer, self._parts, self._moments = trainer, parts, moments
+        self._measured: tuple[Any, ...] = ()
+        self._forget()
 
-    def _renew(self) -> None:
+    def watch(self, moments: Moments) -> None:
+        """Note the callbacks of the steps to come: one between gradient and update has to be called from there."""
+        self._moments = moments
+        whole = self._possible and not moments.on_gradients_ready
+        self.step = self._replay.step if whole else _not_captured
+
+    def _forget(self) -> None:
         """Start without captures, for the trainer as it is now."""
-        trainer = self._trainer
+        trainer, parts = self._trainer, self._parts
         model, loss, optimizer = trainer.model, trainer.loss, trainer.optimizer
-        schedule = optimizer.learning_rate
-        self._snapshot = Snapshot([*model.layers, loss, optimizer, *_parts_of(schedule)])
+        schedule, accumulate = optimizer.learning_rate, trainer.accumulate
+        self._snapshot = Snapshot([*model.layers, loss, optimizer, *_schedules_in(schedule)])
         self._own = {name: getattr(trainer, name) for name in _OF_TRAINER}
         self._possible = (
             trainer.capture
-            and type(model) is Sequential
             and type(loss) in _BUILT_IN_LOSSES
             and type(optimizer) in _BUILT_IN_OPTIMIZERS
-            and can_be_captured(model.layers[: trainer._depth], model.ops)
+            and can_be_captured(model.layers[: parts.depth], model.ops)
         )
-        penalized = trainer.l2_penalty > 0.0
-        if not self.meter.measures(model, loss, penalized):
-            self.meter = EpochMeter(model, loss, trainer._depth, penalized)
+        measured = model, loss, trainer.l2_penalty > 0.0
+        if not _same_objects(measured, self._measured):
+            self._measured = measured
+            self.meter = EpochMeter(model, as_loss(loss, model.ops), parts.depth, measured[2])
         self._seen: set[tuple[Any, ...]] = set()
         self._captured: dict[_core.Capture, Captured] = {}
         self._failed: set[tuple[Any, ...]] = set()
         constant = type(schedule) is schedules.Constant
         self.most_steps = 2**31 if constant else _RATES_AHEAD if type(schedule) in _BUILT_IN_SCHEDULES else 1
-        dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
+        self._dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
+        updates, last_rate = optimizer.shared_progress
         self._replay = _core.TrainingReplay(
-            model._guard,
+            model.exclusive(),
             model.flat_grads,
-            trainer._group_sum() if trainer.accumulate > 1 else None,
-            trainer._progress,
-            optimizer._updates,
-            optimizer._last_rate,
+            parts.group_sum() if accumulate > 1 else None,
+            parts.progress,
+            updates,
+            last_rate,
             schedule,
             schedule.base if constant else None,
             trainer.clip_norm or 0.0,
-            trainer.accumulate,
-            [layer._counter for layer in dropouts],
+            accumulate,
+            [layer.shared_counter for layer in self._dropouts],
         )
-        # A callback between gradient and update wants to be called from there.
-        whole = self._possible and not trainer._moments.on_gradients_ready
-        self.step = self._replay.step if whole else nothing
+        self.stretch = self._replay.stretch
+        self.watch(self._moments)
 
     def refresh(self) -> None:
-        """Drop the captures if somebody changed what they depend on."""
+        """Drop the captures if what they depend on has changed."""
         if self._replay.current:
             return
         trainer = self._trainer
         if self._snapshot.holds() and all(getattr(trainer, k) is v for k, v in self._own.items()):
             self._replay.renew()
         else:
-            self._renew()
+            self._forget()
 
     def consider(self, x: Array, y: Array, sample_weight: Array | None) -> None:
         """Capture a step of these shapes if it has been seen before: called after it ran in the layers."""
@@ -172,63 +205,65 @@ class Replay:
             self._captured.pop(next(iter(self._captured)))
         return captured
 
-    def stretch(self, *arguments: Any) -> tuple[int, int, float]:
-        """Run many steps; return their number, how many predictions were right, and the sum of their penalties.
-
-        The arguments are those of ``TrainingReplay.stretch`` in the extension.
-        """
-        return self._replay.stretch(*arguments)
-
     def _record(self, x: Array, y: Array, sample_weight: Array | None) -> Captured | None:
-        trainer = self._trainer
+        """Run the trainer's step with the extension recording; None where something cannot be recorded."""
+        trainer, parts, meter = self._trainer, self._parts, self.meter
         model, loss, optimizer = trainer.model, trainer.loss, trainer.optimizer
         # Memory for the batches of `fit` whose rows are gathered; other batches are read where they are.
-        arrays = (x, y, sample_weight)
-        batch: tuple[Any, ...] = tuple(a if a is None else empty(a.shape, a.dtype) for a in arrays)
+        batch: tuple[Any, ...] = tuple(
+            a if a is None else empty(a.shape, a.dtype) for a in (x, y, sample_weight)
+        )
         capture = _core.Capture(batch[0], batch[1], batch[2], None)
-        masks = [layer.state() for layer in trainer._dropouts]
+        masks = [layer.state_dict() for layer in self._dropouts]
         try:
-            with recording(capture, FORWARD):
-                output = model._run_forward(batch[0], trainer._depth)
-                loss.use(model.ops)
-                _, dy = loss(output, batch[1], sample_weight=batch[2], out=trainer._buffer(output))
-            with recording(capture, BACKWARD):
-                model._run_backward(dy, trainer._depth)
-                if trainer.l2_penalty:
-                    trainer._penalize(len(output), batch[2])
-            with recording(capture, OBSERVE):
-                self.meter.observe(output, batch[1])
+            capture.start(FORWARD)
+            # Where another thread is recording, what follows would be done, not recorded.
+            refused = capture.failure
+            if refused is not None:
+                return None
+            _, outputs, _ = parts.passes.loss_and_gradients(
+                as_loss(loss, model.ops),
+                *batch,
+                depth=parts.depth,
+                before_backward=lambda value, outputs: capture.start(BACKWARD),
+            )
+            if trainer.l2_penalty:
+                parts.penalize(len(outputs), batch[2])
+            capture.start(OBSERVE)
+            meter.observe(outputs, batch[1])
             if trainer.accumulate > 1:
-                total = trainer._group_sum()
-                with recording(capture, COLLECT):
-                    model.ops.accumulate(total, model.flat_grads)
-                with recording(capture, COMBINE):
-                    model.ops.accumulate(model.flat_grads, total)
+                total = parts.group_sum()
+                capture.start(COLLECT)
+                model.ops.accumulate(total, model.flat_grads)
+                capture.start(COMBINE)
+                model.ops.accumulate(model.flat_grads, total)
             if trainer.clip_norm is not None:
-                with recording(capture, NORM):
-                    optimizer.gradient_norm()
+                capture.start(NORM)
+                optimizer.gradient_norm()
+            capture.start(UPDATE)
             # At rate 1 what is recorded as the rate is the factor of each stretch of parameters.
-            with recording(capture, UPDATE):
-                optimizer._update_at(1.0, 1.0)
+            optimizer._apply(1.0, 1.0)
         except (TypeError, ValueError, IndexError):
             return None
         finally:
-            for layer, state in zip(trainer._dropouts, masks, strict=True):
-                layer.load_state(state)
+            capture.stop()
+            for layer, state in zip(self._dropouts, masks, strict=True):
+                layer.load_state_dict(state)
             self._replay.renew()
         if capture.failure is not None:
             return None
-        meter = self.meter
-        return Captured(
-            capture, output, batch, y.size if meter.counts(output, y) else 0, meter.measures_all(output, y)
-        )
+        return Captured(capture, outputs, batch, meter.counted(outputs, y), meter.observes_all(outputs, y))
 
 
 def _key(x: Array, y: Array, sample_weight: Array | None) -> tuple[Any, ...]:
     return x.shape, y.shape, y.dtype, sample_weight is None
 
 
-def _parts_of(schedule: Any) -> list[Any]:
+def _same_objects(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+    return len(now) == len(before) and all(a is b for a, b in zip(now, before, strict=True))
+
+
+def _schedules_in(schedule: Any) -> list[Any]:
     """Return a schedule and those that it is made of."""
     inner = getattr(schedule, "schedule", None)
-    return [schedule] if inner is None else [schedule, *_parts_of(inner)]
+    return [schedule] if inner is None else [schedule, *_schedules_in(inner)]

@@ -1,4 +1,4 @@
-"""The error for a training whose loss is no number any more, and where the trouble began."""
+"""The error of a training whose loss is not finite, and the place where the trouble began."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ class DivergenceError(ArithmeticError):
     """
 
 
-def diverged(
-    trainer: Any, what: str, value: float, x: Array, y: Array, place: tuple[int, int] | None
-) -> Exception:
-    """Return the error for ``what`` being ``value`` in the forward pass that has just run."""
-    where = f"step {trainer.steps + 1}" if place is None else f"epoch {place[0]}, batch {place[1]}"
-    rate = trainer.optimizer.learning_rate_now
-    cause = _cause(trainer.model, trainer._depth, x, y)
+def divergence(
+    model: Any, depth: int, x: Array, outputs: Array, *, what: str, value: float, where: str, rate: float
+) -> DivergenceError:
+    """Return the error for ``what`` being ``value`` in the pass over x that has just run.
+
+    ``depth`` is the number of layers before the loss, ``where`` names the step, ``rate`` is the learning rate.
+    """
     return DivergenceError(
-        f"training diverged in {where}: {what} is {value}; {cause}; the learning rate is {rate:g}. "
+        f"training diverged in {where}: {what} is {value}; {_cause(model, depth, x, outputs)}; "
+        f"the learning rate is {rate:g}. "
         "The parameters are as before this step: a lower rate, clip_norm or cleaner data may help"
     )
 
 
-def _cause(model: Any, depth: int, x: Array, y: Array) -> str:
-    """Name the first array on the way forward that has an infinity or NaN."""
+def _cause(model: Any, depth: int, x: Array, outputs: Array) -> str:
+    """Name the first array of the forward pass that has an infinity or NaN."""
     if not np.isfinite(x).all():
         row = int(np.argwhere(~np.isfinite(x))[0][0])
         return f"row {row} of the batch itself is not finite"
     for index in range(depth):
-        output = y if index == depth - 1 else model._training_input(index + 1)
+        output = outputs if index == depth - 1 else model._training_input(index + 1)
         if output is not None and not np.isfinite(output).all():
             named = f"layer {index}, {model.layers[index]!r}"
             own = [

@@ -12,7 +12,6 @@ import click
 import numpy as np
 from rich.console import Console
 
-from relu_layers._mlp import mlp
 from relu_layers.cli.errors import Problem, readable
 from relu_layers.cli.labelled import load_labelled
 from relu_layers.data import two_moons, xor
@@ -20,7 +19,7 @@ from relu_layers.explanation import Explanation
 from relu_layers.explanation import explain as explained
 from relu_layers.layers import Dense, ReLU
 from relu_layers.losses import SoftmaxCrossEntropy, SquaredError
-from relu_layers.model import Sequential
+from relu_layers.model import Sequential, mlp
 from relu_layers.optimizers import SGD
 from relu_layers.trainer import Trainer
 

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._support.arguments import integer
-from relu_layers._support.inputs import converted_array
-from relu_layers._training.fit import examples
+from relu_layers._support.arguments import converted_array, integer
+from relu_layers._training.examples import examples
 from relu_layers.explanation.explanation import Explanation
 from relu_layers.explanation.followed import mixed_row, path_through
 from relu_layers.explanation.names import named
@@ -29,7 +28,6 @@ from relu_layers.layers import Sigmoid, Softmax
 from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential
 from relu_layers.optimizers import SGD, Optimizer
-from relu_layers.trainer import Trainer
 
 __all__ = ["Explanation", "explain"]
 
@@ -107,8 +105,7 @@ def explain(
         loss = _default_loss(model, x, y)
     if optimizer is None:
         optimizer = SGD(0.1)
-    # A trainer of its own only to convert the arrays as training would.
-    given = examples(_OWNER, Trainer(model, loss, copy.deepcopy(optimizer)), x, y, sample_weight)
+    given = examples(_OWNER, x, y, sample_weight, dtype=model.dtype, loss=loss)
     if sample is not None and not 0 <= integer(_OWNER, "sample", sample) < len(given.x):
         raise IndexError(f"{_OWNER}: sample is {sample}, but x has {len(given.x)} rows")
     if train and given.x.shape[1:] != (2,):

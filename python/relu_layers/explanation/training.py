@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array
-from relu_layers._training.fit import Examples
+from relu_layers._training.examples import Examples
 from relu_layers.explanation.record import Observed
 from relu_layers.explanation.trace import Frame, Training
 from relu_layers.layers import Dense

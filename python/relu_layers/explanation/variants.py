@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array, Ops
-from relu_layers._training.fit import Examples
+from relu_layers._training.examples import Examples
 from relu_layers.explanation.record import Observed
 from relu_layers.explanation.trace import Mistake, Variant
 from relu_layers.layers import ReLU, Threshold

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._training.fit import Examples
+from relu_layers._training.examples import Examples
 from relu_layers.explanation.followed import Path
 from relu_layers.explanation.trace import Check, Trace
 from relu_layers.gradient_check import Entry, gradcheck

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from relu_layers._support.arguments import converted_array
 from relu_layers._support.configured import Array
-from relu_layers._support.inputs import converted_array
-from relu_layers._training import fit as _fit
+from relu_layers._training.examples import examples
 from relu_layers.gradient_check.corners import corner_of
 from relu_layers.layers import Layer
 from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError, training_depth
@@ -100,7 +100,7 @@ class Subject:
             self.loss = copy.deepcopy(loss)
         if isinstance(self.loss, Loss):
             self.loss.use(self.model.ops)
-        given = _fit.examples(OWNER, self, x, y, sample_weight)
+        given = examples(OWNER, x, y, sample_weight, dtype=self.model.dtype, loss=self.loss)
         self.x, self.y, self.sample_weight = np.array(given.x, order="C"), given.y, given.sample_weight
         self.depth = training_depth(self.model.layers, self.loss)
         self.corners = {

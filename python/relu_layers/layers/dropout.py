@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -41,15 +42,20 @@ class Dropout(Layer):
         # In memory of its own, where a captured step advances it too.
         self._counter = np.zeros(1, dtype=np.uint64)
 
-    def state(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, int]:
         """Return key and counter: what a checkpoint needs so that the next masks are the same."""
         return {"key": self._key, "counter": int(self._counter[0])}
+
+    @property
+    def shared_counter(self) -> Array:
+        """The counter's own memory, uint64 (1,): captured steps advance it too."""
+        return self._counter
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy counts for itself.
         return super().__getstate__() | {"_counter": self._counter.copy()}
 
-    def load_state(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Set key and counter, both in 0 .. 2**64 - 1."""
         key, counter = (integer("Dropout.load_state", k, state[k], minimum=0) for k in ("key", "counter"))
         if max(key, counter) >= 2**64:
@@ -57,6 +63,9 @@ class Dropout(Layer):
         self._key = key
         self._counter[0] = counter
         configuration_changed()
+
+    # Their former names.
+    state, load_state = state_dict, load_state_dict
 
     def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
         """Return y of the shape of x: masked and scaled in training, else a copy of x."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array
-from relu_layers._training import fit as _fit
+from relu_layers._training.examples import examples
 from relu_layers.gradient_check import copied_model, shown
 from relu_layers.layers import Dropout, ParameterLayer, Sigmoid
 from relu_layers.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, training_depth
@@ -40,7 +40,7 @@ class Subject:
         if isinstance(self.loss, Loss):
             self.loss = copy.deepcopy(self.loss)
             self.loss.use(self.model.ops)
-        given = _fit.examples(OWNER, self, x, y)
+        given = examples(OWNER, x, y, dtype=self.model.dtype, loss=self.loss)
         self.x, self.y = given.x, given.y
         self.depth = training_depth(self.model.layers, self.loss)
         with np.errstate(all="ignore"):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import re
-import struct
 import threading
 import weakref
 from collections.abc import Callable
@@ -15,17 +13,14 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
+from relu_layers._files.npy import read_header
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 # Bytes that one call reads at most where rows lie close together, and the gap that is read rather than skipped: a
 # call costs about as much as copying it.
 _AT_ONCE = 2**20
 _GAP = 2**14
-_LONGEST_HEADER = 2**16
-_START = re.compile(rb"\x93NUMPY([\x01\x02\x03])\x00", re.DOTALL)
-_HEADER = re.compile(
-    rb"\{'descr': '([<>|=][biuf][1248])', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n"
-)
 
 
 class FileArray:
@@ -128,31 +123,14 @@ def npy_header(read: Any, path: str | Path) -> tuple[int, tuple[int, ...], np.dt
 
     Raises ValueError for anything but the numbers of one array in row order.
     """
-    start = read(8)
-    match = _START.fullmatch(start)
-    if match is None:
-        raise ValueError(f"{path} is not an .npy file: it begins with {start!r}")
-    width, form = (2, "<H") if match[1] == b"\x01" else (4, "<I")
-    counted = read(width)
-    length = struct.unpack(form, counted)[0] if len(counted) == width else _LONGEST_HEADER + 1
-    text = read(length) if length <= _LONGEST_HEADER else b""
-    header = _HEADER.fullmatch(text)
-    if header is None:
-        raise ValueError(
-            f"{path} is damaged or no array of numbers: its header is {text[:80].decode('latin-1')!r}"
-        )
-    try:
-        dtype = np.dtype(header[1].decode())
-        shape = tuple(int(one) for one in header[3].replace(b" ", b"").split(b",") if one)
-    except (TypeError, ValueError):
-        raise ValueError(f"{path} has an unknown dtype or shape: {text[:80].decode('latin-1')!r}") from None
+    length, shape, dtype, fortran_order = read_header(read, path)
     if not shape:
         raise ValueError(f"{path} holds a single value, expected an array of rows")
-    if header[2] == b"True" and len(shape) > 1:
+    if fortran_order and len(shape) > 1:
         raise ValueError(
             f"{path} is stored in column order, expected row order: save np.ascontiguousarray(array)"
         )
-    return 8 + width + length, shape, dtype
+    return length, shape, dtype
 
 
 def opened_array(file: BinaryIO, find: Callable[[BinaryIO], FileArray]) -> FileArray:

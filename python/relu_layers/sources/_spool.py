@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 
+from relu_layers._files.npy import header_bytes
 from relu_layers.sources._files import FileArray, open_npy
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -50,10 +51,8 @@ class Spool:
     def finish(self) -> FileArray:
         """Return the rows as an array in the file."""
         shape, dtype = self._row or ((), np.dtype(np.float32))
-        text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {(self._rows, *shape)}, }}"
-        start = b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little") + text.encode()
         self._file.seek(0)
-        self._file.write(start.ljust(_HEADER_BYTES - 1) + b"\n")
+        self._file.write(header_bytes((self._rows, *shape), dtype, _HEADER_BYTES))
         self._file.flush()
         return open_npy(self._path or Path("temporary file"), self._file)
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from relu_layers import ops, runtime
-from relu_layers._mlp import mlp
 from relu_layers.bench import cases
 from relu_layers.bench.cases import Case
 from relu_layers.bench.data import CHECKED_CALLS, Data, checked
 from relu_layers.bench.opponents.base import Array, Runner, as_numpy, blocks, timed
 from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
-from relu_layers.model import Sequential
+from relu_layers.model import Sequential, mlp
 from relu_layers.optimizers import SGD, Adam, Optimizer
 from relu_layers.trainer import Trainer
 

@@ -1,4 +1,4 @@
-"""ONNX files, and ONNX's backend interface; the extra ``onnx``."""
+"""ONNX files; the extra ``onnx``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ try:
 except ImportError as error:
     raise ImportError('.onnx files need onnx: pip install "relu_layers[onnx]"') from error
 
-from relu_layers.formats.onnx._backend import Backend, Prepared
 from relu_layers.formats.onnx._describe import describe
 from relu_layers.formats.onnx._load import load
 from relu_layers.formats.onnx._save import save
 
-__all__ = ["Backend", "Prepared", "describe", "load", "save"]
+__all__ = ["describe", "load", "save"]

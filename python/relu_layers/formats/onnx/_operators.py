@@ -1,4 +1,4 @@
-"""What the operators' attributes and inputs mean, where versions differ; the same for layers and for the backend."""
+"""What the operators' attributes and inputs mean, where versions differ."""
 
 from __future__ import annotations
 

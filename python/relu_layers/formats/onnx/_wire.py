@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from relu_layers.formats._protobuf import BYTES, VARINT, Scanner
+
 # A network of a thousand layers has some twenty thousand.
 _MOST_FIELDS = 250_000
-_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 
 
 class _Message(NamedTuple):
@@ -51,73 +52,37 @@ def check_bytes(data: bytes) -> None:
 
     Depth is that of `_MESSAGES`; time and memory are in proportion to the number of fields.
     """
-    _Scan(data).message("model", 0, len(data))
+    _Check(data).message("model", 0, len(data))
 
 
-class _Scan:
+class _Check:
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._fields = 0
+        self._scanner = Scanner(data, _MOST_FIELDS)
 
-    def message(self, kind: str, at: int, end: int) -> None:
+    def message(self, kind: str, start: int, end: int) -> None:
         """Go through the message of ``kind`` between two places."""
         inside, refused = _MESSAGES[kind]
-        start = at
-        while at < end:
-            self._fields += 1
-            if self._fields > _MOST_FIELDS:
-                raise ValueError(f"it has more than {_MOST_FIELDS} fields")
-            key, at = self._varint(at, end)
-            number, wire = key >> 3, key & 7
-            if wire == _VARINT:
-                at = self._varint(at, end)[1]
-                continue
-            if wire == _BYTES:
-                length, at = self._varint(at, end)
-            elif wire in (_EIGHT_BYTES, _FOUR_BYTES):
-                length = 8 if wire == _EIGHT_BYTES else 4
-            else:
-                raise ValueError(f"it is damaged: a field of wire type {wire} at byte {at}")
-            if length > end - at:
-                raise ValueError(
-                    f"it is damaged or cut off: {length} bytes at byte {at}, where {end - at} are left"
-                )
-            if number in refused:
+        for number, wire, at, stop in self._scanner.fields(start, end):
+            if number in refused and wire != VARINT:
                 raise ValueError(f"it has {refused[number]}, which is not read")
-            if wire == _BYTES and number in inside:
-                self._within(kind, start, end, inside[number], at, at + length)
-            at += length
+            if number not in inside or wire != BYTES:
+                continue
+            try:
+                self.message(inside[number], at, stop)
+            except ValueError as error:
+                if kind != "node":
+                    raise
+                # What is wrong with an attribute is reported with its node.
+                name, op_type = (self._text(start, end, wanted) for wanted in (3, 4))
+                raise ValueError(f"node {name!r} ({op_type}): {error}") from None
 
-    def _within(self, kind: str, start: int, end: int, inner: str, at: int, stop: int) -> None:
-        """Go through an inner message; what is wrong in a node's attributes is told with the node."""
-        try:
-            self.message(inner, at, stop)
-        except ValueError as error:
-            if kind != "node":
-                raise
-            name, op_type = (self._text(start, end, number) for number in (3, 4))
-            raise ValueError(f"node {name!r} ({op_type}): {error}") from None
-
-    def _text(self, at: int, end: int, wanted: int) -> str:
+    def _text(self, start: int, end: int, wanted: int) -> str:
         """Return the text of one field of a message, "" if there is none before what cannot be read."""
-        while at < end:
-            key, at = self._varint(at, end)
-            if key & 7 != _BYTES:
-                return ""
-            length, at = self._varint(at, end)
-            if key >> 3 == wanted:
-                return self._data[at : min(at + length, at + 100, end)].decode(errors="replace")
-            at += length
+        data = self._scanner.data
+        try:
+            for number, wire, at, stop in Scanner(data, _MOST_FIELDS).fields(start, end):
+                if number == wanted and wire == BYTES:
+                    return data[at : min(stop, at + 100)].decode(errors="replace")
+        except ValueError:
+            pass
         return ""
-
-    def _varint(self, at: int, end: int) -> tuple[int, int]:
-        """Return the number at ``at`` and where it ends."""
-        value = shift = 0
-        while at < end and shift < 70:
-            byte = self._data[at]
-            at += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value, at
-            shift += 7
-        raise ValueError(f"it is damaged or cut off at byte {at}")

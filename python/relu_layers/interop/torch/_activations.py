@@ -1,8 +1,8 @@
-"""Activations, softmax and dropout with autograd; what they compute is said in `relu_layers.ops`."""
+"""Activations, softmax and dropout with autograd; what they compute is documented in `relu_layers.ops`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.autograd import Function
@@ -11,21 +11,40 @@ from relu_layers import ops
 from relu_layers.interop.torch._tensors import Tensor, new, once, read, view
 
 
-class ReLU(Function):  # type: ignore[misc] # PyTorch is not seen by the type checker
-    """Keeps x."""
+def _function(
+    name: str, op: str, *, keeps: Literal["x", "y", "nothing"], forward_only: tuple[str, ...] = ()
+) -> Any:
+    """Return the autograd function of ``{op}_forward(x, **settings)`` and ``{op}_backward(kept, dy, **settings)``.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, negative_slope: float) -> Tensor:
-        y = new(ops.relu_forward(read("relu", "x", x), negative_slope))
-        ctx.save_for_backward(x)
-        ctx.negative_slope = negative_slope
-        return y
+    Parameters
+    ----------
+    name, op : str
+        Of the class, and of the op without its direction.
+    keeps : {"x", "y", "nothing"}, keyword
+        The tensor that backward works from; with nothing it is called with dy alone.
+    forward_only : tuple of str, keyword
+        Settings that backward does not take.
+    """
 
-    @staticmethod
-    @once
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return new(ops.relu_backward(view(x), view(dy), ctx.negative_slope)), None
+    class Elementwise(Function):  # type: ignore[misc] # PyTorch is not seen by the type checker
+        @staticmethod
+        def forward(ctx: Any, x: Tensor, settings: dict[str, Any]) -> Tensor:
+            y = new(getattr(ops, f"{op}_forward")(read(op, "x", x), **settings))
+            ctx.save_for_backward(*{"x": [x], "y": [y], "nothing": []}[keeps])
+            ctx.settings = {key: value for key, value in settings.items() if key not in forward_only}
+            return y
+
+        @staticmethod
+        @once
+        def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
+            kept = map(view, ctx.saved_tensors)
+            return new(getattr(ops, f"{op}_backward")(*kept, view(dy), **ctx.settings)), None
+
+    Elementwise.__name__ = Elementwise.__qualname__ = name
+    return Elementwise
+
+
+ReLU = _function("ReLU", "relu", keeps="x")
 
 
 def relu(x: Tensor, negative_slope: float = 0.0) -> Tensor:
@@ -33,29 +52,15 @@ def relu(x: Tensor, negative_slope: float = 0.0) -> Tensor:
 
     At 0 the gradient is that of the negative side, as PyTorch's own.
     """
-    return ReLU.apply(x, negative_slope)
+    return ReLU.apply(x, {"negative_slope": negative_slope})
 
 
-class Threshold(Function):  # type: ignore[misc]
-    """Keeps x."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, limit: float, value: float) -> Tensor:
-        y = new(ops.threshold_forward(read("threshold", "x", x), limit, value))
-        ctx.save_for_backward(x)
-        ctx.limit = limit
-        return y
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        return new(ops.threshold_backward(view(x), view(dy), ctx.limit)), None, None
+Threshold = _function("Threshold", "threshold", keeps="x", forward_only=("value",))
 
 
 def threshold(x: Tensor, threshold: float, value: float) -> Tensor:
     """Replace what does not exceed the threshold: ``y = x`` where x > threshold, else ``value``."""
-    return Threshold.apply(x, threshold, value)
+    return Threshold.apply(x, {"threshold": threshold, "value": value})
 
 
 class PReLU(Function):  # type: ignore[misc]
@@ -88,128 +93,48 @@ def prelu(x: Tensor, slope: Tensor) -> Tensor:
     return PReLU.apply(x, slope)
 
 
-class ELU(Function):  # type: ignore[misc]
-    """Keeps y."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, alpha: float) -> Tensor:
-        y = new(ops.elu_forward(read("elu", "x", x), alpha))
-        ctx.save_for_backward(y)
-        ctx.alpha = alpha
-        return y
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
-        (y,) = ctx.saved_tensors
-        return new(ops.elu_backward(view(y), view(dy), ctx.alpha)), None
+ELU = _function("ELU", "elu", keeps="y")
 
 
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """Exponential linear unit: ``y = x`` where x > 0, else ``alpha * (exp(x) - 1)``, with alpha >= 0."""
-    return ELU.apply(x, alpha)
+    return ELU.apply(x, {"alpha": alpha})
 
 
-class Sigmoid(Function):  # type: ignore[misc]
-    """Keeps y."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = new(ops.sigmoid_forward(read("sigmoid", "x", x)))
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, dy: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        return new(ops.sigmoid_backward(view(y), view(dy)))
+Sigmoid = _function("Sigmoid", "sigmoid", keeps="y")
 
 
 def sigmoid(x: Tensor) -> Tensor:
     """Logistic function ``y = 1 / (1 + exp(-x))``."""
-    return Sigmoid.apply(x)
+    return Sigmoid.apply(x, {})
 
 
-class Tanh(Function):  # type: ignore[misc]
-    """Keeps y."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = new(ops.tanh_forward(read("tanh", "x", x)))
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, dy: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        return new(ops.tanh_backward(view(y), view(dy)))
+Tanh = _function("Tanh", "tanh", keeps="y")
 
 
 def tanh(x: Tensor) -> Tensor:
     """Hyperbolic tangent ``y = tanh(x)``."""
-    return Tanh.apply(x)
+    return Tanh.apply(x, {})
 
 
-class Softmax(Function):  # type: ignore[misc]
-    """Keeps y."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, axis: int) -> Tensor:
-        y = new(ops.softmax_forward(read("softmax", "x", x), axis))
-        ctx.save_for_backward(y)
-        ctx.axis = axis
-        return y
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
-        (y,) = ctx.saved_tensors
-        return new(ops.softmax_backward(view(y), view(dy), ctx.axis)), None
+Softmax = _function("Softmax", "softmax", keeps="y")
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Softmax ``y = exp(x) / sum(exp(x))`` along `axis`."""
-    return Softmax.apply(x, axis)
+    return Softmax.apply(x, {"axis": axis})
 
 
-class LogSoftmax(Function):  # type: ignore[misc]
-    """Keeps y."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, axis: int) -> Tensor:
-        y = new(ops.log_softmax_forward(read("log_softmax", "x", x), axis))
-        ctx.save_for_backward(y)
-        ctx.axis = axis
-        return y
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
-        (y,) = ctx.saved_tensors
-        return new(ops.log_softmax_backward(view(y), view(dy), ctx.axis)), None
+LogSoftmax = _function("LogSoftmax", "log_softmax", keeps="y")
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Logarithm of softmax along `axis`."""
-    return LogSoftmax.apply(x, axis)
+    return LogSoftmax.apply(x, {"axis": axis})
 
 
-class Dropout(Function):  # type: ignore[misc]
-    """Keeps no mask: key and counter make it again."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rate: float, key: int, counter: int) -> Tensor:
-        y = new(ops.dropout_forward(read("dropout", "x", x), rate, key=key, counter=counter))
-        ctx.settings = rate, key, counter
-        return y
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        rate, key, counter = ctx.settings
-        return new(ops.dropout_backward(view(dy), rate, key=key, counter=counter)), None, None, None
+# Key and counter make the mask again, so that none is kept.
+Dropout = _function("Dropout", "dropout", keeps="nothing")
 
 
 def dropout(
@@ -233,4 +158,4 @@ def dropout(
         return x
     if key is None:
         key = int(torch.randint(0, 2**63 - 1, ()))
-    return Dropout.apply(x, rate, key, counter)
+    return Dropout.apply(x, {"rate": rate, "key": key, "counter": counter})

@@ -1,4 +1,4 @@
-"""Losses with autograd; what they compute is said in `relu_layers.ops`.
+"""Losses with autograd; what they compute is documented in `relu_layers.ops`.
 
 The ops give loss and gradient at once, so forward computes both, and backward only scales the gradient.
 """
@@ -14,38 +14,24 @@ from relu_layers import ops
 from relu_layers.interop.torch._tensors import Tensor, constant, new, once, read, read_any, read_optional
 
 
-def _scalar(loss: float, like: Tensor) -> Tensor:
-    return torch.tensor(loss, dtype=like.dtype)
-
-
-class SoftmaxCrossEntropy(Function):  # type: ignore[misc] # PyTorch is not seen by the type checker
-    """Keeps the gradient of the logits."""
+class _Loss(Function):  # type: ignore[misc] # PyTorch is not seen by the type checker
+    """A loss that is computed already; keeps the gradient dy of y, of which that of a target is the negative."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        logits: Tensor,
-        labels: Tensor,
-        class_weight: Tensor | None,
-        sample_weight: Tensor | None,
-        settings: dict[str, Any],
-    ) -> Tensor:
-        op = "softmax_cross_entropy"
-        loss, dlogits = ops.softmax_cross_entropy(
-            read(op, "logits", logits),
-            read_any(op, "labels", labels),
-            class_weight=read_optional(op, "class_weight", class_weight, logits),
-            sample_weight=read_optional(op, "sample_weight", sample_weight, logits),
-            **settings,
-        )
-        ctx.save_for_backward(new(dlogits))
-        return _scalar(loss, logits)
+    def forward(ctx: Any, y: Tensor, target: Tensor | None, loss: float, dy: Tensor) -> Tensor:
+        ctx.save_for_backward(dy)
+        return torch.tensor(loss, dtype=y.dtype)
 
     @staticmethod
     @once
     def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
-        (dlogits,) = ctx.saved_tensors
-        return dlogits * dloss, None, None, None, None
+        (dy,) = ctx.saved_tensors
+        need_dy, need_dtarget = ctx.needs_input_grad[:2]
+        return dy * dloss if need_dy else None, dy * -dloss if need_dtarget else None, None, None
+
+
+class SoftmaxCrossEntropy(_Loss):
+    """Named in ``grad_fn``."""
 
 
 def softmax_cross_entropy(
@@ -75,39 +61,24 @@ def softmax_cross_entropy(
         As `relu_layers.ops.softmax_cross_entropy`; ``valid`` is PyTorch's ``reduction="mean"`` and ``none`` its
         ``"sum"``.
     """
+    op = "softmax_cross_entropy"
     for name, value in (("labels", labels), ("class_weight", class_weight), ("sample_weight", sample_weight)):
-        constant("softmax_cross_entropy", name, value)
-    settings = {
-        "axis": axis,
-        "label_smoothing": label_smoothing,
-        "ignore_label": ignore_label,
-        "normalization": normalization,
-    }
-    return SoftmaxCrossEntropy.apply(logits, labels, class_weight, sample_weight, settings)
+        constant(op, name, value)
+    loss, dlogits = ops.softmax_cross_entropy(
+        read(op, "logits", logits),
+        read_any(op, "labels", labels),
+        axis=axis,
+        class_weight=read_optional(op, "class_weight", class_weight, logits),
+        sample_weight=read_optional(op, "sample_weight", sample_weight, logits),
+        label_smoothing=label_smoothing,
+        ignore_label=ignore_label,
+        normalization=normalization,
+    )
+    return SoftmaxCrossEntropy.apply(logits, None, loss, new(dlogits))
 
 
-class SigmoidCrossEntropy(Function):  # type: ignore[misc]
-    """Keeps the gradient of the logits."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, targets: Tensor, sample_weight: Tensor | None, settings: dict[str, Any]
-    ) -> Tensor:
-        op = "sigmoid_cross_entropy"
-        loss, dlogits = ops.sigmoid_cross_entropy(
-            read(op, "logits", logits),
-            read(op, "targets", targets, logits),
-            sample_weight=read_optional(op, "sample_weight", sample_weight, logits),
-            **settings,
-        )
-        ctx.save_for_backward(new(dlogits))
-        return _scalar(loss, logits)
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
-        (dlogits,) = ctx.saved_tensors
-        return dlogits * dloss, None, None, None
+class SigmoidCrossEntropy(_Loss):
+    """Named in ``grad_fn``."""
 
 
 def sigmoid_cross_entropy(
@@ -123,40 +94,21 @@ def sigmoid_cross_entropy(
     ``normalization="full"`` is PyTorch's ``reduction="mean"`` and ``none`` its ``"sum"``; the default divides by
     the batch size. Differentiable in the logits alone.
     """
+    op = "sigmoid_cross_entropy"
     for name, value in (("targets", targets), ("sample_weight", sample_weight)):
-        constant("sigmoid_cross_entropy", name, value)
-    settings = {"ignore_label": ignore_label, "normalization": normalization}
-    return SigmoidCrossEntropy.apply(logits, targets, sample_weight, settings)
+        constant(op, name, value)
+    loss, dlogits = ops.sigmoid_cross_entropy(
+        read(op, "logits", logits),
+        read(op, "targets", targets, logits),
+        sample_weight=read_optional(op, "sample_weight", sample_weight, logits),
+        ignore_label=ignore_label,
+        normalization=normalization,
+    )
+    return SigmoidCrossEntropy.apply(logits, None, loss, new(dlogits))
 
 
-class SquaredError(Function):  # type: ignore[misc]
-    """Keeps the gradient of the prediction; that of the target is its negative."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, prediction: Tensor, target: Tensor, sample_weight: Tensor | None, settings: dict[str, Any]
-    ) -> Tensor:
-        op = "squared_error"
-        loss, dprediction = ops.squared_error(
-            read(op, "prediction", prediction),
-            read(op, "target", target, prediction),
-            sample_weight=read_optional(op, "sample_weight", sample_weight, prediction),
-            **settings,
-        )
-        ctx.save_for_backward(new(dprediction))
-        return _scalar(loss, prediction)
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
-        (dprediction,) = ctx.saved_tensors
-        need_dprediction, need_dtarget = ctx.needs_input_grad[:2]
-        return (
-            dprediction * dloss if need_dprediction else None,
-            dprediction * -dloss if need_dtarget else None,
-            None,
-            None,
-        )
+class SquaredError(_Loss):
+    """Named in ``grad_fn``."""
 
 
 def squared_error(
@@ -171,6 +123,13 @@ def squared_error(
 
     ``normalization="full"`` is PyTorch's ``reduction="mean"`` and ``none`` its ``"sum"``.
     """
-    constant("squared_error", "sample_weight", sample_weight)
-    settings = {"scale": scale, "normalization": normalization}
-    return SquaredError.apply(prediction, target, sample_weight, settings)
+    op = "squared_error"
+    constant(op, "sample_weight", sample_weight)
+    loss, dprediction = ops.squared_error(
+        read(op, "prediction", prediction),
+        read(op, "target", target, prediction),
+        scale=scale,
+        sample_weight=read_optional(op, "sample_weight", sample_weight, prediction),
+        normalization=normalization,
+    )
+    return SquaredError.apply(prediction, target, loss, new(dprediction))

@@ -1,4 +1,4 @@
-"""Products with autograd; what they compute is said in `relu_layers.ops`."""
+"""Products with autograd; what they compute is documented in `relu_layers.ops`."""
 
 from __future__ import annotations
 
@@ -12,45 +12,31 @@ from relu_layers.interop.torch._tensors import Tensor, new, once, read, read_opt
 
 
 class Dense(Function):  # type: ignore[misc] # PyTorch is not seen by the type checker
-    """Keeps x and the weight, which is (in_features, out_features)."""
+    """Keeps x and the weight, which is (out_features, in_features) if it is transposed."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        y = ops.dense_forward(
-            read("dense", "x", x),
-            read("dense", "weight", weight, x),
-            read_optional("dense", "bias", bias, x),
-        )
+    def forward(
+        ctx: Any, op: str, x: Tensor, weight: Tensor, bias: Tensor | None, transposed: bool
+    ) -> Tensor:
+        inputs, matrix = read(op, "x", x), read(op, "weight", weight, x)
+        y = ops.dense_forward(inputs, matrix.T if transposed else matrix, read_optional(op, "bias", bias, x))
         ctx.save_for_backward(x, weight)
+        ctx.transposed = transposed
         return new(y)
 
     @staticmethod
     @once
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        dx, dweight, dbias = _gradients(view(x), view(weight), view(dy), ctx.needs_input_grad)
-        return dx, dweight, dbias
+        x, weight = map(view, ctx.saved_tensors)
+        needed = ctx.needs_input_grad[1:4]
+        dx, dweight, dbias = _gradients(x, weight.T if ctx.transposed else weight, view(dy), needed)
+        if ctx.transposed and dweight is not None:
+            dweight = dweight.T
+        return None, dx, dweight, dbias, None
 
 
-class Linear(Function):  # type: ignore[misc]
-    """Keeps x and the weight, which is (out_features, in_features)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        y = ops.dense_forward(
-            read("linear", "x", x),
-            read("linear", "weight", weight, x).T,
-            read_optional("linear", "bias", bias, x),
-        )
-        ctx.save_for_backward(x, weight)
-        return new(y)
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        dx, dweight, dbias = _gradients(view(x), view(weight).T, view(dy), ctx.needs_input_grad)
-        return dx, None if dweight is None else dweight.T, dbias
+class Linear(Dense):
+    """Named in ``grad_fn``."""
 
 
 def _gradients(x: Array, weight: Array, dy: Array, needed: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
@@ -78,7 +64,7 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     bias
         ``(out_features,)`` or None.
     """
-    return Dense.apply(x, weight, bias)
+    return Dense.apply("dense", x, weight, bias, False)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -99,7 +85,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"linear: x has {x.shape[-1]} columns but weight has {columns[0]}: weight is (out_features, in_features), "
             "for (in_features, out_features) call dense"
         )
-    return Linear.apply(x, weight, bias)
+    return Linear.apply("linear", x, weight, bias, True)
 
 
 class Matmul(Function):  # type: ignore[misc]

@@ -1,0 +1,137 @@
+"""Examples: the rows that a training or an evaluation is given, as arrays or read from a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from relu_layers._support.arguments import any_array, converted_array
+from relu_layers._support.configured import Array
+from relu_layers.data import ArraySource, Minibatches, Ordered, Rows, Source, StreamedMinibatches, is_source
+from relu_layers.losses import FunctionLoss, Loss
+
+# Labels of a source that are checked at once.
+_TARGETS_AT_ONCE = 2**18
+
+
+class Examples(NamedTuple):
+    """Inputs, targets and perhaps one weight per row, in the dtypes that training takes.
+
+    Of a source they are `Rows`, which are sliced as arrays are and know no more than that.
+    """
+
+    x: Array
+    y: Array
+    sample_weight: Array | None
+
+    def minibatches(
+        self, batch_size: int, shuffle: bool | Callable[[int], Any], rng: np.random.Generator
+    ) -> Ordered:
+        """Return passes over all rows."""
+        given = (self.x, self.y) if self.sample_weight is None else (self.x, self.y, self.sample_weight)
+        source = getattr(self.x, "source", None)
+        if source is None:
+            return Minibatches(*given, batch_size=batch_size, shuffle=shuffle, rng=rng)
+        dtypes = [array.dtype for array in given]
+        return StreamedMinibatches(source, dtypes, batch_size=batch_size, shuffle=shuffle, rng=rng)
+
+    def targets(self) -> Iterator[tuple[int, Array]]:
+        """Yield the targets in parts, each with the number of rows before it: views, or rows read for once."""
+        step = _TARGETS_AT_ONCE if hasattr(self.y, "source") else max(len(self.y), 1)
+        for start in range(0, len(self.y), step):
+            yield start, self.y[start : start + step]
+
+    def check(self, owner: str, loss: Loss, outputs: Callable[[Array], Array]) -> None:
+        """Raise now what a loss of the package would find wrong later: shapes, dtypes, any label.
+
+        ``outputs(x)`` returns what the loss looks at.
+        """
+        if isinstance(loss, FunctionLoss):
+            return
+        y = outputs(self.x[:1])
+        loss.check_labels(owner, y, self.targets())
+        weight = None if self.sample_weight is None else self.sample_weight[:1]
+        loss(y, self.y[:1], sample_weight=weight)
+
+
+def examples(
+    owner: str, x: Any, y: Any, sample_weight: Any = None, *, dtype: np.dtype[Any], loss: Any
+) -> Examples:
+    """Return arrays converted once where their dtype differs, their lengths checked.
+
+    Parameters
+    ----------
+    owner : str
+        Who asks, for messages.
+    x, y, sample_weight : array_like
+        One row each per example.
+    dtype : np.dtype
+        The model's: of x, of the weights, and of targets that are not labels.
+    loss : Loss or callable
+        Integer targets stay integers where it takes labels, as every callable may.
+    """
+    x = converted_array(owner, "x", x, dtype)
+    if not hasattr(y, "to_numpy"):
+        y = any_array(owner, "y", y)
+    if not (_takes_labels(loss) and isinstance(y, np.ndarray) and y.dtype.kind in "iub"):
+        y = converted_array(owner, "y", y, dtype)
+    elif not y.dtype.isnative:
+        y = y.astype(y.dtype.newbyteorder("="))
+    if sample_weight is not None:
+        sample_weight = converted_array(owner, "sample_weight", sample_weight, dtype)
+    if x.ndim == 0 or y.ndim == 0:
+        raise ValueError(f"{owner}: x has shape {x.shape} and y {y.shape}, expected a first axis of rows")
+    if len(x) == 0:
+        raise ValueError(f"{owner}: x has no rows")
+    if len(y) != len(x):
+        raise ValueError(f"{owner}: x has {len(x)} rows but y has {len(y)}")
+    if sample_weight is not None and sample_weight.shape != (len(x),):
+        raise ValueError(f"{owner}: sample_weight has shape {sample_weight.shape}, expected ({len(x)},)")
+    return Examples(x, y, sample_weight)
+
+
+def examples_or_source(
+    owner: str, x: Any, y: Any, sample_weight: Any = None, *, dtype: np.dtype[Any], loss: Any
+) -> Examples:
+    """Return `examples`, or what reads a source: also a mapped file that would be read whole to convert it."""
+    if is_source(x):
+        if y is not None or sample_weight is not None:
+            raise TypeError(f"{owner}: a source has its own targets and weights, expected x alone")
+        return _streamed(owner, x, dtype, loss)
+    if y is None:
+        raise TypeError(f"{owner}: y is missing; only a source, as open_source returns, brings its own")
+    if isinstance(x, np.memmap) and not (x.dtype == dtype and x.flags.c_contiguous):
+        arrays = [np.asarray(one) for one in (y, sample_weight) if one is not None]
+        if x.ndim and len(x) and all(one.shape[:1] == x.shape[:1] for one in arrays):
+            return _streamed(owner, ArraySource(x, *arrays), dtype, loss)
+    return examples(owner, x, y, sample_weight, dtype=dtype, loss=loss)
+
+
+def _streamed(owner: str, source: Source, dtype: np.dtype[Any], loss: Any) -> Examples:
+    """Return what reads the arrays of a source, in the dtypes that arrays would be converted to."""
+    if len(source) == 0:
+        raise ValueError(f"{owner}: the source has no rows")
+    names = ("x", "y", "sample_weight")
+    fields = source.fields
+    if len(fields) not in (2, 3):
+        raise ValueError(
+            f"{owner}: the source has {len(fields)} fields, expected x, y and perhaps sample_weight"
+        )
+    arrays: list[Any] = []
+    for index, (name, field) in enumerate(zip(names, fields, strict=False)):
+        if field.dtype.kind not in "fiub":
+            raise TypeError(f"{owner}: {name} has dtype {field.dtype}, expected numbers")
+        keeps = name == "y" and field.dtype.kind in "iub" and _takes_labels(loss)
+        arrays.append(Rows(source, index, field.dtype.newbyteorder("=") if keeps else dtype))
+    if len(fields) == 3 and fields[2].shape != ():
+        raise ValueError(
+            f"{owner}: sample_weight has {fields[2].shape} in each row, expected a single number"
+        )
+    return Examples(arrays[0], arrays[1], arrays[2] if len(arrays) == 3 else None)
+
+
+def _takes_labels(loss: Any) -> bool:
+    """Return whether integer targets are labels, which stay as they are."""
+    return loss.takes_labels if isinstance(loss, Loss) else True

@@ -1,0 +1,127 @@
+"""The loop over the minibatches of an epoch: one by one in the layers, or in stretches of captured steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from relu_layers._support.configured import Array
+from relu_layers._training.captures import StepCaptures
+from relu_layers._training.interrupts import Interrupts
+from relu_layers._training.meter import StepResult
+from relu_layers.callbacks import Moments
+from relu_layers.data import Ordered
+
+# Seconds after which a stretch of captured steps lets Python look for a signal.
+_LONGEST_STRETCH = 0.05
+
+
+class Loop:
+    """The minibatches of one `Trainer.fit`.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        What callbacks get.
+    batches : Ordered
+    moments : Moments
+        All callbacks of this fit.
+    captures : StepCaptures
+        Their meter collects what an epoch records.
+    interrupts : Interrupts
+        Installed; a step is never cut in two.
+    run_step : callable
+        ``run_step(*batch, close=..., place=(epoch, batch))`` runs one step in the layers.
+    record : bool
+        Whether steps that have no capture yet are worth one.
+    """
+
+    def __init__(
+        self,
+        trainer: Any,
+        batches: Ordered,
+        moments: Moments,
+        captures: StepCaptures,
+        interrupts: Interrupts,
+        run_step: Callable[..., StepResult],
+        *,
+        record: bool,
+    ) -> None:
+        self._trainer, self._batches, self._moments = trainer, batches, moments
+        self._captures, self._interrupts, self._run_step = captures, interrupts, run_step
+        self._record = record
+
+    def epoch(self, epoch: int) -> dict[str, Any]:
+        """Run one epoch and return the columns that its batches gave."""
+        batches, trainer, captures = self._batches, self._trainer, self._captures
+        for begin in self._moments.on_epoch_begin:
+            begin(trainer, epoch)
+        captures.meter.begin()
+        order = batches.draw()
+        number, total = 0, len(batches)
+        while number < total:
+            done, value = self._stretch(order, number)
+            if not done:
+                done, value = 1, self._step(order, number, epoch)
+            number += done
+            for end in self._moments.on_step_end:
+                end(trainer, trainer.steps, value)
+        return captures.meter.record()
+
+    def _step(self, order: Array | None, number: int, epoch: int) -> float:
+        """Run one minibatch in the layers."""
+        batch = self._batches.batch(number, order)
+        self._interrupts.hold()
+        try:
+            close = number + 1 == len(self._batches)
+            result = self._run_step(*batch, close=close, place=(epoch, number + 1))
+            self._captures.meter.add(result, *batch[1:])
+        finally:
+            self._interrupts.release()
+        return result.value
+
+    def _stretch(self, order: Array | None, number: int) -> tuple[int, float]:
+        """Replay minibatches from ``number`` on; return how many, 0 if the next must run in the layers."""
+        batches, moments, captures = self._batches, self._moments, self._captures
+        captures.refresh()
+        if moments.on_gradients_ready:
+            return 0, 0.0
+        rows = min(batches.batch_size, batches.rows - number * batches.batch_size)
+        (x, y, *rest), local, start = batches.window(number, order)
+        weight = rest[0] if rest else None
+        batch = slice(start, start + rows)
+        captured = captures.capture(
+            x[batch], y[batch], None if weight is None else weight[batch], self._record
+        )
+        if captured is None:
+            return 0, 0.0
+        seconds = min(_LONGEST_STRETCH, moments.seconds_between_steps)
+        steps = 1
+        if seconds > 0.0 and captured.measured and rows == batches.batch_size:
+            steps = min((len(x) - start) // rows, captures.most_steps)
+        losses = np.empty(steps)
+        last = number + steps == len(batches)
+        self._interrupts.hold()
+        try:
+            done, correct, penalty = captures.stretch(
+                captured.capture, x, y, weight, local, start, rows, steps, seconds, last, losses
+            )
+            if done:
+                captures.meter.add_stretch(
+                    losses[:done],
+                    correct,
+                    (batches.batch(number + i, order)[1:] for i in range(done)),
+                    rows,
+                    weighted=weight is not None,
+                    counted=captured.counted,
+                    penalty=penalty,
+                )
+                if not captured.measured:
+                    captures.meter.add_accuracy(
+                        captured.outputs, y[batch] if local is None else captured.batch[1]
+                    )
+        finally:
+            self._interrupts.release()
+        return done, float(losses[done - 1]) if done else 0.0
