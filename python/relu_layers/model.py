@@ -19,6 +19,7 @@ from relu_layers._engine.passes import Passes
 from relu_layers._files.formats import save_model
 from relu_layers._support.arguments import converted_array, integer, strict_array
 from relu_layers._support.configured import Array, Ops
+from relu_layers._support.text_table import aligned
 from relu_layers.layers import Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, Softmax
 from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
 
@@ -332,14 +333,7 @@ def _summary(model: Sequential) -> str:
                 f"{count * itemsize:,}",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column < 3 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows, left=3)
     rule = "-" * max(map(len, lines))
     total = model.flat_params.size
     closing = (

@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 
 import relu_layers as rl
-from relu_layers.cli.printable import printable
+from relu_layers.cli.escaping import escaped
 from relu_layers.preprocessing import Preprocessing
 
 READ_AND_WRITTEN = ["npz", "safetensors", "onnx"]
@@ -190,6 +190,6 @@ def test_inspect_lists_the_tensors_of_another_program(call: Callable[..., Result
 
 
 def test_what_cannot_be_printed_is_escaped() -> None:
-    assert printable("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\nb\\u202e"
-    assert printable("é 日本") == "é 日本"
-    assert len(printable("x" * 1000)) == 200
+    assert escaped("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\nb\\u202e"
+    assert escaped("é 日本") == "é 日本"
+    assert len(escaped("x" * 1000)) == 200

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import re
 import string
+import sys
 import tomllib
 from pathlib import Path
 
@@ -254,6 +256,17 @@ def test_the_short_programs_give_the_same_numbers(layer):
     assert ran["NumPy"]["difference"] < 1e-13
     if ran["PyTorch"]["difference"] is not None:
         assert ran["PyTorch"]["difference"] < 1e-13
+
+
+def test_numbers_are_handed_out_without_running_or_importing_anything(golden, tmp_path, monkeypatch):
+    (tmp_path / "torch.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    model, x, y = golden()
+    found = rl.explain(model, x, y)
+    monkeypatch.setattr(builtins, "exec", lambda *_: pytest.fail("a program was run"))
+    assert [one["difference"] is None for one in found.to_dict()["elsewhere"]] == [False, True]
+    found.save_json(tmp_path / "step.json")
 
 
 def test_a_net_without_a_written_formula_has_no_short_program():

@@ -1,4 +1,4 @@
-"""The figure of a run: time over the limit as bars, told apart by hatches and names, not by colour.
+"""The figure of a run: time over the limit as bars, distinguished by hatches and names, not by colour.
 
 Needs matplotlib (the extra ``plot``), and nothing of pyplot.
 """

@@ -47,7 +47,7 @@ class Settings:
 
     @staticmethod
     def fresh_seed() -> int:
-        """Return a seed nobody has chosen."""
+        """Return a random seed."""
         return secrets.randbelow(1 << 31)
 
 
@@ -74,7 +74,7 @@ def run(
 ) -> Report:
     """Measure all cases and return the report.
 
-    The callbacks are told when the workers are up and the limits known, before each case, and after it.
+    The callbacks are called when the workers are up and the limits known, before each case, and after it.
 
     Raises
     ------

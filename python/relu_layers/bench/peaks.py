@@ -31,7 +31,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _PRODUCTS = ((64, 784, 128), (128, 512, 512), (96, 256, 256), (256, 128, 128), (512, 512, 512))
 _SHORTEST_RUN = 100_000  # nanoseconds
 _ROUNDS = 25
-# Where the system does not tell its caches.
+# Where the system does not report its caches.
 _USUAL_CACHES = (("L1", 32 << 10), ("L2", 1 << 20), ("L3", 32 << 20))
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 

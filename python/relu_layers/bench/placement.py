@@ -38,7 +38,7 @@ def stay_on(cores: set[int]) -> None:
 
 
 def usable_cores() -> set[int]:
-    """Return the cores this thread may run on; empty where the system does not tell."""
+    """Return the cores this thread may run on; empty where the system does not report them."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 

@@ -84,7 +84,7 @@ class Report:
     cells: list[Cell] = field(default_factory=list)
 
     def lost(self) -> list[tuple[Cell, str, float]]:
-        """Return the cells where somebody was faster, the worst first: cell, opponent, our time over theirs."""
+        """Return the cells where an opponent was faster, the worst first: cell, opponent, our time over theirs."""
         found = [(cell, *cell.lost_to()[0]) for cell in self.cells if cell.lost_to()]
         return sorted(found, key=lambda each: -each[2])
 

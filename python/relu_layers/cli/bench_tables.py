@@ -60,8 +60,8 @@ def print_section(console: Console, cells: Sequence[Cell]) -> None:
     say(console, "; ".join(notes), "dim")
     for name, reason in dict.fromkeys(item for cell in cells for item in cell.reasons.items()):
         where = [cell.case.name for cell in cells if cell.reasons.get(name) == reason]
-        told = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
-        say(console, f"not timed: {OPPONENTS[name].title}: {reason} ({told})")
+        named = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
+        say(console, f"not timed: {OPPONENTS[name].title}: {reason} ({named})")
 
 
 def _width(table: Table) -> int:
@@ -121,7 +121,7 @@ def _number(nanoseconds: float) -> str:
 
 
 def print_lost(console: Console, report: Report) -> None:
-    """Print every cell where somebody was faster, the worst first."""
+    """Print every cell where an opponent was faster, the worst first."""
     lost = report.lost()
     timed = [cell for cell in report.cells if cell.ours is not None]
     say(console, "")

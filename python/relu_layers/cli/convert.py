@@ -13,7 +13,7 @@ from relu_layers import checkpoint
 from relu_layers._files.formats import FORMATS, function_of
 from relu_layers.cli import report
 from relu_layers.cli.errors import Problem, readable
-from relu_layers.cli.printable import printable
+from relu_layers.cli.escaping import escaped
 from relu_layers.layers import Dense, Dropout
 from relu_layers.model import Sequential
 
@@ -99,8 +99,8 @@ def _left_behind(model: Sequential, suffix: str, trained: bool) -> list[str]:
         return lines
     dropouts = sum(isinstance(layer, Dropout) for layer in model.layers)
     if dropouts and suffix in (".onnx", ".h"):
-        told = "1 Dropout layer, which does" if dropouts == 1 else f"{dropouts} Dropout layers, which do"
-        lines.append(f"{told} nothing in inference")
+        line = "1 Dropout layer, which does" if dropouts == 1 else f"{dropouts} Dropout layers, which do"
+        lines.append(f"{line} nothing in inference")
     if suffix == ".prototxt":
         lines.append("the weights: a .prototxt describes layers, its .caffemodel would hold them")
         if model.preprocessing is not None:
@@ -121,10 +121,10 @@ def _compared(model: Sequential, target: Path) -> str:
         return "not compared: the network says nothing about the length of a row"
     expected = model(x)
     found = checkpoint.load(target)(x)
-    told = f"read back: outputs of {len(x)} random rows differ by at most {_difference(expected, found):.2g}"
+    line = f"read back: outputs of {len(x)} random rows differ by at most {_difference(expected, found):.2g}"
     if suffix == ".onnx":
-        told += _in_onnxruntime(target, x, expected)
-    return told
+        line += _in_onnxruntime(target, x, expected)
+    return line
 
 
 def _in_onnxruntime(target: Path, x: Array, expected: Array) -> str:
@@ -136,7 +136,7 @@ def _in_onnxruntime(target: Path, x: Array, expected: Array) -> str:
         session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
         (found,) = session.run(None, {session.get_inputs()[0].name: x})
     except Exception as error:  # of the runtime's own kinds: it lacks some operators in float64
-        return f"; ONNX Runtime does not run it: {printable(error)}"
+        return f"; ONNX Runtime does not run it: {escaped(error)}"
     return f", in ONNX Runtime by {_difference(expected, found):.2g}"
 
 

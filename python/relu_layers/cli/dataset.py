@@ -56,7 +56,7 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     preprocessing = Preprocessing(standardize=settings.standardize, missing=settings.missing)
     values = table.column(target)
     preprocessing.fit_target(values, task=settings.task, name=target)
-    notes.append(_told_task(preprocessing, values, settings.task))
+    notes.append(_task_note(preprocessing, values, settings.task))
     split = _split(preprocessing, values, settings, rng)
     features = Table(table.name, table.without({target}))
     if not isinstance(preprocessing.target, ClassTarget):
@@ -99,7 +99,7 @@ def _without_gaps(table: Table, target: str, missing: str) -> tuple[Table, int]:
     return table, 0
 
 
-def _told_task(preprocessing: Preprocessing, values: Array, asked: str | None) -> str:
+def _task_note(preprocessing: Preprocessing, values: Array, asked: str | None) -> str:
     """Return what the target was taken for, and how to change that."""
     target = preprocessing.target
     assert target is not None
@@ -110,12 +110,12 @@ def _told_task(preprocessing: Preprocessing, values: Array, asked: str | None) -
                 "choose another --target, or --task regression if they are numbers"
             )
         shown = [*map(str, target.classes[:10]), *(["..."] if len(target.classes) > 10 else [])]
-        told = f"target {target.name!r}: classification, {len(target.classes)} classes ({', '.join(shown)})"
+        line = f"target {target.name!r}: classification, {len(target.classes)} classes ({', '.join(shown)})"
         other = "regression"
     else:
-        told, other = f"target {target.name!r}: regression", "classification"
+        line, other = f"target {target.name!r}: regression", "classification"
     doubtful = asked is None and values.dtype.kind == "i"
-    return told + (f"; --task {other} would change that" if doubtful else "")
+    return line + (f"; --task {other} would change that" if doubtful else "")
 
 
 def _split(

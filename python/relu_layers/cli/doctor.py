@@ -12,7 +12,7 @@ from rich.text import Text
 from relu_layers.cli import report
 from relu_layers.cli.errors import readable
 from relu_layers.cli.installation import examine
-from relu_layers.cli.labelled import load_labelled
+from relu_layers.cli.labelled_data import load_labelled_data
 from relu_layers.cli.settings import OPTIMIZERS
 from relu_layers.cli.train import RealRange
 from relu_layers.sanity import Check, SanityReport, sanity_check
@@ -67,7 +67,7 @@ def doctor(
         _print(console, installed)
         healthy = not any(check.verdict == "fail" for check in installed)
         if model is not None and data is not None:
-            given = load_labelled(Path(model), data, target)
+            given = load_labelled_data(Path(model), data, target)
             x, y = given.some(rows, seed)
             build, usual = OPTIMIZERS[optimizer]
             own = build(usual if learning_rate is None else learning_rate)
@@ -88,10 +88,10 @@ def _print(console: Console, checks: list[Check]) -> None:
     table.add_column(no_wrap=True)
     table.add_column()
     for check in checks:
-        told = Text(check.finding)
+        finding = Text(check.finding)
         if check.advice:
-            told.append(f"\n-> {check.advice}", style="italic")
-        table.add_row(Text(check.verdict, style=_STYLES[check.verdict]), check.name, told)
+            finding.append(f"\n-> {check.advice}", style="italic")
+        table.add_row(Text(check.verdict, style=_STYLES[check.verdict]), check.name, finding)
     console.print(table)
 
 

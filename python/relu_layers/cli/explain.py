@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from relu_layers.cli.errors import Problem, readable
-from relu_layers.cli.labelled import load_labelled
+from relu_layers.cli.labelled_data import load_labelled_data
 from relu_layers.data import two_moons, xor
 from relu_layers.explanation import Explanation
 from relu_layers.explanation import explain as explained
@@ -28,7 +28,7 @@ _WIDEST = 100
 
 
 @dataclass
-class Subject:
+class TrainingSetup:
     """What is explained: a model with rows, and how it is trained."""
 
     model: Sequential
@@ -41,7 +41,7 @@ class Subject:
     steps: int = 0
 
 
-def _tour(seed: int, hidden: int | None, slope: float) -> Subject:
+def _tour(seed: int, hidden: int | None, slope: float) -> TrainingSetup:
     """The pencil-and-paper network of docs/backprop.md: one unit above 0, one below, one exactly at 0."""
     del seed
     if hidden is not None:
@@ -55,10 +55,10 @@ def _tour(seed: int, hidden: int | None, slope: float) -> Subject:
             "2.bias": np.array([0.0, 2.0]),
         }
     )
-    return Subject(model, np.array([[1.0, 2.0]]), np.array([1]), SoftmaxCrossEntropy(), 0.1, 1)
+    return TrainingSetup(model, np.array([[1.0, 2.0]]), np.array([1]), SoftmaxCrossEntropy(), 0.1, 1)
 
 
-def _xor(seed: int, hidden: int | None, slope: float) -> Subject:
+def _xor(seed: int, hidden: int | None, slope: float) -> TrainingSetup:
     """The classic program: 2-30-1 without biases, squared errors summed."""
     rng, width = np.random.default_rng(seed), hidden or 30
     layers = Dense(2, width, bias=False), ReLU(slope), Dense(width, 1, bias=False)
@@ -66,24 +66,24 @@ def _xor(seed: int, hidden: int | None, slope: float) -> Subject:
     weights = rng.standard_normal((2, width)), rng.standard_normal((width, 1))
     model.load_params(dict(zip(model.params, weights, strict=True)))
     x, y = xor()
-    return Subject(model, x, y, SquaredError(normalization="none"), 0.002, 4, steps=200)
+    return TrainingSetup(model, x, y, SquaredError(normalization="none"), 0.002, 4, steps=200)
 
 
-def _two_moons(seed: int, hidden: int | None, slope: float) -> Subject:
+def _two_moons(seed: int, hidden: int | None, slope: float) -> TrainingSetup:
     x, y = two_moons(100, 0.15, np.random.default_rng(seed))
     model = mlp([2, hidden or 8, 2], negative_slope=slope, dtype=np.float64, rng=seed)
-    return Subject(model, x, y, SoftmaxCrossEntropy(), 0.5, 100, steps=300)
+    return TrainingSetup(model, x, y, SoftmaxCrossEntropy(), 0.5, 100, steps=300)
 
 
-def _digits(seed: int, hidden: int | None, slope: float) -> Subject:
+def _digits(seed: int, hidden: int | None, slope: float) -> TrainingSetup:
     from relu_layers.sklearn import load_digits
 
     x, y = load_digits()
     model = mlp([64, hidden or 32, 10], negative_slope=slope, dtype=np.float64, rng=seed)
-    return Subject(model, x / 16.0, y, SoftmaxCrossEntropy(), 0.1, 32)
+    return TrainingSetup(model, x / 16.0, y, SoftmaxCrossEntropy(), 0.1, 32)
 
 
-_MAKERS: dict[str, Callable[[int, int | None, float], Subject]] = {
+_MAKERS: dict[str, Callable[[int, int | None, float], TrainingSetup]] = {
     "tour": _tour,
     "xor": _xor,
     "two-moons": _two_moons,
@@ -105,7 +105,7 @@ _MAKERS: dict[str, Callable[[int, int | None, float], Subject]] = {
     help="Hidden unit that is followed, from 0. Default: where most of the gradient goes.",
 )
 @click.option("--rows", type=click.IntRange(min=1), help="Rows of the batch: the first of DATA.")
-@click.option("--after", type=click.IntRange(min=0), default=0, help="Train for so many steps first.")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Train for this many steps first.")
 @click.option("--rate", type=float, help="Learning rate of the step (SGD).")
 @click.option("--hidden", type=click.IntRange(min=1), help="Hidden units of a built-in network.")
 @click.option("--slope", type=float, default=0.0, show_default=True, help="Negative slope of its ReLU.")
@@ -113,7 +113,7 @@ _MAKERS: dict[str, Callable[[int, int | None, float], Subject]] = {
 @click.option(
     "--target", metavar="COLUMN", help="True values, where the model file does not name the column."
 )
-@click.option("--all", "everything", is_flag=True, help="Tell everything, not just one row and one path.")
+@click.option("--all", "everything", is_flag=True, help="Show all rows and paths, not just one.")
 @click.option("--check/--no-check", default=True, show_default=True, help="Compare with finite differences.")
 @click.option(
     "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page to click through."
@@ -149,31 +149,31 @@ def explain(
     of the last three names. The names of its columns and classes are kept.
     """
     with readable():
-        subject = _subject(model, data, target, seed, hidden, slope)
-        count = min(rows or subject.rows, len(subject.x))
-        x, y = subject.x[:count], subject.y[:count]
+        setup = _setup(model, data, target, seed, hidden, slope)
+        count = min(rows or setup.rows, len(setup.x))
+        x, y = setup.x[:count], setup.y[:count]
         if sample is not None and sample >= count:
             raise Problem(
                 f"--sample {sample}: the batch has rows 0 to {count - 1}; --rows {sample + 1} would have it"
             )
-        optimizer = SGD(subject.rate if rate is None else rate)
-        trainer = Trainer(subject.model, subject.loss, optimizer)
+        optimizer = SGD(setup.rate if rate is None else rate)
+        trainer = Trainer(setup.model, setup.loss, optimizer)
         if after:
             # An epoch of one batch in order is one step.
             trainer.fit(x, y, epochs=after, batch_size=count, shuffle=False)
         plays = html is not None and data is None
         found = explained(
-            subject.model,
+            setup.model,
             x,
             y,
-            subject.loss,
+            setup.loss,
             optimizer,
             sample=sample,
             unit=unit,
             gradcheck=check,
-            train=subject.steps if plays else 0,
-            seed=subject.seed,
-            title=_title(model, data, subject.model, after),
+            train=setup.steps if plays else 0,
+            seed=setup.seed,
+            title=_title(model, data, setup.model, after),
             lang=lang,
         )
         wrote = False
@@ -190,9 +190,9 @@ def explain(
             _print(found, everything)
 
 
-def _subject(
+def _setup(
     model: str, data: str | None, target: str | None, seed: int, hidden: int | None, slope: float
-) -> Subject:
+) -> TrainingSetup:
     """Return the built-in network of that name, or the model file with its rows."""
     if data is None:
         make = _MAKERS.get(model)
@@ -200,11 +200,11 @@ def _subject(
             raise Problem(
                 f"{model}: a model file needs DATA to be explained on; without it: {', '.join(_MAKERS)}"
             )
-        subject = make(seed, hidden, slope)
-        subject.seed = None if model == "tour" else seed
-        return subject
-    given = load_labelled(Path(model), data, target)
-    return Subject(given.model, given.x, given.y, given.loss, 0.1, 32)
+        setup = make(seed, hidden, slope)
+        setup.seed = None if model == "tour" else seed
+        return setup
+    given = load_labelled_data(Path(model), data, target)
+    return TrainingSetup(given.model, given.x, given.y, given.loss, 0.1, 32)
 
 
 def _title(name: str, data: str | None, model: Sequential, after: int) -> str:

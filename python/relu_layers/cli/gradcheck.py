@@ -11,7 +11,7 @@ from rich.text import Text
 
 from relu_layers.cli import report
 from relu_layers.cli.errors import readable
-from relu_layers.cli.labelled import load_labelled
+from relu_layers.cli.labelled_data import load_labelled_data
 from relu_layers.gradient_check import GradcheckReport
 from relu_layers.gradient_check import gradcheck as check
 
@@ -46,7 +46,7 @@ def gradcheck(
     wrong.
     """
     with readable():
-        given = load_labelled(Path(model), data, target)
+        given = load_labelled_data(Path(model), data, target)
         x, y = given.some(rows, seed)
         found = check(given.model, x, y, given.loss, max_entries=None if every else entries, seed=seed)
         _print(Console(highlight=False), found, len(x))

@@ -32,7 +32,7 @@ def info() -> None:
 
 
 def cpu_name() -> str:
-    """Return the CPU's model as the system tells it, or at least its architecture."""
+    """Return the CPU's model as the system names it, or at least its architecture."""
     listing = Path("/proc/cpuinfo")
     if listing.is_file():
         for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():

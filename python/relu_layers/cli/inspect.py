@@ -16,7 +16,7 @@ from relu_layers import checkpoint
 from relu_layers._files.formats import FORMATS, function_of
 from relu_layers.cli import report
 from relu_layers.cli.errors import Problem, readable
-from relu_layers.cli.printable import printable
+from relu_layers.cli.escaping import escaped
 from relu_layers.layers import ParameterLayer
 from relu_layers.model import Sequential
 from relu_layers.preprocessing import CategoryColumn, ClassTarget, Preprocessing
@@ -46,7 +46,7 @@ def inspect(file: str, weights: str | None, as_json: bool) -> None:
 
 
 def facts(path: Path, reading: dict[str, Any]) -> dict[str, Any]:
-    """Return what is to be told of a file, as plain values; a damaged one is a ValueError."""
+    """Return the description of a file as plain values; a damaged one is a ValueError."""
     if not path.is_file():
         raise Problem(f"{path}: no such model file")
     suffix = path.suffix.lower()
@@ -129,10 +129,10 @@ def _print(console: Console, found: dict[str, Any]) -> None:
         if name not in tables and value not in ("", []):
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             shown = f"{shown:,}" if isinstance(shown, int) and not isinstance(shown, bool) else shown
-            report.say(console, f"{name:<14} {printable(shown)}")
+            report.say(console, f"{name:<14} {escaped(shown)}")
     for name in ("training", "tensors"):
         for key, value in found.get(name, {}).items():
-            report.say(console, f"{name:<14} {printable(key)}: {printable(value)}")
+            report.say(console, f"{name:<14} {escaped(key)}: {escaped(value)}")
     if "preprocessing" in found and isinstance(found["preprocessing"], dict):
         _print_preprocessing(console, found["preprocessing"])
     if found.get("layers"):
@@ -143,21 +143,21 @@ def _print(console: Console, found: dict[str, Any]) -> None:
         if more > 0:
             report.say(console, f"and {more:,} more")
     if found.get("problem"):
-        report.say(console, f"cannot be loaded: {printable(found['problem'], 500)}", "bold red")
+        report.say(console, f"cannot be loaded: {escaped(found['problem'], 500)}", "bold red")
 
 
 def _print_preprocessing(console: Console, entry: dict[str, Any]) -> None:
     columns = entry["columns"]
-    shown = [f"{printable(name, 40)} ({kind})" for name, kind in list(columns.items())[:_COLUMNS_SHOWN]]
+    shown = [f"{escaped(name, 40)} ({kind})" for name, kind in list(columns.items())[:_COLUMNS_SHOWN]]
     more = len(columns) - len(shown)
     report.say(console, f"{'columns':<14} {', '.join(shown)}{f' and {more:,} more' if more > 0 else ''}")
     if entry["target"] is not None:
-        classes = [printable(one, 40) for one in entry.get("classes", ())]
-        told = f": {', '.join(classes[:_COLUMNS_SHOWN])}" if classes else ""
+        classes = [escaped(one, 40) for one in entry.get("classes", ())]
+        listed = f": {', '.join(classes[:_COLUMNS_SHOWN])}" if classes else ""
         more = len(classes) - _COLUMNS_SHOWN
         report.say(
             console,
-            f"{'target':<14} {printable(entry['target'])}{told}{f' and {more:,} more' if more > 0 else ''}",
+            f"{'target':<14} {escaped(entry['target'])}{listed}{f' and {more:,} more' if more > 0 else ''}",
         )
 
 
@@ -167,7 +167,7 @@ def _layers(layers: list[dict[str, Any]]) -> Table:
         table.add_column(name)
     for index, layer in enumerate(layers):
         shapes = [f"{name} ({', '.join(map(str, shape))})" for name, shape in layer["parameters"].items()]
-        table.add_row(str(index), Text(printable(layer["layer"])), Text(", ".join(shapes)))
+        table.add_row(str(index), Text(escaped(layer["layer"])), Text(", ".join(shapes)))
     return table
 
 
@@ -176,6 +176,6 @@ def _parts(parts: list[dict[str, str]]) -> Table:
     for name in ("", "type", "name", "problem"):
         table.add_column(name)
     for index, part in enumerate(parts):
-        cells = (Text(printable(part[key])) for key in ("type", "name"))
-        table.add_row(str(index), *cells, Text(printable(part["problem"]), style="red"))
+        cells = (Text(escaped(part[key])) for key in ("type", "name"))
+        table.add_row(str(index), *cells, Text(escaped(part["problem"]), style="red"))
     return table

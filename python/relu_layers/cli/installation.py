@@ -26,13 +26,13 @@ def examine() -> list[Check]:
 
 
 def target_check(used: str, possible: list[str]) -> Check:
-    """Tell which instruction set is in use, and whether a better one could be."""
-    told = f"{used}; this processor can run {', '.join(possible)}"
+    """Report the instruction set in use, and whether a better one could be."""
+    finding = f"{used}; this processor can run {', '.join(possible)}"
     if used == possible[0]:
-        return Check("target", "ok", told)
+        return Check("target", "ok", finding)
     forced = os.environ.get("RELU_LAYERS_TARGET")
     advice = f"RELU_LAYERS_TARGET is {forced}: without it {possible[0]} would be used" if forced else ""
-    return Check("target", "warn", told, advice or f"relu_layers.use_target({possible[0]!r}) is faster")
+    return Check("target", "warn", finding, advice or f"relu_layers.use_target({possible[0]!r}) is faster")
 
 
 def kernel_check() -> Check:
@@ -52,20 +52,20 @@ def kernel_check() -> Check:
                 expected = getattr(ops.reference, name)(*arguments)
                 size = np.abs(expected).max() * np.finfo(dtype).eps * x.shape[1]
                 worst = max(worst, float(np.abs(ours - expected).max() / size))
-    told = f"dense, relu and softmax are within {worst:.1%} of the rounding error that is allowed"
+    finding = f"dense, relu and softmax are within {worst:.1%} of the rounding error that is allowed"
     if worst <= 1.0:
-        return Check("kernels", "ok", told)
-    return Check("kernels", "fail", told, "build the package anew on this machine, or try another target")
+        return Check("kernels", "ok", finding)
+    return Check("kernels", "fail", finding, "rebuild the package on this machine, or try another target")
 
 
 def thread_check(used: int) -> Check:
     """Compare the threads in use with what the machine grants."""
     quota, granted = cpu_quota(), threads_granted()
     limit = "no CPU quota" if quota is None else f"a CPU quota of {quota:g}"
-    told = f"{used} in use; {usable_processors()} processors, {limit}"
+    finding = f"{used} in use; {usable_processors()} processors, {limit}"
     if used > granted:
         advice = f"more threads than can run at once: RELU_LAYERS_NUM_THREADS={granted}, or leave it unset"
-        return Check("threads", "warn", told, advice)
+        return Check("threads", "warn", finding, advice)
     if used < granted:
-        return Check("threads", "ok", told, f"up to {granted} could be used (RELU_LAYERS_NUM_THREADS)")
-    return Check("threads", "ok", told)
+        return Check("threads", "ok", finding, f"up to {granted} could be used (RELU_LAYERS_NUM_THREADS)")
+    return Check("threads", "ok", finding)

@@ -1,4 +1,4 @@
-"""What the machine grants this program: processors, a quota of their time, and NumPy's BLAS."""
+"""The machine's side of a run: processors, a quota of their time, and NumPy's BLAS."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def threads_granted() -> int:
 
 
 def numpy_blas() -> str:
-    """Return the BLAS that NumPy was built with, and where Linux tells it the library that is loaded."""
+    """Return the BLAS that NumPy was built with, and on Linux, the library that is loaded."""
     config: Any = np.show_config(mode="dicts")
     blas = config.get("Build Dependencies", {}).get("blas", {}) if isinstance(config, dict) else {}
     built = " ".join(str(blas[key]) for key in ("name", "version") if blas.get(key)) or "unknown"

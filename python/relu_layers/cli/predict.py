@@ -43,7 +43,7 @@ def predict(
 ) -> None:
     """Apply the model file MODEL to DATA: a CSV, TSV, Parquet, Arrow, NPZ or HDF5 file, or digits, two-moons, xor.
 
-    Columns are found by name. If the target is among them, the accuracy (or R2) is told as well. Without
+    Columns are found by name. If the target is among them, the accuracy (or R2) is printed as well. Without
     --output the predictions go to the standard output as CSV; on a terminal the first ten rows.
     """
     with readable():

@@ -12,15 +12,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from relu_layers.history import History
+from relu_layers.trainer import Trainer
+
 _ROWS_SHOWN = 8
 _REFRESH_SECONDS = 0.1
 
 
 class EpochTable:
-    """A callback for `Trainer.fit` that keeps every epoch's record and shows them while it is entered."""
+    """A callback for `Trainer.fit` that shows the epochs while it is entered; ``history`` is the trainer's."""
 
     def __init__(self, console: Console, epochs: int) -> None:
-        self.records: list[dict[str, Any]] = []
+        self.history = History()
         self._console = console
         self._epochs = epochs
         self._begin = time.perf_counter()
@@ -40,13 +43,13 @@ class EpochTable:
     ) -> None:
         """Leave the last state of the table on the screen."""
         if self._live is not None:
-            if self.records:
+            if len(self.history):
                 self._live.update(self._table(), refresh=True)
             self._live.stop()
 
-    def __call__(self, trainer: object, record: dict[str, Any]) -> None:
-        """Take the record of an epoch and show it."""
-        self.records.append(dict(record))
+    def __call__(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Show the record of an epoch."""
+        self.history = trainer.history
         self._end = time.perf_counter()
         if self._live is None:
             self._console.print(self._line(record), soft_wrap=True)
@@ -62,7 +65,7 @@ class EpochTable:
     @property
     def best(self) -> dict[str, Any]:
         """The record of the epoch with the lowest validation loss, or training loss where there is none."""
-        return min(self.records, key=_judged)
+        return min(self.history, key=_judged)
 
     def _line(self, record: dict[str, Any]) -> str:
         width = len(str(self._epochs))
@@ -75,7 +78,7 @@ class EpochTable:
         return "  ".join(parts)
 
     def _screen(self) -> Group:
-        done = len(self.records)
+        done = len(self.history)
         left = self.seconds / done * (self._epochs - done)
         bar = Table.grid(padding=(0, 1))
         clock = Text(f"{self.seconds:.0f} s, at most {left:.0f} s left", style="dim")
@@ -83,7 +86,7 @@ class EpochTable:
         return Group(self._table(), bar)
 
     def _table(self) -> Table:
-        last = self.records[-1]
+        last = self.history.last()
         names = ["epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate"]
         names = [name for name in names if _has(last, name)]
         dead = _has(last, "dead_units")
@@ -94,14 +97,14 @@ class EpochTable:
             table.add_column("dead\nunits", justify="right")
         table.add_column("", no_wrap=True)
         best = self.best
-        shown = self.records[-_ROWS_SHOWN:]
-        if all(record is not best for record in shown):
+        shown = list(self.history)[-_ROWS_SHOWN:]
+        if best not in shown:
             shown = [best, *shown[1:]]
         for record in shown:
             cells = [_cell(record, name) for name in names]
             if dead:
                 cells.append(_dead(record))
-            table.add_row(*cells, "<- best" if record is best else "", style="bold" if record is best else "")
+            table.add_row(*cells, "<- best" if record == best else "", style="bold" if record == best else "")
         return table
 
 

@@ -30,9 +30,9 @@ def print_classification(
 ) -> None:
     """Print loss and accuracy, and who was taken for whom."""
     right = int(np.sum(labels == predicted))
-    told = "" if loss is None else f"loss {loss:.4f}, "
+    loss_text = "" if loss is None else f"loss {loss:.4f}, "
     share = f"{right / len(labels):.2%} ({right:,} of {len(labels):,})"
-    say(console, f"{part}: {told}accuracy {share}", "bold")
+    say(console, f"{part}: {loss_text}accuracy {share}", "bold")
     counts = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(counts, (labels, predicted), 1)
     if len(names) <= _WIDEST_CONFUSION:
@@ -47,9 +47,9 @@ def print_regression(console: Console, part: str, loss: float | None, truth: Arr
     error = predicted - truth
     spread = float(np.sum((truth - truth.mean()) ** 2))
     score = f"R2 {1.0 - float(np.sum(error**2)) / spread:.4f}, " if spread else ""
-    told = "" if loss is None else f"loss {loss:.4f}, "
+    loss_text = "" if loss is None else f"loss {loss:.4f}, "
     rmse, mae = float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error)))
-    line = f"{part}: {told}{score}RMSE {rmse:.4g}, mean absolute error {mae:.4g} ({len(truth):,} rows)"
+    line = f"{part}: {loss_text}{score}RMSE {rmse:.4g}, mean absolute error {mae:.4g} ({len(truth):,} rows)"
     say(console, line, "bold")
 
 
@@ -100,26 +100,6 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         stream.detach()
 
     write_atomically(str(path), fill)
-
-
-def write_history(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Write one line per epoch; dead units get one column per ReLU layer."""
-    header: list[str] = []
-    for name, value in records[0].items():
-        if np.ndim(value) == 0:
-            header.append(name)
-        else:
-            header.extend(f"{name}_{index}" for index in range(len(value)))
-    rows = [
-        [cell for value in record.values() for cell in np.atleast_1d(_blank(value)).tolist()]
-        for record in records
-    ]
-    write_csv(path, header, rows)
-
-
-def _blank(value: Any) -> Any:
-    """Return a cell as it is written: nothing for None and NaN."""
-    return "" if value is None or (isinstance(value, float) and value != value) else value
 
 
 def output_folder(name: str | None, data: str) -> Path:

@@ -95,7 +95,7 @@ class Settings:
 
 
 def settings_from(options: dict[str, Any]) -> Settings:
-    """Return the options with defaults in the place of None; contradictions are a usage error."""
+    """Return the options with defaults instead of None; contradictions are a usage error."""
     if options["validation"] == 0.0 and options["patience"]:
         raise click.BadOptionUsage("patience", "--patience needs validation rows, but --validation is 0")
     usual_rate = {"learning_rate": OPTIMIZERS[options["optimizer"]][1]}

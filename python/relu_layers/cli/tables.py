@@ -18,7 +18,7 @@ BUILT_IN = ("digits", "two-moons", "xor")
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length by name; ``target`` is the target's name where the data itself tells it."""
+    """Columns of equal length by name; ``target`` is the target's name where the data names it."""
 
     name: str
     columns: dict[str, Array]
@@ -31,7 +31,7 @@ class Table:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     def column(self, name: str) -> Array:
-        """Return a column; an unknown name is a ValueError that tells the nearest or all names."""
+        """Return a column; an unknown name is a ValueError that lists the nearest or all names."""
         if name in self.columns:
             return self.columns[name]
         hint = nearest(name, self.columns)

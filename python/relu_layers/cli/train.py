@@ -9,8 +9,8 @@ import click
 from rich.console import Console
 
 from relu_layers.cli.errors import readable
-from relu_layers.cli.job import run
 from relu_layers.cli.settings import OPTIMIZERS, settings_from
+from relu_layers.cli.training import run
 
 
 def hidden_sizes(

@@ -16,9 +16,10 @@ import numpy as np
 from relu_layers._support.arguments import converted_array, integer
 from relu_layers._training.examples import examples
 from relu_layers.explanation.explanation import Explanation
-from relu_layers.explanation.followed import mixed_row, path_through
 from relu_layers.explanation.names import named
 from relu_layers.explanation.own import as_model
+from relu_layers.explanation.path import mixed_row, path_through
+from relu_layers.explanation.programs import after_a_run, short_programs
 from relu_layers.explanation.record import record
 from relu_layers.explanation.trace import Check
 from relu_layers.explanation.training import play
@@ -79,7 +80,7 @@ def explain(
         Steps of a training to record for the page's player: decision surface, fold lines, loss. Only for
         networks of two inputs; 0 records none.
     seed : int, keyword
-        Only told: where the initial values come from.
+        Of the initial values; only reported.
     title : str, keyword
     feature_names, class_names : sequence of str, keyword
         Names of the inputs and of the classes. None takes those of ``model.preprocessing``, if there is one.
@@ -95,7 +96,7 @@ def explain(
     Raises
     ------
     ValueError, TypeError
-        What does not fit, as `Trainer.fit` would say it; a ``train`` without two inputs.
+        An argument does not fit, as in `Trainer.fit`; ``train`` without two inputs.
     IndexError
         There is no such sample or unit, or a label is outside the classes.
     """
@@ -129,6 +130,9 @@ def explain(
         checked=part,
         variants=variants(model, loss, optimizer, given),
         mistakes=mistakes(model, loss, optimizer, given, trace.loss.output),
+        programs=[
+            after_a_run(one, trace) if one.package == "numpy" else one for one in short_programs(trace)
+        ],
         training=play(model, loss, optimizer, given, train) if train else None,
     )
     return found

@@ -10,12 +10,14 @@ from typing import Any
 
 from relu_layers._support.arguments import integer
 from relu_layers._support.configured import Array
-from relu_layers.explanation import elsewhere, fragment, markdown, page, plain, terminal
+from relu_layers.explanation import fragment, markdown, page, terminal
 from relu_layers.explanation.blocks import Step
 from relu_layers.explanation.catalogue import Texts
-from relu_layers.explanation.followed import busiest_unit, first_hidden
+from relu_layers.explanation.path import busiest_unit, first_hidden
+from relu_layers.explanation.programs import step_arrays
 from relu_layers.explanation.story import Story
 from relu_layers.explanation.trace import Trace
+from relu_layers.explanation.trace_dict import trace_dict
 
 _WIDTH = 80
 
@@ -44,7 +46,7 @@ class Explanation:
             raise IndexError(f"explain: unit is {unit}, but the first hidden layer has {width} units")
 
     def steps(self, *, everything: bool = True, lang: str | None = None) -> list[Step]:
-        """Return what is told, step by step: what the renderers set in type.
+        """Return the steps of the explanation, which the renderers set in type.
 
         Parameters
         ----------
@@ -98,20 +100,21 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as numbers, text, lists and dicts, ready for `json.dump`.
 
-        Arrays are dicts of ``shape``, ``norm``, ``min``, ``max`` and ``values``, or ``histogram`` in the place of
-        the values of more than 4,096 entries. ``schema`` (1) counts up when a name or its meaning changes;
-        ``sample`` and ``unit`` tell what is followed, ``elsewhere`` what the short programs gave.
+        Arrays are dicts of ``shape``, ``norm``, ``min``, ``max`` and ``values``, or ``histogram`` instead of the
+        values of more than 4,096 entries. ``schema`` (1) counts up when a name or its meaning changes; ``sample`` and
+        ``unit`` are those that are followed. ``elsewhere`` holds the same step as short programs; the ``difference``
+        of one that `explain` has not run, such as PyTorch's, is None.
         """
-        ran = [
-            {"name": one.name, "program": one.program, "difference": one.difference}
-            for one in elsewhere.programs(self.trace)
+        programs = [
+            {"name": one.name, "program": one.text, "difference": one.difference}
+            for one in self.trace.programs
         ]
         followed = {"sample": self.sample, "unit": self.unit}
-        return plain.trace_dict(self.trace) | followed | {"elsewhere": ran}
+        return trace_dict(self.trace) | followed | {"elsewhere": programs}
 
     def arrays(self) -> dict[str, Array]:
         """Return x, target and the weights before the step by their symbols, such as ``"W1"``."""
-        return elsewhere.step_arrays(self.trace)
+        return step_arrays(self.trace)
 
     def __str__(self) -> str:
         return self.to_text(everything=False)

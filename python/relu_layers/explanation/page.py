@@ -14,7 +14,7 @@ from relu_layers.explanation import fragment
 from relu_layers.explanation.blocks import Block, Step, number
 from relu_layers.explanation.catalogue import Texts, data_file
 from relu_layers.explanation.drawing import UNITS, Drawing, matrices
-from relu_layers.explanation.followed import first_hidden
+from relu_layers.explanation.path import first_hidden
 from relu_layers.explanation.setting import live, movable
 from relu_layers.explanation.story import Story
 from relu_layers.explanation.trace import Trace, Training
@@ -24,14 +24,14 @@ SCRIPTS = ("engine.js", "telling.js", "page.js", "drawing.js", "moving.js", "pla
 ROWS, PAIRS = 8, (128, 64, 40, 24, 12, 1)
 # Bytes that a page stays below, if need be by fewer pairs.
 LIMIT = 290_000
-# Steps that do not depend on the row and the unit: told once, behind the others.
+# Steps that do not depend on the row and the unit: shown once, behind the others.
 _ONCE = ("summary", "what-if", "mistakes", "elsewhere")
 # The loss curve's measures, the decades that its axis shows at most, and about how many of them are written.
 _CURVE, _DECADES, _LABELS = (400, 160), 20, 6
 
 
 class Distinct:
-    """A list in which equal things stand once: what is told of many rows and units repeats itself."""
+    """A list without duplicates: the steps of many rows and units repeat each other."""
 
     def __init__(self) -> None:
         self.all: list[Any] = []
@@ -44,7 +44,7 @@ class Distinct:
         return place
 
 
-class Told:
+class DistinctSteps:
     """Steps as places in lists of distinct steps, blocks and texts."""
 
     def __init__(self) -> None:
@@ -149,18 +149,18 @@ def _data(story: Story, first: list[Step], limit: int) -> dict[str, Any]:
     # In float64 the page's own numbers are the recorded ones to every digit shown.
     with_numbers = not moves or trace.dtype != "float64"
     drawing = Drawing(trace, samples, keep, with_numbers)
-    told = Told()
+    distinct = DistinctSteps()
     pairs: dict[str, Any] = {}
     paths: dict[str, Any] = {}
     for (s, u), one in chosen.items():
         steps = first if (s, u) == (sample, unit) else one.steps()
-        pairs[f"{s},{u}"] = [told.step(step) for step in steps]
+        pairs[f"{s},{u}"] = [distinct.step(step) for step in steps]
         paths[f"{s},{u}"] = {"inputs": one.path.inputs, "outputs": one.path.outputs}
     everything = moves or (len(samples) == trace.batch and len(units) == width)
     return {
-        "words": told.words.all,
-        "blocks": told.blocks.all,
-        "steps": told.steps.all,
+        "words": distinct.words.all,
+        "blocks": distinct.blocks.all,
+        "steps": distinct.steps.all,
         "pairs": pairs,
         "paths": paths,
         "samples": list(range(trace.batch)) if moves else samples,

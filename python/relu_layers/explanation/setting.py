@@ -9,7 +9,7 @@ import numpy as np
 from relu_layers.explanation.blocks import number
 from relu_layers.explanation.catalogue import formula, pattern_of
 from relu_layers.explanation.story import Story, loss_factors, loss_formula, network_facts
-from relu_layers.explanation.story_more import plain_descent
+from relu_layers.explanation.story_closing import plain_descent
 from relu_layers.explanation.trace import Trace
 
 # Numbers that a page takes along, at most; each is some 20 bytes.

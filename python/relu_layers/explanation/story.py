@@ -1,10 +1,10 @@
-"""The explanation as steps: what is said, in which order, with which numbers. Renderers only set it."""
+"""The explanation as steps: their order, words and numbers. Renderers only set them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from relu_layers.explanation import story_backward, story_more
+from relu_layers.explanation import story_backward, story_closing
 from relu_layers.explanation.blocks import (
     SHOWN,
     Block,
@@ -23,7 +23,7 @@ from relu_layers.explanation.blocks import (
     worked,
 )
 from relu_layers.explanation.catalogue import Texts, formula
-from relu_layers.explanation.followed import Path, first_hidden, neighbours, path_through
+from relu_layers.explanation.path import Path, first_hidden, neighbours, path_through
 from relu_layers.explanation.trace import LayerTrace, LossTrace, Trace
 
 
@@ -33,9 +33,9 @@ class Story:
     Attributes
     ----------
     trace, texts, path
-        What is told, in which words, and what is followed.
+        The recorded step, the language, and the units that are followed.
     everything : bool
-        Whether it is told in full; otherwise one row and one path.
+        Whether all rows and paths are shown; otherwise one row and one path.
     """
 
     def __init__(self, trace: Trace, texts: Texts, sample: int, unit: int, everything: bool) -> None:
@@ -59,7 +59,7 @@ class Story:
         """Return all steps in order."""
         forward = [self._forward(i) for i in range(len(self.trace.layers))]
         backward = story_backward.steps(self)
-        return [self._short(), self._network(), *forward, self._loss(), *backward, *story_more.steps(self)]
+        return [self._short(), self._network(), *forward, self._loss(), *backward, *story_closing.steps(self)]
 
     def class_name(self, label: int) -> str:
         """Return the name of a class, empty where classes have none."""

@@ -21,7 +21,7 @@ from relu_layers.explanation.blocks import (
     text,
     worked,
 )
-from relu_layers.explanation.followed import first_hidden, neighbours, stopped_unit
+from relu_layers.explanation.path import first_hidden, neighbours, stopped_unit
 from relu_layers.explanation.trace import LayerTrace
 
 if TYPE_CHECKING:

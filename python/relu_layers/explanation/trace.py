@@ -170,6 +170,19 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Program:
+    """The same step as a short program.
+
+    ``difference`` is the largest of its loss and of any gradient from the recorded ones, None where it was not run.
+    """
+
+    name: str
+    package: str
+    text: str
+    difference: float | None = None
+
+
+@dataclass(frozen=True)
 class Frame:
     """One moment of a training: fold lines are end points (x, y, x, y) per unit, NaN where none is in view."""
 
@@ -222,6 +235,7 @@ class Trace:
     checked: float = 0.0
     variants: list[Variant] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
+    programs: list[Program] = field(default_factory=list)
     training: Training | None = None
     feature_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()

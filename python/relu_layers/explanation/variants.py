@@ -182,7 +182,7 @@ def _naive_softmax(model: Sequential, logits: Array) -> Mistake:
 def _wrong_transpose(
     model: Sequential, loss: Any, optimizer: Optimizer, given: Examples, right: dict[str, Array], ops: Ops
 ) -> Mistake:
-    """dW = dy^T x in the place of x^T dy: another shape unless W is square; "repaired" by a reshape."""
+    """dW = dy^T x instead of x^T dy: another shape unless W is square; "repaired" by a reshape."""
     failure = ""
 
     def dense_backward(

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from relu_layers._training.examples import Examples
-from relu_layers.explanation.followed import Path
+from relu_layers.explanation.path import Path
 from relu_layers.explanation.trace import Check, Trace
 from relu_layers.gradient_check import Entry, gradcheck
 from relu_layers.gradient_check.differences import Probe
-from relu_layers.gradient_check.subject import Subject
+from relu_layers.gradient_check.frozen_loss import FrozenLoss
 from relu_layers.model import Sequential
 
 Place = tuple[str, tuple[int, ...]]
@@ -31,11 +31,11 @@ def checks(
     found = {(entry.name, entry.index): _check(entry) for entry in report.entries}
     missing = [place for place in wanted if place not in found]
     if missing:
-        subject = Subject(model, given.x, given.y, loss, given.sample_weight)
+        held = FrozenLoss(model, given.x, given.y, loss, given.sample_weight)
         for name, index in missing:
-            gradient = subject.gradients[name]
+            gradient = held.gradients[name]
             largest = float(np.abs(gradient).max(initial=0.0))
-            probe = Probe(subject, name, index, float(gradient[index]), largest)
+            probe = Probe(held, name, index, float(gradient[index]), largest)
             found[name, index] = _check(probe.entry())
     return found, report.fraction
 

@@ -11,10 +11,10 @@ from relu_layers._support.arguments import integer
 from relu_layers.gradient_check.corners import corner_of
 from relu_layers.gradient_check.differences import AMPLIFIED, Probe
 from relu_layers.gradient_check.entries import ArrayResult, Entry, Kink, shown
-from relu_layers.gradient_check.functions import FunctionProbe, FunctionSubject, is_function
+from relu_layers.gradient_check.frozen_loss import OWNER, FrozenLoss, copied_model
+from relu_layers.gradient_check.functions import FrozenFunction, FunctionProbe, is_function
 from relu_layers.gradient_check.hints import hints
 from relu_layers.gradient_check.report import GradcheckReport
-from relu_layers.gradient_check.subject import OWNER, Subject, copied_model
 
 __all__ = [
     "ArrayResult",
@@ -94,27 +94,26 @@ def gradcheck(
     """
     limit = None if max_entries is None else integer(OWNER, "max_entries", max_entries, minimum=1)
     seed = integer(OWNER, "seed", seed, minimum=0)
-    function = is_function(model)
-    kind, probe = (FunctionSubject, FunctionProbe) if function else (Subject, Probe)
-    subject = kind(model, x, y, loss, sample_weight)
-    gradients = subject.gradients
+    kind, probe = (FrozenFunction, FunctionProbe) if is_function(model) else (FrozenLoss, Probe)
+    held = kind(model, x, y, loss, sample_weight)
+    gradients = held.gradients
     largest = {name: _largest(gradient) for name, gradient in gradients.items()}
     entries = []
     for name, places in _chosen({name: g.size for name, g in gradients.items()}, limit, seed).items():
         gradient = gradients[name]
         for place in places:
             index = tuple(int(i) for i in np.unravel_index(place, gradient.shape))
-            entries.append(probe(subject, name, index, float(gradient[index]), largest[name]).entry())
+            entries.append(probe(held, name, index, float(gradient[index]), largest[name]).entry())
     return GradcheckReport(
         entries,
         {name: gradient.shape for name, gradient in gradients.items()},
         largest,
-        loss=subject.value,
-        loss_name=shown(subject.loss),
-        noise=AMPLIFIED * subject.noise / (_EPS * abs(subject.value)) if subject.value else 0.0,
+        loss=held.value,
+        loss_name=shown(held.loss),
+        noise=AMPLIFIED * held.noise / (_EPS * abs(held.value)) if held.value else 0.0,
         seed=seed,
-        hints=hints(entries, gradients, len(subject.x)),
-        notes=subject.notes,
+        hints=hints(entries, gradients, len(held.x)),
+        notes=held.notes,
     )
 
 

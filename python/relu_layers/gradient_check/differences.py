@@ -10,7 +10,7 @@ import numpy as np
 from relu_layers._support.configured import Array
 from relu_layers.gradient_check.corners import sharpest_bend
 from relu_layers.gradient_check.entries import AGREEMENT, Entry, Kink, shown
-from relu_layers.gradient_check.subject import Subject
+from relu_layers.gradient_check.frozen_loss import FrozenLoss
 
 # The error of the formula is h**4 / 30 times the fifth derivative, that of rounding noise / h: for numbers
 # around 1 the two meet near eps**(1/5) = 2**-10. Halving h twice divides the first by 256.
@@ -37,7 +37,7 @@ class Probe:
 
     Parameters
     ----------
-    subject : Subject
+    loss : FrozenLoss
     name, index : str, tuple
         Which entry.
     analytic, largest : float
@@ -45,11 +45,11 @@ class Probe:
     """
 
     def __init__(
-        self, subject: Subject, name: str, index: tuple[int, ...], analytic: float, largest: float
+        self, loss: FrozenLoss, name: str, index: tuple[int, ...], analytic: float, largest: float
     ) -> None:
-        self._subject, self._name, self._index = subject, name, index
+        self._loss, self._name, self._index = loss, name, index
         self._analytic, self._tolerance = analytic, AGREEMENT * largest
-        self._array = subject.array(name)
+        self._array = loss.array(name)
         self._start = 0 if name == "x" else int(name.partition(".")[0])
         self._centre = float(self._array[index])
         # A power of two, so that a step is not rounded unless the entry is far larger.
@@ -66,10 +66,10 @@ class Probe:
             return self._entry("ok", stencil)
         if stencil.crossed:
             # At a corner the difference is a mixture of both sides. The gradient is that of the side on which
-            # the unit is, which the net with all units held on their sides tells.
+            # the unit is: the one of the net with all units held on their sides.
             verdict = "kink" if self._agrees_frozen() else "wrong"
             return self._entry(verdict, stencil, self._crossing(stencil))
-        if self._subject.foreign:
+        if self._loss.foreign:
             found = self._foreign_kink()
             if found is not None:
                 lower, upper, kink = found
@@ -99,8 +99,8 @@ class Probe:
         """Return the difference of the values at -2h, -h, h, 2h, and what rounding may make of it."""
         a, b, c, d = values
         # Where the loss is nearly 0, it is larger at the points around.
-        noise = max(self._subject.noise, *(self._subject.least_noise(value) for value in values))
-        floor = AMPLIFIED * noise / step + self._subject.gradient_noise[self._name]
+        noise = max(self._loss.noise, *(self._loss.least_noise(value) for value in values))
+        floor = AMPLIFIED * noise / step + self._loss.gradient_noise[self._name]
         return _Stencil(step, (a - d + 8.0 * (c - b)) / (12.0 * step), floor)
 
     def _agrees(self, at: _Stencil) -> bool:
@@ -109,7 +109,7 @@ class Probe:
     def _value(self, shift: float, *, frozen: bool = False, sides: dict[int, Array] | None = None) -> float:
         self._array[self._index] = self._centre + shift
         try:
-            return self._subject.value_from(self._start, frozen=frozen, sides=sides)
+            return self._loss.value_from(self._start, frozen=frozen, sides=sides)
         finally:
             self._array[self._index] = self._centre
 
@@ -125,7 +125,7 @@ class Probe:
             seen.append(sides)
         stencil = self._stencil(step, values)
         for index in seen[0]:
-            base = self._subject.above[index]
+            base = self._loss.above[index]
             moved = np.logical_or.reduce([sides[index] != base for sides in seen])
             if moved.any():
                 stencil.crossed[index] = moved
@@ -158,14 +158,14 @@ class Probe:
     def _crossing(self, stencil: _Stencil) -> Kink:
         """Return the element nearest to its corner among those that crossed it, in the first such layer."""
         layer = min(stencil.crossed)
-        inputs, moved = self._subject.inputs[layer], stencil.crossed[layer]
-        distance = np.where(moved, np.abs(inputs - self._subject.corners[layer].at), np.inf)
+        inputs, moved = self._loss.inputs[layer], stencil.crossed[layer]
+        distance = np.where(moved, np.abs(inputs - self._loss.corners[layer].at), np.inf)
         place = np.unravel_index(int(np.argmin(distance)), distance.shape)
         return self._kink(layer, tuple(int(i) for i in place), float(inputs[place]))
 
     def _kink(self, layer: int, place: tuple[int, ...], value: float) -> Kink:
         unit = place[-1] if len(place) <= 2 else place[1:]
-        return Kink(layer, shown(self._subject.model.layers[layer]), unit, place[0], value)
+        return Kink(layer, shown(self._loss.model.layers[layer]), unit, place[0], value)
 
     def _foreign_kink(self) -> tuple[float, float, Kink] | None:
         """Return the slopes on both sides and the corner of a user's own layer, if it turns one here."""
@@ -175,11 +175,11 @@ class Probe:
         for k in (-1.0, 0.0, 1.0):
             arrays: list[Array] = []
             self._array[self._index] = self._centre + k * step
-            values.append(self._subject.value_from(self._start, arrays=arrays))
+            values.append(self._loss.value_from(self._start, arrays=arrays))
             runs.append(arrays)
         self._array[self._index] = self._centre
         before, after = (values[1] - values[0]) / step, (values[2] - values[1]) / step
-        for layer in self._subject.foreign:
+        for layer in self._loss.foreign:
             if layer < self._start:
                 continue
             at = layer - self._start

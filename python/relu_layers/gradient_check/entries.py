@@ -88,8 +88,8 @@ class Entry:
 
     def __str__(self) -> str:
         """Return the entry in a line."""
-        told = f"{self.label}: backward {self.analytic:.6g}, differences {self.numeric:.6g}"
-        return told if self.kink is None else f"{told}; {self.kink}"
+        both = f"{self.label}: backward {self.analytic:.6g}, differences {self.numeric:.6g}"
+        return both if self.kink is None else f"{both}; {self.kink}"
 
 
 @dataclass(frozen=True)

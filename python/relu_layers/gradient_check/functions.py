@@ -13,7 +13,7 @@ import numpy as np
 from relu_layers._support.configured import Array
 from relu_layers.gradient_check.differences import Probe
 from relu_layers.gradient_check.entries import Entry
-from relu_layers.gradient_check.subject import LEAST_NOISE, OWNER
+from relu_layers.gradient_check.frozen_loss import LEAST_NOISE, OWNER
 from relu_layers.gradient_check.watching import TURNED, Comparison, Unsteady, Watch
 from relu_layers.layers import Layer
 from relu_layers.model import Sequential
@@ -33,7 +33,7 @@ def is_function(model: Any) -> bool:
     return callable(model)
 
 
-class FunctionSubject:
+class FrozenFunction:
     """A function's loss and gradients at some parameters, as `Probe` asks for them.
 
     Attributes
@@ -198,21 +198,21 @@ class FunctionProbe(Probe):
     """One entry of one parameter of a function; the arguments are those of `Probe`."""
 
     def __init__(
-        self, subject: Any, name: str, index: tuple[int, ...], analytic: float, largest: float
+        self, held: Any, name: str, index: tuple[int, ...], analytic: float, largest: float
     ) -> None:
-        super().__init__(subject, _inner(name), index, analytic, largest)
+        super().__init__(held, _inner(name), index, analytic, largest)
 
     def entry(self) -> Entry:
         """Return the verdict with its numbers."""
         found = super().entry()
-        if found.verdict == "wrong" and not self._subject.watched and self._between_sides():
+        if found.verdict == "wrong" and not self._loss.watched and self._between_sides():
             found = replace(found, verdict="kink")
         return replace(found, name=_own(found.name))
 
     def _agrees_frozen(self) -> bool:
         # At exactly 0 a function may take either side, as long as it takes the same one everywhere.
         for side in (False, True):
-            self._subject.at_zero = side
+            self._loss.at_zero = side
             if super()._agrees_frozen():
                 return True
         return False

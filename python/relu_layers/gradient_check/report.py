@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from relu_layers._support.arguments import integer, nearest
+from relu_layers._support.text_table import aligned
 from relu_layers.gradient_check.entries import VERDICTS, Entry, array_result
 
 # What a report lists one by one; the rest is counted.
@@ -122,10 +123,12 @@ class GradcheckReport:
     def headline(self) -> str:
         """Return the result in a line."""
         counts = self.counts()
-        told = ", ".join(f"{counts[kind]:,} {kind}" for kind in VERDICTS if counts[kind] or kind != "kink")
+        verdicts = ", ".join(
+            f"{counts[kind]:,} {kind}" for kind in VERDICTS if counts[kind] or kind != "kink"
+        )
         part = "all" if self.checked == self.total else f"{self.checked:,} ({self.fraction:.1%}) of"
         outcome = "gradients agree" if self else "GRADIENTS ARE WRONG"
-        return f"{outcome}: {part} {self.total:,} entries checked, {told}"
+        return f"{outcome}: {part} {self.total:,} entries checked, {verdicts}"
 
     def basis(self) -> str:
         """Return what was compared and how exactly, in a line."""
@@ -171,14 +174,6 @@ class GradcheckReport:
     def __str__(self) -> str:
         """Return a report for a terminal of 80 columns."""
         header, rows = self.table()
-        widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-        table = [
-            "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in (header, *rows)
-        ]
         remarks = []
         for line in self.remarks():
             # What backward and differences say, and below it which unit turns its corner.
@@ -186,7 +181,7 @@ class GradcheckReport:
             for part, indent in zip(parts, ("", "    "), strict=False):
                 remarks.append(textwrap.fill(part, _WIDTH, initial_indent=indent, subsequent_indent="    "))
         top = [self.headline(), *textwrap.wrap(self.basis(), _WIDTH)]
-        return "\n".join([*top, "", *table, *([""] if remarks else []), *remarks])
+        return "\n".join([*top, "", *aligned([header, *rows]), *([""] if remarks else []), *remarks])
 
     def __repr__(self) -> str:
         return f"<GradcheckReport: {self.headline()}>"

@@ -160,7 +160,7 @@ def _number_text(value: int | float) -> str:
 
 
 def filled(values: Array, fill: float) -> Array:
-    """Return a column of numbers as float64 with ``fill`` in the place of missing values."""
+    """Return a column of numbers as float64 with ``fill`` for missing values."""
     gaps = missing(values)
     return np.where(gaps, fill, values) if gaps.any() else values.astype(np.float64, copy=False)
 

@@ -1,4 +1,4 @@
-"""What a column tells about itself, learned part by part: the result does not depend on the parts."""
+"""Statistics of columns, learned part by part: the result does not depend on the parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from relu_layers.preprocessing.columns import (
     shortened,
     unique_texts,
 )
-from relu_layers.preprocessing.moments import Moments
+from relu_layers.preprocessing.moments import ColumnMoments
 from relu_layers.preprocessing.targets import (
     MOST_WHOLE_NUMBER_CLASSES,
     TASKS,
@@ -46,7 +46,7 @@ class ColumnLearner:
     def __init__(self, name: str, max_categories: int, rule: str) -> None:
         self.name = name
         self.rows = self.gaps = 0
-        self.moments = Moments()
+        self.moments = ColumnMoments()
         self._max_categories, self._rule = max_categories, rule
         self._counts: Counter[str] = Counter()
         self._text: bool | None = None
@@ -109,7 +109,7 @@ class TargetLearner:
             choice("Preprocessing.fit_target", "task", task, TASKS)
         self.name, self._task = name, task
         self.rows = 0
-        self._moments = Moments()
+        self._moments = ColumnMoments()
         self._first: Array | None = None
         # The different values so far; None as soon as they can no longer matter.
         self._values: Array | None = None
@@ -166,7 +166,7 @@ class TargetLearner:
 def learned_columns(
     tables: Iterable[dict[str, Array]], max_categories: int, rule: str, target: str | None, task: str | None
 ) -> tuple[list[ColumnLearner], TargetLearner | None]:
-    """Return what the columns, and the one called ``target``, of the parts of a table tell."""
+    """Return the statistics of the columns of a table that comes in parts, and of the one called ``target``."""
     learners: dict[str, ColumnLearner] = {}
     aim = None if target is None else TargetLearner(target, task)
     for table in tables:
@@ -195,7 +195,7 @@ def pooled(
     learners: list[ColumnLearner], columns: tuple[NumberColumn | CategoryColumn, ...]
 ) -> tuple[NumberColumn | CategoryColumn, ...]:
     """Return the columns, those of numbers with one mean and one scale for all their values."""
-    total = Moments()
+    total = ColumnMoments()
     for learner, column in zip(learners, columns, strict=True):
         if isinstance(column, NumberColumn):
             total.merge(learner.moments, learner.gaps, column.fill)

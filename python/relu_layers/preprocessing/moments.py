@@ -12,7 +12,7 @@ from relu_layers.preprocessing.columns import Array
 _BLOCK = 8192
 
 
-class Moments:
+class ColumnMoments:
     """Mean and standard deviation, the same to the last bit however the values are cut into parts.
 
     Each 8,192 values are summed around their own mean in float64; the sums of these blocks are added as fractions,
@@ -42,7 +42,7 @@ class Moments:
             self._waiting = [joined[whole:]]
             self._waiting_count = len(joined) - whole
 
-    def merge(self, other: Moments, fills: int, fill: float) -> None:
+    def merge(self, other: ColumnMoments, fills: int, fill: float) -> None:
         """Add the values of ``other``, and ``fills`` times ``fill``; both sides take no more values after it."""
         self._finish()
         other._finish()

@@ -50,7 +50,7 @@ class Preprocessing:
     missing : {"error", "mean", "drop"}
         What a missing value (NaN, None, empty text) means. ``error``: a ValueError that names column and row.
         ``mean``: a number becomes the mean of its column, a text the most frequent one. ``drop``: the caller
-        removes the rows that `missing_rows` tells; `fit` and `transform` refuse them.
+        removes the rows that `missing_rows` returns; `fit` and `transform` refuse them.
     max_categories : int
         A text column with more different texts than this is a ValueError.
 

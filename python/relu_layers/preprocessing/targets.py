@@ -107,7 +107,7 @@ def find_task(column: Array) -> str:
 
 
 def asks_for_classes(values: Array, rows: int) -> bool:
-    """Return whether these different values of a target of so many rows are classes."""
+    """Return whether the distinct values of a target of that many rows are classes."""
     if is_text(values):
         return True
     whole = bool(np.all(values == np.floor(values)))

@@ -12,8 +12,8 @@ from relu_layers._support.arguments import integer
 from relu_layers.model import Sequential
 from relu_layers.optimizers import Optimizer
 from relu_layers.sanity import flow, learning, numbers
+from relu_layers.sanity.examined_model import OWNER, ExaminedModel
 from relu_layers.sanity.report import Check, SanityReport
-from relu_layers.sanity.subject import OWNER, Subject
 
 __all__ = ["Check", "SanityReport", "sanity_check"]
 
@@ -33,7 +33,7 @@ def sanity_check(
         None is SoftmaxCrossEntropy for integer labels, SigmoidCrossEntropy behind a final Sigmoid, else
         SquaredError.
     optimizer : Optimizer or None, keyword
-        Whose updates are measured, on a copy. None tells instead which rate of plain SGD moves the weights by
+        Whose updates are measured, on a copy. None reports the rate at which plain SGD moves the weights by
         a thousandth.
     seed : int, keyword
         Of fresh weights and of the rows that are picked.
@@ -61,8 +61,8 @@ def sanity_check(
         raise TypeError(f"{OWNER}: model is a {type(model).__name__}, expected a Sequential")
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise TypeError(f"{OWNER}: optimizer is {optimizer!r}, expected one such as SGD(0.1)")
-    subject = Subject(model, x, y, loss, integer(OWNER, "seed", seed, minimum=0))
-    found = [numbers.finite(subject), numbers.scales(subject)]
+    examined = ExaminedModel(model, x, y, loss, integer(OWNER, "seed", seed, minimum=0))
+    found = [numbers.finite(examined), numbers.scales(examined)]
     rest = (
         numbers.differences,
         learning.chance,
@@ -75,5 +75,5 @@ def sanity_check(
     if found[0].verdict == "fail":
         found += [Check(title, "skipped", "needs finite numbers") for title in titles]
     else:
-        found += [check(subject) for check in rest]
-    return SanityReport(found, flow.sizes(subject))
+        found += [check(examined) for check in rest]
+    return SanityReport(found, flow.sizes(examined))

@@ -11,11 +11,11 @@ from relu_layers._support.configured import Array
 from relu_layers.gradient_check import copied_model, corner_of
 from relu_layers.layers import ReLU, Threshold
 from relu_layers.optimizers import Optimizer
+from relu_layers.sanity.examined_model import OWNER, ExaminedModel
 from relu_layers.sanity.report import Check
-from relu_layers.sanity.subject import OWNER, Subject
 from relu_layers.trainer import DivergenceError, Trainer
 
-# A part of dead units that a network can spare, and rows that are too few to tell.
+# A part of dead units that a network can spare, and a number of rows too small to judge by.
 _SPARE = 0.1
 _FEW_ROWS = 100
 # Weight gradients of two layers further apart than this do not learn at one rate.
@@ -25,14 +25,14 @@ _GOOD_UPDATE, _SMALL_UPDATE, _LARGE_UPDATE = 1e-3, 1e-5, 5e-2
 _UPDATES_MEASURED = 10
 
 
-def dead_units(subject: Subject) -> Check:
+def dead_units(examined: ExaminedModel) -> Check:
     """Count units that no row puts above their corner."""
-    told, layers, worst, stopped = [], [], 0.0, False
-    for index, layer in enumerate(subject.model.layers[: subject.depth]):
+    findings, layers, worst, stopped = [], [], 0.0, False
+    for index, layer in enumerate(examined.model.layers[: examined.depth]):
         corner = corner_of(layer)
         if corner is None:
             continue
-        above = corner.above(subject.inputs[index])
+        above = corner.above(examined.inputs[index])
         above = above.reshape(-1, above.shape[-1])
         never, always = int(np.sum(~above.any(axis=0))), int(np.sum(above.all(axis=0)))
         units = above.shape[1]
@@ -40,33 +40,33 @@ def dead_units(subject: Subject) -> Check:
             isinstance(layer, ReLU) and layer.negative_slope == 0.0
         )
         word = "dead" if passes_nothing else "never above 0"
-        told.append(f"{subject.named(index)}: {never} of {units} {word}, {always} always above")
+        findings.append(f"{examined.named(index)}: {never} of {units} {word}, {always} always above")
         layers.append(
             {"layer": index, "units": units, "never": never, "always": always, "dead": passes_nothing}
         )
         if passes_nothing:
             worst = max(worst, never / units)
             stopped = stopped or never == units
-    if not told:
+    if not findings:
         return Check("dead units", "skipped", "no layer has a corner")
-    finding = f"over {len(subject.x):,} rows: " + "; ".join(told)
+    finding = f"over {len(examined.x):,} rows: " + "; ".join(findings)
     values = {"layers": layers}
     if stopped:
         advice = "no gradient passes this layer: ReLU(0.01), other initial weights, or a lower rate"
         return Check("dead units", "fail", finding, advice, values)
-    if worst > _SPARE and len(subject.x) > 1:
+    if worst > _SPARE and len(examined.x) > 1:
         advice = "a lower rate, ReLU(0.01), or standardised inputs keep units alive"
-        if len(subject.x) < _FEW_ROWS:
+        if len(examined.x) < _FEW_ROWS:
             advice += "; so few rows make units look dead that others would wake"
         return Check("dead units", "warn", finding, advice, values)
     return Check("dead units", "ok", finding, "", values)
 
 
-def sizes(subject: Subject) -> list[dict[str, Any]]:
+def sizes(examined: ExaminedModel) -> list[dict[str, Any]]:
     """Return the root mean square of each parameter and gradient, and the ratio of their norms."""
     result = []
-    for name, gradient in subject.gradients.items():
-        weight, slope = _rms(subject.model.params[name]), _rms(gradient)
+    for name, gradient in examined.gradients.items():
+        weight, slope = _rms(examined.model.params[name]), _rms(gradient)
         ratio = slope / weight if weight else None
         result.append({"name": name, "weight_rms": weight, "gradient_rms": slope, "ratio": ratio})
     return result
@@ -77,14 +77,14 @@ def _rms(array: Array) -> float:
         return float(np.sqrt(np.mean(array.astype(np.float64) ** 2))) if array.size else 0.0
 
 
-def _weights(subject: Subject) -> list[dict[str, Any]]:
+def _weights(examined: ExaminedModel) -> list[dict[str, Any]]:
     """Return the sizes of arrays with two axes or more: biases may well be 0."""
-    return [one for one in sizes(subject) if subject.model.params[one["name"]].ndim > 1]
+    return [one for one in sizes(examined) if examined.model.params[one["name"]].ndim > 1]
 
 
-def gradient_sizes(subject: Subject) -> Check:
+def gradient_sizes(examined: ExaminedModel) -> Check:
     """Compare the gradients of the layers with each other."""
-    weights = _weights(subject)
+    weights = _weights(examined)
     if not weights:
         return Check("gradient sizes", "skipped", "no layer has weights")
     none = [one["name"] for one in weights if one["gradient_rms"] == 0.0]
@@ -110,23 +110,23 @@ def gradient_sizes(subject: Subject) -> Check:
     return Check("gradient sizes", "ok", finding, "", values)
 
 
-def updates(subject: Subject, optimizer: Optimizer | None) -> Check:
+def updates(examined: ExaminedModel, optimizer: Optimizer | None) -> Check:
     """Measure updates against weights; without an optimizer say which rate of SGD would be right."""
-    weights = [one for one in _weights(subject) if one["weight_rms"] and one["gradient_rms"]]
+    weights = [one for one in _weights(examined) if one["weight_rms"] and one["gradient_rms"]]
     if not weights:
         return Check("updates", "skipped", "no weights with a gradient")
     if optimizer is None:
         rates = {one["name"]: _GOOD_UPDATE / one["ratio"] for one in weights}
-        told = ", ".join(f"{rate:.2g} ({name})" for name, rate in rates.items())
-        finding = f"a step of plain SGD moves weights by a thousandth at a rate of {told}"
+        shown = ", ".join(f"{rate:.2g} ({name})" for name, rate in rates.items())
+        finding = f"a step of plain SGD moves weights by a thousandth at a rate of {shown}"
         return Check("updates", "ok", finding, "", {"rates": rates})
     try:
-        ratios = _measured(subject, optimizer, [one["name"] for one in weights])
+        ratios = _measured(examined, optimizer, [one["name"] for one in weights])
     except DivergenceError as error:
         return Check("updates", "fail", str(error), "a lower rate")
     small, large = min(ratios.values()), max(ratios.values())
-    told = ", ".join(f"{ratio:.1e} ({name})" for name, ratio in ratios.items())
-    finding = f"{optimizer!r} moves weights by {told} of themselves; about 1e-3 is usual"
+    shown = ", ".join(f"{ratio:.1e} ({name})" for name, ratio in ratios.items())
+    finding = f"{optimizer!r} moves weights by {shown} of themselves; about 1e-3 is usual"
     if large > _LARGE_UPDATE:
         return Check("updates", "warn", finding, "a lower rate", {"ratios": ratios})
     if small < _SMALL_UPDATE:
@@ -134,14 +134,14 @@ def updates(subject: Subject, optimizer: Optimizer | None) -> Check:
     return Check("updates", "ok", finding, "", {"ratios": ratios})
 
 
-def _measured(subject: Subject, optimizer: Optimizer, names: list[str]) -> dict[str, float]:
+def _measured(examined: ExaminedModel, optimizer: Optimizer, names: list[str]) -> dict[str, float]:
     """Return the mean of |update| / |weight| over a few updates on all rows."""
-    model = copied_model(OWNER, subject.original, subject.original.dtype)
-    trainer = Trainer(model, subject.loss, copy.deepcopy(optimizer))
+    model = copied_model(OWNER, examined.original, examined.original.dtype)
+    trainer = Trainer(model, examined.loss, copy.deepcopy(optimizer))
     totals = dict.fromkeys(names, 0.0)
     for _ in range(_UPDATES_MEASURED):
         before = {name: model.params[name].copy() for name in names}
-        trainer.step(subject.x, subject.y)
+        trainer.step(examined.x, examined.y)
         for name in names:
             weight = _rms(before[name])
             totals[name] += _rms(model.params[name] - before[name]) / weight if weight else 0.0

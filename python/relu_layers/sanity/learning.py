@@ -10,8 +10,8 @@ import numpy as np
 from relu_layers._support.configured import Array
 from relu_layers.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from relu_layers.optimizers import Adam
+from relu_layers.sanity.examined_model import ExaminedModel
 from relu_layers.sanity.report import Check
-from relu_layers.sanity.subject import Subject
 from relu_layers.trainer import DivergenceError, Trainer
 
 _ROWS, _STEPS, _LOOK_EVERY = 20, 600, 20
@@ -22,18 +22,18 @@ _ABOVE_CHANCE, _ABOVE_CHANCE_SQUARED, _BELOW_CHANCE = 2.0, 5.0, 0.5
 _LEFT = 0.01
 
 
-def chance(subject: Subject) -> Check:
+def chance(examined: ExaminedModel) -> Check:
     """Compare the loss of fresh weights with that of an answer that ignores x."""
-    guess = _guess(subject, subject.inputs[-1], subject.y)
+    guess = _guess(examined, examined.inputs[-1], examined.y)
     if guess is None:
         return Check("chance", "skipped", "what chance is for a loss of your own cannot be known")
-    level, told = guess
-    model = subject.fresh()
-    outputs = np.array(model._passes.forward(subject.x, subject.depth), order="C")
-    fresh = subject.loss_of(outputs, subject.y)
-    finding = f"loss {fresh:.4g} with fresh weights, {told}; {subject.value:.4g} with the present ones"
-    values = {"fresh": fresh, "chance": level, "present": subject.value}
-    above = _ABOVE_CHANCE_SQUARED if isinstance(subject.loss, SquaredError) else _ABOVE_CHANCE
+    level, words = guess
+    model = examined.fresh()
+    outputs = np.array(model._passes.forward(examined.x, examined.depth), order="C")
+    fresh = examined.loss_of(outputs, examined.y)
+    finding = f"loss {fresh:.4g} with fresh weights, {words}; {examined.value:.4g} with the present ones"
+    values = {"fresh": fresh, "chance": level, "present": examined.value}
+    above = _ABOVE_CHANCE_SQUARED if isinstance(examined.loss, SquaredError) else _ABOVE_CHANCE
     if not fresh <= above * level:
         advice = (
             "the outputs are too large before anything is learned: standardise inputs and target, or start the "
@@ -46,40 +46,40 @@ def chance(subject: Subject) -> Check:
     return Check("chance", "ok", finding, "", values)
 
 
-def _guess(subject: Subject, outputs: Array, y: Array) -> tuple[float, str] | None:
+def _guess(examined: ExaminedModel, outputs: Array, y: Array) -> tuple[float, str] | None:
     """Return the loss of the best answer that knows nothing, and its name in words."""
-    loss = subject.loss
+    loss = examined.loss
     if isinstance(loss, (SoftmaxCrossEntropy, SigmoidCrossEntropy)):
-        level = subject.loss_of(np.zeros_like(outputs), y)
+        level = examined.loss_of(np.zeros_like(outputs), y)
         classes = outputs.shape[loss.axis] if isinstance(loss, SoftmaxCrossEntropy) else 2
         exact = math.isclose(level, math.log(classes), rel_tol=1e-5)
         return level, f"chance is {'-ln(1/' + str(classes) + ') = ' if exact else ''}{level:.4g}"
     if isinstance(loss, SquaredError):
         mean = np.broadcast_to(y.mean(axis=0, keepdims=True), y.shape)
-        level = subject.loss_of(np.array(mean, dtype=outputs.dtype), y)
+        level = examined.loss_of(np.array(mean, dtype=outputs.dtype), y)
         return level, f"always answering the mean gives {level:.4g}"
     return None
 
 
-def overfitting(subject: Subject) -> Check:
+def overfitting(examined: ExaminedModel) -> Check:
     """Train fresh weights on at most 20 rows until they are known by heart."""
-    rng = np.random.default_rng(subject.seed)
-    count = min(_ROWS, len(subject.x))
-    rows = np.sort(rng.choice(len(subject.x), count, replace=False))
-    x, y = subject.x[rows], subject.y[rows]
+    rng = np.random.default_rng(examined.seed)
+    count = min(_ROWS, len(examined.x))
+    rows = np.sort(rng.choice(len(examined.x), count, replace=False))
+    x, y = examined.x[rows], examined.y[rows]
     best: dict[str, Any] = {"loss": math.inf}
     for rate in _RATES:
-        trainer = Trainer(subject.fresh(), subject.loss, Adam(rate))
+        trainer = Trainer(examined.fresh(), examined.loss, Adam(rate))
         for step in range(_STEPS + 1):
             if step % _LOOK_EVERY == 0:
                 result = trainer.evaluate(x, y)
                 if result["loss"] < best["loss"]:
                     best = {**result, "steps": step, "rate": rate}
-                if _learned(subject, result, x, y):
+                if _learned(examined, result, x, y):
                     return Check(
                         "overfitting",
                         "ok",
-                        f"{count} rows learned in {step} steps of Adam({rate:g}): {_told(result)}",
+                        f"{count} rows learned in {step} steps of Adam({rate:g}): {_scores(result)}",
                         "",
                         {**result, "rows": count, "steps": step, "rate": rate},
                     )
@@ -92,19 +92,19 @@ def overfitting(subject: Subject) -> Check:
         if _contradictory(x, y)
         else "too few units, units that are all dead, a target that does not belong to its row, or a wrong gradient"
     )
-    finding = f"{count} rows are not learned in {_STEPS} steps of Adam at any rate; best: {_told(best)}"
+    finding = f"{count} rows are not learned in {_STEPS} steps of Adam at any rate; best: {_scores(best)}"
     return Check("overfitting", "fail", finding, advice, {**best, "rows": count})
 
 
-def _learned(subject: Subject, result: dict[str, float], x: Array, y: Array) -> bool:
+def _learned(examined: ExaminedModel, result: dict[str, float], x: Array, y: Array) -> bool:
     if "accuracy" in result:
         return result["accuracy"] == 1.0
-    guess = _guess(subject, y, y) if isinstance(subject.loss, Loss) else None
-    level = subject.value if guess is None else guess[0]
+    guess = _guess(examined, y, y) if isinstance(examined.loss, Loss) else None
+    level = examined.value if guess is None else guess[0]
     return result["loss"] <= _LEFT * level
 
 
-def _told(result: dict[str, Any]) -> str:
+def _scores(result: dict[str, Any]) -> str:
     accuracy = f", accuracy {result['accuracy']:.0%}" if "accuracy" in result else ""
     return f"loss {result['loss']:.3g}{accuracy}"
 

@@ -6,25 +6,25 @@ import numpy as np
 
 from relu_layers._support.configured import Array
 from relu_layers.gradient_check import gradcheck
+from relu_layers.sanity.examined_model import ExaminedModel
 from relu_layers.sanity.report import Check
-from relu_layers.sanity.subject import Subject
 
 _ROWS_DIFFERENCED, _ENTRIES_DIFFERENCED = 8, 200
 # Columns whose spreads are further apart than this train badly, and so do large ones far from 0.
 _SPREADS_APART, _MEAN_OVER_SPREAD, _LARGE = 1e3, 10.0, 1e2
 
 
-def finite(subject: Subject) -> Check:
+def finite(examined: ExaminedModel) -> Check:
     """Find the first number that is infinite or NaN: input, target, parameter, output, loss, gradient."""
-    found = _first_not_finite(subject)
+    found = _first_not_finite(examined)
     if found is None:
         return Check("numbers", "ok", "inputs, parameters, outputs, loss and gradients are finite")
     finding, advice, values = found
     return Check("numbers", "fail", finding, advice, values)
 
 
-def _first_not_finite(subject: Subject) -> tuple[str, str, dict[str, object]] | None:
-    x, y = subject.x, subject.y
+def _first_not_finite(examined: ExaminedModel) -> tuple[str, str, dict[str, object]] | None:
+    x, y = examined.x, examined.y
     place = _place(x)
     if place is not None:
         return (
@@ -38,30 +38,30 @@ def _first_not_finite(subject: Subject) -> tuple[str, str, dict[str, object]] | 
             "leave such rows out: a target that is missing teaches nothing",
             {"where": "y", "sample": place[0], "index": list(place)},
         )
-    for key, value in subject.model.params.items():
+    for key, value in examined.model.params.items():
         if (place := _place(value)) is not None:
             return (
                 f"parameter {key} is {value[place]} at {list(place)}; {_count(value)}",
                 "an earlier step diverged: start again from sound weights, with a lower rate or clip_norm",
                 {"where": key, "index": list(place)},
             )
-    for index, output in enumerate(subject.inputs[1:]):
+    for index, output in enumerate(examined.inputs[1:]):
         if (place := _place(output)) is not None:
-            largest = float(np.abs(subject.inputs[index]).max(initial=0.0))
+            largest = float(np.abs(examined.inputs[index]).max(initial=0.0))
             return (
-                f"{subject.named(index)} is the first layer with outputs that are not finite: {output[place]} "
+                f"{examined.named(index)} is the first layer with outputs that are not finite: {output[place]} "
                 f"at unit {_rest(place)}, sample {place[0]}; {_count(output)}; its largest input is {largest:.3g}",
                 f"numbers this large overflow {output.dtype}: standardise the inputs, look at the weights of this "
                 "layer, and at its own arithmetic if you wrote it",
                 {"where": "output", "layer": index, "unit": _rest(place), "sample": place[0]},
             )
-    if not np.isfinite(subject.value):
+    if not np.isfinite(examined.value):
         return (
-            f"all outputs are finite, but the loss is {subject.value}",
+            f"all outputs are finite, but the loss is {examined.value}",
             "the loss itself overflows: standardise the target, or look at the arithmetic of your own loss",
             {"where": "loss"},
         )
-    for key, gradient in reversed(subject.gradients.items()):
+    for key, gradient in reversed(examined.gradients.items()):
         if (place := _place(gradient)) is not None:
             return (
                 f"the loss is finite, but the gradient of {key} is {gradient[place]} at {list(place)}; "
@@ -87,9 +87,9 @@ def _count(array: Array) -> str:
     return f"{bad:,} of {array.size:,} are not finite"
 
 
-def scales(subject: Subject) -> Check:
+def scales(examined: ExaminedModel) -> Check:
     """Look at the columns of x: scales, offsets, columns that never change."""
-    x = subject.x.reshape(len(subject.x), -1).astype(np.float64)
+    x = examined.x.reshape(len(examined.x), -1).astype(np.float64)
     rows = np.isfinite(x).all(axis=1)
     if rows.sum() < 2:
         return Check("inputs", "skipped", "needs two rows of finite numbers")
@@ -97,12 +97,14 @@ def scales(subject: Subject) -> Check:
     # A spread that is nothing but rounding is none.
     moving = spread > 1e-12 * np.abs(mean)
     constant = int(np.sum(~moving))
-    told = f"{x.shape[1]:,} columns, {constant:,} of them constant" if constant else f"{x.shape[1]:,} columns"
+    finding = (
+        f"{x.shape[1]:,} columns, {constant:,} of them constant" if constant else f"{x.shape[1]:,} columns"
+    )
     if not moving.any():
-        return Check("inputs", "warn", f"{told}: all rows are the same", "pass several different rows")
+        return Check("inputs", "warn", f"{finding}: all rows are the same", "pass several different rows")
     low, high = float(spread[moving].min()), float(spread[moving].max())
     offset = np.abs(mean[moving]) / spread[moving]
-    told += f", standard deviations {low:.3g} to {high:.3g}, means up to {float(np.abs(mean).max()):.3g}"
+    finding += f", standard deviations {low:.3g} to {high:.3g}, means up to {float(np.abs(mean).max()):.3g}"
     values = {"constant": constant, "smallest_spread": low, "largest_spread": high}
     advice = []
     if high > _LARGE or float(np.median(offset)) > _MEAN_OVER_SPREAD:
@@ -111,20 +113,20 @@ def scales(subject: Subject) -> Check:
         )
     elif high > _SPREADS_APART * low:
         advice.append("columns differ by more than 1000 in scale: standardise each")
-    return Check("inputs", "warn" if advice else "ok", told, "; ".join(advice), values)
+    return Check("inputs", "warn" if advice else "ok", finding, "; ".join(advice), values)
 
 
-def differences(subject: Subject) -> Check:
+def differences(examined: ExaminedModel) -> Check:
     """Compare some gradients with differences of the loss."""
     rows = slice(0, _ROWS_DIFFERENCED)
     try:
         report = gradcheck(
-            subject.original,
-            subject.x[rows],
-            subject.y[rows],
-            subject.loss,
+            examined.original,
+            examined.x[rows],
+            examined.y[rows],
+            examined.loss,
             max_entries=_ENTRIES_DIFFERENCED,
-            seed=subject.seed,
+            seed=examined.seed,
         )
     except (TypeError, ValueError) as error:
         return Check("gradients", "skipped", str(error))

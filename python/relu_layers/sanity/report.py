@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
+from relu_layers._support.text_table import aligned
+
 VERDICTS = ("ok", "warn", "fail", "skipped")
 _WIDTH = 79
 
@@ -96,14 +98,7 @@ class SanityReport:
                 )
         header, rows = self.table()
         if rows:
-            widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-            lines += ["", "root mean squares"]
-            for row in (header, *rows):
-                cells = [
-                    row[0].ljust(widths[0]),
-                    *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-                ]
-                lines.append("  ".join(cells))
+            lines += ["", "root mean squares", *aligned([header, *rows])]
         return "\n".join([self.headline(), "", *lines])
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from relu_layers.model import Sequential
 from relu_layers.sklearn import _lbfgs, _network, _stochastic
 from relu_layers.sklearn._parameters import CONSTRAINTS, STOCHASTIC, check_parameters
-from relu_layers.sklearn._stochastic import Examples
+from relu_layers.sklearn._stochastic import EncodedExamples
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -113,7 +113,7 @@ class BaseMLP(BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         if first or "model_" not in vars(self):
             self._begin(X, target, first)
-        train, validation = self._split(Examples(X, target, weight, y), validation_data, incremental)
+        train, validation = self._split(EncodedExamples(X, target, weight, y), validation_data, incremental)
         loss = self._loss(train.sample_weight is not None)
         if self.solver == "lbfgs":
             _lbfgs.fit(self, loss, train)
@@ -122,7 +122,7 @@ class BaseMLP(BaseEstimator):
                 self._trainer = _stochastic.new_trainer(self, loss)
                 self.learning_rate_ = float(self.learning_rate_init)
             else:
-                # The optimizer goes on; what scikit-learn reads anew in every call is read anew.
+                # The optimizer goes on; what scikit-learn reads again in every call is read again.
                 if repr(self._trainer.loss) != repr(loss):
                     self._trainer.loss = loss
                 if self._trainer.l2_penalty != self.alpha:
@@ -162,8 +162,8 @@ class BaseMLP(BaseEstimator):
         self.validation_loss_curve_: list[float] | None = None
 
     def _split(
-        self, given: Examples, validation_data: Any, incremental: bool
-    ) -> tuple[Examples, Examples | None]:
+        self, given: EncodedExamples, validation_data: Any, incremental: bool
+    ) -> tuple[EncodedExamples, EncodedExamples | None]:
         """Return the rows to learn from, and those to score."""
         validation = None
         if validation_data is not None and self.solver not in STOCHASTIC:
@@ -179,7 +179,7 @@ class BaseMLP(BaseEstimator):
             self.validation_scores_, self.validation_loss_curve_ = [], []
         return given, validation
 
-    def _held_out(self, given: Examples) -> tuple[Examples, Examples]:
+    def _held_out(self, given: EncodedExamples) -> tuple[EncodedExamples, EncodedExamples]:
         arrays = [given.x, given.y, given.labels]
         if given.sample_weight is not None:
             arrays.append(given.sample_weight)
@@ -195,20 +195,20 @@ class BaseMLP(BaseEstimator):
             )
         weights = (None, None) if given.sample_weight is None else (parts[6], parts[7])
         return (
-            Examples(np.ascontiguousarray(parts[0]), parts[2], weights[0], parts[4]),
-            Examples(np.ascontiguousarray(parts[1]), parts[3], weights[1], parts[5]),
+            EncodedExamples(np.ascontiguousarray(parts[0]), parts[2], weights[0], parts[4]),
+            EncodedExamples(np.ascontiguousarray(parts[1]), parts[3], weights[1], parts[5]),
         )
 
-    def _validation(self, data: Any, dtype: np.dtype[Any]) -> Examples:
+    def _validation(self, data: Any, dtype: np.dtype[Any]) -> EncodedExamples:
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
             raise TypeError(
                 f"{type(self).__name__}.fit: validation_data must be a tuple (X, y) or (X, y, sample_weight)"
             )
         X, y = self._checked_data(data[0], data[1], incremental=True, reset=False)
         weight = None if len(data) == 2 else _check_sample_weight(data[2], X, dtype=dtype)
-        return Examples(X.astype(dtype, copy=False), self._encoded(y, dtype), weight, y)
+        return EncodedExamples(X.astype(dtype, copy=False), self._encoded(y, dtype), weight, y)
 
-    def _score(self, held_out: Examples) -> float:
+    def _score(self, held_out: EncodedExamples) -> float:
         """Return the score of rows that were checked before; NaN where an output is no number."""
         z = self.model_(held_out.x)
         if not np.isfinite(z).all():

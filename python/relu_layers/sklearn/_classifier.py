@@ -19,7 +19,7 @@ from relu_layers.sklearn._base import BaseMLP, is_stochastic
 from relu_layers.sklearn._class_targets import ClassTargets
 from relu_layers.sklearn._losses import logistic_loss, softmax_loss
 from relu_layers.sklearn._parameters import CONSTRAINTS
-from relu_layers.sklearn._stochastic import Examples
+from relu_layers.sklearn._stochastic import EncodedExamples
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -264,7 +264,7 @@ class MLPClassifier(ClassifierMixin, ClassTargets, BaseMLP):
         factors: Array = compute_sample_weight(self.class_weight, y).astype(dtype)
         return factors if weight is None else weight * factors
 
-    def _strata(self, given: Examples) -> Array | None:
+    def _strata(self, given: EncodedExamples) -> Array | None:
         return given.y.astype(bool) if self.n_outputs_ == 1 else None
 
     def _scored(self, labels: Any, predicted: Array, weight: Array | None) -> float:

@@ -13,12 +13,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 from relu_layers.layers import Dense
 from relu_layers.losses import Loss
-from relu_layers.sklearn._stochastic import Examples
+from relu_layers.sklearn._stochastic import EncodedExamples
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def fit(estimator: Any, loss: Any, train: Examples) -> None:
+def fit(estimator: Any, loss: Any, train: EncodedExamples) -> None:
     """Minimise the loss of all rows, the L2 term included, starting from the model's weights."""
     objective = Objective(estimator, loss, train)
     end = None if estimator.time_limit is None else time.monotonic() + estimator.time_limit
@@ -57,7 +57,7 @@ def fit(estimator: Any, loss: Any, train: Examples) -> None:
 class Objective:
     """Loss and gradient as a function of all parameters, in the order of ``model.flat_params``."""
 
-    def __init__(self, estimator: Any, loss: Any, train: Examples) -> None:
+    def __init__(self, estimator: Any, loss: Any, train: EncodedExamples) -> None:
         self._model, self._loss, self._train = estimator.model_, loss, train
         self._share = estimator._loss_share
         self._alpha = float(estimator.alpha)
@@ -76,7 +76,7 @@ class Objective:
         return total, gradient
 
     def reported(self, parameters: Array) -> float:
-        """Return the loss as the estimators tell it."""
+        """Return the loss as the estimators report it."""
         value, penalty = self._evaluate(parameters)
         return float(value * self._share + penalty)
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import column_or_1d
 from relu_layers.sklearn._base import BaseMLP, checked_data, is_stochastic
 from relu_layers.sklearn._losses import REGRESSION, regression_loss
 from relu_layers.sklearn._parameters import CONSTRAINTS
-from relu_layers.sklearn._stochastic import Examples
+from relu_layers.sklearn._stochastic import EncodedExamples
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -226,7 +226,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ) -> Array | None:
         return weight
 
-    def _strata(self, given: Examples) -> None:
+    def _strata(self, given: EncodedExamples) -> None:
         return None
 
     def _decision(self, z: Array) -> Array:

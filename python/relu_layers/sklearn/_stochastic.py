@@ -19,7 +19,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _TO_THE_CALLER = 7
 
 
-class Examples(NamedTuple):
+class EncodedExamples(NamedTuple):
     """Rows as the network takes them; ``labels`` is the target as scikit-learn's scores take it."""
 
     x: Array
@@ -57,7 +57,12 @@ class Watch(Callback):
     """After every epoch: the curves, the scores, the best weights, the learning rate, and whether it is time to end."""
 
     def __init__(
-        self, estimator: Any, trainer: Trainer, rows: int, validation: Examples | None, incremental: bool
+        self,
+        estimator: Any,
+        trainer: Trainer,
+        rows: int,
+        validation: EncodedExamples | None,
+        incremental: bool,
     ) -> None:
         self._estimator, self._rows, self._validation = estimator, rows, validation
         self._incremental = incremental
@@ -150,7 +155,7 @@ class Watch(Callback):
         """Return whether to end; with learning_rate='adaptive' the rate falls first."""
         estimator = self._estimator
         measured = "Validation score" if estimator.early_stopping else "Training loss"
-        told = (
+        line = (
             f"{measured} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change} "
             "consecutive epochs."
         )
@@ -159,10 +164,10 @@ class Watch(Callback):
             self._rate.value /= 5.0
             estimator.learning_rate_ = self._rate.value
             if estimator.verbose:
-                print(f"{told} Setting learning rate to {self._rate.value:f}")
+                print(f"{line} Setting learning rate to {self._rate.value:f}")
             return False
         if estimator.verbose:
-            print(f"{told} {'Learning rate too small. ' if adaptive else ''}Stopping.")
+            print(f"{line} {'Learning rate too small. ' if adaptive else ''}Stopping.")
         return True
 
 
@@ -188,7 +193,11 @@ class WeightedWatch(Watch):
 
 
 def fit(
-    estimator: Any, trainer: Trainer, train: Examples, validation: Examples | None, incremental: bool
+    estimator: Any,
+    trainer: Trainer,
+    train: EncodedExamples,
+    validation: EncodedExamples | None,
+    incremental: bool,
 ) -> None:
     """Train for ``max_iter`` epochs or until the rules say stop; one epoch if ``incremental``."""
     rows = len(train.x)
@@ -225,7 +234,7 @@ def fit(
     watch.restore_best()
 
 
-def _given(examples: Examples) -> tuple[Array, ...]:
+def _given(examples: EncodedExamples) -> tuple[Array, ...]:
     weight = examples.sample_weight
     return (examples.x, examples.y) if weight is None else (examples.x, examples.y, weight)
 

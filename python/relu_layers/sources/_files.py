@@ -143,7 +143,7 @@ def opened_array(file: BinaryIO, find: Callable[[BinaryIO], FileArray]) -> FileA
 
 
 def open_npy(path: Path, file: BinaryIO | None = None) -> FileArray:
-    """Return the array of an .npy file, whose length must be that which its header tells."""
+    """Return the array of an .npy file, whose length must be the one in its header."""
 
     def find(opened: BinaryIO) -> FileArray:
         opened.seek(0)

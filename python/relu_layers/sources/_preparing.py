@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 def prepared(
     plan: Plan, blocks: Blocks, preprocessing: Preprocessing, cache: Any, buffer_bytes: int
 ) -> FileSource:
-    """Return the source of the rows that ``blocks(text_columns)`` gives, each pass of it anew."""
+    """Return the source of the rows that ``blocks(text_columns)`` gives, each pass read again."""
     if cache is None:
         arrays = _written(plan, blocks, preprocessing, None)
         return FileSource(arrays, preprocessing, buffer_bytes)
@@ -172,10 +172,10 @@ def _spooled(
                     if weight is not None:
                         spools[2].append(_weights(plan.weight, weight, dtype)[keep])
             except ValueError as error:
-                told = (
+                advice = (
                     f" (in rows {before + 1} to {before + rows}, counted from {before + 1})" if before else ""
                 )
-                raise ValueError(f"{plan.files[0]}: {error}{told}") from None
+                raise ValueError(f"{plan.files[0]}: {error}{advice}") from None
             before += rows
         return [spool.finish() for spool in spools]
     except BaseException:

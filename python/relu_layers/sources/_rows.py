@@ -39,14 +39,14 @@ class RowReader:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        told = ", ".join(
+        lengths = ", ".join(
             f"{name} {field.dtype}{list(field.shape)}"
             for name, field in zip(_NAMES, self.fields, strict=False)
         )
-        return f"<{type(self).__name__}: {len(self):,} rows of {told}>"
+        return f"<{type(self).__name__}: {len(self):,} rows of {lengths}>"
 
     def blocks(self, rows: int) -> Iterator[tuple[Array, ...]]:
-        """Yield all rows in order, so many at a time, as new arrays ``(x, y)`` or ``(x, y, sample_weight)``."""
+        """Yield all rows in order, ``rows`` at a time, as new arrays ``(x, y)`` or ``(x, y, sample_weight)``."""
         rows = integer("blocks", "rows", rows, minimum=1)
         for start in range(0, len(self), rows):
             count = min(rows, len(self) - start)
@@ -78,8 +78,8 @@ class FileSource(RowReader):
         self, arrays: Sequence[FileArray], preprocessing: Preprocessing | None, buffer_bytes: int
     ) -> None:
         if len({len(array) for array in arrays}) > 1:
-            told = ", ".join(f"{name} {len(array)}" for name, array in zip(_NAMES, arrays, strict=False))
-            raise ValueError(f"{arrays[0].path}: the arrays have different numbers of rows: {told}")
+            lengths = ", ".join(f"{name} {len(array)}" for name, array in zip(_NAMES, arrays, strict=False))
+            raise ValueError(f"{arrays[0].path}: the arrays have different numbers of rows: {lengths}")
         if not len(arrays[0]):
             raise ValueError(f"{arrays[0].path} has no rows")
         self._arrays = tuple(arrays)

@@ -24,7 +24,7 @@ class Spool:
     Parameters
     ----------
     path : Path or None
-        None: a temporary file without a name, which is gone when nobody reads it any more.
+        None: a temporary file without a name, which disappears when its last reader does.
     """
 
     def __init__(self, path: Path | None) -> None:

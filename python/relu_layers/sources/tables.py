@@ -169,8 +169,8 @@ def _spread(arrays: Columns) -> Columns:
 def _refuse_unequal(path: Path, columns: Columns) -> None:
     rows = {name: len(values) for name, values in columns.items()}
     if len(set(rows.values())) > 1:
-        told = ", ".join(f"{name} {count}" for name, count in list(rows.items())[:6])
-        raise ValueError(f"{path}: the arrays have different numbers of rows: {told}")
+        lengths = ", ".join(f"{name} {count}" for name, count in list(rows.items())[:6])
+        raise ValueError(f"{path}: the arrays have different numbers of rows: {lengths}")
 
 
 def _first_line(error: BaseException) -> str:

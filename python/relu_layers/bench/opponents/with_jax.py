@@ -160,7 +160,7 @@ def _op(case: Case, data: Data) -> Runner:
     call = jax.jit(_function(case))
     rotation = _on_device(data)
     if case.family == "gemm":
-        # Arguments, not constants: the weights of a layer in training change, so nothing may be laid out anew.
+        # Arguments, not constants: the weights of a layer in training change, so nothing may be laid out in advance.
         layer = tuple(map(jnp.array, data.weights[0]))
         rotation = [(*each, *layer) for each in rotation]
     return Runner(

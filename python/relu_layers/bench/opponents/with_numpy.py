@@ -25,7 +25,7 @@ class NumPy:
         self._threads = threads
 
     def versions(self) -> dict[str, str]:
-        """Return version and BLAS, with the kernels it has chosen where threadpoolctl can tell."""
+        """Return version and BLAS, with the kernels it has chosen where threadpoolctl knows them."""
         built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
         said = {"NumPy": np.__version__, "BLAS": f"{built['name']} {built['version']}"}
         try:

@@ -57,7 +57,7 @@ def load(
     stages : sequence of str, keyword
         The stages of the net, for the same rules.
     in_features : int, keyword
-        Size of a row, where neither the input's shape nor the weights tell it.
+        Size of a row, where neither the input's shape nor the weights give it.
     dtype : np.float32 or np.float64, keyword
     rng : np.random.Generator, int or None, keyword
         For the fillers and for dropout.

@@ -34,7 +34,7 @@ def save(
     batch : int, keyword
         Rows of the input.
     loss : Loss, keyword
-        Adds the input of the labels and the layer of the loss, in the place of a softmax or sigmoid that it contains.
+        Adds the input of the labels and the layer of the loss, instead of a softmax or sigmoid that it contains.
 
     Raises
     ------

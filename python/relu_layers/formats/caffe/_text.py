@@ -47,7 +47,7 @@ def read_text(text: str, kind: str) -> Message:
     Raises
     ------
     ValueError
-        It is not the text of such a message; the line and the nearest known name are told.
+        It is not the text of such a message; the error names the line and the nearest known name.
     """
     parser = _Parser(text)
     message = Message(kind)
@@ -117,7 +117,7 @@ class _Parser:
         if name.text in known:
             return known[name.text]
         is_other = kind in ("LayerParameter", "V1LayerParameter") and name.text.endswith("_param")
-        # A layer of the first format: what it is gets told where the layers are read.
+        # A layer of the first format: refused by name where the layers are read.
         if is_other or kind == "V0LayerParameter" or name.text in PASSED_OVER.get(kind, ()):
             return None
         hint = nearest(name.text, known) or f", expected one of {', '.join(known)}"

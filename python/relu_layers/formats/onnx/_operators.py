@@ -46,7 +46,7 @@ def joins_axes(node: Node) -> bool:
 
 
 def check_broadcast(node: Node, larger: tuple[int | None, ...] | None, smaller: tuple[int, ...]) -> None:
-    """Raise unless an Add or Gemm of the first versions, which broadcast when told to, may broadcast ``smaller``."""
+    """Raise unless an Add or Gemm may broadcast ``smaller``; before opset 7 only with ``broadcast=1``."""
     if node.version >= 7 or larger == smaller:
         return
     if not node.attributes.get("broadcast", 0):
@@ -112,7 +112,7 @@ def constant_of(node: Node) -> Array:
 
 
 def permutation(node: Node, rank: int) -> tuple[int, ...]:
-    """Return the order of the axes that a Transpose gives; reversed if it is not told."""
+    """Return the order of the axes that a Transpose gives; reversed where it gives none."""
     perm: Any = node.attributes.get("perm", tuple(range(rank))[::-1])
     if sorted(perm) != list(range(rank)):
         raise ValueError(f"{node}: perm is {perm}, but its input has {rank} axes")

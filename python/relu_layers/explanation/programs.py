@@ -1,8 +1,8 @@
-"""The same step as a short NumPy and a short PyTorch program, run where the package is installed."""
+"""The same step as a short NumPy and a short PyTorch program."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,32 +10,32 @@ import numpy as np
 
 from relu_layers._support.configured import Array
 from relu_layers.explanation.catalogue import formula
-from relu_layers.explanation.trace import LayerTrace, Trace
+from relu_layers.explanation.trace import LayerTrace, Program, Trace
 
 # Arrays up to this size are written into the program; larger ones come as ``arrays["W1"]``.
 _LITERAL = 12
 
 
-@dataclass(frozen=True)
-class Ran:
-    """A program, and the largest difference of its loss and gradients; None where it could not run."""
-
-    name: str
-    program: str
-    difference: float | None
-
-
-def programs(trace: Trace) -> list[Ran]:
-    """Return the programs for this net, none where a layer or the loss has no written formula."""
+def short_programs(trace: Trace) -> list[Program]:
+    """Return the programs for this net, not run; none where a layer or the loss has no written formula."""
     arrays = step_arrays(trace)
     found = []
     for name, package, write in (("NumPy", "numpy", _numpy), ("PyTorch", "torch", _torch)):
         lines = write(trace, arrays)
         if lines is None:
             return []
-        program = "\n".join(lines)
-        found.append(Ran(name, program, _run(program, trace, arrays) if find_spec(package) else None))
+        found.append(Program(name, package, "\n".join(lines)))
     return found
+
+
+def after_a_run(program: Program, trace: Trace) -> Program:
+    """Return the program with the largest difference of its loss and gradients from the trace.
+
+    It runs here, and imports its package; the program itself where that is not installed, or where it ran already.
+    """
+    if program.difference is not None or not find_spec(program.package):
+        return program
+    return replace(program, difference=_run(program.text, trace, step_arrays(trace)))
 
 
 def step_arrays(trace: Trace) -> dict[str, Array]:
@@ -52,7 +52,8 @@ def step_arrays(trace: Trace) -> dict[str, Array]:
 def _run(program: str, trace: Trace, arrays: dict[str, Array]) -> float:
     """Run a program of ours and return how far its loss and gradients are from the recorded ones."""
     names: dict[str, Any] = {"arrays": arrays}
-    exec(compile(program, "<explain>", "exec"), names)
+    with np.errstate(all="ignore"):
+        exec(compile(program, "<explain>", "exec"), names)
     differences = [abs(float(names["loss"]) - trace.loss.value)]
     for update in trace.updates:
         if update.gradient.size:

@@ -17,7 +17,7 @@ from relu_layers.model import Sequential
 OWNER = "sanity_check"
 
 
-class Subject:
+class ExaminedModel:
     """A model with its data and loss, and what one pass over them gives.
 
     Attributes

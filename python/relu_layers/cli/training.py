@@ -40,15 +40,15 @@ def run(settings: Settings, console: Console) -> None:
             folder.rmdir()
         raise
     if interrupted:
-        epoch = len(table.records) + 1
+        epoch = trainer.history.epochs + 1
         report.say(console, f"interrupted in epoch {epoch}: the model is as after its last whole step")
     else:
-        told = f"{len(table.records)} epochs in {table.seconds:.1f} s"
+        line = f"{trainer.history.epochs} epochs in {table.seconds:.1f} s"
         if settings.patience:
-            told += f"; kept the weights of epoch {table.best['epoch']}, the lowest validation loss"
-        report.say(console, told)
+            line += f"; kept the weights of epoch {table.best['epoch']}, the lowest validation loss"
+        report.say(console, line)
     _print_score(console, data, trainer)
-    _write(console, settings, folder, model, table.records)
+    _write(console, settings, folder, trainer)
     if interrupted:
         raise SystemExit(130)
 
@@ -92,14 +92,14 @@ def _fit(console: Console, settings: Settings, data: Dataset, trainer: Trainer) 
 
 
 def _print_head(console: Console, settings: Settings, data: Dataset, model: Sequential) -> None:
-    """Tell what will be done: data, split, model."""
+    """Print data, split and model."""
     parts = {"training": data.train, "validation": data.validation, "test": data.test}
-    told = ", ".join(f"{len(x):,} {name}" for name, (x, _) in parts.items() if len(x))
+    sizes_text = ", ".join(f"{len(x):,} {name}" for name, (x, _) in parts.items() if len(x))
     features = data.preprocessing.n_features
     sizes = "-".join(map(str, (features, *settings.hidden, len(data.classes) or 1)))
     for note in data.notes:
         report.say(console, note)
-    report.say(console, f"{data.table.name}: {data.table.rows:,} rows, {features:,} features; {told}")
+    report.say(console, f"{data.table.name}: {data.table.rows:,} rows, {features:,} features; {sizes_text}")
     report.say(
         console,
         f"model {sizes}, {model.flat_params.size:,} parameters, {settings.dtype}; {settings.optimizer}, "
@@ -125,23 +125,17 @@ def _print_score(console: Console, data: Dataset, trainer: Trainer) -> None:
         report.print_regression(console, part, loss, decode(y).ravel(), decode(output).ravel())
 
 
-def _write(
-    console: Console, settings: Settings, folder: Path, model: Sequential, records: list[dict[str, Any]]
-) -> None:
-    """Write the files and say where they are."""
-    model_path = folder / "model.npz"
-    model.save(model_path)
+def _write(console: Console, settings: Settings, folder: Path, trainer: Trainer) -> None:
+    """Write the files and print their names."""
+    model_path, history = folder / "model.npz", trainer.history
+    trainer.model.save(model_path)
     written = [model_path]
     plot_missing = ""
-    if records:
+    if history.epochs:
         written.append(folder / "history.csv")
-        report.write_history(written[-1], records)
+        history.to_csv(written[-1])
         try:
-            from relu_layers.plot import plot_history
-
-            names = [name for name, value in records[0].items() if np.ndim(value) == 0]
-            curves = {name: [record[name] for record in records] for name in names}
-            plot_history(curves, folder / "loss.png", title=f"{Path(settings.data).name}")
+            history.plot(folder / "loss.png", title=Path(settings.data).name)
             written.append(folder / "loss.png")
         except ImportError as error:
             plot_missing = str(error)

@@ -59,7 +59,7 @@ def copied_model(owner: str, model: Any, dtype: Any) -> Sequential:
     return result
 
 
-class Subject:
+class FrozenLoss:
     """The loss as a function of every parameter and input, without anything random.
 
     Attributes
@@ -154,7 +154,7 @@ class Subject:
         value, dy = self._loss_of(output)
         if not math.isfinite(value):
             raise ValueError(
-                f"{OWNER}: the loss is {value}, and differences of it tell nothing; "
+                f"{OWNER}: the loss is {value}, which has no differences to compare with; "
                 "relu_layers.sanity_check finds where that begins"
             )
         if not isinstance(dy, np.ndarray) or dy.shape != output.shape or dy.dtype != output.dtype:

@@ -21,7 +21,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledData:
     """A model, rows as it takes them, their targets, and the loss that fits."""
 
     model: Sequential
@@ -37,7 +37,7 @@ class Labelled:
         return self.x[rows], self.y[rows]
 
 
-def load_labelled(path: Path, data: str, target_name: str | None) -> Labelled:
+def load_labelled_data(path: Path, data: str, target_name: str | None) -> LabelledData:
     """Return the model in ``path`` with the rows of ``data``, which must hold the target column."""
     if not path.is_file():
         raise Problem(f"{path}: no such model file")
@@ -58,11 +58,11 @@ def load_labelled(path: Path, data: str, target_name: str | None) -> Labelled:
     if preprocessing is not None and target is not None:
         y = preprocessing.encode_target(values[usable], dtype=model.dtype)
         loss: Loss = SoftmaxCrossEntropy() if isinstance(target, ClassTarget) else SquaredError()
-        return Labelled(model, x, y, loss)
+        return LabelledData(model, x, y, loss)
     if values.dtype.kind not in "iufb":
         raise Problem(f"column {name!r} is text, and the model file does not say which classes it stands for")
     values = values[usable]
     if values.dtype.kind in "iub" and model(x[:1]).shape[-1] > 1:
-        return Labelled(model, x, values.astype(np.int64), SoftmaxCrossEntropy())
+        return LabelledData(model, x, values.astype(np.int64), SoftmaxCrossEntropy())
     loss = SigmoidCrossEntropy() if isinstance(model.layers[-1], Sigmoid) else SquaredError()
-    return Labelled(model, x, values.astype(model.dtype).reshape(-1, 1), loss)
+    return LabelledData(model, x, values.astype(model.dtype).reshape(-1, 1), loss)

@@ -1,4 +1,4 @@
-"""After the backward pass: the check, the update, and everything there is to say beside them."""
+"""After the backward pass: the check, the update, and the remarks on both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from relu_layers.explanation.blocks import (
     worked,
 )
 from relu_layers.explanation.catalogue import formula
-from relu_layers.explanation.elsewhere import Ran, programs
+from relu_layers.explanation.programs import after_a_run
 from relu_layers.explanation.trace import Check, Mistake
 
 if TYPE_CHECKING:
@@ -236,12 +236,12 @@ def _example(story: Story, one: Mistake) -> str:
 
 def _elsewhere(story: Story) -> Step:
     t = story.texts
-    ran: list[Ran] = programs(story.trace)
-    if not ran:
+    if not story.trace.programs:
         return Step("elsewhere", t("elsewhere"), [text(t("elsewhere_none"))])
     blocks = [text(t("elsewhere_why"))]
-    for one in ran:
-        blocks.append(Block("code", one.program))
+    for program in story.trace.programs:
+        one = after_a_run(program, story.trace)
+        blocks.append(Block("code", one.text))
         blocks.append(
             note(t("elsewhere_absent", name=one.name))
             if one.difference is None
