@@ -43,6 +43,13 @@ def xor_program(hidden=30):
     return model, x, y, rl.SquaredError(normalization="none"), rl.SGD(0.002)
 
 
+@pytest.fixture(autouse=True)
+def no_locale(monkeypatch):
+    """English, unless a test asks for another language."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def golden():
     """The function `golden_net`."""

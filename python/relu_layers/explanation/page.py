@@ -110,7 +110,7 @@ def _slope_texts(trace: Trace, texts: Texts) -> dict[str, str]:
     closed = can_close(trace)
     return {
         "page_drawing_stops": escape(texts("page_drawing_stops")) if closed else "",
-        "page_training_why": escape(texts("page_training_why" if closed else "page_training_slope")),
+        "page_training_why": escape(texts("page_training_why") if closed else texts("page_training_slope")),
     }
 
 
