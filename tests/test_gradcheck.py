@@ -691,7 +691,9 @@ def test_masks_without_a_zero_say_so():
 
     report = rl.gradcheck(program, {"w": np.array([[0.5, -1.0], [0.25, 0.1]])})
     assert report
-    assert report.notes == ("`h > 0` on an array of shape (1, 2): no entry is exactly 0, so `h >= 0` gives the same",)
+    assert report.notes == (
+        "`h > 0` on an array of shape (1, 2): no entry is exactly 0, so `h >= 0` gives the same",
+    )
 
 
 def test_a_function_that_cannot_be_watched_still_has_its_corners():

@@ -24,7 +24,6 @@ def no_locale(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-
 def test_xor_answers_the_question_in_80_columns(done: Callable[..., Result]) -> None:
     output = done("explain", "xor").output
     assert max(map(len, output.splitlines())) <= 80
@@ -49,7 +48,11 @@ def test_the_tour_answers_the_question_in_its_first_ten_lines(done: Callable[...
     assert max(map(terminal.columns, lines)) <= 80
     words = " ".join(" ".join(lines[:10]).split())
     answers = {
-        "en": ("Does a closed gate kill the learning? No.", "only if every row closes it", "a negative slope"),
+        "en": (
+            "Does a closed gate kill the learning? No.",
+            "only if every row closes it",
+            "a negative slope",
+        ),
         "ja": ("止まりません", "すべての行がゲートを閉じたときだけ", "負側の傾き"),
     }
     for answer in answers[lang]:

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import subprocess
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +69,7 @@ def random_setting(rng):
     rows = int(rng.integers(1, 6))
     slope = float(rng.choice(SLOPES))
     layers = []
-    for place, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for place, (inputs, outputs) in enumerate(pairwise(sizes)):
         weight = rng.standard_normal((inputs, outputs)) * 10.0 ** rng.integers(-1, 2)
         bias = rng.standard_normal(outputs) if rng.random() < 0.7 else None
         layers.append(
@@ -229,11 +230,15 @@ def test_the_engine_in_the_browser_computes_the_same(browser, tmp_path):
 def test_the_engines_relu_follows_the_table_at_every_edge():
     edges = [math.inf, 1.0, 5e-324, 0.0, -0.0, -5e-324, -1.0, -math.inf, math.nan]
     upstream = [10.0, -10.0, math.inf, -math.inf, math.nan]
-    script = data_file("engine.js") + REVIVE + (
-        "const { edges, upstream, slopes } = JSON.parse(given, revive);"
-        "console.log(JSON.stringify(slopes.map((s) => ({"
-        " y: edges.map((x) => reluForward(x, s)),"
-        " dx: upstream.map((dy) => edges.map((x) => reluBackward(x, dy, s))) })), show));"
+    script = (
+        data_file("engine.js")
+        + REVIVE
+        + (
+            "const { edges, upstream, slopes } = JSON.parse(given, revive);"
+            "console.log(JSON.stringify(slopes.map((s) => ({"
+            " y: edges.map((x) => reluForward(x, s)),"
+            " dx: upstream.map((dy) => edges.map((x) => reluBackward(x, dy, s))) })), show));"
+        )
     )
     found = read(node(script, shown({"edges": edges, "upstream": upstream, "slopes": list(SLOPES)})))
     x = np.array(edges)
@@ -268,9 +273,15 @@ def nets(golden, xor_net):
     rng = np.random.default_rng(0)
     deep = rl.mlp([9, 14, 7, 4], dtype=np.float64, rng=1)
     rows = rng.standard_normal((5, 9)), rng.integers(0, 4, 5)
-    yield (deep, *rows, rl.SoftmaxCrossEntropy(), rl.SGD(0.3)), {"class_names": list("pqrs"), "gradcheck": False}
+    yield (
+        (deep, *rows, rl.SoftmaxCrossEntropy(), rl.SGD(0.3)),
+        {"class_names": list("pqrs"), "gradcheck": False},
+    )
     flat = rl.Sequential(rl.Dense(3, 2), dtype=np.float64, rng=1)
-    yield (flat, rng.standard_normal((2, 3)), rng.standard_normal((2, 2)), rl.SquaredError(0.5), rl.SGD(0.3)), {}
+    yield (
+        (flat, rng.standard_normal((2, 3)), rng.standard_normal((2, 2)), rl.SquaredError(0.5), rl.SGD(0.3)),
+        {},
+    )
 
 
 def plain_blocks(step):
@@ -282,12 +293,16 @@ def plain_blocks(step):
 @needs_node
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_page_tells_every_row_and_unit_as_the_story_does(golden, xor_net, lang):
-    script = data_file("engine.js") + data_file("telling.js") + (
-        "const { live, cases } = JSON.parse(given);"
-        "const result = trainingStep(live.setting);"
-        "console.log(JSON.stringify(cases.map(({ sample, unit, steps }) => {"
-        " const told = teller(live, live.setting, result, sample, unit, {}, false);"
-        " return steps.map(([key, blocks]) => told.blocks(key, blocks)); })));"
+    script = (
+        data_file("engine.js")
+        + data_file("telling.js")
+        + (
+            "const { live, cases } = JSON.parse(given);"
+            "const result = trainingStep(live.setting);"
+            "console.log(JSON.stringify(cases.map(({ sample, unit, steps }) => {"
+            " const told = teller(live, live.setting, result, sample, unit, {}, false);"
+            " return steps.map(([key, blocks]) => told.blocks(key, blocks)); })));"
+        )
     )
     for arguments, options in nets(golden, xor_net):
         trace = rl.explain(*arguments, **options).trace

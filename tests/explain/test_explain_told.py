@@ -119,7 +119,17 @@ def test_japanese_punctuation_is_full_width(golden, xor_net):
 
 def test_the_words_of_the_field():
     japanese = " ".join(entry["ja"] for entry in catalogue.catalogue().values())
-    for word in ("ゲート", "折れ点", "乱数シード", "要素ごとに", "増やす", "順伝播", "逆伝播", "損失", "勾配"):
+    for word in (
+        "ゲート",
+        "折れ点",
+        "乱数シード",
+        "要素ごとに",
+        "増やす",
+        "順伝播",
+        "逆伝播",
+        "損失",
+        "勾配",
+    ):
         assert word in japanese, word
     for word in ("門", "乱数の種", "押す", "押して", "帰り道", "道すじ", "の角", "に角"):
         assert word not in japanese, word
@@ -132,10 +142,19 @@ def test_a_net_with_a_slope_is_never_told_that_its_gradient_stops(lang):
     model = rl.mlp([2, 5, 2], negative_slope=0.01, dtype=np.float64, rng=0)
     found = rl.explain(model, x, y, train=4, lang=lang)
     sentences = {
-        "en": ("gate is 0", "gate 0.0:", "gradient stops", "stops there", "gates are closed", "gate is closed"),
+        "en": (
+            "gate is 0",
+            "gate 0.0:",
+            "gradient stops",
+            "stops there",
+            "gates are closed",
+            "gate is closed",
+        ),
         "ja": ("ゲートが 0", "ゲート 0.0：", "止まります", "止まりました", "閉じ", "勾配は止まる"),
     }
-    page = re.sub(r'<script type="application/json".*?</script>|<script>.*?</script>', "", found.to_html(), flags=re.S)
+    page = re.sub(
+        r'<script type="application/json".*?</script>|<script>.*?</script>', "", found.to_html(), flags=re.S
+    )
     steps = {step.key: step for step in found.steps()}
     # "What if" and "mistakes" are about other slopes.
     told = [b.text for key, step in steps.items() if key not in ("what-if", "mistakes") for b in step.blocks]
@@ -211,7 +230,9 @@ def test_layers_of_ones_own_are_written_out_like_the_built_in_ones():
             [b.text for b in step.blocks if b.kind == "worked" and not b.text.startswith("dx[")]
             for step in (mine, theirs)
         )
-        assert [NUMBER.findall(words)[:3] for words in mine] == [NUMBER.findall(words)[:3] for words in theirs]
+        assert [NUMBER.findall(words)[:3] for words in mine] == [
+            NUMBER.findall(words)[:3] for words in theirs
+        ]
     assert "verdict: ok" in str(found)
     assert found.trace.layers[1].kind == "ReLU"
     # Another convention at 0, another formula: what differs is not called ReLU.

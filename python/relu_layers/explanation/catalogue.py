@@ -58,9 +58,7 @@ class Texts:
         return {key: entry[self.lang] for key, entry in catalogue().items() if key.startswith(prefix)}
 
 
-def formula(
-    kind: str, form: str, x: str, y: str, config: Mapping[str, Any], lang: str = "en"
-) -> str | None:
+def formula(kind: str, form: str, x: str, y: str, config: Mapping[str, Any], lang: str = "en") -> str | None:
     """Return a formula with the names and the constructor's arguments put in, None if there is none."""
     pattern = pattern_of(kind, form, lang)
     if pattern is None:

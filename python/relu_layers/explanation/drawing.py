@@ -63,9 +63,7 @@ class Drawing:
             [edge for place in range(len(layers)) for edge in self._edges(place)] if with_numbers else None
         )
 
-    def _column(
-        self, place: int, units: list[int], samples: list[int], with_numbers: bool
-    ) -> dict[str, Any]:
+    def _column(self, place: int, units: list[int], samples: list[int], with_numbers: bool) -> dict[str, Any]:
         one = self.trace.layers[max(place - 1, 0)]
         values = one.x if place == 0 else one.y
         found: dict[str, Any] = {

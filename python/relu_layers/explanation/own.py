@@ -1,4 +1,4 @@
-"""A user's own layers: what they compute, found from their arrays, so that it can be written out like the built-in ones."""
+"""What a user's own layers compute, found from their arrays, so that it can be written out like the built-in ones."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _derivative(layer: Any, dy: Array, dx: Array) -> Array | None:
 
     try:
         derivative = backward(np.ones_like(dy))
-        other = np.random.default_rng(0).standard_normal(dy.shape).astype(dy.dtype)
+        other = np.asarray(np.random.default_rng(0).standard_normal(dy.shape), dy.dtype)
         pairs = ((dy, dx), (other, backward(other)))
     except Exception:
         # Its backward needs what only a real step has; then its arrays are shown as they are.
@@ -117,5 +117,5 @@ def _slope(x: Array, y: Array, derivative: Array) -> float | None:
     if not below.any():
         return None
     slope = float(derivative[below][0])
-    same = np.array_equal(y, np.where(x > 0, x, x.dtype.type(slope) * x))
+    same = np.array_equal(y, np.where(x > 0, x, derivative[below][0] * x))
     return slope if same and np.array_equal(derivative, np.where(x > 0, 1.0, slope)) else None

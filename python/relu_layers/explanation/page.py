@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from html import escape
 from typing import Any
@@ -142,9 +143,7 @@ def _data(story: Story, first: list[Step], limit: int) -> dict[str, Any]:
     start = trace.layers.index(hidden)
     keep: dict[int, list[int]] = {}
     for place in range(len(trace.layers) + 1):
-        on_path = [
-            one.path.outputs[place - 1] if place else one.path.inputs[0] for one in chosen.values()
-        ]
+        on_path = [one.path.outputs[place - 1] if place else one.path.inputs[0] for one in chosen.values()]
         keep[place] = list(dict.fromkeys([*(units if place in (start, start + 1) else []), *on_path]))
     # In float64 the page's own numbers are the recorded ones to every digit shown.
     with_numbers = not moves or trace.dtype != "float64"
@@ -171,9 +170,7 @@ def _data(story: Story, first: list[Step], limit: int) -> dict[str, Any]:
         "matrices": matrices(trace, drawing, samples) if with_numbers else {},
         "live": live(story) if moves else None,
         "training": None if trace.training is None else _training(trace.training, can_close(trace)),
-        "shown": ""
-        if everything
-        else story.texts("page_shown", rows=len(samples), batch=trace.batch),
+        "shown": "" if everything else story.texts("page_shown", rows=len(samples), batch=trace.batch),
     }
 
 
@@ -201,7 +198,7 @@ def _training(training: Training, can_die: bool) -> dict[str, Any]:
     last = max(len(losses) - 1, 1)
 
     def level(value: float) -> float:
-        return round(height * (high - np.log10(max(value, 10.0**low))) / (high - low), 1)
+        return round(height * (high - math.log10(max(value, 10.0**low))) / (high - low), 1)
 
     curve = [f"{width * k / last:.1f},{level(v)}" for k, v in enumerate(losses) if np.isfinite(v)]
     frames = []

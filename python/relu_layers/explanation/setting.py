@@ -18,11 +18,35 @@ LIMIT = 6000
 _TEXTS = (
     *("short_closed", "short_scaled", "short_zero", "short_1", "short_2", "input_row", "named", "more_terms"),
     *("word_gate", "word_wanted", "sum_inputs", "sum_rows", "forward_dense_why", "and_bias", "all_units"),
-    *("some_units", "forward_gate_why", "gate_header", "pattern", "pattern_legend", "counts", "counts_scaled"),
+    *(
+        "some_units",
+        "forward_gate_why",
+        "gate_header",
+        "pattern",
+        "pattern_legend",
+        "counts",
+        "counts_scaled",
+    ),
     *("at_zero", "loss_softmax", "loss_header", "loss_sum", "loss_total", "loss_backward_softmax"),
     *("loss_backward_square", "backward_weight_why", "backward_bias_why", "backward_input_why", "beside"),
-    *("check_kink", "verdict_ok", "verdict_kink", "verdict_wrong", "backward_gate_why", "backward_gate_stops"),
-    *("gate_open", "gate_closed", "gate_scaled", "killed", "scaled", "gradient_header", "path_why", "path_loss"),
+    *(
+        "check_kink",
+        "verdict_ok",
+        "verdict_kink",
+        "verdict_wrong",
+        "backward_gate_why",
+        "backward_gate_stops",
+    ),
+    *(
+        "gate_open",
+        "gate_closed",
+        "gate_scaled",
+        "killed",
+        "scaled",
+        "gradient_header",
+        "path_why",
+        "path_loss",
+    ),
     *("path_weight", "path_gate", "path_input", "path_header", "path_rows", "path_one_row", "path_stopped"),
     *("update_rule", "update_header", "update_loss"),
 )
@@ -68,7 +92,12 @@ def live(story: Story) -> dict[str, Any]:
     trace, t = story.trace, story.texts
     layers = []
     for one in trace.layers:
-        entry = {"index": one.index, "symbol": one.symbol, "source": one.source, "needs_dx": one.dx is not None}
+        entry = {
+            "index": one.index,
+            "symbol": one.symbol,
+            "source": one.source,
+            "needs_dx": one.dx is not None,
+        }
         if one.role == "dense":
             entry |= {"weight": one.weight_symbol, "bias": one.bias_symbol}
         layers.append(entry)

@@ -54,7 +54,8 @@ def _loss(story: Story) -> Step:
         blocks.append(text(t("loss_backward_softmax", symbol=symbol, count=count)))
         blocks.append(
             formula_block(
-                f"d{symbol} = (p - {t('word_wanted')}) / {count}", f"d{latex_symbol(symbol)} = (p - y) / {count}"
+                f"d{symbol} = (p - {t('word_wanted')}) / {count}",
+                f"d{latex_symbol(symbol)} = (p - y) / {count}",
             )
         )
         if loss.plain:

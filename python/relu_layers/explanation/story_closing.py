@@ -20,7 +20,7 @@ from relu_layers.explanation.blocks import (
 )
 from relu_layers.explanation.catalogue import formula
 from relu_layers.explanation.programs import after_a_run
-from relu_layers.explanation.trace import Check, Mistake
+from relu_layers.explanation.trace import Check, Mistake, Trace
 
 if TYPE_CHECKING:
     from relu_layers.explanation.story import Story

@@ -94,8 +94,9 @@ def gradcheck(
     """
     limit = None if max_entries is None else integer(OWNER, "max_entries", max_entries, minimum=1)
     seed = integer(OWNER, "seed", seed, minimum=0)
-    kind, probe = (FrozenFunction, FunctionProbe) if is_function(model) else (FrozenLoss, Probe)
-    held = kind(model, x, y, loss, sample_weight)
+    function = is_function(model)
+    probe: type[Probe] = FunctionProbe if function else Probe
+    held: Any = (FrozenFunction if function else FrozenLoss)(model, x, y, loss, sample_weight)
     gradients = held.gradients
     largest = {name: _largest(gradient) for name, gradient in gradients.items()}
     entries = []

@@ -14,7 +14,7 @@ from relu_layers._support.configured import Array
 from relu_layers.gradient_check.differences import Probe
 from relu_layers.gradient_check.entries import Entry
 from relu_layers.gradient_check.frozen_loss import LEAST_NOISE, OWNER
-from relu_layers.gradient_check.watching import TURNED, Comparison, Unsteady, Watch
+from relu_layers.gradient_check.watching import TURNED, Comparison, UnsteadyError, Watch
 from relu_layers.layers import Layer
 from relu_layers.model import Sequential
 
@@ -53,14 +53,18 @@ class FrozenFunction:
 
     def __init__(self, function: Callable[[Any], Any], params: Any, *others: Any) -> None:
         if any(other is not None for other in others):
-            raise TypeError(f"{OWNER}: y, loss and sample_weight belong to models; a function knows its own data")
+            raise TypeError(
+                f"{OWNER}: y, loss and sample_weight belong to models; a function knows its own data"
+            )
         self.function, self.loss = function, function
         self._params = _converted(params)
         self.at_zero = False
         self.value, self.gradients = self._evaluate(self._params)
         again, _ = self._evaluate(self._params)
         if again != self.value:
-            raise ValueError(f"{OWNER}: the function gives {self.value}, then {again}; fix what is random in it")
+            raise ValueError(
+                f"{OWNER}: the function gives {self.value}, then {again}; fix what is random in it"
+            )
         self._comparisons = self._watch()
         self.watched = bool(self._comparisons)
         arrays = [one.array for one in self._comparisons]
@@ -72,7 +76,9 @@ class FrozenFunction:
         self.noise, self.gradient_noise = self._measured_noise()
         self.notes = self._at_exactly_zero()
 
-    def _evaluate(self, params: Mapping[str, Array], watch: Watch | None = None) -> tuple[float, dict[str, Array]]:
+    def _evaluate(
+        self, params: Mapping[str, Array], watch: Watch | None = None
+    ) -> tuple[float, dict[str, Array]]:
         if watch is None:
             result = self.function({name: array.copy() for name, array in params.items()})
         else:
@@ -81,10 +87,14 @@ class FrozenFunction:
             raise TypeError(f"{OWNER}: the function returned {type(result).__name__}, expected (loss, grads)")
         value, grads = result
         if not isinstance(grads, Mapping):
-            raise TypeError(f"{OWNER}: grads is {type(grads).__name__}, expected a mapping of names to arrays")
+            raise TypeError(
+                f"{OWNER}: grads is {type(grads).__name__}, expected a mapping of names to arrays"
+            )
         if set(grads) != set(params):
             lacking = sorted(set(params) - set(grads)) or sorted(set(grads) - set(params))
-            raise ValueError(f"{OWNER}: params and grads do not have the same names: {', '.join(map(str, lacking))}")
+            raise ValueError(
+                f"{OWNER}: params and grads do not have the same names: {', '.join(map(str, lacking))}"
+            )
         found = {name: np.array(grads[name], dtype=np.float64) for name in params}
         for name, gradient in found.items():
             if gradient.shape != params[name].shape:
@@ -103,7 +113,9 @@ class FrozenFunction:
         except Exception:
             # It insists on plain arrays: then its corners are found from both sides of each entry.
             return []
-        same = all(np.array_equal(gradients[name], self.gradients[name], equal_nan=True) for name in gradients)
+        same = all(
+            np.array_equal(gradients[name], self.gradients[name], equal_nan=True) for name in gradients
+        )
         return watch.comparisons if same and value == self.value else []
 
     def array(self, name: str) -> Array:
@@ -123,7 +135,7 @@ class FrozenFunction:
         watch = Watch(held=held)
         try:
             value = self._evaluate(self._params, watch)[0]
-        except Unsteady:
+        except UnsteadyError:
             return math.nan
         if sides is not None:
             steady = len(watch.comparisons) == len(self.inputs)
@@ -197,22 +209,21 @@ class FrozenFunction:
 class FunctionProbe(Probe):
     """One entry of one parameter of a function; the arguments are those of `Probe`."""
 
-    def __init__(
-        self, held: Any, name: str, index: tuple[int, ...], analytic: float, largest: float
-    ) -> None:
+    def __init__(self, held: Any, name: str, index: tuple[int, ...], analytic: float, largest: float) -> None:
+        self._function = held
         super().__init__(held, _inner(name), index, analytic, largest)
 
     def entry(self) -> Entry:
         """Return the verdict with its numbers."""
         found = super().entry()
-        if found.verdict == "wrong" and not self._loss.watched and self._between_sides():
+        if found.verdict == "wrong" and not self._function.watched and self._between_sides():
             found = replace(found, verdict="kink")
         return replace(found, name=_own(found.name))
 
     def _agrees_frozen(self) -> bool:
         # At exactly 0 a function may take either side, as long as it takes the same one everywhere.
         for side in (False, True):
-            self._loss.at_zero = side
+            self._function.at_zero = side
             if super()._agrees_frozen():
                 return True
         return False
@@ -252,7 +263,9 @@ def _own(name: str) -> str:
 def _converted(params: Any) -> dict[str, Array]:
     if not isinstance(params, Mapping) or not params:
         came = "empty" if isinstance(params, Mapping) else type(params).__name__
-        raise TypeError(f"{OWNER}: params is {came}, expected a mapping of names to arrays, as the function takes")
+        raise TypeError(
+            f"{OWNER}: params is {came}, expected a mapping of names to arrays, as the function takes"
+        )
     found: dict[str, Array] = {}
     for name, value in params.items():
         array = np.asarray(value)

@@ -66,7 +66,7 @@ class Watch:
         above = h > 0
         if self._held is not None:
             if place >= len(self._held) or self._held[place].shape != h.shape:
-                raise Unsteady
+                raise UnsteadyError
             above = self._held[place]
             if written in _MASKS:
                 return above if ">" in written else ~above
@@ -75,7 +75,7 @@ class Watch:
         return _MASKS[TURNED[written] if place in self._turned else written](h)
 
 
-class Unsteady(Exception):
+class UnsteadyError(Exception):
     """The function compares other arrays in one run than in another."""
 
 

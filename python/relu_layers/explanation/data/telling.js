@@ -65,7 +65,11 @@ const signs = (values) => values.slice(0, 64).map(sign).join("") + (values.lengt
 
 // The places of the largest values first; equal ones keep their order.
 const bySize = (values) => values.map((_, k) => k).sort((a, b) => size(values[b]) - size(values[a]));
-const largestPlace = (values) => bySize(values)[0];
+// Of several that differ by rounding only, the first.
+function largestPlace(values) {
+  const sizes = values.map(size);
+  return sizes.findIndex((one) => one >= Math.max(...sizes) * (1 - 1e-9));
+}
 
 // --- what is followed ---
 
