@@ -14,6 +14,7 @@ import pytest
 
 import relu_layers as rl
 from relu_layers.explanation.catalogue import LANGUAGES, Texts, data_file
+from relu_layers.explanation.page import ENGINE
 from relu_layers.explanation.setting import live, movable
 from relu_layers.explanation.story import Story
 
@@ -293,16 +294,12 @@ def plain_blocks(step):
 @needs_node
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_page_tells_every_row_and_unit_as_the_story_does(golden, xor_net, lang):
-    script = (
-        data_file("engine.js")
-        + data_file("telling.js")
-        + (
-            "const { live, cases } = JSON.parse(given);"
-            "const result = trainingStep(live.setting);"
-            "console.log(JSON.stringify(cases.map(({ sample, unit, steps }) => {"
-            " const told = teller(live, live.setting, result, sample, unit, {}, false);"
-            " return steps.map(([key, blocks]) => told.blocks(key, blocks)); })));"
-        )
+    script = "".join(map(data_file, ENGINE)) + (
+        "const { live, cases } = JSON.parse(given);"
+        "const result = trainingStep(live.setting);"
+        "console.log(JSON.stringify(cases.map(({ sample, unit, steps }) => {"
+        " const told = teller(live, live.setting, result, sample, unit, {}, false);"
+        " return steps.map(([key, blocks]) => told.blocks(key, blocks)); })));"
     )
     for arguments, options in nets(golden, xor_net):
         trace = rl.explain(*arguments, **options).trace
@@ -334,7 +331,7 @@ def test_numbers_are_written_as_python_writes_them():
     rng = np.random.default_rng(5)
     values = [float(v) for v in rng.standard_normal(2000) * 10.0 ** rng.integers(-320, 300, 2000)]
     values += [0.1953125, 2.5, 1234565.0, 0.5, 999999.5, 99999.95, 1e16, 1e-5, 1e-4, 123456.5, 5e-324]
-    script = data_file("telling.js") + (
+    script = data_file("numbers.js") + (
         "console.log(JSON.stringify(JSON.parse(given).map((v) => [general(v), general(v, 2), number(v)])));"
     )
     from relu_layers.explanation.blocks import number

@@ -275,6 +275,7 @@ def test_moved_numbers_are_recomputed_and_reset_brings_them_back(browser, pages,
     again = rl.explain(moved, x, y, rl.SoftmaxCrossEntropy(), rl.SGD(0.2), unit=2, sample=0, gradcheck=False)
     wanted = {step.key: step for step in again.steps()}
     keys = browser.run("return current().steps.map((step) => step.key)")
+    browser.run("choose({ pins: {} })")
     for place, key in enumerate(keys):
         if key in ("check", "network"):
             continue

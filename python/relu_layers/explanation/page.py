@@ -20,7 +20,8 @@ from relu_layers.explanation.setting import live, movable
 from relu_layers.explanation.story import Story
 from relu_layers.explanation.trace import Trace, Training
 
-SCRIPTS = ("engine.js", "telling.js", "page.js", "drawing.js", "moving.js", "player.js")
+ENGINE = ("engine.js", "numbers.js", "paths.js", "telling.js")
+SCRIPTS = (*ENGINE, "page.js", "figures.js", "drawing.js", "arrays.js", "moving.js", "player.js")
 # Rows to choose from where each is told by Python, and how many pairs of rows and units.
 ROWS, PAIRS = 8, (128, 64, 40, 24, 12, 1)
 # Bytes that a page stays below, if need be by fewer pairs.
