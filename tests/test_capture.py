@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import relu_layers as rl
 from relu_layers.layers import Dense, Layer
@@ -613,3 +615,131 @@ def test_replayed_steps_leave_no_array_behind() -> None:
     for _ in range(1000):
         each.step(x, labels)
     assert sys.getallocatedblocks() - before < 50
+
+
+# --- everything at once, over long stretches ---
+
+SCHEDULES: dict[str, Callable[[], Any]] = {
+    "constant": lambda: 0.03,
+    "step": lambda: rl.schedules.Step(0.05, 0.995, 1),
+    "exponential": lambda: rl.schedules.Exponential(0.05, 0.996),
+    "inverse": lambda: rl.schedules.Inverse(0.05, 0.01, 0.7),
+    "multistep": lambda: rl.schedules.MultiStep(0.05, 0.9, list(range(1, 900, 7))),
+    "polynomial": lambda: rl.schedules.Polynomial(0.05, 1.5, 1200),
+    "sigmoid": lambda: rl.schedules.Sigmoid(0.05, -0.01, 300),
+    "cosine": lambda: rl.schedules.Cosine(0.05, 700),
+    "warmup": lambda: rl.schedules.Warmup(rl.schedules.Cosine(0.05, 600), 250),
+}
+SCHEDULED: dict[str, Callable[..., Any]] = {
+    "sgd": lambda rate, **more: rl.SGD(rate, weight_decay=0.01, **more),
+    "nesterov": lambda rate, **more: rl.SGD(
+        rate, momentum=0.8, nesterov=True, regularization="l1", weight_decay=0.01, **more
+    ),
+    "adagrad": lambda rate, **more: rl.AdaGrad(rate, weight_decay=0.01, **more),
+    "rmsprop": lambda rate, **more: rl.RMSProp(rate, weight_decay=0.01, **more),
+    "adadelta": lambda rate, **more: rl.AdaDelta(rate, weight_decay=0.01, **more),
+    "adam": lambda rate, **more: rl.Adam(rate, weight_decay=0.01, **more),
+    "adamw": lambda rate, **more: rl.AdamW(rate, epsilon_hat=True, **more),
+}
+ROWS = 611
+
+
+def stretches_of(of: rl.Trainer) -> list[int]:
+    """Note how many steps each replayed stretch of the trainer has."""
+    noted: list[int] = []
+    stretch = of._replay.stretch
+
+    def noting(*arguments: Any) -> Any:
+        result = stretch(*arguments)
+        noted.append(result[0])
+        return result
+
+    of._replay.stretch = noting  # type: ignore[method-assign]
+    return noted
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_rate_that_changes_every_step_of_a_long_stretch(schedule: str) -> None:
+    x, labels = data(ROWS, 5, 3)
+    pair = [
+        trainer(capture=c, optimizer=rl.SGD(SCHEDULES[schedule](), momentum=0.9), rng=1)
+        for c in (False, True)
+    ]
+    noted = stretches_of(pair[1])
+    for each in pair:
+        each.fit(x, labels, epochs=4, batch_size=2)
+    assert max(noted) >= 100
+    assert state(pair[0]) == state(pair[1])
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    network=st.sampled_from(sorted(NETWORKS)),
+    loss=st.sampled_from(sorted(LOSSES)),
+    optimizer=st.sampled_from(sorted(SCHEDULED)),
+    schedule=st.sampled_from(sorted(SCHEDULES)),
+    clip_norm=st.sampled_from([None, 0.05, 2.0]),
+    accumulate=st.integers(1, 5),
+    l2_penalty=st.sampled_from([0.0, 0.1]),
+    batch_size=st.sampled_from([2, 3, 7, 50]),
+    shuffle=st.booleans(),
+    weighted=st.booleans(),
+    validated=st.booleans(),
+    stepped=st.booleans(),
+)
+def test_all_options_together_over_long_stretches(
+    network: str,
+    loss: str,
+    optimizer: str,
+    schedule: str,
+    clip_norm: float | None,
+    accumulate: int,
+    l2_penalty: float,
+    batch_size: int,
+    shuffle: bool,
+    weighted: bool,
+    validated: bool,
+    stepped: bool,
+) -> None:
+    make, labelled = LOSSES[loss]
+    dense = next(i for i, layer in enumerate(NETWORKS[network]()) if isinstance(layer, Dense))
+    multipliers = {f"{dense}.weight": (0.5, 2.0)}
+    x, y = data(ROWS, 5, 3, labelled)
+    weight = np.random.default_rng(8).random(ROWS).astype(np.float32) if weighted else None
+    if loss == "sigmoid":
+        y = (y > 0).astype(np.float32)
+    pair = [
+        trainer(
+            NETWORKS[network],
+            capture=capture,
+            loss=make(),
+            optimizer=SCHEDULED[optimizer](SCHEDULES[schedule](), multipliers=multipliers),
+            rng=1,
+            clip_norm=clip_norm,
+            accumulate=accumulate,
+            l2_penalty=l2_penalty,
+        )
+        for capture in (False, True)
+    ]
+    ends: list[Any] = []
+    for each in pair:
+        end: Any = None
+        try:
+            for _ in range(2):
+                each.fit(
+                    x,
+                    y,
+                    sample_weight=weight,
+                    epochs=1,
+                    batch_size=batch_size,
+                    shuffle=shuffle,
+                    validation=(x[:9], y[:9]) if validated else None,
+                )
+                for start in range(0, 20 if stepped else 0, 4):
+                    part = slice(start, start + 4)
+                    each.step(x[part], y[part], None if weight is None else weight[part])
+        except (rl.DivergenceError, ValueError) as error:
+            end = type(error)
+        ends.append(end)
+    assert ends[0] == ends[1]
+    assert state(pair[0]) == state(pair[1])

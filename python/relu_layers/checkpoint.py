@@ -8,7 +8,7 @@ and configuration. A user's own layer, loss, schedule or optimizer cannot be: it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
+from os import fsdecode
 from typing import Any
 
 import numpy as np
@@ -20,19 +20,23 @@ from relu_layers._files.generator import generator_document, set_generator
 from relu_layers._files.parameter_names import fitted
 from relu_layers._support.arguments import nearest
 from relu_layers._support.configured import Array
+from relu_layers._support.files import AnyPath
+from relu_layers._support.usage import still
 from relu_layers.layers import Dropout, ParameterLayer
 from relu_layers.model import Sequential
 
 _FORMAT = "relu_layers"
 _VERSION = 1
+# Each layer is an object: no file may ask for any number of them.
+MOST_LAYERS = 2**14
 
 
-def save(model: Sequential, path: str | PathLike[str], **options: Any) -> None:
+def save(model: Sequential, path: AnyPath, **options: Any) -> None:
     """Write a model to ``path``: layers, parameters, preprocessing, and the generator's state where it has a place.
 
     Parameters
     ----------
-    path : path-like
+    path : str, bytes or path-like
         The suffix decides the format, see `FORMATS`.
     **options
         Of the format, such as ``opset`` for ``.onnx``.
@@ -44,17 +48,18 @@ def save(model: Sequential, path: str | PathLike[str], **options: Any) -> None:
     TypeError
         An option that the format does not have.
     """
-    where = fspath(path)
+    where = fsdecode(path)
     write, whole = function_of(where, "write", options)
-    write({**_header("model"), "model": _model_document(model)} if whole else model, where, **options)
+    with still(model, "saving"):
+        write({**_header("model"), "model": _model_document(model)} if whole else model, where, **options)
 
 
-def load(path: str | PathLike[str], *, model: Sequential | None = None, **options: Any) -> Sequential:
+def load(path: AnyPath, *, model: Sequential | None = None, **options: Any) -> Sequential:
     """Return the model in ``path``, written by ``model.save``, ``trainer.save_checkpoint`` or another program.
 
     Parameters
     ----------
-    path : path-like
+    path : str, bytes or path-like
         The suffix decides the format.
     model : Sequential, optional
         Of the same layers; it is filled and returned. Needed where a layer is not of this package.
@@ -68,7 +73,7 @@ def load(path: str | PathLike[str], *, model: Sequential | None = None, **option
     ValueError
         The suffix is unknown, the file is damaged or not one of this package, or it holds a user's own layer.
     """
-    where = fspath(path)
+    where = fsdecode(path)
     read, whole = function_of(where, "read", options)
     if whole:
         document = read(where, **options)
@@ -76,16 +81,23 @@ def load(path: str | PathLike[str], *, model: Sequential | None = None, **option
         if document.get("kind") == "parameters":
             loaded = _checked(where, _with_parameters, document, model)
         else:
-            loaded = _checked(where, _model_in, _verified(where, document)["model"], model)
+            loaded = _checked(where, _model_in, _verified(where, document), model)
         return loaded
     loaded = read(where, **options)
     return loaded if model is None else _checked(where, _filled, model, loaded)
 
 
-def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
+def save_trainer(trainer: Any, path: AnyPath) -> None:
     """Write everything that a training needs to go on bit for bit to ``path``."""
-    where = fspath(path)
-    document = {
+    where = fsdecode(path)
+    write, _ = function_of(where, "write", training=True)
+    # Until it is written: the document holds the arrays themselves.
+    with still(trainer.model, "saving"):
+        write(_trainer_document(trainer), where)
+
+
+def _trainer_document(trainer: Any) -> dict[str, Any]:
+    return {
         **_header("trainer"),
         "model": _model_document(trainer.model),
         "loss": _described(trainer.loss, losses.BUILT_IN),
@@ -103,12 +115,11 @@ def save_trainer(trainer: Any, path: str | PathLike[str]) -> None:
         "generator": None if trainer.rng is trainer.model.rng else generator_document(trainer.rng),
         "state": trainer.state_dict(),
     }
-    function_of(where, "write", training=True)[0](document, where)
 
 
 def restore_trainer(
     trainer_class: Any,
-    path: str | PathLike[str],
+    path: AnyPath,
     *,
     model: Sequential | None = None,
     loss: Any = None,
@@ -130,7 +141,7 @@ def restore_trainer(
     ValueError
         The file is damaged or holds no training, or something in it is not of this package and was not passed.
     """
-    where = fspath(path)
+    where = fsdecode(path)
     document = _verified(where, function_of(where, "read", training=True)[0](where))
     if document["kind"] != "trainer":
         raise ValueError(f"{where} holds a model without its training: use relu_layers.load")
@@ -145,7 +156,7 @@ def _trainer_from(
     optimizer: Any,
     callbacks: Sequence[Any],
 ) -> Any:
-    model = _model_in(document["model"], model)
+    model = _model_in(document, model)
     if loss is None:
         loss = _rebuilt("loss", document["loss"], losses.BUILT_IN, "pass loss= to Trainer.restore")
     entry = document["optimizer"]
@@ -209,7 +220,9 @@ def _checked(path: str, build: Any, *arguments: Any) -> Any:
     """Call ``build``; whatever a wrong document makes it raise becomes a ValueError that names the file."""
     try:
         return build(*arguments)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
+    except (MemoryError, OSError, ImportError):
+        raise
+    except Exception as error:
         raise ValueError(f"{path} cannot be loaded: {error}") from error
 
 
@@ -237,6 +250,10 @@ def _rebuilt(what: str, entry: dict[str, Any], built_in: Mapping[str, type[Any]]
 
 def _model_document(model: Sequential) -> dict[str, Any]:
     preprocessing = model.preprocessing
+    if len(model.layers) > MOST_LAYERS:
+        raise ValueError(
+            f"a model of {len(model.layers)} layers cannot be saved, at most {MOST_LAYERS} are read"
+        )
     return {
         "layers": [_described(layer, layers.BUILT_IN) for layer in model.layers],
         "dtype": model.dtype.name,
@@ -249,11 +266,16 @@ def _model_document(model: Sequential) -> dict[str, Any]:
     }
 
 
-def _model_in(document: dict[str, Any], model: Sequential | None) -> Sequential:
+def _model_in(whole: dict[str, Any], model: Sequential | None) -> Sequential:
     """Return ``model``, filled, or one that is built from the document."""
+    document = whole.get("model")
+    if not isinstance(document, dict) or not isinstance(document.get("layers"), list):
+        raise ValueError("it describes no model")
     if model is not None:
         _fill_model(model, document)
         return model
+    if len(document["layers"]) > MOST_LAYERS:
+        raise ValueError(f"it has {len(document['layers'])} layers, more than {MOST_LAYERS}")
     advice = "build the model and pass it as model="
     made = [
         _rebuilt(f"layer {i}", entry, layers.BUILT_IN, advice) for i, entry in enumerate(document["layers"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from relu_layers._support.arguments import nearest
 from relu_layers._support.configured import Array
+from relu_layers._support.files import AnyPath, write_text
 
 _ROWS_SHOWN = 12
 
@@ -80,8 +80,11 @@ class History:
         lengths = {len(values) for values in columns.values()}
         if len(lengths) > 1:
             raise ValueError(f"History: columns have {sorted(lengths)} rows, expected equal numbers")
+        rows = lengths.pop() if lengths else 0
+        if rows and not any(values.size for values in columns.values()):
+            raise ValueError(f"History: {rows} rows without a single number")
         history = cls()
-        for row in range(lengths.pop() if lengths else 0):
+        for row in range(rows):
             record: dict[str, Any] = {}
             for name, values in columns.items():
                 if np.isnan(values[row]).any():
@@ -91,9 +94,10 @@ class History:
             history.append(record)
         return history
 
-    def to_csv(self, path: str | PathLike[str]) -> None:
+    def to_csv(self, path: AnyPath) -> None:
         """Write one line per epoch; a column of several numbers becomes ``name_0``, ``name_1``, ..."""
         import csv
+        import io
 
         columns: dict[str, list[Any]] = {"epoch": list(range(1, len(self) + 1))}
         for name in self.names:
@@ -102,13 +106,14 @@ class History:
                 columns[name] = values.tolist()
             else:
                 columns |= {f"{name}_{i}": values[:, i].tolist() for i in range(values.shape[1])}
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            for row in zip(*columns.values(), strict=True):
-                writer.writerow(["" if value != value else value for value in row])
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        for row in zip(*columns.values(), strict=True):
+            writer.writerow(["" if value != value else value for value in row])
+        write_text(path, text.getvalue())
 
-    def plot(self, path: str | PathLike[str] | None = None, *, title: str | None = None) -> Any:
+    def plot(self, path: AnyPath | None = None, *, title: str | None = None) -> Any:
         """Return a matplotlib figure of the curves, and write it to ``path`` if there is one.
 
         Without matplotlib it is an ImportError that names the extra ``plot``.

@@ -6,7 +6,6 @@ import copy
 import importlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from os import PathLike
 from types import ModuleType
 from typing import Any, Self
 
@@ -19,7 +18,9 @@ from relu_layers._engine.passes import Passes
 from relu_layers._files.formats import save_model
 from relu_layers._support.arguments import converted_array, integer, strict_array
 from relu_layers._support.configured import Array, Ops
+from relu_layers._support.files import AnyPath
 from relu_layers._support.text_table import aligned
+from relu_layers._support.usage import alone, still
 from relu_layers.layers import Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, Softmax
 from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
 
@@ -56,6 +57,9 @@ class Sequential:
     >>> model = Sequential(Dense(784, 128), ReLU(0.01), Dense(128, 10))  # doctest: +SKIP
     >>> model.predict(images)  # doctest: +SKIP
     """
+
+    # Whether this is a copy that only a pickler sees, which need not copy it once more.
+    _unshared = False
 
     def __init__(
         self,
@@ -221,6 +225,11 @@ class Sequential:
             Such as another model's ``params``; shapes and dtype must match.
         strict : bool
             Whether a name that is missing or unknown is a KeyError; False copies what both sides have.
+
+        Raises
+        ------
+        RuntimeError
+            Another thread uses the model.
         """
         known = self.params
         missing = [key for key in known if key not in mapping]
@@ -236,17 +245,19 @@ class Sequential:
         }
         # Arrays that look into this model would change under the loop below.
         values = {k: v.copy() if np.may_share_memory(v, self.flat_params) else v for k, v in values.items()}
-        for key, value in values.items():
-            np.copyto(known[key], value)
+        with alone(self, "filling"):
+            for key, value in values.items():
+                np.copyto(known[key], value)
 
     def summary(self) -> str:
         """Return a table of layers, shapes, parameter counts and bytes."""
         return _summary(self)
 
-    def save(self, path: str | PathLike[str], **options: Any) -> None:
+    def save(self, path: AnyPath, **options: Any) -> None:
         """Write the model to ``path``; the suffix decides the format (``.npz`` needs no extra).
 
-        Options are those of the format, see `relu_layers.checkpoint.save`.
+        Options are those of the format, see `relu_layers.checkpoint.save`. While another thread trains the model it
+        is a RuntimeError, as is copying and pickling it.
         """
         save_model(self, path, **options)
 
@@ -257,9 +268,24 @@ class Sequential:
         return result
 
     def __getstate__(self) -> dict[str, Any]:
+        # A pickler writes what it gets here later, when another thread may train: so it gets copies, made at once.
+        if self._unshared:
+            return self._state()
+        with still(self, "pickling"):
+            return copy.deepcopy(self._state())
+
+    def _state(self) -> dict[str, Any]:
         ops = self.ops.__name__ if isinstance(self.ops, ModuleType) else self.ops
         names = ("layers", "dtype", "rng", "preprocessing")
         return {name: getattr(self, name) for name in names} | {"ops": ops}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        result = type(self).__new__(type(self))
+        memo[id(self)] = result
+        with still(self, "copying"):
+            state = copy.deepcopy(self._state(), memo)
+        result.__setstate__(state)
+        return result
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         ops = state["ops"]

@@ -21,6 +21,7 @@ from relu_layers import schedules
 from relu_layers._support.arguments import boolean, choice, integer, nearest, real
 from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array, Configured
+from relu_layers._support.usage import alone, still
 
 __all__ = ["SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Optimizer", "RMSProp"]
 
@@ -223,12 +224,16 @@ class Optimizer(Configured):
         return {name: getattr(self, name) for name in self.settings}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the progress: updates, the last rate, and the slots by name (the arrays themselves)."""
-        return {
-            "updates": self.updates,
-            "last_learning_rate": self.last_learning_rate,
-            "slots": dict(self.slots),
-        }
+        """Return the progress: updates, the last rate, and the slots by name (the arrays themselves).
+
+        While another thread trains the model it is a RuntimeError.
+        """
+        with still(self._model, "reading"):
+            return {
+                "updates": self.updates,
+                "last_learning_rate": self.last_learning_rate,
+                "slots": dict(self.slots),
+            }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave; on a bound optimizer all slots must fit, or nothing changes."""
@@ -244,21 +249,25 @@ class Optimizer(Configured):
         else:
             for name, array in slots.items():
                 self._check_slot(name, array, self.slots[name])
-            for name, array in slots.items():
-                np.copyto(self.slots[name], array)
-            slots = self.slots
-        self.slots, self.updates, self.last_learning_rate = slots, updates, rate
+        with alone(self._model, "filling"):
+            if self._model is not None:
+                for name, array in slots.items():
+                    np.copyto(self.slots[name], array)
+                slots = self.slots
+            self.slots, self.updates, self.last_learning_rate = slots, updates, rate
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy starts unbound with a state of its own: the views would look into the old model's arrays.
-        slots = {name: array.copy() for name, array in self.slots.items()}
-        replaced: dict[str, Any] = {
-            "_model": None,
-            "_segments": [],
-            "slots": slots,
-            "_multipliers": dict(self._multipliers),
-        }
-        return self.__dict__ | replaced
+        with still(self._model, "copying"):
+            replaced: dict[str, Any] = {
+                "_model": None,
+                "_segments": [],
+                "slots": {name: array.copy() for name, array in self.slots.items()},
+                "_updates": self._updates.copy(),
+                "_last_rate": self._last_rate.copy(),
+                "_multipliers": dict(self._multipliers),
+            }
+            return self.__dict__ | replaced
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

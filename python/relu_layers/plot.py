@@ -6,10 +6,12 @@ else's is touched.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from relu_layers._support.files import AnyPath, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +26,7 @@ _LOG_AXIS_FROM = 30.0
 _LABEL_GAP_POINTS = 13.0
 
 
-def plot_history(history: Any, path: str | Path | None = None, *, title: str | None = None) -> Figure:
+def plot_history(history: Any, path: AnyPath | None = None, *, title: str | None = None) -> Figure:
     """Return a figure of training and validation loss, and of the accuracy where there is one, per epoch.
 
     Parameters
@@ -32,7 +34,7 @@ def plot_history(history: Any, path: str | Path | None = None, *, title: str | N
     history : History
         Or any mapping with ``"loss"`` and perhaps ``"validation_loss"``, ``"accuracy"``,
         ``"validation_accuracy"``: one number per epoch, NaN where there was none.
-    path : str or Path, optional
+    path : str, bytes or path-like, optional
         Where to write the figure; the suffix chooses the format (png, svg, pdf).
     title : str, optional
         A line above the figure.
@@ -81,7 +83,8 @@ def plot_history(history: Any, path: str | Path | None = None, *, title: str | N
     for panel in axes:
         _label_ends(panel)
     if path is not None:
-        figure.savefig(path)
+        kind = os.path.splitext(os.fsdecode(path))[1][1:] or "png"
+        write_atomically(path, lambda file: figure.savefig(file, format=kind), stream=True)
     return figure
 
 

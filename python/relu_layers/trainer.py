@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from os import PathLike
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +13,8 @@ from relu_layers import checkpoint
 from relu_layers._support.arguments import boolean, integer, real, strict_array
 from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array, Watched
+from relu_layers._support.files import AnyPath
+from relu_layers._support.usage import alone, still
 from relu_layers._training.captures import StepCaptures, StepParts
 from relu_layers._training.divergence import DivergenceError, divergence
 from relu_layers._training.examples import Examples, examples_or_source
@@ -29,6 +31,8 @@ from relu_layers.optimizers import Optimizer
 
 __all__ = ["DivergenceError", "Trainer"]
 
+# What `Trainer._prepare` makes, which is not part of the state.
+_PREPARED = ("_moments", "_interrupts", "_penalized", "_dropouts", "_inference", "_stopping", "_captures")
 # Rows that pass through the model at once when it is only evaluated: the results do not depend on it.
 _EVALUATED_AT_ONCE = 1024
 # Steps of one `fit` from which on they are captured.
@@ -198,6 +202,8 @@ class Trainer(Watched):
         for messages. What raises leaves parameters, optimizer and masks as they were.
         """
         model = self.model
+        guard = model.exclusive()
+        guard.begin_step()
         masks = [layer.state_dict() for layer in self._dropouts]
         try:
             value, outputs, _ = model._passes.loss_and_gradients(
@@ -220,6 +226,8 @@ class Trainer(Watched):
             for layer, state in zip(self._dropouts, masks, strict=True):
                 layer.load_state_dict(state)
             raise
+        finally:
+            guard.end_step()
         self._progress[0] += 1
         return StepResult(value, outputs, penalty)
 
@@ -252,10 +260,10 @@ class Trainer(Watched):
     def _penalize(self, rows: int, sample_weight: Array | None) -> float:
         """Add the penalty to the gradients and return what it adds to the loss."""
         add, strength = self.model.ops.l2_penalty, self.l2_penalty
-        return math.fsum(
-            add(param, grad, strength=strength, rows=rows, sample_weight=sample_weight)
-            for param, grad in self._penalized
-        )
+        total = 0.0
+        for param, grad in self._penalized:
+            total += add(param, grad, strength=strength, rows=rows, sample_weight=sample_weight)
+        return total
 
     def _group_sum(self) -> Array:
         """Return the array for the sum of a group's gradients."""
@@ -437,18 +445,19 @@ class Trainer(Watched):
         """Return the rows that a method is given, in the dtypes of the model and the loss."""
         return examples_or_source(owner, x, y, sample_weight, dtype=self.model.dtype, loss=self.loss)
 
-    def save_checkpoint(self, path: str | PathLike[str]) -> None:
+    def save_checkpoint(self, path: AnyPath) -> None:
         """Write everything that a training needs to go on bit for bit; the suffix decides the format.
 
         Between two calls of `fit` or `step`, or at the end of an epoch from a callback. From within an epoch
-        all is kept but the epoch's place: training would go on with a new epoch.
+        all is kept but the epoch's place: training would go on with a new epoch. While another thread trains it is
+        a RuntimeError: the file would mix the states of two steps.
         """
         checkpoint.save_trainer(self, path)
 
     @classmethod
     def restore(
         cls,
-        path: str | PathLike[str],
+        path: AnyPath,
         *,
         model: Sequential | None = None,
         loss: Any = None,
@@ -467,12 +476,13 @@ class Trainer(Watched):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the progress that is neither the model's nor the optimizer's: plain values and arrays."""
-        state: dict[str, Any] = {
-            "steps": self.steps,
-            "summed": int(self._progress[1]),
-            "history": self.history.columns(),
-        }
-        return {**state, "sum": self._sum} if state["summed"] else state
+        with still(self.model, "reading"):
+            state: dict[str, Any] = {
+                "steps": self.steps,
+                "summed": int(self._progress[1]),
+                "history": self.history.columns(),
+            }
+            return {**state, "sum": self._sum} if state["summed"] else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave."""
@@ -481,28 +491,36 @@ class Trainer(Watched):
         like = self.model.flat_grads
         if total is not None and (np.shape(total) != like.shape or total.dtype != like.dtype):
             raise ValueError("Trainer: the sum of gradients does not fit the model's parameters")
-        self.history = History.from_columns(state["history"])
-        self._progress[:] = integer("Trainer", "steps", state["steps"], minimum=0), summed
-        if total is not None:
-            np.copyto(self._group_sum(), total)
+        history = History.from_columns(state["history"])
+        steps = integer("Trainer", "steps", state["steps"], minimum=0)
+        with alone(self.model, "filling"):
+            self.history = history
+            self._progress[:] = steps, summed
+            if total is not None:
+                np.copyto(self._group_sum(), total)
+
+    def _state(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in _PREPARED}
 
     def __getstate__(self) -> dict[str, Any]:
-        made = (
-            "_moments",
-            "_interrupts",
-            "_penalized",
-            "_dropouts",
-            "_inference",
-            "_stopping",
-            "_captures",
-        )
-        state = {name: value for name, value in self.__dict__.items() if name not in made}
-        return state | {"_progress": self._progress.copy()}
+        # A pickler writes what it gets here later, when another thread may train: so it gets copies, made at once.
+        with still(self.model, "pickling"):
+            state = copy.deepcopy(self._state())
+        state["model"]._unshared = True
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.optimizer.bind(self.model)
         self._prepare()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        result = type(self).__new__(type(self))
+        memo[id(self)] = result
+        with still(self.model, "copying"):
+            state = copy.deepcopy(self._state(), memo)
+        result.__setstate__(state)
+        return result
 
     def __repr__(self) -> str:
         return (

@@ -58,7 +58,7 @@ def test_other_slopes(ops: Any, dtype: Any, slope: float) -> None:
             y = ops.relu_forward(x, slope)
             np.testing.assert_array_equal(y, want)
             np.testing.assert_array_equal(np.signbit(y[x == 0]), np.signbit(want[x == 0]))
-            want = np.array([g if v > 0 else g * s for v, g in zip(x, dy, strict=True)], dtype)
+            want = np.array([g * s if v <= 0 else g for v, g in zip(x, dy, strict=True)], dtype)
             np.testing.assert_array_equal(ops.relu_backward(x, dy, slope), want)
 
 

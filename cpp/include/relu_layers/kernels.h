@@ -1,4 +1,4 @@
-// The kernel table: one function pointer per line of kernels.def, filled once per target and element type.
+// The kernel table: one member per line of kernels.def, filled once per target and element type.
 #pragma once
 
 #include "relu_layers/types.h"
@@ -9,7 +9,9 @@ template <class Element>
 struct KernelTable {
     using T = Element;
 #define RELU_LAYERS_KERNEL(result, name, parameters) result(*name) parameters;
+#define RELU_LAYERS_CONSTANT(name) index_t name;
 #include "relu_layers/kernels.def"
+#undef RELU_LAYERS_CONSTANT
 #undef RELU_LAYERS_KERNEL
 };
 

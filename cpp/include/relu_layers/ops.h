@@ -23,7 +23,7 @@ namespace relu_layers::ops {
 // y = x where x > 0, else negative_slope * x; with slope 0: +0 where x < 0, else x, so that NaN stays NaN.
 template <class T>
 void relu_forward(Rows<const T> x, T negative_slope, T* y);
-// dx = dy where x > 0, else negative_slope * dy: a select, so an infinite dy is no NaN. With a slope >= 0, x may be y.
+// dx = negative_slope * dy where x <= 0, else dy: a select, so an infinite dy is no NaN. With a slope >= 0, x may be y.
 template <class T>
 void relu_backward(Rows<const T> x, Rows<const T> dy, T negative_slope, T* dx);
 // y = value where x <= threshold, else x; dx = 0 there, else dy.

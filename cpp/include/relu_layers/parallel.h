@@ -18,11 +18,12 @@ int default_num_threads();
 // the measured thresholds.
 void set_parallel_threshold(double nanoseconds);
 
-using RangeBody = void (*)(void* context, index_t begin, index_t end);
+// One part of a job. An exception could not leave the thread it is thrown on: it ends the process.
+using RangeBody = void (*)(void* context, index_t begin, index_t end) noexcept;
 
 // Calls body(context, begin, end) over disjoint ranges that cover [0, count). Each range but the last holds a multiple
 // of `grain` items. `nanoseconds` estimates the whole work on one thread: below the price of waking a worker, or when
-// nested or when another caller has the pool, everything runs on the calling thread. The body must not throw.
+// nested or when another caller has the pool, everything runs on the calling thread.
 void parallel_ranges(index_t count, index_t grain, double nanoseconds, RangeBody body, void* context);
 
 template <class Body>
@@ -30,12 +31,12 @@ void parallel_for(index_t count, index_t grain, double nanoseconds, Body&& body)
     using Plain = typename std::remove_reference<Body>::type;
     parallel_ranges(
         count, grain, nanoseconds,
-        [](void* context, index_t begin, index_t end) { (*static_cast<Plain*>(context))(begin, end); }, &body);
+        [](void* context, index_t begin, index_t end) noexcept { (*static_cast<Plain*>(context))(begin, end); }, &body);
 }
 
 // Memory of the calling thread for packing and partial sums, aligned to 64 bytes, kept and grown between calls. Slots
 // keep nested users apart. Throws std::bad_alloc: ask for it before the first write to an output.
-enum class Scratch { pack_a, pack_b, partial, rows, count };
+enum class Scratch { pack_b, partial, count };
 void* scratch(Scratch slot, std::size_t bytes);
 
 }  // namespace relu_layers

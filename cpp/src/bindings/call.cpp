@@ -6,10 +6,6 @@
 namespace relu_layers::bindings {
 namespace {
 
-using py::detail::npy_api;
-
-bool is_ndarray(PyObject* object) { return Py_TYPE(object) == npy_api::get().PyArray_Type_; }
-
 bool same_memory(const Array& a, const Array& b) {
     return a.data == b.data && a.type == b.type && a.contiguous() && b.contiguous() && a.same_shape(b.ndim, b.shape);
 }
@@ -41,8 +37,8 @@ ReleasedGil::~ReleasedGil() {
 }
 
 void Call::look(Array& array, const char* name, PyObject* object) {
-    const auto* proxy = py::detail::array_proxy(object);
-    const auto* descr = py::detail::array_descriptor_proxy(proxy->descr);
+    const auto* proxy = struct_of(object);
+    const auto* descr = dtype_of(object);
     array.name = name;
     array.object = object;
     array.data = proxy->data;
@@ -63,7 +59,7 @@ void Call::look(Array& array, const char* name, PyObject* object) {
             array.item_bytes = sizeof(double);
             break;
         default:
-            array.item_bytes = py::reinterpret_borrow<py::dtype>(proxy->descr).itemsize();
+            array.item_bytes = item_bytes_of(object);
     }
     if (seen_count_ == max_arrays) throw std::logic_error("more arrays in one call than a Call can hold");
     seen_[seen_count_++] = object;
@@ -74,7 +70,7 @@ void Call::look(Array& array, const char* name, PyObject* object) {
 }
 
 void Call::read(Array& array, const char* name, py::handle value) {
-    if (is_ndarray(value.ptr())) look(array, name, value.ptr());
+    if (is_exact_array(value.ptr())) look(array, name, value.ptr());
     else import(array, name, value);
 }
 
@@ -97,23 +93,19 @@ void Call::output(Array& array, const char* name, py::handle value, const Shape&
 
 void Call::update(Array& array, const char* name, py::handle value, const Shape& shape, int type) {
     array.name = name;
-    if (!is_ndarray(value.ptr()) && !is_memmap(value)) expect_writable(array, value, shape, type);
+    if (!is_exact_array(value.ptr()) && !is_memmap(value)) expect_writable(array, value, shape, type);
     look(array, name, value.ptr());
-    const int needed = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_ | npy_api::NPY_ARRAY_WRITEABLE_;
+    constexpr int needed = contiguous_flag | aligned_flag | writable_flag;
     if (array.type != type || (array.flags & needed) != needed || !array.same_shape(shape.ndim, shape.dims))
         expect_writable(array, value, shape, type);
 }
 
 void Call::allocate(Array& array, const Shape& shape, int type) {
     if (recorder_ != nullptr) recorder_->fail(std::string(op_) + " makes a new array for " + array.name);
-    const npy_api& api = npy_api::get();
-    PyObject* made = api.PyArray_NewFromDescr_(api.PyArray_Type_, api.PyArray_DescrFromType_(type), shape.ndim,
-                                               shape.dims, nullptr, nullptr, 0, nullptr);
-    if (made == nullptr) throw py::error_already_set();
-    array.owned = py::reinterpret_steal<py::object>(made);
+    array.owned = new_array(type, shape.ndim, shape.dims);
     array.fresh = true;
     const int seen = seen_count_;
-    look(array, array.name, made);
+    look(array, array.name, array.owned.ptr());
     seen_count_ = seen;  // nobody else knows this array, so nobody can resize it
 }
 
@@ -121,7 +113,7 @@ void Call::copy(Array& array) {
     protect();
     const Array original = array;
     allocate(array, Shape(original), original.type);
-    if (npy_api::get().PyArray_CopyInto_(array.object, original.object) < 0) throw py::error_already_set();
+    copy_array(array.object, original.object);
 }
 
 void Call::check_overlap(const Array& out, std::initializer_list<const Array*> reads, const Array* alias) {
@@ -145,15 +137,17 @@ bool Call::shares_memory(const Array& a, const Array& b) {
     const Extent right(b);
     if (left.end <= right.begin || right.end <= left.begin) return false;
     protect();
-    const py::module_ numpy = py::module_::import("numpy");
-    try {
-        // Exact, but within bounds: the problem is hard in general, and what it cannot rule out counts as an overlap.
-        return numpy.attr("shares_memory")(py::handle(a.object), py::handle(b.object), py::arg("max_work") = 1000000)
-            .cast<bool>();
-    } catch (const py::error_already_set& error) {
-        if (error.matches(numpy.attr("exceptions").attr("TooHardError"))) return true;
-        throw;
-    }
+    // Exact, but within bounds: the problem is hard in general, and what it cannot rule out counts as an overlap.
+    const py::object shared = imported("numpy", "shares_memory");
+    const py::object too_hard = imported("numpy.exceptions", "TooHardError");
+    const py::object most_work = owned(PyLong_FromLong(1000000));
+    const py::object answer =
+        py::reinterpret_steal<py::object>(PyObject_CallFunctionObjArgs(shared.ptr(), a.object, b.object, most_work.ptr(),
+                                                                       nullptr));
+    if (answer) return answer.ptr() == Py_True;
+    if (PyErr_ExceptionMatches(too_hard.ptr()) == 0) throw Raised();
+    PyErr_Clear();
+    return true;
 }
 
 void Call::protect() {
@@ -161,17 +155,15 @@ void Call::protect() {
 }
 
 void Held::hold(PyObject* array) {
-    const npy_api& api = npy_api::get();
     if (references_ == nullptr) {
         references_ = PyList_New(0);
-        if (references_ == nullptr) throw py::error_already_set();
+        if (references_ == nullptr) throw Raised();
     }
     // A view's memory belongs to the end of its chain of bases. What is no ndarray there (a memoryview, an mmap) guards
     // its buffer itself.
-    for (PyObject* object = array; object != nullptr && api.PyArray_Check_(object);
-         object = py::detail::array_proxy(object)->base) {
-        const auto reference = py::reinterpret_steal<py::object>(PyWeakref_NewRef(object, nullptr));
-        if (!reference || PyList_Append(references_, reference.ptr()) < 0) throw py::error_already_set();
+    for (PyObject* object = array; object != nullptr && is_array(object); object = struct_of(object)->base) {
+        const py::object reference = owned(PyWeakref_NewRef(object, nullptr));
+        if (PyList_Append(references_, reference.ptr()) < 0) throw Raised();
     }
 }
 

@@ -3,33 +3,20 @@
 // other Python code run (a conversion, a copy by NumPy, the release of the GIL) comes after protect().
 #pragma once
 
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-
 #include <initializer_list>
 #include <string>
 
+#include "bindings/python.h"
 #include "bindings/recorder.h"
 #include "relu_layers/types.h"
 
 namespace relu_layers::bindings {
 
-namespace py = pybind11;
 using replay::Moment;
 using replay::Placed;
 using replay::Slot;
 
 constexpr int max_ndim = 64;  // NumPy's own limit
-
-// NumPy's type numbers of the two element types.
-constexpr int float32_type = py::detail::npy_api::NPY_FLOAT_;
-constexpr int float64_type = py::detail::npy_api::NPY_DOUBLE_;
-
-// NumPy marks native order '=' (or, where somebody asked for it by name, with its own sign) and types without one '|'.
-inline bool in_native_order(char order) {
-    constexpr char own = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>';
-    return order == '=' || order == '|' || order == own;
-}
 
 // Releasing the GIL costs some 30 ns: worth it only where one thread is busy for several microseconds. Work is counted
 // in elements of a cheap elementwise op.
@@ -44,7 +31,7 @@ struct Array {
     PyObject* object = nullptr;  // the ndarray; nullptr for an optional argument that was None
     py::object owned;            // keeps `object` alive where it is not the caller's own
     char* data = nullptr;
-    int type = 0;
+    int type = no_type;
     index_t item_bytes = 0;
     int ndim = 0;
     int flags = 0;
@@ -56,9 +43,9 @@ struct Array {
 
     Array() {}  // leaves shape and strides as they are: 1 KiB that most calls never touch
     bool present() const { return object != nullptr; }
-    bool contiguous() const { return (flags & py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_) != 0; }
-    bool aligned() const { return (flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0; }
-    bool writable() const { return (flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) != 0; }
+    bool contiguous() const { return (flags & contiguous_flag) != 0; }
+    bool aligned() const { return (flags & aligned_flag) != 0; }
+    bool writable() const { return (flags & writable_flag) != 0; }
     // Readable as one run of numbers.
     bool plain() const { return contiguous() && aligned(); }
     bool same_shape(int n, const index_t* dims) const {
@@ -118,6 +105,7 @@ class Held {
     Held(const Held&) = delete;
     Held& operator=(const Held&) = delete;
     void hold(PyObject* array);
+    explicit operator bool() const { return references_ != nullptr; }
 
   private:
     PyObject* references_ = nullptr;  // a list, made when first needed
@@ -130,7 +118,7 @@ class Call {
     Call& operator=(const Call&) = delete;
 
     const char* op() const { return op_; }
-    // The type number that all float arrays of the call share; set by the first.
+    // The type number that all float arrays of the call share; set by the first, no_type before.
     int type() const { return type_; }
 
     // Any ndarray or memmap in native byte order, or what DLPack makes one of.
@@ -208,8 +196,8 @@ class Call {
 
     const char* op_;
     Recorder* recorder_;
-    int type_ = 0;
-    const char* type_from_ = nullptr;  // the argument that set the type
+    int type_ = no_type;
+    const char* type_from_ = "";  // the argument that set the type
     PyObject* seen_[max_arrays];
     int seen_count_ = 0;
     int protected_count_ = 0;
@@ -220,6 +208,7 @@ class Call {
 std::string text_of(const index_t* dims, int ndim);
 inline std::string text_of(const Array& array) { return text_of(array.shape, array.ndim); }
 inline std::string text_of(const Shape& shape) { return text_of(shape.dims, shape.ndim); }
+std::string utf8(const py::object& text);
 std::string repr_of(py::handle value);
 std::string dtype_name(const Array& array);
 

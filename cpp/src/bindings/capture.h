@@ -1,6 +1,8 @@
 // What was recorded for one shape of batch, and which arrays it can be replayed with.
 #pragma once
 
+#include <optional>
+
 #include "bindings/call.h"
 
 namespace relu_layers::bindings {
@@ -12,7 +14,7 @@ inline std::int64_t configuration = 0;
 // An array as a capture expects it: exactly this type and shape, contiguous.
 struct Expected {
     bool present = false;
-    int type = 0;
+    int type = no_type;
     int ndim = 0;
     index_t dims[max_ndim];
     index_t row_bytes = 0;
@@ -41,20 +43,19 @@ class Capture {
     double work() const { return recorder_.work(); }
     // Has `now` take the slot's memory from the array, which is one that the capture fits.
     void place(Moment& now, Slot slot, PyObject* array) const {
-        if (array != Py_None) now.shift[static_cast<int>(slot)] = py::detail::array_proxy(array)->data - recorded(slot);
+        if (array != Py_None) now.shift[static_cast<int>(slot)] = struct_of(array)->data - recorded(slot);
     }
 
-    bool busy = false;  // an inference runs in its buffers
+    // Whether an inference runs in its buffers.
+    bool busy() const { return user_ && user_->exists(); }
+    void take() { user_ = Thread::current(); }
+    void give_back() { user_.reset(); }
 
   private:
     Recorder recorder_;
     Expected expected_[static_cast<int>(Slot::count)];
+    std::optional<Thread> user_;
 };
-
-// A function of the extension that is called with positional arguments alone and costs 20 ns less than pybind11's. It
-// belongs to `owner`, whose C++ object it gets through pointer_of(self).
-py::object builtin(PyMethodDef& definition, py::handle owner, void* pointer);
-inline void* pointer_of(PyObject* self) { return PyCapsule_GetPointer(self, nullptr); }
 
 // Whether the memory of two arrays, both contiguous, has a byte in common.
 bool overlap(PyObject* a, PyObject* b);

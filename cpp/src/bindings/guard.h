@@ -1,54 +1,99 @@
 // Who may use a model now: any number of inferences, or one thread that trains. Guarded by the GIL.
 #pragma once
 
-#include <pybind11/pybind11.h>
-
+#include <algorithm>
+#include <optional>
 #include <stdexcept>
+#include <vector>
+
+#include "bindings/forks.h"
 
 namespace relu_layers::bindings {
 
 class UsageGuard {
   public:
     // Whether this thread could begin now.
-    bool may_infer() const { return trainer_ == 0 || trainer_ == PyThread_get_thread_ident(); }
-    bool may_train() const { return trainer_ == PyThread_get_thread_ident() || (trainer_ == 0 && readers_ == 0); }
+    bool may_infer() {
+        forget_left_behind();
+        return !trainer_ || trainer_->is_current();
+    }
+    bool may_train() {
+        forget_left_behind();
+        return trainer_ ? trainer_->is_current() : readers_.empty();
+    }
+    // And whether no step of its own is under way.
+    bool may_step() { return may_train() && !stepping_; }
+
     void begin_inference() {
         if (!may_infer())
             throw std::runtime_error(
                 "the model is being trained by another thread; "
                 "wait for that, or use a copy: copy.deepcopy(model)");
-        ++readers_;
+        readers_.push_back(Thread::current());
     }
-    void end_inference() { --readers_; }
+    void end_inference() {
+        const auto own = std::find_if(readers_.begin(), readers_.end(), [](const Thread& t) { return t.is_current(); });
+        if (own != readers_.end()) readers_.erase(own);
+    }
     // May be nested by its own thread, which may also run inference inside.
     void begin_training() {
         if (!may_train())
             throw std::runtime_error(
                 "the model is in use by another thread, so it cannot be trained now; "
                 "wait for that, or train a copy: copy.deepcopy(model)");
-        trainer_ = PyThread_get_thread_ident();
+        trainer_ = Thread::current();
         ++depth_;
     }
     void end_training() {
-        if (--depth_ == 0) trainer_ = 0;
+        if (depth_ == 0 || --depth_ > 0) return;
+        trainer_.reset();
+    }
+    void leave_training(pybind11::handle, pybind11::handle, pybind11::handle) { end_training(); }
+    // Training that nothing may be nested in.
+    void begin_step() {
+        begin_training();
+        if (stepping_) {
+            end_training();
+            throw std::runtime_error(
+                "the model is in use by the training step that this call comes from (its schedule or a callback "
+                "between gradient and update); train it after that step, or train a copy: copy.deepcopy(model)");
+        }
+        stepping_ = true;
+    }
+    void end_step() {
+        stepping_ = false;
+        end_training();
     }
 
-    // Training for as long as this lives.
-    class Training {
+    // Such a step for as long as this lives.
+    class Step {
       public:
-        explicit Training(UsageGuard& guard) : guard_(guard) { guard_.begin_training(); }
-        ~Training() { guard_.end_training(); }
-        Training(const Training&) = delete;
-        Training& operator=(const Training&) = delete;
+        explicit Step(UsageGuard& guard) : guard_(guard) { guard_.begin_step(); }
+        ~Step() { guard_.end_step(); }
+        Step(const Step&) = delete;
+        Step& operator=(const Step&) = delete;
 
       private:
         UsageGuard& guard_;
     };
 
   private:
-    unsigned long trainer_ = 0;
+    void forget_left_behind() {
+        if (forks_ == Forks::count) return;
+        forks_ = Forks::count;
+        readers_.erase(std::remove_if(readers_.begin(), readers_.end(), [](const Thread& t) { return !t.exists(); }),
+                       readers_.end());
+        if (!trainer_ || trainer_->exists()) return;
+        trainer_.reset();
+        depth_ = 0;
+        stepping_ = false;
+    }
+
+    std::optional<Thread> trainer_;
     int depth_ = 0;
-    int readers_ = 0;
+    bool stepping_ = false;
+    std::vector<Thread> readers_;
+    unsigned long forks_ = Forks::count;
 };
 
 }  // namespace relu_layers::bindings

@@ -3,28 +3,26 @@
 
 #include "bindings/bindings.h"
 #include "bindings/capture.h"
-#include "bindings/fastcall.h"
 #include "bindings/guard.h"
+#include "bindings/object.h"
 
 namespace relu_layers::bindings {
 namespace {
 
-using py::detail::npy_api;
-
 class InferenceReplay {
   public:
-    InferenceReplay(py::object guard, py::array params)
-        : guard_object_(std::move(guard)),
-          guard_(guard_object_.cast<UsageGuard*>()),
-          params_(std::move(params)),
+    InferenceReplay(py::handle guard, py::handle params)
+        : guard_object_(py::reinterpret_borrow<py::object>(guard)),
+          guard_(object_of<UsageGuard>(guard)),
+          params_(py::reinterpret_borrow<py::object>(params)),
           configuration_(configuration) {}
 
-    void add(py::object capture) {
-        captures_.insert(captures_.begin(), {capture, capture.cast<Capture*>()});
-        if (captures_.size() > most_captures && !captures_.back().capture->busy) captures_.pop_back();
+    void add(py::handle capture) {
+        captures_.insert(captures_.begin(), {py::reinterpret_borrow<py::object>(capture), &object_of<Capture>(capture)});
+        if (captures_.size() > most_captures && !captures_.back().capture->busy()) captures_.pop_back();
     }
     // How many captures fit x, busy or not.
-    int count(py::handle x) const {
+    int count(py::handle x) {
         int found = 0;
         for (const Entry& entry : captures_) found += entry.capture->expected(Slot::input).fits(x.ptr());
         return found;
@@ -33,46 +31,43 @@ class InferenceReplay {
     void renew() { configuration_ = configuration; }
 
     // y, or None where only the layers themselves can tell what is to be done.
-    PyObject* call(PyObject* x, PyObject* out) {
-        if (configuration_ != configuration || !guard_->may_infer()) Py_RETURN_NONE;
-        Entry* entry = nullptr;
-        for (Entry& candidate : captures_) {
-            if (candidate.capture->busy || !candidate.capture->expected(Slot::input).fits(x)) continue;
-            entry = &candidate;
+    py::object infer(py::handle x, py::handle out) {
+        if (!current() || !guard_.may_infer()) return py::none();
+        const Entry* found = nullptr;
+        for (const Entry& candidate : captures_) {
+            if (candidate.capture->busy() || !candidate.capture->expected(Slot::input).fits(x.ptr())) continue;
+            found = &candidate;
             break;
         }
-        if (entry == nullptr) Py_RETURN_NONE;
-        Capture& capture = *entry->capture;
+        if (found == nullptr) return py::none();
+        const Entry entry = *found;  // alive, whatever becomes of the list
+        Capture& capture = *entry.capture;
         const Expected& expected = capture.expected(Slot::output);
-        py::object y;
-        if (out == Py_None) {
-            const npy_api& api = npy_api::get();
-            y = py::reinterpret_steal<py::object>(
-                api.PyArray_NewFromDescr_(api.PyArray_Type_, api.PyArray_DescrFromType_(expected.type), expected.ndim,
-                                          expected.dims, nullptr, nullptr, 0, nullptr));
-            if (!y) return nullptr;
-        } else {
-            if (!expected.fits(out) || (py::detail::array_proxy(out)->flags & npy_api::NPY_ARRAY_WRITEABLE_) == 0 ||
-                overlap(out, x) || overlap(out, params_.ptr()))
-                Py_RETURN_NONE;
-            y = py::reinterpret_borrow<py::object>(out);
+        const bool releases = capture.long_enough();
+        Held held;
+        if (releases) {
+            // May let other Python code run, so that x and out are looked at after it.
+            held.hold(x.ptr());
+            if (!out.is_none() && is_array(out.ptr())) held.hold(out.ptr());
+            if (capture.busy() || !guard_.may_infer() || !capture.expected(Slot::input).fits(x.ptr()))
+                return py::none();
         }
+        if (!out.is_none() && (!expected.fits(out.ptr()) || (struct_of(out.ptr())->flags & writable_flag) == 0 ||
+                               overlap(out.ptr(), x.ptr()) || overlap(out.ptr(), params_.ptr())))
+            return py::none();
+        py::object y = out.is_none() ? new_array(expected.type, expected.ndim, expected.dims)
+                                     : py::reinterpret_borrow<py::object>(out);
         Moment now;
-        capture.place(now, Slot::input, x);
+        capture.place(now, Slot::input, x.ptr());
         capture.place(now, Slot::output, y.ptr());
-        if (capture.long_enough()) {
-            // The capture stays alive and its buffers this call's own while other threads run.
-            const py::object kept = entry->object;
-            Held held;
-            held.hold(x);
-            if (out != Py_None) held.hold(out);
-            const InUse in_use(capture, *guard_);
+        if (releases) {
+            const InUse in_use(capture, guard_);
             const ReleasedGil released;
             capture.program().run(replay::Phase::forward, now);
         } else {
             capture.program().run(replay::Phase::forward, now);
         }
-        return y.release().ptr();
+        return y;
     }
 
   private:
@@ -88,10 +83,10 @@ class InferenceReplay {
       public:
         InUse(Capture& capture, UsageGuard& guard) : capture_(capture), guard_(guard) {
             guard_.begin_inference();
-            capture_.busy = true;
+            capture_.take();
         }
         ~InUse() {
-            capture_.busy = false;
+            capture_.give_back();
             guard_.end_inference();
         }
         InUse(const InUse&) = delete;
@@ -103,37 +98,20 @@ class InferenceReplay {
     };
 
     py::object guard_object_;
-    UsageGuard* guard_;
-    py::array params_;
+    UsageGuard& guard_;
+    py::object params_;
     std::int64_t configuration_;
     std::vector<Entry> captures_;
 };
 
-PyObject* call(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-    if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "infer: expected x, out");
-        return nullptr;
-    }
-    return translated(
-        [=] { return static_cast<InferenceReplay*>(pointer_of(self))->call(arguments[0], arguments[1]); });
-}
-
-PyMethodDef call_definition = {"infer", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call)),
-                               METH_FASTCALL, nullptr};
-
 }  // namespace
 
 void bind_inference_replay(py::module_& m) {
-    using py::arg;
-    py::class_<InferenceReplay>(m, "InferenceReplay")
-        .def(py::init<py::object, py::array>(), arg("guard"), arg("params"))
-        .def("add", &InferenceReplay::add, arg("capture"))
-        .def("count", &InferenceReplay::count, arg("x"))
-        .def("renew", &InferenceReplay::renew)
-        .def_property_readonly("current", &InferenceReplay::current)
-        .def_property_readonly("infer", [](const py::object& self) {
-            return builtin(call_definition, self, self.cast<InferenceReplay*>());
-        });
+    define_type<InferenceReplay, py::handle, py::handle>(
+        m, "InferenceReplay(guard, params)",
+        {method<&InferenceReplay::add>("add(capture)"), method<&InferenceReplay::count>("count(x)"),
+         method<&InferenceReplay::renew>("renew()"), method<&InferenceReplay::infer>("infer(x, out)")},
+        {property<&InferenceReplay::current>("current")});
 }
 
 }  // namespace relu_layers::bindings

@@ -7,11 +7,11 @@
 namespace relu_layers::bindings {
 
 inline bool is_integer(const Array& array) {
-    return array.type >= py::detail::npy_api::NPY_BYTE_ && array.type <= py::detail::npy_api::NPY_ULONGLONG_;
+    return array.type >= first_integer_type && array.type <= last_integer_type;
 }
 
-// NumPy numbers its integers signed, unsigned, signed, ... from NPY_BYTE on.
-inline bool is_signed(const Array& array) { return (array.type - py::detail::npy_api::NPY_BYTE_) % 2 == 0; }
+// NumPy numbers its integers signed, unsigned, signed, ... from int8 on.
+inline bool is_signed(const Array& array) { return (array.type - first_integer_type) % 2 == 0; }
 
 // Of a contiguous array.
 inline Placed<ops::Labels> integers(const Array& labels) {

@@ -7,8 +7,6 @@
 namespace relu_layers::bindings {
 namespace {
 
-using py::detail::npy_api;
-
 // What the three losses share: the mean's divisor, the weights of the samples and the label that does not count.
 struct Common {
     Array sample_weight;
@@ -127,7 +125,7 @@ void read_labels(Call& call, Array& labels, py::handle labels_, const Array& log
                              ", the shape of logits without axis " + std::to_string(axis));
         return;
     }
-    if (labels.type == npy_api::NPY_BOOL_ || labels.same_shape(classless.ndim, classless.dims))
+    if (labels.type == bool_type || labels.same_shape(classless.ndim, classless.dims))
         call.type_error("labels has dtype " + dtype_name(labels) +
                         ", expected integers, or probabilities of the shape of logits: pass labels.astype(np.int64)");
     call.expect_floats(labels);

@@ -41,7 +41,7 @@ double l2_penalty(py::handle param_, py::handle grad_, py::handle strength_, py:
                   py::handle sample_weight_) {
     Call call("l2_penalty");
     const double strength = call.number("strength", strength_);
-    const index_t batch = static_cast<index_t>(call.index("rows", rows_).cast<std::int64_t>());
+    const auto batch = static_cast<index_t>(call.integer("rows", rows_));
     Array param;
     Array grad;
     Array weight;
@@ -83,7 +83,7 @@ index_t mark_active(py::handle x_, py::handle active_) {
     call.read_floats(x, "x", x_);
     if (x.ndim == 0) call.value_error("x has shape (), expected (..., units)");
     const index_t units = x.shape[x.ndim - 1];
-    call.update(active, "active", active_, Shape().add(units), py::detail::npy_api::NPY_UBYTE_);
+    call.update(active, "active", active_, Shape().add(units), uint8_type);
     call.check_overlap(active, {&x});
     index_t inactive = 0;
     for_type(call, [&](auto element) {

@@ -6,8 +6,6 @@
 namespace relu_layers::bindings {
 namespace {
 
-using py::detail::npy_api;
-
 std::string type_name(py::handle value) { return Py_TYPE(value.ptr())->tp_name; }
 
 std::string short_type_name(py::handle value) {
@@ -30,7 +28,7 @@ std::string remedy(const char* name, py::handle value, int type) {
     if (kind == "MaskedArray") return "pass " + own + ".filled(0), or another value for what is masked";
     if (PyObject_HasAttrString(value.ptr(), "to_numpy") == 1)
         return "pass " + own + ".to_numpy().astype(" + dtype + ")";
-    if (npy_api::get().PyArray_Check_(value.ptr())) return "pass np.asarray(" + own + ")";
+    if (is_array(value.ptr())) return "pass np.asarray(" + own + ")";
     if (value.is_none()) return "pass an array";
     return "pass np.asarray(" + own + ", dtype=" + dtype + ")";
 }
@@ -48,6 +46,12 @@ bool is_true_attribute(py::handle value, const char* attribute) {
 
 }  // namespace
 
+std::string utf8(const py::object& text) {
+    const char* characters = PyUnicode_AsUTF8(text.ptr());
+    if (characters == nullptr) throw Raised();
+    return characters;
+}
+
 std::string text_of(const index_t* dims, int ndim) {
     std::string text = "(";
     for (int i = 0; i < ndim; ++i) text += (i > 0 ? ", " : "") + std::to_string(dims[i]);
@@ -55,10 +59,10 @@ std::string text_of(const index_t* dims, int ndim) {
 }
 
 std::string dtype_name(const Array& array) {
-    return py::str(py::handle(py::detail::array_proxy(array.object)->descr)).cast<std::string>();
+    return utf8(owned(PyObject_Str(struct_of(array.object)->descr)));
 }
 
-std::string repr_of(py::handle value) { return py::repr(value).cast<std::string>(); }
+std::string repr_of(py::handle value) { return utf8(owned(PyObject_Repr(value.ptr()))); }
 
 void Call::type_error(const std::string& text) const { throw py::type_error(std::string(op_) + ": " + text); }
 void Call::value_error(const std::string& text) const { throw py::value_error(std::string(op_) + ": " + text); }
@@ -67,31 +71,39 @@ void Call::value_error(const std::string& text) const { throw py::value_error(st
 // the op would drop.
 bool Call::is_memmap(py::handle value) {
     protect();
-    return py::type::handle_of(value).is(py::module_::import("numpy").attr("memmap"));
+    return imported("numpy", "memmap").is(py::type::handle_of(value));
 }
+
+namespace {
+
+// Closes the error of NumPy, which could not read the value through DLPack, by what to pass.
+[[noreturn]] void raise_unread(const Call& call, const char* name, py::handle value) {
+    if (PyErr_ExceptionMatches(PyExc_Exception) == 0 || PyErr_ExceptionMatches(PyExc_MemoryError) != 0) throw Raised();
+    py::error_already_set error;
+    const std::string advice = is_true_attribute(value, "requires_grad")
+                                   ? std::string("it requires grad: pass ") + name + ".detach()"
+                                   : std::string("pass a NumPy array, or a dense array in the memory of the CPU");
+    const std::string what = article(short_type_name(value)) + " that could not be read through DLPack (" +
+                             utf8(owned(PyObject_Str(error.value().ptr()))) + ")";
+    py::raise_from(error, PyExc_TypeError,
+                   (std::string(call.op()) + ": " + name + " is " + what + "; " + advice).c_str());
+    throw Raised();
+}
+
+}  // namespace
 
 void Call::import(Array& array, const char* name, py::handle value) {
     if (is_memmap(value)) {
         look(array, name, value.ptr());
         return;
     }
-    const bool exports = !py::isinstance<py::array>(value) && PyObject_HasAttrString(value.ptr(), "__dlpack__") == 1;
+    const bool exports = !is_array(value.ptr()) && PyObject_HasAttrString(value.ptr(), "__dlpack__") == 1;
     if (!exports)
         type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
-                   ", expected a numpy.ndarray: " + remedy(name, value, type_ == 0 ? float32_type : type_));
-    try {
-        array.owned = py::module_::import("numpy").attr("from_dlpack")(value);
-    } catch (py::error_already_set& error) {
-        if (!error.matches(PyExc_Exception)) throw;
-        const std::string advice = is_true_attribute(value, "requires_grad")
-                                       ? std::string("it requires grad: pass ") + name + ".detach()"
-                                       : std::string("pass a NumPy array, or a dense array in the memory of the CPU");
-        const std::string what = article(short_type_name(value)) + " that could not be read through DLPack (" +
-                                 py::str(error.value()).cast<std::string>() + ")";
-        py::raise_from(error, PyExc_TypeError,
-                       (std::string(op_) + ": " + name + " is " + what + "; " + advice).c_str());
-        throw py::error_already_set();
-    }
+                   ", expected a numpy.ndarray: " + remedy(name, value, type_ == no_type ? float32_type : type_));
+    array.owned = py::reinterpret_steal<py::object>(
+        PyObject_CallOneArg(imported("numpy", "from_dlpack").ptr(), value.ptr()));
+    if (!array.owned) raise_unread(*this, name, value);
     look(array, name, array.owned.ptr());
 }
 
@@ -99,9 +111,9 @@ void Call::expect_floats(const Array& array) const {
     const std::string name = array.name;
     if (array.type != float32_type && array.type != float64_type)
         type_error(name + " has dtype " + dtype_name(array) + ", expected " +
-                   (type_ == 0 ? "float32 or float64" : float_name(type_)) + ": pass " + name + ".astype(np." +
-                   float_name(type_ == 0 ? float32_type : type_) + ")");
-    if (type_ != 0 && array.type != type_)
+                   (type_ == no_type ? "float32 or float64" : float_name(type_)) + ": pass " + name + ".astype(np." +
+                   float_name(type_ == no_type ? float32_type : type_) + ")");
+    if (type_ != no_type && array.type != type_)
         type_error(name + " has dtype " + float_name(array.type) + " but " + type_from_ + " has " + float_name(type_) +
                    ", expected one dtype for all arrays: pass " + name + ".astype(np." + float_name(type_) + ")");
 }
@@ -133,7 +145,7 @@ double Call::convert_number(const char* name, py::handle value) {
         type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
                    ", expected a number: pass float(" + name + ")");
     };
-    if (py::isinstance<py::array>(value) && py::detail::array_proxy(value.ptr())->nd > 0) fail();
+    if (is_array(value.ptr()) && struct_of(value.ptr())->nd > 0) fail();
     const double number = PyFloat_AsDouble(value.ptr());
     if (number != -1.0 || !PyErr_Occurred()) return number;
     if (PyErr_ExceptionMatches(PyExc_TypeError)) {
@@ -144,14 +156,14 @@ double Call::convert_number(const char* name, py::handle value) {
         PyErr_Clear();
         value_error(std::string(name) + " is an integer too large for a float");
     }
-    throw py::error_already_set();
+    throw Raised();
 }
 
 py::int_ Call::index(const char* name, py::handle value) {
     if (!PyLong_CheckExact(value.ptr())) protect();
     PyObject* const index = PyNumber_Index(value.ptr());
     if (index != nullptr) return py::reinterpret_steal<py::int_>(index);
-    if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw Raised();
     PyErr_Clear();
     type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
                ", expected an integer: pass int(" + name + ")");
@@ -178,7 +190,7 @@ std::uint64_t Call::word(const char* name, py::handle value) {
 bool Call::flag(const char* name, py::handle value) {
     if (value.ptr() == Py_True || value.ptr() == Py_False) return value.ptr() == Py_True;
     protect();
-    if (!py::isinstance(value, py::module_::import("numpy").attr("bool_")))
+    if (Py_TYPE(value.ptr()) != reinterpret_cast<PyTypeObject*>(imported("numpy", "bool_").ptr()))
         type_error(std::string(name) + " is " + repr_of(value) + ", expected True or False");
     return PyObject_IsTrue(value.ptr()) == 1;
 }

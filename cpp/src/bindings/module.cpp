@@ -2,11 +2,13 @@
 // documentation are those of relu_layers.ops.native.
 #include "bindings/bindings.h"
 
-#include <pybind11/numpy.h>
+#include "bindings/forks.h"
+#include "bindings/python.h"
 
 PYBIND11_MODULE(_core, m) {
     using namespace relu_layers::bindings;
-    pybind11::detail::npy_api::get();  // looks NumPy up now rather than in the first call
+    npy_api::get();  // looks NumPy up now rather than in the first call
+    watch_forks();
     bind_elementwise(m);
     bind_matmul(m);
     bind_softmax(m);

@@ -1,22 +1,20 @@
 #include "bindings/recorder.h"
 
-#include <pybind11/numpy.h>
+#include "bindings/python.h"
 
 namespace relu_layers::bindings {
 
-void Recorder::bind(replay::Slot slot, pybind11::handle array) {
+void Recorder::bind(replay::Slot slot, py::handle array) {
     if (array.is_none()) return;
-    const auto* proxy = pybind11::detail::array_proxy(array.ptr());
-    const auto owner = pybind11::reinterpret_borrow<pybind11::array>(array);
-    bound_[static_cast<int>(slot)] = {array.ptr(), proxy->data, proxy->data + owner.nbytes()};
-    kept_.push_back(pybind11::reinterpret_borrow<pybind11::object>(array));
+    const auto* proxy = struct_of(array.ptr());
+    bound_[static_cast<int>(slot)] = {proxy->data, proxy->data + bytes_of(array.ptr())};
+    kept_.push_back(py::reinterpret_borrow<py::object>(array));
 }
 
 replay::Slot Recorder::slot_of(PyObject* object, const char* data) {
     for (int i = 1; i < static_cast<int>(replay::Slot::count); ++i)
-        if (bound_[i].object != nullptr && data >= bound_[i].begin && data < bound_[i].end)
-            return static_cast<replay::Slot>(i);
-    kept_.push_back(pybind11::reinterpret_borrow<pybind11::object>(object));
+        if (data >= bound_[i].begin && data < bound_[i].end) return static_cast<replay::Slot>(i);
+    kept_.push_back(py::reinterpret_borrow<py::object>(object));
     return replay::Slot::fixed;
 }
 

@@ -2,34 +2,36 @@
 // kept in a program instead of being run.
 #pragma once
 
-#include <pybind11/pybind11.h>
-
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bindings/forks.h"
 #include "replay/program.h"
 
 namespace relu_layers::bindings {
 
 class Recorder {
   public:
-    // The array whose memory a slot stands for, nullptr for none.
+    // The memory that a slot stands for, nullptr for none.
     struct Bound {
-        PyObject* object = nullptr;
         const char* begin = nullptr;
         const char* end = nullptr;
     };
 
+    Recorder() {}
+    ~Recorder() { stop(); }
+    Recorder(const Recorder&) = delete;
+    Recorder& operator=(const Recorder&) = delete;
+
     // The one that is active on this thread, or nullptr.
-    static Recorder* current() {
-        return active_ == nullptr || owner_ != PyThread_get_thread_ident() ? nullptr : active_;
-    }
+    static Recorder* current() { return active_ == nullptr || !owner_->is_current() ? nullptr : active_; }
     // One thread records at a time; false where another does.
     bool start(replay::Phase phase) {
-        if (active_ != nullptr && active_ != this) return false;
+        if (active_ != nullptr && active_ != this && owner_->exists()) return false;
+        owner_ = Thread::current();
         active_ = this;
-        owner_ = PyThread_get_thread_ident();
         phase_ = phase;
         return true;
     }
@@ -51,23 +53,23 @@ class Recorder {
     // Which slot an array belongs to. Every other array stays alive as long as the program.
     replay::Slot slot_of(PyObject* object, const char* data);
     void fail(const std::string& reason) {
-        if (failure_.empty()) failure_ = reason;
+        if (!failure_) failure_ = reason;
     }
 
     const replay::Program& program() const { return program_; }
     const Bound& bound(replay::Slot slot) const { return bound_[static_cast<int>(slot)]; }
-    const std::string& failure() const { return failure_; }
+    const std::optional<std::string>& failure() const { return failure_; }
     double work() const { return work_; }
 
   private:
     static inline Recorder* active_ = nullptr;  // guarded by the GIL
-    static inline unsigned long owner_ = 0;
+    static inline std::optional<Thread> owner_;
 
     replay::Phase phase_ = replay::Phase::forward;
     replay::Program program_;
     Bound bound_[static_cast<int>(replay::Slot::count)];
     std::vector<pybind11::object> kept_;
-    std::string failure_;
+    std::optional<std::string> failure_;
     double work_ = 0;
 };
 

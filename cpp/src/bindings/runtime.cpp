@@ -1,10 +1,6 @@
 // Target, threads and build information; relu_layers.runtime checks the arguments and documents them.
-#include <string>
-#include <vector>
-
-#include <pybind11/stl.h>
-
 #include "bindings/bindings.h"
+#include "bindings/fastcall.h"
 #include "relu_layers/dispatch.h"
 #include "relu_layers/parallel.h"
 #include "relu_layers/version.h"
@@ -12,36 +8,38 @@
 namespace relu_layers::bindings {
 namespace {
 
-std::string target() { return current_target().name; }
+const char* target() { return current_target().name; }
 
-std::vector<std::string> names(bool supported_only) {
-    std::vector<std::string> found;
+py::object names(bool supported_only) {
+    const py::object found = owned(PyList_New(0));
     for (index_t i = 0; i < target_count(); ++i)
-        if (!supported_only || targets()[i].supported()) found.emplace_back(targets()[i].name);
+        if (!supported_only || relu_layers::targets()[i].supported())
+            if (PyList_Append(found.ptr(), owned(to_python(relu_layers::targets()[i].name)).ptr()) < 0) throw Raised();
     return found;
 }
+py::object targets() { return names(true); }
+py::object compiled_targets() { return names(false); }
 
-pybind11::object refused_target() {
+py::object refused_target() {
     current_target();  // the environment is read when the target is first asked for
     const char* name = rejected_target();
-    return name == nullptr ? pybind11::object(pybind11::none()) : pybind11::str(name);
+    return name == nullptr ? py::none() : owned(to_python(name));
 }
 
 }  // namespace
 
-void bind_runtime(pybind11::module_& m) {
-    using pybind11::arg;
+void bind_runtime(py::module_& m) {
     m.attr("version") = RELU_LAYERS_VERSION;
     m.attr("compiler") = RELU_LAYERS_COMPILER;
-    m.def("target", &target);
-    m.def("targets", [] { return names(true); });
-    m.def("compiled_targets", [] { return names(false); });
-    m.def("refused_target", &refused_target);
-    m.def("use_target", [](const std::string& name) { return use_target(name.c_str()); }, arg("name"));
-    m.def("num_threads", &num_threads);
-    m.def("default_num_threads", &default_num_threads);
-    m.def("set_num_threads", &set_num_threads, arg("n"));
-    m.def("set_parallel_threshold", &set_parallel_threshold, arg("nanoseconds"));
+    define<&target>(m, "target()");
+    define<&targets>(m, "targets()");
+    define<&compiled_targets>(m, "compiled_targets()");
+    define<&refused_target>(m, "refused_target()");
+    define<&use_target>(m, "use_target(name)");
+    define<&num_threads>(m, "num_threads()");
+    define<&default_num_threads>(m, "default_num_threads()");
+    define<&set_num_threads>(m, "set_num_threads(n)");
+    define<&set_parallel_threshold>(m, "set_parallel_threshold(nanoseconds)");
 }
 
 }  // namespace relu_layers::bindings

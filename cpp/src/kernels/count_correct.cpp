@@ -7,9 +7,9 @@ namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
 // Lanes that say otherwise: those before the label must be less than its own number, the others not greater.
-RL_INLINE I contradicts(V v, V own, I before) { return before ? ~(v < own) : ~(v <= own); }
+RELU_LAYERS_INLINE I contradicts(V v, V own, I before) { return before ? ~(v < own) : ~(v <= own); }
 
-RL_INLINE bool is_first_nan(const T* x, index_t label) {
+RELU_LAYERS_INLINE bool is_first_nan(const T* x, index_t label) {
     index_t i = 0;
     while (x[i] == x[i]) ++i;
     return i == label;
@@ -17,7 +17,7 @@ RL_INLINE bool is_first_nan(const T* x, index_t label) {
 
 // Whether the `classes` numbers of one vector, or fewer, hold nothing against the label: no branch, since on a half
 // trained network no processor could predict it.
-RL_INLINE bool is_correct_in_vector(const T* x, index_t label, index_t classes) {
+RELU_LAYERS_INLINE bool is_correct_in_vector(const T* x, index_t label, index_t classes) {
     const V v = classes == width<T> ? load(x) : get_or(x, Tail{classes}, -T(__builtin_inf()));
     return !any_lane(contradicts(v, broadcast(x[label]), lanes_below<T>(label)));
 }
@@ -25,7 +25,7 @@ RL_INLINE bool is_correct_in_vector(const T* x, index_t label, index_t classes) 
 constexpr index_t vectors_at_once = 4;
 
 // The same of n numbers that all lie before the label, or all behind it.
-RL_INLINE bool is_correct_in_run(const T* x, index_t n, V own, I before) {
+RELU_LAYERS_INLINE bool is_correct_in_run(const T* x, index_t n, V own, I before) {
     index_t i = 0;
     for (; i + vectors_at_once * width<T> <= n; i += vectors_at_once * width<T>) {
         I wrong{};
@@ -40,7 +40,7 @@ RL_INLINE bool is_correct_in_run(const T* x, index_t n, V own, I before) {
     return !any_lane(wrong);
 }
 
-RL_INLINE bool is_correct(const T* x, index_t label, index_t classes) {
+RELU_LAYERS_INLINE bool is_correct(const T* x, index_t label, index_t classes) {
     const index_t start = label / width<T> * width<T>;
     const index_t n = classes - start < width<T> ? classes - start : width<T>;
     const V own = broadcast(x[label]);

@@ -14,7 +14,8 @@ constexpr index_t words_at_once = 4 * blocks_per_vector * vectors_at_once;
 
 // The words of blocks first_block, first_block + 1, ... in order. A lane of 64 bits holds a word in its lower half; the
 // upper half is garbage that neither the products nor the shifts let through.
-RL_INLINE void philox(std::uint64_t first_block, std::uint64_t counter, std::uint64_t key, std::uint32_t* words) {
+RELU_LAYERS_INLINE void philox(std::uint64_t first_block, std::uint64_t counter, std::uint64_t key,
+                               std::uint32_t* words) {
     u64 c0[vectors_at_once], c1[vectors_at_once], c2[vectors_at_once], c3[vectors_at_once];
     for (index_t v = 0; v < vectors_at_once; ++v) {
         c0[v] = bit_cast<u64>(lane_index<double>()) + (first_block + static_cast<std::uint64_t>(v * blocks_per_vector));
@@ -52,7 +53,7 @@ RL_INLINE void philox(std::uint64_t first_block, std::uint64_t counter, std::uin
 }
 
 // Which of the next `width` words reach the threshold.
-RL_INLINE I at_least(const std::uint32_t* words, std::uint32_t threshold) {
+RELU_LAYERS_INLINE I at_least(const std::uint32_t* words, std::uint32_t threshold) {
     return bit_cast<I>(load_words<T>(words) >= threshold);
 }
 

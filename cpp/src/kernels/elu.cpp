@@ -7,22 +7,17 @@
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 
-void elu_forward(const T* x, T* y, index_t n, T alpha, bool streaming) {
+void elu_forward(const T* x, T* y, index_t n, bool streaming, T alpha) {
     const V zero = broadcast(T(0));
-    for_each_vector_to(y, n, streaming, [&](index_t i, auto lanes) {
-        const V v = get(x + i, lanes);
+    map_vectors(x, y, n, streaming, [=](V v) {
         const V negative = exponential_minus_one<T>(v > zero ? zero : v) * alpha;
-        put(y + i, v > zero ? v : negative, lanes);
+        return v > zero ? v : negative;
     });
 }
 
-void elu_backward(const T* y, const T* dy, T* dx, index_t n, T alpha, bool streaming) {
+void elu_backward(const T* y, const T* dy, T* dx, index_t n, bool streaming, T alpha) {
     const V zero = broadcast(T(0));
-    for_each_vector_to(dx, n, streaming, [&](index_t i, auto lanes) {
-        const V v = get(y + i, lanes);
-        const V g = get(dy + i, lanes);
-        put(dx + i, v > zero ? g : g * (v + alpha), lanes);
-    });
+    map_vectors(y, dy, dx, n, streaming, [=](V v, V g) { return v > zero ? g : g * (v + alpha); });
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

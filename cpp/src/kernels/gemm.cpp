@@ -41,12 +41,12 @@ constexpr int most_vectors = 8;
 
 constexpr bool fits(int rows, int vectors) { return rows * vectors + vectors + spare_registers <= vector_registers; }
 
-constexpr int rows_beside(int vectors) {
+constexpr int rows_that_fit(int vectors) {
     int rows = most_rows;
     while (!fits(rows, vectors)) --rows;
     return rows;
 }
-constexpr int vectors_beside(int rows) {
+constexpr int vectors_that_fit(int rows) {
     int vectors = most_vectors;
     while (!fits(rows, vectors)) --vectors;
     return vectors;
@@ -152,7 +152,7 @@ struct Widest {
 };
 constexpr Widest widest_tiles() {
     Widest widest{};
-    for (int rows = 1; rows <= most_rows; ++rows) widest.vectors[rows] = vectors_beside(rows);
+    for (int rows = 1; rows <= most_rows; ++rows) widest.vectors[rows] = vectors_that_fit(rows);
     return widest;
 }
 constexpr Widest widest = widest_tiles();
@@ -177,22 +177,22 @@ void scatter(const T* tile, index_t tile_row, index_t rows, index_t columns, T* 
 
 }  // namespace
 
-index_t gemm_lanes() { return width<T>; }
-
 // Columns of one panel for a product with this a and n columns.
 index_t gemm_panel(Matrix<const T> a, index_t n) {
     const index_t rows = ceil_div(a.rows, ceil_div(a.rows, row_limit(a)));
     const index_t wanted = ceil_div(n, width<T>);
-    index_t vectors = vectors_beside(static_cast<int>(rows));
+    index_t vectors = vectors_that_fit(static_cast<int>(rows));
     if (vectors == 2 && wanted == 3) vectors = 3;
     return (wanted < vectors ? wanted : vectors) * width<T>;
 }
 
-// The same for a product of at most 512 x a few columns in its place, with as little around it as can be: c = a @ b (+
-// bias), b and c with contiguous rows, m, n, k >= 1.
-void gemm_small(const T* a, index_t a_row, index_t a_col, const T* b, index_t b_row, T* c, index_t c_row, const T* bias,
-                index_t m, index_t n, index_t k) {
-    const Block block{k, a_row, a_col, b_row, c_row, false};
+// c = a @ b (+ bias) with as little around the tiles as can be, for 1 <= k <= 512 and a c of few numbers, but at least
+// one: b is read in place. References, because copies of views cannot be forwarded from store to load and cost more than
+// the product.
+void gemm_small(const Matrix<const T>& a, const Rows<const T>& b, const Rows<T>& c, const T* bias) {
+    const index_t m = c.rows;
+    const index_t n = c.cols;
+    const Block block{b.rows, a.row_stride, a.col_stride, b.stride, c.stride, false};
     const index_t count = ceil_div(m, most_rows);
     const index_t height = count == 1 ? m : ceil_div(m, count);
     const index_t all = (n + width<T> - 1) / width<T>;
@@ -205,7 +205,7 @@ void gemm_small(const T* a, index_t a_row, index_t a_col, const T* b, index_t b_
         const T* shift = bias == nullptr ? nullptr : bias + j;
         for (index_t i = 0; i < m; i += height) {
             const index_t rows = m - i < height ? m - i : height;
-            table[rows - 1][used - 1](block, a + i * a_row, b + j, c + i * c_row + j, shift, last);
+            table[rows - 1][used - 1](block, a.data + i * a.row_stride, b.data + j, c.row(i) + j, shift, last);
         }
     }
 }
@@ -213,11 +213,11 @@ void gemm_small(const T* a, index_t a_row, index_t a_col, const T* b, index_t b_
 void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_stride, Matrix<T> c, const T* bias,
           index_t bias_row, bool add) {
     const bool direct = c.col_stride == 1 && (bias == nullptr || bias_row == 0);
-    alignas(vector_bytes) T aside[vector_registers * width<T>];
+    alignas(vector_bytes) T buffer[vector_registers * width<T>];
     const Block block{a.cols, a.row_stride, a.col_stride, b.stride, direct ? c.row_stride : panel, direct && add};
-    const index_t beside = rows_beside(static_cast<int>(panel / width<T>));
+    const index_t fitting = rows_that_fit(static_cast<int>(panel / width<T>));
     const index_t limit = row_limit(a);
-    const index_t count = ceil_div(a.rows, beside < limit ? beside : limit);
+    const index_t count = ceil_div(a.rows, fitting < limit ? fitting : limit);
     const index_t rows = a.rows / count;
     const index_t longer = a.rows - rows * count;  // so many tiles have one row more
     const T* from = b.data;
@@ -235,8 +235,8 @@ void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_strid
             if (direct) {
                 compute(block, x, from, y, bias == nullptr ? nullptr : bias + j, last);
             } else {
-                compute(block, x, from, aside, nullptr, last);
-                scatter(aside, panel, height, columns, y, c.row_stride, c.col_stride,
+                compute(block, x, from, buffer, nullptr, last);
+                scatter(buffer, panel, height, columns, y, c.row_stride, c.col_stride,
                         bias == nullptr ? nullptr : bias + row * bias_row, bias_row, add);
             }
             x += height * a.row_stride;

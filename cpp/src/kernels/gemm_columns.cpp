@@ -2,16 +2,16 @@
 // batch, and with both sides exchanged, c^T = b^T @ a^T, a product with few columns. Squares of b are transposed in
 // registers, used and forgotten: b is read once, in order, and never written.
 //
-//         k ->                             W columns of b, W numbers of each, become W vectors of b's rows; each is
-//   n  +--------+--------+----             multiplied by one number of each row of a. Elements of c are one chain over
-//   k in |  | square | square | ...             order, as in gemm.cpp, and `add` and `bias` mean the same. v
-//   +--------+--------+----
+//         k ->                           W columns of b, W numbers of each, become W vectors of b's rows; each is
+//   n   +--------+--------+----          multiplied by one number of each row of a. Elements of c are one chain over k
+//   |   | square | square | ...          in order, as in gemm.cpp, and `add` and `bias` mean the same.
+//   v   +--------+--------+----
 //
 // Requires k <= 512. The rows of a are copied, interleaved, for each group of rows.
 //
 // `columns` holds b's columns as rows, (n, k). c and bias are addressed through two strides: element (i, j) gets
 // bias[i * bias_row + j * bias_col].
-#include "kernels/kernel.h"
+#include "kernels/gemm.h"
 #include "simd/transpose.h"
 #include "simd/unroll.h"
 
@@ -19,11 +19,11 @@ namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
 constexpr index_t W = width<T>;
-// So many running sums fit beside a square of b. More take its rows from memory: written once, they cost less than
-// packing b (dx of 16 rows, 784 x 512, Zen 4: 0.7 of the packed product's time in float32, 0.5 in float64). No more
-// than RL_UNROLL unrolls, or the sums would live on the stack.
-constexpr int most_beside = vector_registers == 32 ? 28 - static_cast<int>(W) : 4;
-constexpr int most_rows = vector_registers == 32 ? 16 : 12;
+// So many running sums fit into the registers with a square of b. More take its rows from memory: written once, they
+// cost less than packing b (dx of 16 rows, 784 x 512, Zen 4: 0.7 of the packed product's time in float32, 0.5 in
+// float64). No more than RL_UNROLL unrolls, or the sums would live on the stack.
+constexpr int most_in_registers = vector_registers == 32 ? 28 - static_cast<int>(W) : 4;
+constexpr int most_rows = static_cast<int>(gemm_columns_rows);
 constexpr int few_rows = 4;
 constexpr index_t most_k = 512;
 
@@ -36,7 +36,7 @@ struct Output {
 
 // Continues the sums over one square: W columns from `from` on, W numbers of each. x[i * R + r] is element (r, i) of a.
 template <int R, bool collide>
-RL_INLINE void add_square(V (&sum)[R], const T* x, const T* from, index_t stride) {
+RELU_LAYERS_INLINE void add_square(V (&sum)[R], const T* x, const T* from, index_t stride) {
     V square[W];
     if constexpr (collide) {
         RL_UNROLL
@@ -56,18 +56,14 @@ RL_INLINE void add_square(V (&sum)[R], const T* x, const T* from, index_t stride
 // which `count` numbers are left. Lane j of rows[i] becomes number i of column j.
 void read_edge(const T* from, index_t stride, index_t columns, index_t count, T* rows) {
     V square[W];
-    RL_UNROLL
-    for (int i = 0; i < W; ++i) {
-        square[i] = count < W ? load_first(from, count) : load(from);
-        if (i + 1 < columns) from += stride;
-    }
-    transpose<T>(square);
+    load_edge<T>(square, from, stride, columns, count);
     RL_UNROLL
     for (int i = 0; i < W; ++i) store(rows + i * W, square[i]);
 }
 
 template <int R>
-RL_INLINE void add_edge(V (&sum)[R], const T* x, const T* from, index_t stride, index_t columns, index_t count) {
+RELU_LAYERS_INLINE void add_edge(V (&sum)[R], const T* x, const T* from, index_t stride, index_t columns,
+                                 index_t count) {
     alignas(vector_bytes) T rows[W * W];
     read_edge(from, stride, columns, count, rows);
     for (index_t i = 0; i < count; ++i) {
@@ -103,7 +99,7 @@ void strip(const T* x, index_t k, const T* from, index_t stride, index_t n, T* s
     for (int r = 0; r < R; ++r) sum[r] = V{};
     index_t left = k;
     const bool collide = lines_collide<T>(stride);
-    if constexpr (R <= most_beside) {
+    if constexpr (R <= most_in_registers) {
         if (n == W && !collide)
             for (; left >= W; left -= W, from += W, x += W * R) add_square<R, false>(sum, x, from, stride);
     }
@@ -137,8 +133,6 @@ void any_rows_of(index_t rows, const Matrix<const T>& a, index_t row, const Rows
 }
 
 }  // namespace
-
-index_t gemm_columns_rows() { return most_rows; }
 
 void gemm_columns(Matrix<const T> a, Rows<const T> columns, Matrix<T> c, const T* bias, index_t bias_row,
                   index_t bias_col, bool add) {

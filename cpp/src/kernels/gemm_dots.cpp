@@ -28,7 +28,7 @@ constexpr int colliding = at_once(4);
 // The lanes of `count` columns, folded until one vector each is left. Asking for the next columns meanwhile gained
 // nothing and cost up to 40 % where columns share a set.
 template <int count>
-RL_INLINE void collect(const T* a, const T* column, index_t stride, index_t k, V* sums) {
+RELU_LAYERS_INLINE void collect(const T* a, const T* column, index_t stride, index_t k, V* sums) {
     V lane[count][vectors];
     RL_UNROLL
     for (int j = 0; j < count; ++j) RL_UNROLL
@@ -65,14 +65,14 @@ RL_INLINE void collect(const T* a, const T* column, index_t stride, index_t k, V
 
 // One vector of sums for each of W columns.
 template <int count>
-RL_INLINE void collect_all(const T* a, const T* column, index_t stride, index_t k, V* sums) {
+RELU_LAYERS_INLINE void collect_all(const T* a, const T* column, index_t stride, index_t k, V* sums) {
     RL_UNROLL
     for (int part = 0; part < W / count; ++part)
         collect<count>(a, column + part * count * stride, stride, k, sums + part * count);
 }
 
 // The sums of W columns from one vector each.
-RL_INLINE V fold(V* square) {
+RELU_LAYERS_INLINE V fold(V* square) {
     transpose<T>(*reinterpret_cast<V(*)[W]>(square));
     RL_UNROLL
     for (int half = static_cast<int>(W) / 2; half > 0; half /= 2) {

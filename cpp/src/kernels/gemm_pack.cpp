@@ -21,12 +21,7 @@ void pack_rows(Rows<const T> b, index_t panel, T* packed) {
 // At the edges, or where lines collide: `columns` columns, at most W, of which `count` numbers are left.
 void pack_edge(const T* from, index_t stride, index_t columns, index_t count, T* packed, index_t panel) {
     V square[W];
-    RL_UNROLL
-    for (int i = 0; i < W; ++i) {
-        square[i] = count < W ? load_first(from, count) : load(from);
-        if (i + 1 < columns) from += stride;
-    }
-    transpose<T>(square);
+    load_edge<T>(square, from, stride, columns, count);
     RL_UNROLL
     for (int i = 0; i < W; ++i)
         if (i < count) store(packed + i * panel, square[i]);

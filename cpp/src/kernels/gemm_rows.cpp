@@ -2,10 +2,9 @@
 // reading b or writing c. b is read once, eight rows side by side; the running sums of a few rows of c stay in the
 // first-level cache.
 //
-//   step            b (k, n)                 Elements of c are one chain over k in order, from 0, carried from step to
-//   step;
-//    0   [ row 0 .. row 7  ------> n ]       then as in gemm.cpp: stored, or added to what c holds (`add`), bias last.
-//    1   [ row 8 .. row 15 ------> n ]
+//   step        b (k, n)                   Elements of c are one chain over k in order, from 0, carried from step to
+//    0   [ row 0 .. row 7  ------> n ]     step; then as in gemm.cpp: stored, or added to what c holds (`add`), bias
+//    1   [ row 8 .. row 15 ------> n ]     last.
 #include "kernels/kernel.h"
 #include "simd/unroll.h"
 
@@ -22,8 +21,8 @@ constexpr int step_rows(int rows) {
 
 // One step: sum (R, n) continues over rows [0, U) of b.
 template <int R, int U, bool first>
-RL_INLINE void step(const T* a, index_t a_row, index_t a_col, const T* b, index_t b_row, index_t n, T* sum,
-                    index_t sum_row) {
+RELU_LAYERS_INLINE void step(const T* a, index_t a_row, index_t a_col, const T* b, index_t b_row, index_t n, T* sum,
+                             index_t sum_row) {
     V x[R][U];
     RL_UNROLL
     for (int r = 0; r < R; ++r) {
@@ -49,8 +48,8 @@ RL_INLINE void step(const T* a, index_t a_row, index_t a_col, const T* b, index_
 }
 
 template <int R, int U, bool first>
-RL_INLINE void step_of(index_t rows, const T* a, index_t a_row, index_t a_col, const T* b, index_t b_row, index_t n,
-                       T* sum, index_t sum_row) {
+RELU_LAYERS_INLINE void step_of(index_t rows, const T* a, index_t a_row, index_t a_col, const T* b, index_t b_row,
+                                index_t n, T* sum, index_t sum_row) {
     if (rows >= U) step<R, U, first>(a, a_row, a_col, b, b_row, n, sum, sum_row);
     else if constexpr (U > 1) step_of<R, U / 2, first>(rows, a, a_row, a_col, b, b_row, n, sum, sum_row);
 }
@@ -60,12 +59,12 @@ constexpr index_t rows_of_step(index_t left, int most) {
     return rows;
 }
 
-// R rows of c, n columns. The sums run in c itself where they need not be added to it, else in `aside`.
+// R rows of c, n columns. The sums run in c itself where they need not be added to it, else in `buffer`.
 template <int R>
 void rows(const Matrix<const T>& a, const T* b, index_t b_row, T* c, index_t c_row, index_t n, const T* bias, bool add,
-          T* aside) {
+          T* buffer) {
     constexpr int most = step_rows(R);
-    T* sum = add ? aside : c;
+    T* sum = add ? buffer : c;
     const index_t sum_row = add ? n : c_row;
     index_t done = rows_of_step(a.cols, most);
     step_of<R, most, true>(done, a.data, a.row_stride, a.col_stride, b, b_row, n, sum, sum_row);
@@ -88,7 +87,7 @@ void rows(const Matrix<const T>& a, const T* b, index_t b_row, T* c, index_t c_r
 }  // namespace
 
 void gemm_rows(Matrix<const T> a, Rows<const T> b, Rows<T> c, const T* bias, bool add) {
-    alignas(64) T aside[sums_bytes / sizeof(T)];
+    alignas(64) T buffer[sums_bytes / sizeof(T)];
     // One row alone has room for longer stretches of b's rows, which come faster; so do the rows of c where k is 1 and
     // writing them is all there is to do.
     const index_t most = a.cols == 1 ? 1 : most_rows;
@@ -103,10 +102,10 @@ void gemm_rows(Matrix<const T> a, Rows<const T> b, Rows<T> c, const T* bias, boo
             const T* from = b.data + j;
             T* to = c.row(i) + j;
             const index_t left = a.rows - i < most ? a.rows - i : most;
-            if (left == 4) rows<4>(x, from, b.stride, to, c.stride, n, shift, add, aside);
-            else if (left == 3) rows<3>(x, from, b.stride, to, c.stride, n, shift, add, aside);
-            else if (left == 2) rows<2>(x, from, b.stride, to, c.stride, n, shift, add, aside);
-            else rows<1>(x, from, b.stride, to, c.stride, n, shift, add, aside);
+            if (left == 4) rows<4>(x, from, b.stride, to, c.stride, n, shift, add, buffer);
+            else if (left == 3) rows<3>(x, from, b.stride, to, c.stride, n, shift, add, buffer);
+            else if (left == 2) rows<2>(x, from, b.stride, to, c.stride, n, shift, add, buffer);
+            else rows<1>(x, from, b.stride, to, c.stride, n, shift, add, buffer);
             i += left;
         }
     }

@@ -13,7 +13,9 @@ using I = IntVec<T>;
 }  // namespace
 
 #define RELU_LAYERS_KERNEL(result, name, parameters) result name parameters;
+#define RELU_LAYERS_CONSTANT(name)
 #include "relu_layers/kernels.def"
+#undef RELU_LAYERS_CONSTANT
 #undef RELU_LAYERS_KERNEL
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

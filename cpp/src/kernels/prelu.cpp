@@ -1,13 +1,14 @@
 // ReLU with learned slopes (He et al. 2015; Caffe's PReLU), one per column:
 //   forward   y = x where x > 0, slope[j] * x elsewhere
-//   backward  dx = dy where x > 0, slope[j] * dy elsewhere;  dslope[j] = sum of x * dy where x is not > 0
+//   backward  dx = slope[j] * dy where x <= 0, dy elsewhere;  dslope[j] = sum of x * dy where x is not > 0
+// At x = NaN y and dslope are NaN and dx is dy, as in relu.cpp.
 // Sums over rows run in order within a block of rows and the caller adds the blocks in order. dx may be dy.
 #include "kernels/kernel.h"
 #include "simd/lanes.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 
-void prelu_forward(const T* x, const T* slope, bool shared, T* y, index_t n) {
+void prelu_forward(const T* x, T* y, index_t n, const T* slope, bool shared) {
     const V zero = broadcast(T(0));
     const auto run = [&](auto slope_at) {
         for_each_vector<T>(n, [&](index_t j, auto lanes) {
@@ -19,12 +20,12 @@ void prelu_forward(const T* x, const T* slope, bool shared, T* y, index_t n) {
     else run([=](index_t j, auto lanes) { return get(slope + j, lanes); });
 }
 
-void prelu_backward(const T* x, const T* slope, bool shared, const T* dy, T* dx, index_t n) {
+void prelu_backward(const T* x, const T* dy, T* dx, index_t n, const T* slope, bool shared) {
     const V zero = broadcast(T(0));
     const auto run = [&](auto slope_at) {
         for_each_vector<T>(n, [&](index_t j, auto lanes) {
             const V g = get(dy + j, lanes);
-            put(dx + j, get(x + j, lanes) > zero ? g : g * slope_at(j, lanes), lanes);
+            put(dx + j, get(x + j, lanes) <= zero ? g * slope_at(j, lanes) : g, lanes);
         });
     };
     if (shared) run([only = broadcast(*slope)](index_t, auto) { return only; });

@@ -1,11 +1,10 @@
-// softmax_row.h for rows of classes that stand upright, side by side: a vector holds one class of `width` rows, and
-// every row gets the bits that it would get lying down. Arrays (outer, classes, inner) are like that; rows of few
-// classes are stood up in a block on the stack, since a vector for each would be mostly empty and folding its lanes
-// takes longer than the rest.
+// softmax_row.h for transposed rows of classes: a vector holds one class of `width` rows, and every row gets the bits
+// that it would get by itself. Arrays (outer, classes, inner) are like that; rows of few classes are transposed into a
+// block on the stack, since a vector for each would be mostly empty and folding its lanes takes longer than the rest.
 #pragma once
 
 #include "kernels/softmax_row.h"
-#include "simd/upright.h"
+#include "simd/transpose_rows.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
@@ -16,12 +15,13 @@ struct ColumnSums {
     V lane[reduction_lanes<T>];
     index_t used;
 
-    RL_INLINE explicit ColumnSums(index_t classes) : used(classes < reduction_lanes<T> ? classes : reduction_lanes<T>) {
+    RELU_LAYERS_INLINE explicit ColumnSums(index_t classes)
+        : used(classes < reduction_lanes<T> ? classes : reduction_lanes<T>) {
         for (V& sum : lane) sum = broadcast(T(0));
     }
-    RL_INLINE V& of_class(index_t c) { return lane[c % reduction_lanes<T>]; }
+    RELU_LAYERS_INLINE V& of_class(index_t c) { return lane[c % reduction_lanes<T>]; }
     // Partial sums that were never used are 0, and adding them would change nothing.
-    RL_INLINE V fold() {
+    RELU_LAYERS_INLINE V fold() {
         for (index_t half = reduction_lanes<T> / 2; half > 0; half /= 2) {
             for (index_t j = 0; j + half < used; ++j) lane[j] = lane[j] + lane[j + half];
             if (used > half) used = half;
@@ -30,60 +30,108 @@ struct ColumnSums {
     }
 };
 
-RL_INLINE I class_index(index_t c) { return I{} + static_cast<typename VecOf<T>::Bits>(c); }
+RELU_LAYERS_INLINE I class_index(index_t c) { return I{} + static_cast<typename VecOf<T>::Bits>(c); }
 
-// x: the first vector of the columns; consecutive classes are `stride` elements apart.
+// Of a vector of rows that lie side by side, from x.data on; `lanes` of them are in use.
 template <class Use>
-RL_INLINE V column_maximum(const T* x, index_t stride, index_t classes, Use lanes) {
+RELU_LAYERS_INLINE V column_maximum(ClassRows<const T> x, Use lanes) {
     V maximum = broadcast(minus_infinity);
-    for (index_t c = 0; c < classes; ++c) maximum = greater_of(get(x + c * stride, lanes), maximum);
+    for (index_t c = 0; c < x.classes; ++c) maximum = greater_of(get(x.of_class(c), lanes), maximum);
     return maximum + T(0);
 }
 
-// group_sums_of_others for columns: keep(c, s, e).
+struct ColumnTerms {
+    V others;
+    V maxima;
+};
+
+// The terms of exp(x - maximum) of classes [start, start + n), as in Terms; keep(c, s, e).
 template <class Use, class Keep>
-RL_INLINE V column_sums_of_others(const T* x, index_t stride, index_t classes, V maximum, Use lanes, Keep&& keep) {
+RELU_LAYERS_INLINE ColumnTerms column_terms(ClassRows<const T> x, index_t start, index_t n, V maximum, Use lanes,
+                                            Keep&& keep) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
-    ColumnSums sums(classes);
+    ColumnSums sums(n);
     V count = zero;
-    for (index_t c = 0; c < classes; ++c) {
-        const V s = get(x + c * stride, lanes) - maximum;
+    for (index_t c = start; c < start + n; ++c) {
+        const V s = get(x.of_class(c), lanes) - maximum;
         const V e = exponential_of_negative<T>(s);
         keep(c, s, e);
         V& sum = sums.of_class(c);
         sum = sum + (s == zero ? zero : e);
         count = count + (s == zero ? one : zero);
     }
-    return sums.fold() + (count - one);
+    return {sums.fold(), count};
 }
 
-// The most classes that a lying row is stood up for, and the fewest rows of a block worth it.
-constexpr index_t upright_classes = 32;
-constexpr index_t upright_least_rows = width<T> / 4 > 2 ? width<T> / 4 : 2;
+// group_sums_of_others of such rows: keep(c, s, e).
+template <class Use, class Keep>
+RELU_LAYERS_INLINE V column_sums_of_others(ClassRows<const T> x, V maximum, Use lanes, Keep&& keep) {
+    BlockSums others(x.classes, -1.0);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, keep);
+        others.add_terms(terms.others, terms.maxima);
+    });
+    return others.value();
+}
 
-RL_INLINE index_t upright_rows(index_t rows, index_t classes) {
-    if (classes > upright_classes || rows < upright_least_rows) return 0;
+// group_sums of such rows: next(c, sum).
+template <class Next>
+RELU_LAYERS_INLINE V column_sums_of(index_t classes, Next&& next) {
+    BlockSums total(classes);
+    for_blocks(classes, [&](index_t start, index_t n) {
+        ColumnSums sums(n);
+        for (index_t c = start; c < start + n; ++c) {
+            V& sum = sums.of_class(c);
+            sum = next(c, sum);
+        }
+        total.add(sums.fold());
+    });
+    return total.value();
+}
+
+// The most classes that rows are transposed for, and the fewest rows worth it.
+constexpr index_t transposed_classes = 32;
+constexpr index_t least_transposed_rows = width<T> / 4 > 2 ? width<T> / 4 : 2;
+
+RELU_LAYERS_INLINE index_t transposed_rows(index_t rows, index_t classes) {
+    if (classes > transposed_classes || rows < least_transposed_rows) return 0;
     return rows < width<T> ? rows : width<T>;
 }
 
-// Up to `width` rows, stood up: class c of row r is data[c * width + r].
-struct Upright {
-    T data[upright_classes * width<T>];
+// Up to `width` rows, transposed: class c of row r is data[c * width + r].
+struct TransposedRows {
+    T data[transposed_classes * width<T>];
 
-    RL_INLINE void stand(const T* x, index_t stride, index_t rows, index_t classes) {
-        if (rows == width<T>) return stand_rows(x, stride, classes, data);
+    // The rows as they are here, side by side.
+    RELU_LAYERS_INLINE ClassRows<T> view(index_t classes) { return {data, width<T>, classes, 1, width<T>}; }
+    RELU_LAYERS_INLINE ClassRows<const T> input(index_t classes) const {
+        return {data, width<T>, classes, 1, width<T>};
+    }
+
+    RELU_LAYERS_INLINE void load(ClassRows<const T> x) {
+        if (x.rows == width<T>) return load_rows_transposed(x.data, x.row_stride, x.classes, data);
         for (index_t r = 0; r < width<T>; ++r) {
-            const T* from = x + (r < rows ? r : 0) * stride;
-            for (index_t c = 0; c < classes; ++c) data[c * width<T> + r] = from[c];
+            const T* from = x.row(r < x.rows ? r : 0);
+            for (index_t c = 0; c < x.classes; ++c) data[c * width<T> + r] = from[c];
         }
     }
-    RL_INLINE void lay(T* y, index_t stride, index_t rows, index_t classes) const {
-        if (rows == width<T>) return lay_rows(data, y, stride, classes);
-        for (index_t r = 0; r < rows; ++r)
-            for (index_t c = 0; c < classes; ++c) y[r * stride + c] = data[c * width<T> + r];
+    RELU_LAYERS_INLINE void store(ClassRows<T> y) const {
+        if (y.rows == width<T>) return store_rows_transposed(data, y.data, y.row_stride, y.classes);
+        for (index_t r = 0; r < y.rows; ++r)
+            for (index_t c = 0; c < y.classes; ++c) y.row(r)[c] = data[c * width<T> + r];
     }
 };
+
+// How many of the next rows of x go together: as a transposed block, or else, in groups that stay in the cache.
+struct NextRows {
+    index_t count;
+    bool transposed;
+};
+RELU_LAYERS_INLINE NextRows next_rows(index_t rows, index_t classes, index_t most_transposed = transposed_classes) {
+    const index_t n = classes <= most_transposed ? transposed_rows(rows, classes) : 0;
+    return n > 0 ? NextRows{n, true} : NextRows{group_rows(rows, classes), false};
+}
 
 }  // namespace
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

@@ -12,99 +12,127 @@ namespace {
 
 // The labels and factors of a vector of rows. Rows not in use do not count.
 struct ColumnLabels {
-    I label;
+    const std::int64_t* labels;
+    index_t rows;
+    I label;  // of a row that does not count: negative
     V factor;
 
-    RL_INLINE ColumnLabels(const std::int64_t* labels, const T* factors, index_t rows) {
-        typename VecOf<T>::Bits l[width<T>];
+    RELU_LAYERS_INLINE ColumnLabels(const std::int64_t* numbers, const T* factors, index_t count)
+        : labels(numbers), rows(count) {
+        Bits l[width<T>];
         T f[width<T>];
         for (index_t r = 0; r < width<T>; ++r) {
-            l[r] = r < rows ? labels == nullptr ? 0 : static_cast<typename VecOf<T>::Bits>(labels[r]) : -1;
+            l[r] = r < rows ? labels == nullptr ? 0 : within(labels[r], 0) : -1;
             f[r] = r < rows ? factors[r] : T(0);
         }
         __builtin_memcpy(&label, l, sizeof(label));
         __builtin_memcpy(&factor, f, sizeof(factor));
     }
+    // The labels as classes of the block from `start` on, negative where it has none of them.
+    RELU_LAYERS_INLINE I in_block(index_t start) const {
+        if (start == 0 || labels == nullptr) return label;
+        Bits l[width<T>];
+        for (index_t r = 0; r < width<T>; ++r) l[r] = r < rows && labels[r] >= start ? within(labels[r], start) : -1;
+        I found;
+        __builtin_memcpy(&found, l, sizeof(found));
+        return found;
+    }
+
+  private:
+    using Bits = typename VecOf<T>::Bits;
+    // Beyond the block: a number that no class of it has.
+    static RELU_LAYERS_INLINE Bits within(std::int64_t number, index_t start) {
+        return static_cast<Bits>(number - start < sum_block ? number - start : sum_block);
+    }
 };
 
-RL_INLINE index_t lanes_in_use(Full) { return width<T>; }
-RL_INLINE index_t lanes_in_use(Tail tail) { return tail.n; }
+RELU_LAYERS_INLINE index_t lanes_in_use(Full) { return width<T>; }
+RELU_LAYERS_INLINE index_t lanes_in_use(Tail tail) { return tail.n; }
 
 // The gradient at the label is factor * (p - 1). Of the likeliest class it is -others / sum: no digits cancel.
-RL_INLINE V gradient_at_label(V shifted, V e, V others, V inverse, V factor) {
+RELU_LAYERS_INLINE V gradient_at_label(V shifted, V e, V others, V inverse, V factor) {
     return (shifted == T(0) ? -(others * inverse) : e * inverse - T(1)) * factor;
 }
 
-RL_INLINE void labels_group(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss, T* dx,
-                            index_t dx_stride, index_t rows, index_t classes) {
+RELU_LAYERS_INLINE void labels_group(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss,
+                                     ClassRows<T> dx) {
     PerRow maxima;
     PerRow shifted{};
     PerRow own{};
     PerRow factors{};
-    maxima.set(group_maxima(x, x_stride, rows, classes));
-    for (index_t r = 0; r < rows; ++r) {
-        if (label[r] >= 0) shifted.of[r] = x[r * x_stride + label[r]] - maxima.of[r];
+    maxima.set(group_maxima(x));
+    for (index_t r = 0; r < x.rows; ++r) {
+        if (label[r] >= 0) shifted.of[r] = x.row(r)[label[r]] - maxima.of[r];
         factors.of[r] = factor[r];
     }
     const V others =
-        group_sums_of_others(x, x_stride, rows, classes, maxima,
-                             [&](index_t r, index_t i, V e, auto lanes) { put(dx + r * dx_stride + i, e, lanes); });
-    for (index_t r = 0; r < rows; ++r)
-        if (label[r] >= 0) own.of[r] = dx[r * dx_stride + label[r]];
+        group_sums_of_others(x, maxima, [&](index_t r, index_t i, V e, auto lanes) { put(dx.row(r) + i, e, lanes); });
+    for (index_t r = 0; r < x.rows; ++r)
+        if (label[r] >= 0) own.of[r] = dx.row(r)[label[r]];
     const V inverse = T(1) / (T(1) + others);
     own.set(gradient_at_label(shifted.vector(), own.vector(), others, inverse, factors.vector()));
     PerRow losses;
     losses.set(log_one_plus<T>(others) - shifted.vector());
     PerRow scales;
     scales.set(inverse * factors.vector());
-    for (index_t r = 0; r < rows; ++r, dx += dx_stride) {
+    for (index_t r = 0; r < x.rows; ++r) {
         const bool counts = label[r] >= 0;
         const V scale = broadcast(scales.of[r]);
         const V zero = broadcast(T(0));
+        T* to = dx.row(r);
         for_each_vector<T>(
-            classes, [&](index_t i, auto lanes) { put(dx + i, counts ? get(dx + i, lanes) * scale : zero, lanes); });
-        if (counts) dx[label[r]] = own.of[r];
+            x.classes, [&](index_t i, auto lanes) { put(to + i, counts ? get(to + i, lanes) * scale : zero, lanes); });
+        if (counts) to[label[r]] = own.of[r];
         loss[r] = counts ? losses.of[r] : T(0);
     }
 }
 
 template <class Use>
-RL_INLINE void labels_column(const T* x, index_t x_stride, const ColumnLabels& row, T* loss, T* dx, index_t dx_stride,
-                             index_t classes, Use lanes) {
+RELU_LAYERS_INLINE void labels_column(ClassRows<const T> x, const ColumnLabels& row, T* loss, ClassRows<T> dx,
+                                      Use lanes) {
     const V zero = broadcast(T(0));
-    const I label = row.label;
-    const V maximum = column_maximum(x, x_stride, classes, lanes);
+    const V maximum = column_maximum(x, lanes);
     V shifted = zero;
     V own = zero;
-    const V others = column_sums_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
-        put(dx + c * dx_stride, e, lanes);
-        const I here = label == class_index(c);
-        shifted = here ? s : shifted;
-        own = here ? e : own;
+    BlockSums sums(x.classes, -1.0);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        const I label = row.in_block(start);
+        const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, [&](index_t c, V s, V e) {
+            put(dx.of_class(c), e, lanes);
+            const I here = label == class_index(c - start);
+            shifted = here ? s : shifted;
+            own = here ? e : own;
+        });
+        sums.add_terms(terms.others, terms.maxima);
     });
+    const V others = sums.value();
     const V inverse = T(1) / (T(1) + others);
     own = gradient_at_label(shifted, own, others, inverse, row.factor);
     const V scale = inverse * row.factor;
-    const I ignored = label < class_index(0);
-    for (index_t c = 0; c < classes; ++c) {
-        const V gradient = get(dx + c * dx_stride, lanes) * scale;
-        put(dx + c * dx_stride, ignored ? zero : label == class_index(c) ? own : gradient, lanes);
-    }
+    const I ignored = row.label < class_index(0);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        const I label = row.in_block(start);
+        for (index_t c = start; c < start + n; ++c) {
+            const V gradient = get(dx.of_class(c), lanes) * scale;
+            put(dx.of_class(c), ignored ? zero : label == class_index(c - start) ? own : gradient, lanes);
+        }
+    });
     put(loss, ignored ? zero : log_one_plus<T>(others) - shifted, lanes);
 }
 
-RL_INLINE V target_of(V p, const SoftTargets<T>& targets, V class_weight) {
+RELU_LAYERS_INLINE V target_of(V p, const SoftTargets<T>& targets, V class_weight) {
     return (p * targets.keep + targets.spread) * class_weight;
 }
 
-RL_INLINE V asked(V t, V shifted) {
+RELU_LAYERS_INLINE V asked(V t, V shifted) {
     const V zero = broadcast(T(0));
-    return (t == zero) & (shifted == broadcast(-T(__builtin_inf()))) ? zero : t * shifted;
+    return ((t == zero) & (shifted == broadcast(-T(__builtin_inf())))) ? zero : t * shifted;
 }
 
-// `label` < 0 with labels: the row does not count.
-RL_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, const T* probability, index_t label, T factor, T* dx,
-                        index_t classes) {
+// One row. `label` < 0 with labels: the row does not count.
+RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const SoftTargets<T>& targets, const T* probability,
+                                 index_t label, T factor, T* dx) {
+    const index_t classes = x.classes;
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
     if (label < 0) {
@@ -116,119 +144,139 @@ RL_INLINE T targets_row(const T* x, const SoftTargets<T>& targets, const T* prob
             probability != nullptr ? get(probability + i, lanes) : (lane_index<T>() == lane_of(label, i) ? one : zero);
         return target_of(p, targets, targets.class_weight != nullptr ? get(targets.class_weight + i, lanes) : one);
     };
-    const T maximum = group_maxima(x, 0, 1, classes)[0];
-    Lanes<T> wanted(T(0));
-    Lanes<T> totals(T(0));
-    const Terms terms = row_terms(x, classes, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
-        put(dx + i, e, lanes);
-        const V t = in_use_or(target_at(i, lanes), zero, lanes);
-        wanted.v[k] = wanted.v[k] + asked(t, s);
-        totals.v[k] = totals.v[k] + t;
+    const T maximum = group_maxima(x)[0];
+    BlockSums other_sums(classes, -1.0);
+    BlockSums wanted_sums(classes);
+    BlockSums total_sums(classes);
+    for_blocks(classes, [&](index_t start, index_t n) {
+        Lanes<T> wanted(T(0));
+        Lanes<T> totals(T(0));
+        const Terms terms = row_terms(x.data + start, n, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
+            put(dx + start + i, e, lanes);
+            const V t = in_use_or(target_at(start + i, lanes), zero, lanes);
+            wanted.v[k] = wanted.v[k] + asked(t, s);
+            totals.v[k] = totals.v[k] + t;
+        });
+        other_sums.add_terms(broadcast(terms.sums.sum()), broadcast(terms.maxima.sum()));
+        wanted_sums.add(broadcast(wanted.sum()));
+        total_sums.add(broadcast(totals.sum()));
     });
-    const T others = terms.sums.sum() + (terms.maxima.sum() - T(1));
-    const T total = totals.sum();
+    const T others = other_sums.value()[0];
+    const T total = total_sums.value()[0];
     const V scale = broadcast(T(1) / (T(1) + others));
     const V weight = broadcast(factor);
     for_each_vector<T>(classes, [&](index_t i, auto lanes) {
         put(dx + i, (get(dx + i, lanes) * scale * total - target_at(i, lanes)) * weight, lanes);
     });
-    return log_one_plus_scalar(others) * total - wanted.sum();
+    return log_one_plus_scalar(others) * total - wanted_sums.value()[0];
 }
 
 template <class Use>
-RL_INLINE void targets_column(const T* x, index_t x_stride, const SoftTargets<T>& targets, const T* probability,
-                              index_t stride, const ColumnLabels& row, T* loss, T* dx, index_t dx_stride,
-                              index_t classes, Use lanes) {
+RELU_LAYERS_INLINE void targets_column(ClassRows<const T> x, const SoftTargets<T>& targets,
+                                       ClassRows<const T> probability, const ColumnLabels& row, T* loss,
+                                       ClassRows<T> dx, Use lanes) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
-    const I label = row.label;
     const V weight = row.factor;
-    const auto target_at = [&](index_t c) {
-        const V p =
-            probability != nullptr ? get(probability + c * stride, lanes) : (label == class_index(c) ? one : zero);
+    const auto target_at = [&](index_t c, I is_label) {
+        const V p = probability.data != nullptr ? get(probability.of_class(c), lanes) : (is_label ? one : zero);
         return target_of(p, targets, targets.class_weight != nullptr ? broadcast(targets.class_weight[c]) : one);
     };
-    const V maximum = column_maximum(x, x_stride, classes, lanes);
-    ColumnSums wanted(classes);
-    ColumnSums totals(classes);
-    const V others = column_sums_of_others(x, x_stride, classes, maximum, lanes, [&](index_t c, V s, V e) {
-        put(dx + c * dx_stride, e, lanes);
-        const V t = target_at(c);
-        wanted.of_class(c) = wanted.of_class(c) + asked(t, s);
-        totals.of_class(c) = totals.of_class(c) + t;
+    const V maximum = column_maximum(x, lanes);
+    BlockSums other_sums(x.classes, -1.0);
+    BlockSums wanted_sums(x.classes);
+    BlockSums total_sums(x.classes);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        const I label = row.in_block(start);
+        ColumnSums wanted(n);
+        ColumnSums totals(n);
+        const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, [&](index_t c, V s, V e) {
+            put(dx.of_class(c), e, lanes);
+            const V t = target_at(c, label == class_index(c - start));
+            wanted.of_class(c) = wanted.of_class(c) + asked(t, s);
+            totals.of_class(c) = totals.of_class(c) + t;
+        });
+        other_sums.add_terms(terms.others, terms.maxima);
+        wanted_sums.add(wanted.fold());
+        total_sums.add(totals.fold());
     });
-    const V total = totals.fold();
+    const V others = other_sums.value();
+    const V total = total_sums.value();
     const V inverse = T(1) / (T(1) + others);
-    const I ignored = label < class_index(0);
-    for (index_t c = 0; c < classes; ++c) {
-        const V gradient = (get(dx + c * dx_stride, lanes) * inverse * total - target_at(c)) * weight;
-        put(dx + c * dx_stride, ignored ? zero : gradient, lanes);
-    }
-    put(loss, ignored ? zero : log_one_plus<T>(others) * total - wanted.fold(), lanes);
+    const I ignored = row.label < class_index(0);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        const I label = row.in_block(start);
+        for (index_t c = start; c < start + n; ++c) {
+            const V t = target_at(c, label == class_index(c - start));
+            const V gradient = (get(dx.of_class(c), lanes) * inverse * total - t) * weight;
+            put(dx.of_class(c), ignored ? zero : gradient, lanes);
+        }
+    });
+    put(loss, ignored ? zero : log_one_plus<T>(others) * total - wanted_sums.value(), lanes);
+}
+
+RELU_LAYERS_INLINE ClassRows<const T> part_of_probabilities(const SoftTargets<T>& targets, index_t first,
+                                                            index_t count) {
+    return targets.probability.data == nullptr ? ClassRows<const T>{} : targets.probability.part(first, count);
+}
+RELU_LAYERS_INLINE const std::int64_t* labels_from(const SoftTargets<T>& targets, index_t row) {
+    return targets.label == nullptr ? nullptr : targets.label + row;
 }
 
 }  // namespace
 
-void cross_entropy_labels(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss, T* dx,
-                          index_t dx_stride, index_t rows, index_t classes) {
-    index_t row = 0;
-    while (const index_t n = upright_rows(rows - row, classes)) {
-        Upright block;
-        T losses[width<T>];
-        block.stand(x + row * x_stride, x_stride, n, classes);
-        labels_column(block.data, width<T>, ColumnLabels(label + row, factor + row, n), losses, block.data, width<T>,
-                      classes, Full{});
-        block.lay(dx + row * dx_stride, dx_stride, n, classes);
-        for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
+void cross_entropy_labels(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss, ClassRows<T> dx) {
+    if (x.class_stride != 1)
+        return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) {
+            labels_column(x.part(i, 1), ColumnLabels(label + i, factor + i, lanes_in_use(lanes)), loss + i,
+                          dx.part(i, 1), lanes);
+        });
+    for (index_t row = 0; row < x.rows;) {
+        const NextRows next = next_rows(x.rows - row, x.classes);
+        if (next.transposed) {
+            TransposedRows block;
+            T losses[width<T>];
+            block.load(x.part(row, next.count));
+            labels_column(block.input(x.classes), ColumnLabels(label + row, factor + row, next.count), losses,
+                          block.view(x.classes), Full{});
+            block.store(dx.part(row, next.count));
+            for (index_t r = 0; r < next.count; ++r) loss[row + r] = losses[r];
+        } else {
+            labels_group(x.part(row, next.count), label + row, factor + row, loss + row, dx.part(row, next.count));
+        }
+        row += next.count;
+    }
+}
+
+void cross_entropy_targets(ClassRows<const T> x, SoftTargets<T> targets, const T* factor, T* loss, ClassRows<T> dx) {
+    if (x.class_stride != 1)
+        return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) {
+            targets_column(x.part(i, 1), targets, part_of_probabilities(targets, i, 1),
+                           ColumnLabels(labels_from(targets, i), factor + i, lanes_in_use(lanes)), loss + i,
+                           dx.part(i, 1), lanes);
+        });
+    const bool given = targets.probability.data != nullptr;
+    for (index_t row = 0; row < x.rows;) {
+        index_t n = transposed_rows(x.rows - row, x.classes);
+        if (n > 0) {
+            TransposedRows block;
+            TransposedRows target;
+            T losses[width<T>];
+            block.load(x.part(row, n));
+            if (given) target.load(targets.probability.part(row, n));
+            targets_column(block.input(x.classes), targets, given ? target.input(x.classes) : ClassRows<const T>{},
+                           ColumnLabels(labels_from(targets, row), factor + row, n), losses, block.view(x.classes),
+                           Full{});
+            block.store(dx.part(row, n));
+            for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
+        } else {
+            n = 1;
+            loss[row] = targets_row(x.part(row, 1), targets, given ? targets.probability.row(row) : nullptr,
+                                    targets.label == nullptr ? 0 : static_cast<index_t>(targets.label[row]),
+                                    factor[row], dx.row(row));
+        }
         row += n;
     }
-    for_groups(rows - row, classes, [&](index_t first, index_t n) {
-        const index_t at = row + first;
-        labels_group(x + at * x_stride, x_stride, label + at, factor + at, loss + at, dx + at * dx_stride, dx_stride, n,
-                     classes);
-    });
-}
-
-void cross_entropy_labels_columns(const T* x, index_t x_stride, const std::int64_t* label, const T* factor, T* loss,
-                                  T* dx, index_t dx_stride, index_t columns, index_t classes) {
-    for_each_vector<T>(columns, [&](index_t i, auto lanes) {
-        labels_column(x + i, x_stride, ColumnLabels(label + i, factor + i, lanes_in_use(lanes)), loss + i, dx + i,
-                      dx_stride, classes, lanes);
-    });
-}
-
-void cross_entropy_targets(const T* x, index_t x_stride, SoftTargets<T> targets, const T* factor, T* loss, T* dx,
-                           index_t dx_stride, index_t rows, index_t classes) {
-    const T* probability = targets.probability;
-    index_t row = 0;
-    while (const index_t n = upright_rows(rows - row, classes)) {
-        Upright block;
-        Upright target;
-        T losses[width<T>];
-        block.stand(x + row * x_stride, x_stride, n, classes);
-        if (probability != nullptr) target.stand(probability + row * targets.stride, targets.stride, n, classes);
-        const std::int64_t* label = targets.label == nullptr ? nullptr : targets.label + row;
-        targets_column(block.data, width<T>, targets, probability == nullptr ? nullptr : target.data, width<T>,
-                       ColumnLabels(label, factor + row, n), losses, block.data, width<T>, classes, Full{});
-        block.lay(dx + row * dx_stride, dx_stride, n, classes);
-        for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
-        row += n;
-    }
-    for (; row < rows; ++row)
-        loss[row] = targets_row(x + row * x_stride, targets,
-                                probability == nullptr ? nullptr : probability + row * targets.stride,
-                                targets.label == nullptr ? 0 : static_cast<index_t>(targets.label[row]), factor[row],
-                                dx + row * dx_stride, classes);
-}
-
-void cross_entropy_targets_columns(const T* x, index_t x_stride, SoftTargets<T> targets, const T* factor, T* loss,
-                                   T* dx, index_t dx_stride, index_t columns, index_t classes) {
-    for_each_vector<T>(columns, [&](index_t i, auto lanes) {
-        const std::int64_t* label = targets.label == nullptr ? nullptr : targets.label + i;
-        targets_column(x + i, x_stride, targets, targets.probability == nullptr ? nullptr : targets.probability + i,
-                       targets.stride, ColumnLabels(label, factor + i, lanes_in_use(lanes)), loss + i, dx + i,
-                       dx_stride, classes, lanes);
-    });
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

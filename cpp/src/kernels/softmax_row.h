@@ -20,31 +20,62 @@ constexpr auto larger = [](auto a, auto b) { return a > b ? a : b; };
 struct alignas(vector_bytes) PerRow {
     T of[width<T>];
 
-    RL_INLINE V vector() const { return load(of); }
-    RL_INLINE void set(V v) { store(of, v); }
+    RELU_LAYERS_INLINE V vector() const { return load(of); }
+    RELU_LAYERS_INLINE void set(V v) { store(of, v); }
 };
 
 constexpr index_t group_bytes = 12 * 1024;
 
-RL_INLINE index_t group_rows(index_t rows, index_t classes) {
+// The most classes that are summed in one go, each lane in one chain. A chain loses digits with its length: over 1e7
+// classes softmax in float32 was wrong by 4e-6. A multiple of reduction_lanes.
+constexpr index_t sum_block = 8192;
+
+// Calls run(start, n) for the blocks of a row.
+template <class Run>
+RELU_LAYERS_INLINE void for_blocks(index_t classes, Run&& run) {
+    for (index_t start = 0; start < classes; start += sum_block)
+        run(start, classes - start < sum_block ? classes - start : sum_block);
+}
+
+// Sums over a vector of rows: what their only block gave, or the blocks of longer rows added up in float64.
+class BlockSums {
+  public:
+    RELU_LAYERS_INLINE explicit BlockSums(index_t classes, double initial = 0.0) : single_(classes <= sum_block) {
+        for (double& sum : sums_) sum = initial;
+    }
+    RELU_LAYERS_INLINE void add(V block) {
+        if (single_) only_ = block;
+        else
+            for (index_t r = 0; r < width<T>; ++r) sums_[r] += double(block[r]);
+    }
+    // The terms of exp(x - maximum), where the sum starts from -1.
+    RELU_LAYERS_INLINE void add_terms(V others, V maxima) {
+        if (single_) only_ = others + (maxima - T(1));
+        else
+            for (index_t r = 0; r < width<T>; ++r) sums_[r] += double(others[r]) + double(maxima[r]);
+    }
+    RELU_LAYERS_INLINE V value() const {
+        if (single_) return only_;
+        PerRow rounded;
+        for (index_t r = 0; r < width<T>; ++r) rounded.of[r] = static_cast<T>(sums_[r]);
+        return rounded.vector();
+    }
+
+  private:
+    bool single_;
+    V only_{};
+    double sums_[width<T>];
+};
+
+RELU_LAYERS_INLINE index_t group_rows(index_t rows, index_t classes) {
     const index_t fitting = group_bytes / (classes * static_cast<index_t>(sizeof(T)) + 1);
     const index_t most = fitting < 1 ? 1 : fitting < width<T> ? fitting : width<T>;
     return rows < most ? rows : most;
 }
 
-// Calls run(first, n) with groups of rows.
-template <class Run>
-RL_INLINE void for_groups(index_t rows, index_t classes, Run&& run) {
-    for (index_t first = 0; first < rows;) {
-        const index_t n = group_rows(rows - first, classes);
-        run(first, n);
-        first += n;
-    }
-}
-
 // Folds each of n vectors into its lane of the result. From a few on, all at once.
 template <class Combine>
-RL_INLINE V fold_group(V (&rows)[width<T>], index_t n, Combine&& combine) {
+RELU_LAYERS_INLINE V fold_group(V (&rows)[width<T>], index_t n, Combine&& combine) {
     if (n < width<T> / 4) {
         PerRow folded{};
         for (index_t r = 0; r < n; ++r) folded.of[r] = fold_vector<T>(rows[r], combine);
@@ -55,7 +86,7 @@ RL_INLINE V fold_group(V (&rows)[width<T>], index_t n, Combine&& combine) {
 }
 
 // The maximum of each lane: in any order the same, so in independent chains.
-RL_INLINE V lane_maxima(const T* x, index_t n) {
+RELU_LAYERS_INLINE V lane_maxima(const T* x, index_t n) {
     constexpr index_t chains = 4;
     constexpr index_t step = chains * width<T>;
     V maxima[chains];
@@ -70,10 +101,10 @@ RL_INLINE V lane_maxima(const T* x, index_t n) {
 }
 
 // -inf where a row holds nothing but NaN; never -0, whose sign would depend on the order.
-RL_INLINE V group_maxima(const T* x, index_t stride, index_t n, index_t classes) {
+RELU_LAYERS_INLINE V group_maxima(ClassRows<const T> x) {
     V rows[width<T>];
-    for (index_t r = 0; r < n; ++r) rows[r] = lane_maxima(x + r * stride, classes);
-    return fold_group(rows, n, larger) + T(0);
+    for (index_t r = 0; r < x.rows; ++r) rows[r] = lane_maxima(x.row(r), x.classes);
+    return fold_group(rows, x.rows, larger) + T(0);
 }
 
 // The terms of exp(x - maximum), those of the maximum counted apart: the sum without one maximum is the sum of the
@@ -82,7 +113,7 @@ struct Terms {
     Lanes<T> sums{T(0)};
     Lanes<T> maxima{T(0)};
 
-    RL_INLINE void add(index_t k, V s, V e) {
+    RELU_LAYERS_INLINE void add(index_t k, V s, V e) {
         const V zero = broadcast(T(0));
         const I is_maximum = s == zero;
         sums.v[k] = sums.v[k] + (is_maximum ? zero : e);
@@ -92,7 +123,7 @@ struct Terms {
 
 // Calls keep(i, k, s, e, lanes) with each vector of differences s = x - maximum and exponentials e.
 template <class Keep>
-RL_INLINE Terms row_terms(const T* x, index_t classes, T maximum, Keep&& keep) {
+RELU_LAYERS_INLINE Terms row_terms(const T* x, index_t classes, T maximum, Keep&& keep) {
     const V shift = broadcast(maximum);
     Terms terms;
     for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
@@ -106,21 +137,42 @@ RL_INLINE Terms row_terms(const T* x, index_t classes, T maximum, Keep&& keep) {
 
 // The sums of exp(x - maximum) over the rows of a group, each without the 1 of one maximum; keep(r, i, e, lanes).
 template <class Keep>
-RL_INLINE V group_sums_of_others(const T* x, index_t stride, index_t n, index_t classes, const PerRow& maxima,
-                                 Keep&& keep) {
-    V sums[width<T>];
-    V counts[width<T>];
-    for (index_t r = 0; r < n; ++r) {
-        const Terms terms = row_terms(x + r * stride, classes, maxima.of[r],
-                                      [&](index_t i, index_t, V, V e, auto lanes) { keep(r, i, e, lanes); });
-        sums[r] = terms.sums.vector(add);
-        counts[r] = terms.maxima.vector(add);
-    }
-    return fold_group(sums, n, add) + (fold_group(counts, n, add) - T(1));
+RELU_LAYERS_INLINE V group_sums_of_others(ClassRows<const T> x, const PerRow& maxima, Keep&& keep) {
+    BlockSums others(x.classes, -1.0);
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        V sums[width<T>];
+        V counts[width<T>];
+        for (index_t r = 0; r < x.rows; ++r) {
+            const Terms terms =
+                row_terms(x.row(r) + start, n, maxima.of[r],
+                          [&](index_t i, index_t, V, V e, auto lanes) { keep(r, start + i, e, lanes); });
+            sums[r] = terms.sums.vector(add);
+            counts[r] = terms.maxima.vector(add);
+        }
+        others.add_terms(fold_group(sums, x.rows, add), fold_group(counts, x.rows, add));
+    });
+    return others.value();
+}
+
+// The sums over the rows of a group: next(r, i, sum, lanes) is `sum` with the terms of classes i, i + 1, ... of row r.
+template <class Next>
+RELU_LAYERS_INLINE V group_sums(index_t rows, index_t classes, Next&& next) {
+    BlockSums total(classes);
+    for_blocks(classes, [&](index_t start, index_t n) {
+        V parts[width<T>];
+        for (index_t r = 0; r < rows; ++r) {
+            Lanes<T> sums(T(0));
+            for_each_lane_vector<T>(
+                n, [&](index_t i, index_t k, auto lanes) { sums.v[k] = next(r, start + i, sums.v[k], lanes); });
+            parts[r] = sums.vector(add);
+        }
+        total.add(fold_group(parts, rows, add));
+    });
+    return total.value();
 }
 
 // The lane of element `at` in the vector that starts at element i, or -1.
-RL_INLINE typename VecOf<T>::Bits lane_of(index_t at, index_t i) {
+RELU_LAYERS_INLINE typename VecOf<T>::Bits lane_of(index_t at, index_t i) {
     const index_t lane = at - i;
     return static_cast<typename VecOf<T>::Bits>(lane >= 0 && lane < width<T> ? lane : -1);
 }

@@ -7,16 +7,12 @@
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 
 void tanh_forward(const T* x, T* y, index_t n, bool streaming) {
-    for_each_vector_to(y, n, streaming,
-                       [&](index_t i, auto lanes) { put(y + i, hyperbolic_tangent<T>(get(x + i, lanes)), lanes); });
+    map_vectors(x, y, n, streaming, [](V v) { return hyperbolic_tangent<T>(v); });
 }
 
 void tanh_backward(const T* y, const T* dy, T* dx, index_t n, bool streaming) {
     const V one = broadcast(T(1));
-    for_each_vector_to(dx, n, streaming, [&](index_t i, auto lanes) {
-        const V v = get(y + i, lanes);
-        put(dx + i, get(dy + i, lanes) * ((one - v) * (one + v)), lanes);
-    });
+    map_vectors(y, dy, dx, n, streaming, [=](V v, V g) { return g * ((one - v) * (one + v)); });
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

@@ -5,21 +5,16 @@
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 
-void threshold_forward(const T* x, T* y, index_t n, T threshold, T value, bool streaming) {
+void threshold_forward(const T* x, T* y, index_t n, bool streaming, T threshold, T value) {
     const V limit = broadcast(threshold);
     const V replacement = broadcast(value);
-    for_each_vector_to(y, n, streaming, [&](index_t i, auto lanes) {
-        const V v = get(x + i, lanes);
-        put(y + i, v <= limit ? replacement : v, lanes);
-    });
+    map_vectors(x, y, n, streaming, [=](V v) { return v <= limit ? replacement : v; });
 }
 
-void threshold_backward(const T* x, const T* dy, T* dx, index_t n, T threshold, bool streaming) {
+void threshold_backward(const T* x, const T* dy, T* dx, index_t n, bool streaming, T threshold) {
     const V limit = broadcast(threshold);
     const V zero = broadcast(T(0));
-    for_each_vector_to(dx, n, streaming, [&](index_t i, auto lanes) {
-        put(dx + i, get(x + i, lanes) <= limit ? zero : get(dy + i, lanes), lanes);
-    });
+    map_vectors(x, dy, dx, n, streaming, [=](V v, V g) { return v <= limit ? zero : g; });
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

@@ -6,7 +6,7 @@
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-RL_INLINE V effective_gradient(V grad, V param, const GradientRule<T>& rule) {
+RELU_LAYERS_INLINE V effective_gradient(V grad, V param, const GradientRule<T>& rule) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
     const V penalty = rule.regularization == Regularization::l2

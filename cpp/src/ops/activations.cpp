@@ -7,39 +7,36 @@
 namespace relu_layers::ops {
 
 template <class T>
-void threshold_forward(Rows<const T> x, T threshold, T value, T* y) {
-    const auto kernel = kernels<T>().threshold_forward;
-    map1(x, y, 0.1,
-         [=](const T* xs, T* ys, index_t n, bool streaming) { kernel(xs, ys, n, threshold, value, streaming); });
+void relu_forward(Rows<const T> x, T negative_slope, T* y) {
+    map1(x, y, 0.1, kernels<T>().relu_forward, negative_slope);
+}
+template <class T>
+void relu_backward(Rows<const T> x, Rows<const T> dy, T negative_slope, T* dx) {
+    map2(x, dy, dx, 0.15, kernels<T>().relu_backward, negative_slope);
 }
 
 template <class T>
+void threshold_forward(Rows<const T> x, T threshold, T value, T* y) {
+    map1(x, y, 0.1, kernels<T>().threshold_forward, threshold, value);
+}
+template <class T>
 void threshold_backward(Rows<const T> x, Rows<const T> dy, T threshold, T* dx) {
-    const auto kernel = kernels<T>().threshold_backward;
-    map2(x, dy, dx, 0.15, [=](const T* xs, const T* dys, T* dxs, index_t n, bool streaming) {
-        kernel(xs, dys, dxs, n, threshold, streaming);
-    });
+    map2(x, dy, dx, 0.15, kernels<T>().threshold_backward, threshold);
 }
 
 template <class T>
 void elu_forward(Rows<const T> x, T alpha, T* y) {
-    const auto kernel = kernels<T>().elu_forward;
-    map1(x, y, 0.5, [=](const T* xs, T* ys, index_t n, bool streaming) { kernel(xs, ys, n, alpha, streaming); });
+    map1(x, y, 0.5, kernels<T>().elu_forward, alpha);
 }
-
 template <class T>
 void elu_backward(Rows<const T> y, Rows<const T> dy, T alpha, T* dx) {
-    const auto kernel = kernels<T>().elu_backward;
-    map2(y, dy, dx, 0.15, [=](const T* ys, const T* dys, T* dxs, index_t n, bool streaming) {
-        kernel(ys, dys, dxs, n, alpha, streaming);
-    });
+    map2(y, dy, dx, 0.15, kernels<T>().elu_backward, alpha);
 }
 
 template <class T>
 void sigmoid_forward(Rows<const T> x, T* y) {
     map1(x, y, 0.6, kernels<T>().sigmoid_forward);
 }
-
 template <class T>
 void sigmoid_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
     map2(y, dy, dx, 0.15, kernels<T>().sigmoid_backward);
@@ -49,7 +46,6 @@ template <class T>
 void tanh_forward(Rows<const T> x, T* y) {
     map1(x, y, 0.6, kernels<T>().tanh_forward);
 }
-
 template <class T>
 void tanh_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
     map2(y, dy, dx, 0.15, kernels<T>().tanh_backward);
@@ -67,6 +63,8 @@ void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t coun
 }
 
 #define RELU_LAYERS_INSTANTIATE(T)                                         \
+    template void relu_forward(Rows<const T>, T, T*);                      \
+    template void relu_backward(Rows<const T>, Rows<const T>, T, T*);      \
     template void threshold_forward(Rows<const T>, T, T, T*);              \
     template void threshold_backward(Rows<const T>, Rows<const T>, T, T*); \
     template void elu_forward(Rows<const T>, T, T*);                       \

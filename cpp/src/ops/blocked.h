@@ -25,6 +25,7 @@
 #include "ops/product.h"
 #include "ops/rectify.h"
 #include "relu_layers/kernels.h"
+#include "relu_layers/views.h"
 
 namespace relu_layers::ops {
 
@@ -56,18 +57,13 @@ struct Plan {
     const T* bias;
     index_t bias_row, bias_col;
     bool accumulate;
-    ReluBeside<T> relu;
+    FusedRelu<T> relu;
 };
-
-template <class T>
-Matrix<T> transposed(Matrix<T> a) {
-    return {a.data, a.cols, a.rows, a.col_stride, a.row_stride};
-}
 
 template <class T>
 Method method_of(const KernelTable<T>& kernel, const Matrix<const T>& a, const Matrix<const T>& b) {
     if (b.col_stride != 1)
-        return b.row_stride == 1 && a.rows <= kernel.gemm_columns_rows() ? Method::columns : Method::packed_tiles;
+        return b.row_stride == 1 && a.rows <= kernel.gemm_columns_rows ? Method::columns : Method::packed_tiles;
     const index_t length = b.cols * index_t(sizeof(T));
     if ((a.rows <= few_rows && length >= long_row_bytes) || (a.cols <= short_k && length >= long_row_bytes / 4))
         return Method::rows;
@@ -92,11 +88,11 @@ Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
     const Matrix<T> c{p.c.data, p.c.rows, p.c.cols, p.c.stride, 1};
     // Exchanged, the rows of c lie along the vectors: worth it where its columns fill less than three quarters of
     // theirs.
-    const index_t lanes = kernel.gemm_lanes();
+    const index_t lanes = kernel.gemm_lanes;
     const index_t vectors = rounded_up(b.cols, lanes);
     if (b.cols < 2 * lanes && b.cols * 4 <= vectors * 3 && a.rows >= lanes && a.rows > b.cols) {
         const bool single = b.cols == 1;
-        const bool streamed = a.col_stride == 1 && b.cols <= kernel.gemm_columns_rows() &&
+        const bool streamed = a.col_stride == 1 && b.cols <= kernel.gemm_columns_rows &&
                               (a.cols > short_k && (b.cols * 4 <= lanes || a.rows >= 4 * lanes));
         const bool in_place = a.row_stride == 1 && (single || a.cols >= scatter_k);
         if (streamed || in_place) {
@@ -105,7 +101,7 @@ Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
             const Matrix<T> c_t = transposed(c);
             Method method = method_of(kernel, b_t, a_t);
             if (method == Method::rows && (c_t.col_stride != 1 || p.bias != nullptr)) method = Method::tiles;
-            ReluBeside<T> relu_t = p.relu;
+            FusedRelu<T> relu_t = p.relu;
             relu_t.output = transposed(relu_t.output);
             return {method, b_t, a_t, c_t, p.bias, 1, 0, p.accumulate, relu_t};
         }
@@ -119,9 +115,9 @@ Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
 // No panel is wider than this many bytes: eight vectors of 64.
 constexpr index_t widest_panel_bytes = 512;
 
-// Elements that run() needs beside its operands, for `m` rows and `n` columns of the plan.
+// Elements of scratch memory that run() needs, for `m` rows and `n` columns of the plan.
 template <class T>
-index_t elements_beside(const Plan<T>& plan, index_t m, index_t n) {
+index_t scratch_elements(const Plan<T>& plan, index_t m, index_t n) {
     index_t size = 0;
     if (plan.method == Method::packed_tiles)
         size += std::min(block_k, plan.a.cols) * (std::min(n, block_n) + widest_panel_bytes / index_t(sizeof(T)));
@@ -171,20 +167,20 @@ void run_tiles(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* p
     }
 }
 
-// The plan's product; `beside` holds elements_beside() elements.
+// The plan's product; `memory` holds scratch_elements() elements.
 template <class T>
-void run(const KernelTable<T>& kernel, Plan<T> plan, T* beside) {
+void run(const KernelTable<T>& kernel, Plan<T> plan, T* memory) {
     const index_t k = plan.a.cols;
     if (plan.c.rows == 0 || plan.c.cols == 0) return;
     if (plan.accumulate && k > block_k) {
         // Block sums are added to each other before they are added to c.
         Plan<T> alone = plan;
         alone.accumulate = false;
-        alone.c = {beside, plan.c.rows, plan.c.cols, plan.c.cols, 1};
-        run(kernel, alone, beside + rounded_up(plan.c.rows * plan.c.cols, 64 / index_t(sizeof(T))));
+        alone.c = {memory, plan.c.rows, plan.c.cols, plan.c.cols, 1};
+        run(kernel, alone, memory + rounded_up(plan.c.rows * plan.c.cols, 64 / index_t(sizeof(T))));
         for (index_t i = 0; i < plan.c.rows; ++i)
             for (index_t j = 0; j < plan.c.cols; ++j)
-                plan.c.data[i * plan.c.row_stride + j * plan.c.col_stride] += beside[i * plan.c.cols + j];
+                plan.c.data[i * plan.c.row_stride + j * plan.c.col_stride] += memory[i * plan.c.cols + j];
         return;
     }
     if (plan.method == Method::dots) {
@@ -192,7 +188,7 @@ void run(const KernelTable<T>& kernel, Plan<T> plan, T* beside) {
         return rectify(kernel, plan.relu, plan.c);
     }
     const T* bias = plan.bias;
-    const ReluBeside<T> relu = plan.relu;
+    const FusedRelu<T> relu = plan.relu;
     const Matrix<const T> a = plan.a;
     const Matrix<const T> b = plan.b;
     for (index_t p = 0; p < k; p += block_k) {
@@ -209,7 +205,7 @@ void run(const KernelTable<T>& kernel, Plan<T> plan, T* beside) {
         else if (plan.method == Method::rows)
             kernel.gemm_rows(plan.a, {plan.b.data, plan.b.rows, plan.b.cols, plan.b.row_stride},
                              {plan.c.data, plan.c.rows, plan.c.cols, plan.c.row_stride}, plan.bias, add);
-        else run_tiles(kernel, plan, add, beside);
+        else run_tiles(kernel, plan, add, memory);
     }
     if (plan.method == Method::rows || plan.method == Method::columns) rectify(kernel, relu, plan.c);
 }

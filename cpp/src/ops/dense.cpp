@@ -5,38 +5,59 @@
 #include "relu_layers/dispatch.h"
 #include "relu_layers/ops.h"
 #include "relu_layers/parallel.h"
+#include "relu_layers/views.h"
 
 namespace relu_layers::ops {
 namespace {
 
 // Rows whose sum is one chain; the sums of these blocks are added in order.
 constexpr index_t block_rows = 512;
+// More blocks than this are added up in float64: a chain loses digits with its length.
+constexpr index_t most_blocks_in_a_chain = 512;
 // So few numbers are summed before threads are thought of.
 constexpr index_t small_size = 4096;
+
+// Sums of columns [first, first + n) over one block of rows: written to `sum`, or added to what it holds.
+template <class T>
+void add_block(const Matrix<const T>& x, index_t row, index_t first, index_t n, T* sum, bool add) {
+    const index_t rows = std::min(block_rows, x.rows - row);
+    const T* block = x.data + row * x.row_stride + first * x.col_stride;
+    if (x.col_stride == 1) return kernels<T>().column_sums({block, rows, n, x.row_stride}, sum, add);
+    for (index_t j = 0; j < n; ++j, block += x.col_stride) {
+        T total = T(0);
+        for (index_t r = 0; r < rows; ++r) total += block[r * x.row_stride];
+        sum[j] = add ? sum[j] + total : total;
+    }
+}
+
+// The same columns over all rows.
+template <class T>
+void add_all_blocks(const Matrix<const T>& x, index_t first, index_t n, T* sum) {
+    if (x.rows <= block_rows * most_blocks_in_a_chain) {
+        for (index_t row = 0; row < x.rows; row += block_rows) add_block(x, row, first, n, sum, row > 0);
+        return;
+    }
+    constexpr index_t together = 64;
+    for (index_t j = 0; j < n; j += together) {
+        const index_t columns = std::min(together, n - j);
+        T block[together];
+        double total[together] = {};
+        for (index_t row = 0; row < x.rows; row += block_rows) {
+            add_block(x, row, first + j, columns, block, false);
+            for (index_t c = 0; c < columns; ++c) total[c] += double(block[c]);
+        }
+        for (index_t c = 0; c < columns; ++c) sum[j + c] = static_cast<T>(total[c]);
+    }
+}
 
 template <class T>
 void column_sums(Matrix<const T> x, T* sum) {
     if (x.rows == 0) return std::fill(sum, sum + x.cols, T(0));
-    const auto kernel = kernels<T>().column_sums;
     constexpr index_t grain = 256 / index_t(sizeof(T));
     constexpr double element_ns = 0.05;
-    if (x.col_stride == 1 && x.rows <= block_rows && x.rows * x.cols <= small_size)
-        return kernel({x.data, x.rows, x.cols, x.row_stride}, sum, false);
-    parallel_for(x.cols, grain, element_ns * double(x.rows) * double(x.cols), [&](index_t begin, index_t end) {
-        for (index_t i = 0; i < x.rows; i += block_rows) {
-            const index_t rows = std::min(block_rows, x.rows - i);
-            const T* block = x.data + i * x.row_stride + begin * x.col_stride;
-            if (x.col_stride == 1) {
-                kernel({block, rows, end - begin, x.row_stride}, sum + begin, i > 0);
-                continue;
-            }
-            for (index_t j = begin; j < end; ++j, block += x.col_stride) {
-                T total = T(0);
-                for (index_t r = 0; r < rows; ++r) total += block[r * x.row_stride];
-                sum[j] = i > 0 ? sum[j] + total : total;
-            }
-        }
-    });
+    if (x.rows <= block_rows && x.rows * x.cols <= small_size) return add_block(x, 0, 0, x.cols, sum, false);
+    parallel_for(x.cols, grain, element_ns * double(x.rows) * double(x.cols),
+                 [&](index_t begin, index_t end) { add_all_blocks(x, begin, end - begin, sum + begin); });
 }
 
 }  // namespace
@@ -49,11 +70,13 @@ void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, Rec
 template <class T>
 void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, Rectifier<T> relu, T* dx, T* dweight,
                     T* dbias) {
-    const Matrix<const T> x_t{x.data, x.cols, x.rows, x.col_stride, x.row_stride};
-    const Matrix<const T> weight_t{weight.data, weight.cols, weight.rows, weight.col_stride, weight.row_stride};
-    const Product<T> to_x{
-        dy, weight_t, nullptr, false, {dx, dy.rows, weight.rows, weight.rows}, {relu.on, relu.negative_slope, x}};
-    const Product<T> to_weight{x_t, dy, nullptr, false, {dweight, weight.rows, weight.cols, weight.cols}};
+    const Product<T> to_x{dy,
+                          transposed(weight),
+                          nullptr,
+                          false,
+                          {dx, dy.rows, weight.rows, weight.rows},
+                          {relu.on, relu.negative_slope, x}};
+    const Product<T> to_weight{transposed(x), dy, nullptr, false, {dweight, weight.rows, weight.cols, weight.cols}};
     if (dx != nullptr) reserve(to_x);
     reserve(to_weight);
     if (dx != nullptr) multiply(to_x);

@@ -26,22 +26,29 @@ void for_pieces(Rows<const T> a, bool all_contiguous, double nanoseconds, Run&& 
     });
 }
 
-// One input, one contiguous output: kernel(x piece, y piece, n, streaming).
-template <class T, class Kernel>
-void map1(Rows<const T> x, T* y, double nanoseconds, Kernel&& kernel) {
+template <class T>
+struct Exactly {
+    using Type = T;
+};
+
+// One input, one contiguous output: kernel(x piece, y piece, n, streaming, scalars...).
+template <class T, class... Scalar>
+void map1(Rows<const T> x, T* y, double nanoseconds, void (*kernel)(const T*, T*, index_t, bool, Scalar...),
+          typename Exactly<Scalar>::Type... scalars) {
     const bool streaming = y != x.data && x.contiguous() && beyond_caches<T>(2, x.rows * x.cols);
     for_pieces(x, x.contiguous(), nanoseconds, [&](index_t row, index_t begin, index_t n) {
-        kernel(x.row(row) + begin, y + row * x.cols + begin, n, streaming);
+        kernel(x.row(row) + begin, y + row * x.cols + begin, n, streaming, scalars...);
     });
 }
 
-// Two inputs of the same shape, one contiguous output: kernel(a piece, b piece, y piece, n, streaming).
-template <class T, class Kernel>
-void map2(Rows<const T> a, Rows<const T> b, T* y, double nanoseconds, Kernel&& kernel) {
+// Two inputs of the same shape, one contiguous output: kernel(a piece, b piece, y piece, n, streaming, scalars...).
+template <class T, class... Scalar>
+void map2(Rows<const T> a, Rows<const T> b, T* y, double nanoseconds,
+          void (*kernel)(const T*, const T*, T*, index_t, bool, Scalar...), typename Exactly<Scalar>::Type... scalars) {
     const bool contiguous = a.contiguous() && b.contiguous();
     const bool streaming = y != a.data && y != b.data && contiguous && beyond_caches<T>(3, a.rows * a.cols);
     for_pieces(a, contiguous, nanoseconds, [&](index_t row, index_t begin, index_t n) {
-        kernel(a.row(row) + begin, b.row(row) + begin, y + row * a.cols + begin, n, streaming);
+        kernel(a.row(row) + begin, b.row(row) + begin, y + row * a.cols + begin, n, streaming, scalars...);
     });
 }
 

@@ -8,6 +8,7 @@
 
 #include "ops/blocked.h"
 #include "relu_layers/dispatch.h"
+#include "relu_layers/ops.h"
 #include "relu_layers/parallel.h"
 
 namespace relu_layers::ops {
@@ -50,13 +51,13 @@ Split split_of(const Plan<T>& plan) {
             std::max<index_t>(1, (count + 2 * threads - 1) / (2 * threads))};
 }
 
-// Memory beside the operands, requested by the calling thread, since a worker must not throw. A range that covers
-// everything runs alone and has all of it; the others have a piece each.
+// Scratch memory, requested by the calling thread, since a worker must not throw. A range that covers everything runs
+// alone and has all of it; the others have a piece each.
 constexpr int most_pieces = 64;
 template <class T>
-class Beside {
+class ScratchPieces {
   public:
-    Beside(index_t whole, index_t piece) : whole_(whole), piece_(piece) {
+    ScratchPieces(index_t whole, index_t piece) : whole_(whole), piece_(piece) {
         if (whole == 0) return;
         count_ = std::min(num_threads(), most_pieces);
         data_ = static_cast<T*>(scratch(Scratch::pack_b, bytes(whole, piece)));
@@ -66,7 +67,7 @@ class Beside {
         return sizeof(T) * static_cast<std::size_t>(std::max(whole, pieces));
     }
     template <class Use>
-    void lend(bool everything, Use&& use) {
+    void with_piece(bool everything, Use&& use) {
         if (everything || whole_ == 0) return use(data_);
         int i = 0;
         while (taken_[i].exchange(true, std::memory_order_acquire)) i = (i + 1) % count_;
@@ -84,13 +85,13 @@ class Beside {
 
 template <class T>
 index_t whole_size(const Plan<T>& plan) {
-    return elements_beside(plan, plan.c.rows, plan.c.cols);
+    return scratch_elements(plan, plan.c.rows, plan.c.cols);
 }
 template <class T>
 index_t piece_size(const Plan<T>& plan, const Split& split) {
     const index_t most = split.unit * split.grain;
-    return split.columns ? elements_beside(plan, plan.c.rows, std::min(most, plan.c.cols))
-                         : elements_beside(plan, std::min(most, plan.c.rows), plan.c.cols);
+    return split.columns ? scratch_elements(plan, plan.c.rows, std::min(most, plan.c.cols))
+                         : scratch_elements(plan, std::min(most, plan.c.rows), plan.c.cols);
 }
 
 // Nothing to add up where k is 0.
@@ -118,7 +119,7 @@ Small small_form(const KernelTable<T>& kernel, const Product<T>& p) {
     if (m * n * k > small_work || k > block_k || p.accumulate) return Small::none;
     if (n == 1 && m > 1 && p.a.row_stride == 1 && p.c.stride == 1 && p.bias == nullptr) return Small::exchanged;
     if (p.b.col_stride == 1 && (n > 1 || m <= 16)) return Small::in_place;
-    return p.b.row_stride == 1 && m > 1 && m <= kernel.gemm_columns_rows() ? Small::columns : Small::none;
+    return p.b.row_stride == 1 && m > 1 && m <= kernel.gemm_columns_rows ? Small::columns : Small::none;
 }
 
 // Computes a small product; false, and nothing done, for any other.
@@ -132,11 +133,11 @@ bool multiply_small(const KernelTable<T>& kernel, const Product<T>& p) {
         case Small::none:
             return false;
         case Small::exchanged:
-            kernel.gemm_small(p.b.data, 0, p.b.row_stride, p.a.data, p.a.col_stride, c.data, m, nullptr, 1, m, k);
+            kernel.gemm_small({p.b.data, 1, k, 0, p.b.row_stride}, {p.a.data, k, m, p.a.col_stride}, {c.data, 1, m, m},
+                              nullptr);
             break;
         case Small::in_place:
-            kernel.gemm_small(p.a.data, p.a.row_stride, p.a.col_stride, p.b.data, p.b.row_stride, c.data, p.c.stride,
-                              p.bias, m, n, k);
+            kernel.gemm_small(p.a, {p.b.data, k, n, p.b.row_stride}, p.c, p.bias);
             break;
         case Small::columns:
             kernel.gemm_columns(p.a, {p.b.data, n, k, p.b.col_stride}, c, p.bias, 0, 1, false);
@@ -155,7 +156,7 @@ void reserve(const Product<T>& p) {
     if (small_form(kernel, p) != Small::none) return;
     const Plan<T> plan = plan_of(kernel, p);
     const index_t whole = whole_size(plan);
-    if (whole > 0) scratch(Scratch::pack_b, Beside<T>::bytes(whole, piece_size(plan, split_of(plan))));
+    if (whole > 0) scratch(Scratch::pack_b, ScratchPieces<T>::bytes(whole, piece_size(plan, split_of(plan))));
 }
 
 template <class T>
@@ -168,9 +169,9 @@ void multiply(const Product<T>& p) {
     const double cost = nanoseconds(p);
     if (cost < least_split_ns && whole == 0) return run<T>(kernel, plan, nullptr);
     const Split split = split_of(plan);
-    Beside<T> beside(whole, piece_size(plan, split));
+    ScratchPieces<T> scratch_memory(whole, piece_size(plan, split));
     parallel_for(split.count, split.grain, cost, [&](index_t begin, index_t end) {
-        beside.lend(begin == 0 && end == split.count, [&](T* memory) {
+        scratch_memory.with_piece(begin == 0 && end == split.count, [&](T* memory) {
             const index_t first = begin * split.unit;
             const index_t last = end * split.unit;
             if (split.columns) {
@@ -184,6 +185,9 @@ void multiply(const Product<T>& p) {
     });
 }
 
+namespace {
+
+// The i-th of `count` products of the same shapes starts a_offsets[i], b_offsets[i], c_offsets[i] elements further on.
 template <class T>
 void multiply_stack(const Product<T>& p, index_t count, const index_t* a_offsets, const index_t* b_offsets,
                     const index_t* c_offsets) {
@@ -202,20 +206,35 @@ void multiply_stack(const Product<T>& p, index_t count, const index_t* a_offsets
     }
     const KernelTable<T>& kernel = kernels<T>();
     const index_t size = whole_size(plan_of(kernel, p));
-    Beside<T> beside(size, size);
+    ScratchPieces<T> scratch_memory(size, size);
     const index_t threads = num_threads();
     const index_t grain = std::max<index_t>(1, (count + 4 * threads - 1) / (4 * threads));
     parallel_for(count, grain, double(count) * nanoseconds(p), [&](index_t begin, index_t end) {
-        beside.lend(begin == 0 && end == count, [&](T* memory) {
+        scratch_memory.with_piece(begin == 0 && end == count, [&](T* memory) {
             for (index_t i = begin; i < end; ++i) run(kernel, plan_of(kernel, item(i)), memory);
         });
     });
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)             \
-    template void reserve(const Product<T>&);  \
-    template void multiply(const Product<T>&); \
-    template void multiply_stack(const Product<T>&, index_t, const index_t*, const index_t*, const index_t*);
+}  // namespace
+
+template <class T>
+void matmul(Matrix<const T> a, Matrix<const T> b, bool accumulate, Rows<T> c) {
+    multiply<T>({a, b, nullptr, accumulate, c});
+}
+
+template <class T>
+void matmul_stack(index_t count, Matrix<const T> a, const index_t* a_offsets, Matrix<const T> b,
+                  const index_t* b_offsets, bool accumulate, Rows<T> c, const index_t* c_offsets) {
+    multiply_stack<T>({a, b, nullptr, accumulate, c}, count, a_offsets, b_offsets, c_offsets);
+}
+
+#define RELU_LAYERS_INSTANTIATE(T)                                                                              \
+    template void reserve(const Product<T>&);                                                                   \
+    template void multiply(const Product<T>&);                                                                  \
+    template void matmul(Matrix<const T>, Matrix<const T>, bool, Rows<T>);                                      \
+    template void matmul_stack(index_t, Matrix<const T>, const index_t*, Matrix<const T>, const index_t*, bool, \
+                               Rows<T>, const index_t*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)
 #undef RELU_LAYERS_INSTANTIATE

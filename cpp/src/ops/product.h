@@ -8,7 +8,7 @@ namespace relu_layers::ops {
 // A leaky ReLU on the elements of c: its forward pass or, where `output` has data (of c's shape, any strides), the
 // backward pass of the ReLU that had this output.
 template <class T>
-struct ReluBeside {
+struct FusedRelu {
     bool on = false;
     T negative_slope = T(0);
     Matrix<const T> output = {};
@@ -23,7 +23,7 @@ struct Product {
     const T* bias;
     bool accumulate;
     Rows<T> c;
-    ReluBeside<T> relu = {};
+    FusedRelu<T> relu = {};
 };
 
 // Requests the memory that multiply() needs, which may throw: an op of several products does so before its first write.
@@ -32,10 +32,5 @@ void reserve(const Product<T>& product);
 
 template <class T>
 void multiply(const Product<T>& product);
-
-// The i-th of `count` products of the same shapes starts a_offsets[i], b_offsets[i], c_offsets[i] elements further on.
-template <class T>
-void multiply_stack(const Product<T>& product, index_t count, const index_t* a_offsets, const index_t* b_offsets,
-                    const index_t* c_offsets);
 
 }  // namespace relu_layers::ops

@@ -1,21 +1,22 @@
-// The ReLU beside a product, done block by block while c is in a cache. The kernels are those of the separate ops, so
+// The ReLU after a product, done block by block while c is in a cache. The kernels are those of the separate ops, so
 // the bits are theirs.
 #pragma once
 
 #include "ops/product.h"
 #include "relu_layers/kernels.h"
+#include "relu_layers/views.h"
 
 namespace relu_layers::ops {
 
 // c becomes what `relu` makes of it: the ReLU's output, or, where relu.output is given, the gradient of the input of
 // the ReLU that had this output. Whichever axis of c is contiguous.
 template <class T>
-void rectify(const KernelTable<T>& kernel, ReluBeside<T> relu, Matrix<T> c) {
+void rectify(const KernelTable<T>& kernel, FusedRelu<T> relu, Matrix<T> c) {
     if (!relu.on) return;
     Matrix<const T> x = relu.output;
     if (c.col_stride != 1 && c.row_stride == 1) {
-        c = {c.data, c.cols, c.rows, c.col_stride, c.row_stride};
-        x = {x.data, x.cols, x.rows, x.col_stride, x.row_stride};
+        c = transposed(c);
+        x = transposed(x);
     }
     const bool backward = x.data != nullptr;
     const bool x_rows = x.col_stride == 1 || c.cols == 1;
@@ -26,17 +27,17 @@ void rectify(const KernelTable<T>& kernel, ReluBeside<T> relu, Matrix<T> c) {
     for (index_t i = 0; i < c.rows; ++i) {
         T* row = c.data + i * c.row_stride;
         const T* from = x.data + i * x.row_stride;
-        if (!backward) kernel.relu_forward(row, row, c.cols, relu.negative_slope, false);
-        else if (x_rows) kernel.relu_backward(from, row, row, c.cols, relu.negative_slope, false);
+        if (!backward) kernel.relu_forward(row, row, c.cols, false, relu.negative_slope);
+        else if (x_rows) kernel.relu_backward(from, row, row, c.cols, false, relu.negative_slope);
         else
             for (index_t j = 0; j < c.cols; ++j)
-                kernel.relu_backward(from + j * x.col_stride, row + j, row + j, 1, relu.negative_slope, false);
+                kernel.relu_backward(from + j * x.col_stride, row + j, row + j, 1, false, relu.negative_slope);
     }
 }
 
 // The same of the rows from i and the columns from j on.
 template <class T>
-ReluBeside<T> part_of(ReluBeside<T> relu, index_t i, index_t j) {
+FusedRelu<T> part_of(FusedRelu<T> relu, index_t i, index_t j) {
     if (relu.output.data != nullptr) relu.output.data += i * relu.output.row_stride + j * relu.output.col_stride;
     return relu;
 }

@@ -2,6 +2,8 @@
 // for long: a worker that finds itself beside its caller moves away.
 #include "parallel/placement.h"
 
+#include <cstddef>
+
 #ifdef __linux__
 #include <pthread.h>
 #include <sched.h>
@@ -17,7 +19,7 @@ void leave_cpu(int cpu) {
     cpu_set_t allowed;
     if (pthread_getaffinity_np(pthread_self(), sizeof(allowed), &allowed) != 0) return;
     cpu_set_t others = allowed;
-    CPU_CLR(cpu, &others);
+    CPU_CLR(static_cast<std::size_t>(cpu), &others);
     if (CPU_COUNT(&others) == 0 || pthread_setaffinity_np(pthread_self(), sizeof(others), &others) != 0) return;
     pthread_setaffinity_np(pthread_self(), sizeof(allowed), &allowed);
 }

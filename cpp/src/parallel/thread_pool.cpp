@@ -101,7 +101,7 @@ class Pool {
         gate_.store((generation << generation_shift) | open_bit);
         if (wake_sleepers && awake_.load() < worker_count_) {
             {
-                std::lock_guard<std::mutex> lock(sleep_mutex_);
+                std::lock_guard<std::mutex> asleep(sleep_mutex_);
                 rouses_ += rouse;
             }
             wake_.notify_all();

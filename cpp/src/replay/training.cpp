@@ -64,7 +64,7 @@ void gather(const Source& source, const index_t* order, index_t rows, index_t kn
 }  // namespace
 
 Outcome gradient(const Training& t, Moment& now) {
-    now.forwards = t.counters.empty() ? 0 : *t.counters.front() - t.recorded_counter;
+    now.forwards = t.counter_count == 0 ? 0 : *t.counters[0] - t.recorded_counter;
     now.refused = false;
     t.program->run(Phase::check, now);
     if (now.refused) return Outcome::refused;
@@ -83,7 +83,7 @@ Outcome step(const Training& t, Moment& now, double rate, bool close) {
     Outcome outcome = gradient(t, now);
     if (outcome == Outcome::done) outcome = take_gradient(t, now, rate, close);
     if (outcome != Outcome::done) return outcome;
-    for (std::uint64_t* counter : t.counters) ++*counter;
+    for (std::size_t i = 0; i < t.counter_count; ++i) ++*t.counters[i];
     ++*t.progress.steps;
     return outcome;
 }
@@ -96,7 +96,6 @@ index_t run(const Training& t, Stretch& stretch, Outcome& outcome) {
     const auto input = static_cast<std::size_t>(Slot::input);
     Moment now;
     stretch.correct = 0;
-    stretch.penalty = 0;
     for (index_t i = 0; i < stretch.steps; ++i) {
         const index_t row = stretch.first_row + i * stretch.rows;
         for (std::size_t k = 0; k < 3; ++k) {
@@ -110,7 +109,7 @@ index_t run(const Training& t, Stretch& stretch, Outcome& outcome) {
         outcome = step(t, now, stretch.rates[update], stretch.close_last && i + 1 == stretch.steps);
         if (outcome != Outcome::done) return i;
         stretch.losses[i] = now.number;
-        stretch.penalty += now.penalty;
+        stretch.penalties[i] = now.penalty;
         t.program->run(Phase::observe, now);
         stretch.correct += now.correct;
         if (i + 1 < next_look) continue;

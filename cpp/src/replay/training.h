@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <vector>
 
 #include "replay/program.h"
 
@@ -16,7 +15,7 @@ struct Progress {
     double* last_rate;
 };
 
-// One recorded step, for one shape of batch.
+// One recorded step, for one shape of batch: what a run reads and where it writes, the caller's memory.
 struct Training {
     const Program* program = nullptr;
     Progress progress{};
@@ -26,8 +25,9 @@ struct Training {
     double clip_norm = 0;  // 0: none
     std::int64_t accumulate = 1;
     std::int64_t recorded_updates = 0;
-    std::vector<std::uint64_t*> counters;  // one per dropout layer; all advance together
-    std::uint64_t recorded_counter = 0;    // of the first of them
+    std::uint64_t* const* counters = nullptr;  // one per dropout layer; all advance together
+    std::size_t counter_count = 0;
+    std::uint64_t recorded_counter = 0;  // of the first of them
 };
 
 // How a step ended. All but `done` leave parameters, optimizer and progress as they were before it.
@@ -57,7 +57,7 @@ struct Stretch {
     bool one_rate;
     bool close_last;  // the last step completes its group
     double* losses;   // result: one per step
-    double penalty;   // result: the sum over all steps of what the penalty added to the loss
+    double* penalties;  // result: what the penalty added to each loss
     index_t correct;  // result: right predictions of all steps, where they are counted
 };
 

@@ -14,17 +14,16 @@ constexpr index_t reduction_vectors = reduction_lanes<T> / width<T>;
 
 // Folds a vector of `lanes` lanes pairwise: lane j with lane j + half, until one is left.
 template <int lanes, class V, int... lane, class Combine>
-RL_INLINE auto fold_halves(V v, LaneList<lane...>, Combine&& combine) {
+RELU_LAYERS_INLINE auto fold_halves(V v, LaneList<lane...>, Combine&& combine) {
     if constexpr (lanes == 2) {
         return combine(v[0], v[1]);
     } else {
-        const auto half =
-            combine(__builtin_shufflevector(v, v, lane...), __builtin_shufflevector(v, v, (lane + lanes / 2)...));
+        const auto half = combine(shuffle(v, v, LaneList<lane...>{}), shuffle(v, v, LaneList<(lane + lanes / 2)...>{}));
         return fold_halves<lanes / 2>(half, typename LanesUpTo<lanes / 4>::List{}, combine);
     }
 }
 template <class T, class Combine>
-RL_INLINE T fold_vector(Vec<T> v, Combine&& combine) {
+RELU_LAYERS_INLINE T fold_vector(Vec<T> v, Combine&& combine) {
     constexpr int lanes = static_cast<int>(width<T>);
     return fold_halves<lanes>(v, typename LanesUpTo<lanes / 2>::List{}, combine);
 }
@@ -34,12 +33,12 @@ template <class T>
 struct Lanes {
     Vec<T> v[reduction_vectors<T>];
 
-    RL_INLINE explicit Lanes(T initial) {
+    RELU_LAYERS_INLINE explicit Lanes(T initial) {
         for (index_t k = 0; k < reduction_vectors<T>; ++k) v[k] = broadcast(initial);
     }
     // The first step of the fold, between whole vectors.
     template <class Combine>
-    RL_INLINE Vec<T> vector(Combine&& combine) const {
+    RELU_LAYERS_INLINE Vec<T> vector(Combine&& combine) const {
         Lanes<T> lanes = *this;
         for (index_t half = reduction_vectors<T> / 2; half > 0; half /= 2)
             for (index_t k = 0; k < half; ++k) lanes.v[k] = combine(lanes.v[k], lanes.v[k + half]);
@@ -47,17 +46,17 @@ struct Lanes {
     }
     // Lane j with lane j + half, until one is left.
     template <class Combine>
-    RL_INLINE T fold(Combine&& combine) const {
+    RELU_LAYERS_INLINE T fold(Combine&& combine) const {
         return fold_vector<T>(vector(combine), combine);
     }
-    RL_INLINE T sum() const {
+    RELU_LAYERS_INLINE T sum() const {
         return fold([](auto a, auto b) { return a + b; });
     }
 };
 
 // Folds rows[r] into lane r of the result, every row in the order of Lanes::fold.
 template <class T, int half = static_cast<int>(width<T>) / 2, class Combine>
-RL_INLINE Vec<T> fold_rows(Vec<T> (&rows)[width<T>], Combine&& combine) {
+RELU_LAYERS_INLINE Vec<T> fold_rows(Vec<T> (&rows)[width<T>], Combine&& combine) {
     RL_UNROLL
     for (int i = 0; i < half; ++i) {
         swap_blocks<half>(rows[i], rows[i + half], typename LanesUpTo<static_cast<int>(width<T>)>::List{});
@@ -70,7 +69,7 @@ RL_INLINE Vec<T> fold_rows(Vec<T> (&rows)[width<T>], Combine&& combine) {
 // for_each_vector for a reduction: f(i, k, lanes), k being the accumulator of Lanes that element i belongs to. It is a
 // constant in every copy of the unrolled body, so the accumulators stay in registers.
 template <class T, class F>
-RL_INLINE void for_each_lane_vector(index_t n, F&& f) {
+RELU_LAYERS_INLINE void for_each_lane_vector(index_t n, F&& f) {
     index_t i = 0;
     for (; i + reduction_lanes<T> <= n; i += reduction_lanes<T>)
         for (index_t k = 0; k < reduction_vectors<T>; ++k) f(i + k * width<T>, k, Full{});

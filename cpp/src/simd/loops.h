@@ -17,53 +17,53 @@ struct Tail {
     index_t n;
 };
 template <class T>
-RL_INLINE Vec<T> get(const T* p, Full) {
+RELU_LAYERS_INLINE Vec<T> get(const T* p, Full) {
     return load(p);
 }
 template <class T>
-RL_INLINE Vec<T> get(const T* p, Streamed) {
+RELU_LAYERS_INLINE Vec<T> get(const T* p, Streamed) {
     return load(p);
 }
 template <class T>
-RL_INLINE Vec<T> get(const T* p, Tail t) {
+RELU_LAYERS_INLINE Vec<T> get(const T* p, Tail t) {
     return load_first(p, t.n);
 }
 // The same with `fill` in the lanes that are not in use.
 template <class T>
-RL_INLINE Vec<T> get_or(const T* p, Full, T) {
+RELU_LAYERS_INLINE Vec<T> get_or(const T* p, Full, T) {
     return load(p);
 }
 template <class T>
-RL_INLINE Vec<T> get_or(const T* p, Tail t, T fill) {
+RELU_LAYERS_INLINE Vec<T> get_or(const T* p, Tail t, T fill) {
     return lanes_below<T>(t.n) ? load_first(p, t.n) : broadcast(fill);
 }
 // v in the lanes in use, `other` in the rest.
 template <class V>
-RL_INLINE V in_use_or(V v, V, Full) {
+RELU_LAYERS_INLINE V in_use_or(V v, V, Full) {
     return v;
 }
-RL_INLINE f32 in_use_or(f32 v, f32 other, Tail t) { return lanes_below<float>(t.n) ? v : other; }
-RL_INLINE f64 in_use_or(f64 v, f64 other, Tail t) { return lanes_below<double>(t.n) ? v : other; }
+RELU_LAYERS_INLINE f32 in_use_or(f32 v, f32 other, Tail t) { return lanes_below<float>(t.n) ? v : other; }
+RELU_LAYERS_INLINE f64 in_use_or(f64 v, f64 other, Tail t) { return lanes_below<double>(t.n) ? v : other; }
 template <class T>
-RL_INLINE void put(T* p, Vec<T> v, Full) {
+RELU_LAYERS_INLINE void put(T* p, Vec<T> v, Full) {
     store(p, v);
 }
 template <class T>
-RL_INLINE void put(T* p, Vec<T> v, Streamed) {
+RELU_LAYERS_INLINE void put(T* p, Vec<T> v, Streamed) {
     stream(p, v);
 }
 template <class T>
-RL_INLINE void put(T* p, Vec<T> v, Tail t) {
+RELU_LAYERS_INLINE void put(T* p, Vec<T> v, Tail t) {
     store_first(p, v, t.n);
 }
 template <class T, class F>
-RL_INLINE void for_each_vector(index_t n, F&& f) {
+RELU_LAYERS_INLINE void for_each_vector(index_t n, F&& f) {
     index_t i = 0;
     for (; i + width<T> <= n; i += width<T>) f(i, Full{});
     if (i < n) f(i, Tail{n - i});
 }
 template <class T, class F>
-RL_INLINE void for_each_vector_to(T* out, index_t n, bool streaming, F&& f) {
+RELU_LAYERS_INLINE void for_each_vector_to(T* out, index_t n, bool streaming, F&& f) {
     if (!streaming) return for_each_vector<T>(n, f);
     const auto offset = static_cast<index_t>(reinterpret_cast<std::uintptr_t>(out) % vector_bytes / sizeof(T));
     const index_t before = offset == 0 ? 0 : width<T> - offset;
@@ -72,6 +72,17 @@ RL_INLINE void for_each_vector_to(T* out, index_t n, bool streaming, F&& f) {
     for (; i + width<T> <= n; i += width<T>) f(i, Streamed{});
     if (i < n) f(i, Tail{n - i});
     end_of_stream();
+}
+
+// y = f(x), and y = f(a, b), one vector after another.
+template <class T, class F>
+RELU_LAYERS_INLINE void map_vectors(const T* x, T* y, index_t n, bool streaming, F&& f) {
+    for_each_vector_to(y, n, streaming, [&](index_t i, auto lanes) { put(y + i, f(get(x + i, lanes)), lanes); });
+}
+template <class T, class F>
+RELU_LAYERS_INLINE void map_vectors(const T* a, const T* b, T* y, index_t n, bool streaming, F&& f) {
+    for_each_vector_to(y, n, streaming,
+                       [&](index_t i, auto lanes) { put(y + i, f(get(a + i, lanes), get(b + i, lanes)), lanes); });
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ struct MathConstants<double> {
 
 // p[0] + x p[1] + x^2 p[2] + ..., by Horner's rule.
 template <class T, int n>
-RL_INLINE Vec<T> polynomial(Vec<T> x, const T (&p)[n]) {
+RELU_LAYERS_INLINE Vec<T> polynomial(Vec<T> x, const T (&p)[n]) {
     Vec<T> sum = broadcast(p[n - 1]);
     for (int i = n - 2; i >= 0; --i) sum = fma(sum, x, broadcast(p[i]));
     return sum;
@@ -69,13 +69,13 @@ RL_INLINE Vec<T> polynomial(Vec<T> x, const T (&p)[n]) {
 
 // Integers taken from the bits of a NaN may be anything: their arithmetic is unsigned, where wrapping is defined.
 template <class T>
-RL_INLINE typename VecOf<T>::Word word(typename VecOf<T>::Bits bits) {
+RELU_LAYERS_INLINE typename VecOf<T>::Word word(typename VecOf<T>::Bits bits) {
     return static_cast<typename VecOf<T>::Word>(bits);
 }
 
 // 2^n for integers n within the exponent range.
 template <class T>
-RL_INLINE Vec<T> power_of_two(WordVec<T> n) {
+RELU_LAYERS_INLINE Vec<T> power_of_two(WordVec<T> n) {
     using C = MathConstants<T>;
     return bit_cast<Vec<T>>((n + word<T>(C::bias)) << C::mantissa_bits);
 }
@@ -87,21 +87,21 @@ struct Reduced {
     Vec<T> n;
     Vec<T> shifted;  // n + round_magic
 
-    RL_INLINE explicit Reduced(Vec<T> x) {
+    RELU_LAYERS_INLINE explicit Reduced(Vec<T> x) {
         using C = MathConstants<T>;
         const Vec<T> magic = broadcast(C::round_magic);
         shifted = fma(x, broadcast(C::log2_e), magic);
         n = shifted - magic;
         r = fma(n, broadcast(-C::ln2_low), fma(n, broadcast(-C::ln2_high), x));
     }
-    RL_INLINE WordVec<T> integer() const {
+    RELU_LAYERS_INLINE WordVec<T> integer() const {
         return bit_cast<WordVec<T>>(shifted) - bit_cast<WordVec<T>>(broadcast(MathConstants<T>::round_magic));
     }
 };
 
 // x * 2^n, rounded once, for x near 1: also where 2^n alone would leave the exponent range.
 template <class T>
-RL_INLINE Vec<T> scaled(Vec<T> x, const Reduced<T>& reduced) {
+RELU_LAYERS_INLINE Vec<T> scaled(Vec<T> x, const Reduced<T>& reduced) {
 #if defined(__AVX512F__)
     return scale_by_power_of_two(x, reduced.n);
 #else
@@ -114,14 +114,14 @@ RL_INLINE Vec<T> scaled(Vec<T> x, const Reduced<T>& reduced) {
 
 // exp(r) - 1 for the reduced r, with relative accuracy near 0.
 template <class T>
-RL_INLINE Vec<T> expm1_reduced(Vec<T> r) {
+RELU_LAYERS_INLINE Vec<T> expm1_reduced(Vec<T> r) {
     const Vec<T> p = polynomial<T>(r, MathConstants<T>::exp_p);
     return fma(r * r, p, r);
 }
 
 // exp(x) for x <= 0 or NaN.
 template <class T>
-RL_INLINE Vec<T> exponential_of_negative(Vec<T> x) {
+RELU_LAYERS_INLINE Vec<T> exponential_of_negative(Vec<T> x) {
     const Reduced<T> reduced(greater_of(broadcast(MathConstants<T>::exp_lowest), x));
     const Vec<T> one = broadcast(T(1));
     const Vec<T> p = polynomial<T>(reduced.r, MathConstants<T>::exp_p);
@@ -129,13 +129,13 @@ RL_INLINE Vec<T> exponential_of_negative(Vec<T> x) {
 }
 
 template <class T>
-RL_INLINE Vec<T> exponential(Vec<T> x) {
+RELU_LAYERS_INLINE Vec<T> exponential(Vec<T> x) {
     return exponential_of_negative<T>(lesser_of(broadcast(MathConstants<T>::exp_highest), x));
 }
 
 // exp(x) - 1 for x <= 40 (what elu and tanh need), with relative accuracy near 0.
 template <class T>
-RL_INLINE Vec<T> exponential_minus_one(Vec<T> x) {
+RELU_LAYERS_INLINE Vec<T> exponential_minus_one(Vec<T> x) {
     const Reduced<T> reduced(greater_of(broadcast(MathConstants<T>::expm1_lowest), x));
     const Vec<T> scale = power_of_two<T>(reduced.integer());
     const Vec<T> e = expm1_reduced<T>(reduced.r);
@@ -145,7 +145,7 @@ RL_INLINE Vec<T> exponential_minus_one(Vec<T> x) {
 
 // log(1 + x) for x >= 0, infinity and NaN included, with relative accuracy near 0; `reciprocal` is 1 / (1 + x).
 template <class T>
-RL_INLINE Vec<T> log_one_plus(Vec<T> x, Vec<T> reciprocal) {
+RELU_LAYERS_INLINE Vec<T> log_one_plus(Vec<T> x, Vec<T> reciprocal) {
     using C = MathConstants<T>;
     const Vec<T> u = x + T(1);
     const Vec<T> lost = x - (u - T(1));  // what rounding took from u
@@ -168,12 +168,12 @@ RL_INLINE Vec<T> log_one_plus(Vec<T> x, Vec<T> reciprocal) {
 }
 
 template <class T>
-RL_INLINE Vec<T> log_one_plus(Vec<T> x) {
+RELU_LAYERS_INLINE Vec<T> log_one_plus(Vec<T> x) {
     return log_one_plus<T>(x, T(1) / (x + T(1)));
 }
 
 template <class T>
-RL_INLINE Vec<T> logistic(Vec<T> x) {
+RELU_LAYERS_INLINE Vec<T> logistic(Vec<T> x) {
     const Vec<T> one = broadcast(T(1));
     const Vec<T> e = exponential_of_negative<T>(-absolute(x));
     return (x < T(0) ? e : one) / (e + one);
@@ -183,7 +183,7 @@ RL_INLINE Vec<T> logistic(Vec<T> x) {
 constexpr float tanh_p[] = {-0.33333333f, 0.133333036f, -0.0539592596f, 0.0217689187f, -0.00834394552f, 0.00229274482f};
 
 // float32: the polynomial near 0, else 1 - 2 / (exp(2|x|) + 1), where the quotient's error hardly counts.
-RL_INLINE f32 tanh_of_positive(f32 a) {
+RELU_LAYERS_INLINE f32 tanh_of_positive(f32 a) {
     const f32 limit = broadcast(10.0f);  // beyond it, 1 to the last bit
     const f32 z = a * a;
     const f32 near = fma(a * z, polynomial<float>(z, tanh_p), a);
@@ -192,14 +192,14 @@ RL_INLINE f32 tanh_of_positive(f32 a) {
 }
 
 // float64: e / (e + 2) with e = exp(2|x|) - 1.
-RL_INLINE f64 tanh_of_positive(f64 a) {
+RELU_LAYERS_INLINE f64 tanh_of_positive(f64 a) {
     const f64 limit = broadcast(20.0);
     const f64 e = exponential_minus_one<double>(lesser_of(a, limit) * 2.0);
     return e / (e + 2.0);
 }
 
 template <class T>
-RL_INLINE Vec<T> hyperbolic_tangent(Vec<T> x) {
+RELU_LAYERS_INLINE Vec<T> hyperbolic_tangent(Vec<T> x) {
     const Vec<T> a = absolute(x);
     const IntVec<T> sign = bit_cast<IntVec<T>>(x) ^ bit_cast<IntVec<T>>(a);
     return x == x ? bit_cast<Vec<T>>(bit_cast<IntVec<T>>(tanh_of_positive(a)) | sign) : x;
@@ -207,7 +207,7 @@ RL_INLINE Vec<T> hyperbolic_tangent(Vec<T> x) {
 
 // The same functions of one number, for what is computed once per row.
 template <class T>
-RL_INLINE T log_one_plus_scalar(T x) {
+RELU_LAYERS_INLINE T log_one_plus_scalar(T x) {
     return log_one_plus<T>(broadcast(x))[0];
 }
 

@@ -8,22 +8,22 @@ namespace {
 
 // Stores a vector to an aligned place past the caches; end_of_stream() orders such stores before later ones.
 #if defined(__AVX512F__)
-RL_INLINE void stream(float* p, f32 v) { _mm512_stream_ps(p, (__m512)v); }
-RL_INLINE void stream(double* p, f64 v) { _mm512_stream_pd(p, (__m512d)v); }
+RELU_LAYERS_INLINE void stream(float* p, f32 v) { _mm512_stream_ps(p, (__m512)v); }
+RELU_LAYERS_INLINE void stream(double* p, f64 v) { _mm512_stream_pd(p, (__m512d)v); }
 #elif defined(__AVX2__)
-RL_INLINE void stream(float* p, f32 v) { _mm256_stream_ps(p, (__m256)v); }
-RL_INLINE void stream(double* p, f64 v) { _mm256_stream_pd(p, (__m256d)v); }
+RELU_LAYERS_INLINE void stream(float* p, f32 v) { _mm256_stream_ps(p, (__m256)v); }
+RELU_LAYERS_INLINE void stream(double* p, f64 v) { _mm256_stream_pd(p, (__m256d)v); }
 #elif defined(__SSE2__)
-RL_INLINE void stream(float* p, f32 v) { _mm_stream_ps(p, (__m128)v); }
-RL_INLINE void stream(double* p, f64 v) { _mm_stream_pd(p, (__m128d)v); }
+RELU_LAYERS_INLINE void stream(float* p, f32 v) { _mm_stream_ps(p, (__m128)v); }
+RELU_LAYERS_INLINE void stream(double* p, f64 v) { _mm_stream_pd(p, (__m128d)v); }
 #else
-RL_INLINE void stream(float* p, f32 v) { store(p, v); }
-RL_INLINE void stream(double* p, f64 v) { store(p, v); }
+RELU_LAYERS_INLINE void stream(float* p, f32 v) { store(p, v); }
+RELU_LAYERS_INLINE void stream(double* p, f64 v) { store(p, v); }
 #endif
 #if defined(__SSE2__)
-RL_INLINE void end_of_stream() { _mm_sfence(); }
+RELU_LAYERS_INLINE void end_of_stream() { _mm_sfence(); }
 #else
-RL_INLINE void end_of_stream() {}
+RELU_LAYERS_INLINE void end_of_stream() {}
 #endif
 
 }  // namespace

@@ -9,6 +9,7 @@ a capture is of one batch shape, and holds until a public attribute of what was 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -85,13 +86,15 @@ class InferenceCaptures:
                 self._seen.clear()
             self._seen.add(x.shape)
             return
-        # Stand-ins: their memory is never touched.
-        source, result = np.empty_like(x), np.empty_like(y)
-        capture = _core.Capture(source, None, None, result)
-        capture.start(FORWARD)
-        try:
-            kept = self._passes.infer_apart(source, result)
-        finally:
-            capture.stop()
-        if kept and capture.failure is None:
-            self._replay.add(capture)
+        # y is there: without memory for a capture the next inference runs in the layers, too.
+        with suppress(MemoryError):
+            # Stand-ins: their memory is never touched.
+            source, result = np.empty_like(x), np.empty_like(y)
+            capture = _core.Capture(source, None, None, result)
+            capture.start(FORWARD)
+            try:
+                kept = self._passes.infer_apart(source, result)
+            finally:
+                capture.stop()
+            if kept and capture.failure is None:
+                self._replay.add(capture)

@@ -18,6 +18,8 @@ _REFERENCE = "__array__"
 # A description is small: arrays are apart. Parsed JSON takes up to 30 times the memory of its text.
 _LONGEST = 32 * 2**20
 _DEEPEST = 40
+# Each becomes a Python object; a table of a hundred thousand columns needs some six hundred thousand.
+_MOST_VALUES = 2**20
 _DTYPES = frozenset(f"{kind}{size}" for kind in "biuf" for size in (1, 2, 4, 8))
 
 
@@ -28,16 +30,26 @@ def pack(document: dict[str, Any], reserved: Collection[str] = ()) -> tuple[byte
     """
     arrays: dict[str, Array] = {}
     text = json.dumps(_packed(document, "", arrays, reserved), separators=(",", ":")).encode()
-    if len(text) > _LONGEST:
-        raise ValueError(f"{len(text)} bytes of description are more than fit")
+    if len(text) > _LONGEST or _values(text) > _MOST_VALUES:
+        raise ValueError(
+            f"{len(text)} bytes and up to {_values(text)} values of description are more than fit, "
+            f"which are {_LONGEST} bytes and {_MOST_VALUES} values"
+        )
     return text, arrays
 
 
 def unpack(text: bytes, arrays: dict[str, Array]) -> dict[str, Any]:
-    """Return the document of a text, with copies of the arrays it names; a text that is none is a ValueError."""
-    if len(text) > _LONGEST:
+    """Return the document of a text, with copies of the arrays it names, each of which it may name once.
+
+    A text that is none is a ValueError. Its length and the number of its values are bounded before it is read.
+    """
+    if len(text) > _LONGEST or _values(text) > _MOST_VALUES:
         raise ValueError("its description is too long")
-    document = _unpacked(json.loads(text.decode()), arrays)
+    try:
+        parsed = json.loads(text.decode())
+    except RecursionError:
+        raise ValueError("its description is nested too deeply") from None
+    document = _unpacked(parsed, dict(arrays))
     if not isinstance(document, dict):
         raise ValueError("its description is not a mapping")
     return document
@@ -80,13 +92,26 @@ def _packed(value: Any, name: str, arrays: dict[str, Array], reserved: Collectio
     return value
 
 
+def _values(text: bytes) -> int:
+    """Return a number that the values in a JSON text do not exceed by more than one."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
 def _unpacked(value: Any, arrays: dict[str, Array], depth: int = 0) -> Any:
+    """Return ``value`` with its arrays, taken out of ``arrays``; containers are changed in place."""
     if depth > _DEEPEST:
         raise ValueError("its description is nested too deeply")
     if isinstance(value, dict):
-        if set(value) == {_REFERENCE}:
-            return arrays[value[_REFERENCE]].copy()
-        return {key: _unpacked(item, arrays, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_unpacked(item, arrays, depth + 1) for item in value]
+        if value.keys() == {_REFERENCE}:
+            name = value[_REFERENCE]
+            if not isinstance(name, str) or name not in arrays:
+                raise ValueError(
+                    f"its description names an array {str(name)[:80]!r} that is not there (any more)"
+                )
+            return arrays.pop(name).copy()
+        for key, item in value.items():
+            value[key] = _unpacked(item, arrays, depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            value[index] = _unpacked(item, arrays, depth + 1)
     return value

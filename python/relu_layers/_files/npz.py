@@ -10,16 +10,17 @@ from __future__ import annotations
 import io
 import math
 import os
-import struct
 import zipfile
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from relu_layers._files.archive import refuse_long_directory
+from relu_layers._files.damage import damage_as_value_error
 from relu_layers._files.document import digest, pack, unpack
 from relu_layers._files.npy import read_header
 from relu_layers._support.configured import Array
-from relu_layers._support.files import write_atomically
+from relu_layers._support.files import open_regular, write_atomically
 
 _DOCUMENT = "document.json"
 _CHECKSUM = "checksum"
@@ -46,26 +47,13 @@ def write(document: dict[str, Any], path: str) -> None:
 
 def read(path: str) -> dict[str, Any]:
     """Return the document in ``path``; anything but an intact file of ours is a ValueError that says so."""
-    with open(path, "rb") as file:
-        try:
-            return _document(file)
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            EOFError,
-            OSError,
-            OverflowError,
-            RuntimeError,
-            struct.error,
-            zipfile.BadZipFile,
-        ) as error:
-            reason = str(error) or type(error).__name__
-            raise ValueError(f"{path} is not a readable relu_layers file: {reason}") from None
+    with open_regular(path) as file, damage_as_value_error(f"{path} is not a readable relu_layers file"):
+        return _document(file)
 
 
 def _document(file: BinaryIO) -> dict[str, Any]:
     size = file.seek(0, os.SEEK_END)
+    refuse_long_directory(file, size)
     with zipfile.ZipFile(file) as archive:
         members = _members(archive, size)
     stored = members.pop(_CHECKSUM, None)

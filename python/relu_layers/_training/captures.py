@@ -8,6 +8,7 @@ where a loss stopped being finite.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -177,7 +178,9 @@ class StepCaptures:
             return
         key = _key(x, y, sample_weight)
         if key in self._seen:
-            self.capture(x, y, sample_weight)
+            # The step is done: without memory for a capture the next one runs in the layers, too.
+            with suppress(MemoryError):
+                self.capture(x, y, sample_weight)
             return
         if len(self._seen) >= _SHAPES_NOTED:
             self._seen.clear()

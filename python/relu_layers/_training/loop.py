@@ -101,22 +101,22 @@ class Loop:
         steps = 1
         if seconds > 0.0 and captured.measured and rows == batches.batch_size:
             steps = min((len(x) - start) // rows, captures.most_steps)
-        losses = np.empty(steps)
+        losses, penalties = np.empty(steps), np.empty(steps)
         last = number + steps == len(batches)
         self._interrupts.hold()
         try:
-            done, correct, penalty = captures.stretch(
-                captured.capture, x, y, weight, local, start, rows, steps, seconds, last, losses
+            done, correct = captures.stretch(
+                captured.capture, x, y, weight, local, start, rows, steps, seconds, last, losses, penalties
             )
             if done:
                 captures.meter.add_stretch(
                     losses[:done],
+                    penalties[:done],
                     correct,
                     (batches.batch(number + i, order)[1:] for i in range(done)),
                     rows,
                     weighted=weight is not None,
                     counted=captured.counted,
-                    penalty=penalty,
                 )
                 if not captured.measured:
                     captures.meter.add_accuracy(

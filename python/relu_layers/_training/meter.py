@@ -84,18 +84,17 @@ class EpochMeter:
     def add_stretch(
         self,
         losses: Array,
+        penalties: Array,
         correct: int,
         batches: Iterable[tuple[Array, ...]],
         rows: int,
         *,
         weighted: bool,
         counted: int,
-        penalty: float,
     ) -> None:
         """Add consecutive batches of ``rows`` rows that a capture ran.
 
         ``batches`` gives targets and weights of each, taken only where they decide on the batch's share.
-        ``penalty`` is the sum of their penalties.
         ``counted`` is how many predictions of a batch were counted, 0 if the capture does not count.
         """
         loss = self._loss
@@ -104,10 +103,10 @@ class EpochMeter:
             shares: Iterable[float] = itertools.repeat(share, len(losses))
         else:
             shares = (loss.batch_share(rows, *batch) for batch in batches)
-        for value, share in zip(losses.tolist(), shares, strict=True):
+        for value, penalty, share in zip(losses.tolist(), penalties.tolist(), shares, strict=True):
+            self._penalty_sum += penalty * rows
             self._share_sum += share
             self._loss_sum += value * share
-        self._penalty_sum += penalty * rows
         self._rows += rows * len(losses)
         if counted:
             self._right += correct

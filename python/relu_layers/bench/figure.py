@@ -12,6 +12,7 @@ from math import exp, log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relu_layers._support.files import write_atomically
 from relu_layers.bench.cases import SECTIONS
 from relu_layers.bench.opponents import OPPONENTS, OURS
 from relu_layers.bench.results import Cell, Report
@@ -83,7 +84,8 @@ def draw(report: Report, path: Path) -> None:
         fontsize=10,
         fontweight="bold",
     )
-    figure.savefig(path)
+    kind = path.suffix[1:] or "png"
+    write_atomically(path, lambda file: figure.savefig(file, format=kind), stream=True)
 
 
 def panels_of(cells: Sequence[Cell]) -> list[tuple[str, list[Group]]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._support.files import write_atomically
+from relu_layers._support.files import write_text
 from relu_layers.bench.cases import Case
 from relu_layers.bench.opponents import OPPONENTS, OURS
 from relu_layers.bench.roofline import Limits
@@ -119,7 +119,7 @@ class Report:
     def save(self, path: Path) -> None:
         """Write the JSON file, as a whole."""
         text = json.dumps(self.to_dict(), indent=1) + "\n"
-        write_atomically(str(path), lambda file: file.write(text.encode()))
+        write_text(path, text)
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

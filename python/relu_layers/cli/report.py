@@ -99,7 +99,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         writer.writerows(rows)
         stream.detach()
 
-    write_atomically(str(path), fill)
+    write_atomically(path, fill, stream=True)
 
 
 def output_folder(name: str | None, data: str) -> Path:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from html import escape
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from relu_layers._support.arguments import integer
 from relu_layers._support.configured import Array
+from relu_layers._support.files import AnyPath, write_text
 from relu_layers.explanation import fragment, markdown, page, terminal
 from relu_layers.explanation.blocks import Step
 from relu_layers.explanation.catalogue import Texts
@@ -77,21 +76,21 @@ class Explanation:
         story = self._story(everything, lang)
         return markdown.render(story.title(), story.subtitle(), story.steps())
 
-    def save_markdown(self, path: str | PathLike[str], *, lang: str | None = None) -> None:
+    def save_markdown(self, path: AnyPath, *, lang: str | None = None) -> None:
         """Write `to_markdown` as a file."""
-        Path(path).write_text(self.to_markdown(lang=lang), encoding="utf-8")
+        write_text(path, self.to_markdown(lang=lang))
 
-    def save_json(self, path: str | PathLike[str]) -> None:
+    def save_json(self, path: AnyPath) -> None:
         """Write `to_dict` as a file."""
-        Path(path).write_text(json.dumps(self.to_dict(), allow_nan=False), encoding="utf-8")
+        write_text(path, json.dumps(self.to_dict(), allow_nan=False))
 
     def to_html(self, *, lang: str | None = None) -> str:
         """Return one page that needs no other file and no network, to be clicked or typed through."""
         return page.page(self.trace, self.sample, self.unit, lang or self.lang)
 
-    def save_html(self, path: str | PathLike[str], *, lang: str | None = None) -> None:
+    def save_html(self, path: AnyPath, *, lang: str | None = None) -> None:
         """Write `to_html` as a file."""
-        Path(path).write_text(self.to_html(lang=lang), encoding="utf-8")
+        write_text(path, self.to_html(lang=lang))
 
     def _repr_html_(self) -> str:
         story = self._story(False, None)

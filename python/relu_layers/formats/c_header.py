@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from relu_layers._support.arguments import nearest
-from relu_layers._support.files import write_atomically
+from relu_layers._support.files import AnyPath, write_atomically
 from relu_layers.formats import c_header_code as code
 from relu_layers.formats.c_header_tables import preprocessing_tables
 from relu_layers.formats.c_header_values import identifier, numbers, scalar
@@ -19,7 +19,7 @@ from relu_layers.model import Sequential
 from relu_layers.runtime import __version__
 
 
-def save(model: Sequential, path: str | os.PathLike[str], *, name: str | None = None) -> None:
+def save(model: Sequential, path: AnyPath, *, name: str | None = None) -> None:
     """Write ``model`` as a C99 header that C++ takes too.
 
     The header holds the weights as constants and the functions ``NAME_forward(x, y)``, ``NAME_forward_batch``,
@@ -43,7 +43,7 @@ def save(model: Sequential, path: str | os.PathLike[str], *, name: str | None = 
         A layer has no counterpart, a parameter is not finite, the number of inputs is unknown, or the name cannot
         be part of a C name.
     """
-    target = Path(os.fspath(path))
+    target = Path(os.fsdecode(path))
     if name is None:
         prefix = identifier(target.stem, f"{target}: the file's name")
     elif isinstance(name, str):
@@ -51,7 +51,7 @@ def save(model: Sequential, path: str | os.PathLike[str], *, name: str | None = 
     else:
         raise TypeError(f"{target}: name is a {type(name).__name__}, expected a string")
     content = header(model, prefix).encode("ascii")
-    write_atomically(str(target), lambda file: file.write(content))
+    write_atomically(target, lambda file: file.write(content))
 
 
 class _Piece(NamedTuple):

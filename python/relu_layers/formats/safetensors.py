@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from relu_layers._files.document import digest, pack, unpack
 from relu_layers._files.parameter_names import torch_names
 from relu_layers._support.arguments import choice
 from relu_layers._support.configured import Array
-from relu_layers._support.files import write_atomically
+from relu_layers._support.files import open_regular, write_atomically
 
 NAMES = ("relu_layers", "torch")
 _DTYPES = {
@@ -64,8 +64,18 @@ def write(document: dict[str, Any], path: str, *, names: str = "relu_layers") ->
             moved[name][0]: np.ascontiguousarray(array.T) if moved[name][1] else array
             for name, array in arrays.items()
         }
-    content = _library().save(tensors, metadata=metadata)
-    write_atomically(path, lambda file: file.write(content))
+    content = memoryview(_library().save(tensors, metadata=metadata))
+    header, data = _split(content)
+    # The library writes the metadata in the order of its hash table, another one every time.
+    ordered = {"__metadata__": metadata, **{name: header[name] for name in header if name != "__metadata__"}}
+    start = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
+    start += b" " * (-len(start) % 8)
+
+    def fill(file: BinaryIO) -> None:
+        file.write(len(start).to_bytes(8, "little") + start)
+        file.write(data)
+
+    write_atomically(path, fill)
 
 
 def read(path: str, *, names: str | None = None) -> dict[str, Any]:
@@ -93,7 +103,7 @@ def read(path: str, *, names: str | None = None) -> dict[str, Any]:
     if names is not None:
         choice("safetensors", "names", names, NAMES)
     library = _library()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         content = file.read(os.fstat(file.fileno()).st_size)
     try:
         return _document(content, library, names)
@@ -101,6 +111,12 @@ def read(path: str, *, names: str | None = None) -> dict[str, Any]:
         raise ValueError(
             f"{path} is not a readable safetensors file: {error or type(error).__name__}"
         ) from None
+
+
+def _split(content: memoryview) -> tuple[dict[str, Any], memoryview]:
+    """Return the header of a file of this format and the bytes after it."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(bytes(content[8:end])), content[end:]
 
 
 def _library() -> Any:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from relu_layers._support.arguments import choice, integer
+from relu_layers._support.files import AnyPath, open_regular
 from relu_layers.formats.caffe._chain import Chain, chain_of
 from relu_layers.formats.caffe._layers import Flow
 from relu_layers.formats.caffe._net import State, layers_of
@@ -35,7 +36,7 @@ class Net(NamedTuple):
 def load(
     path: str,
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: AnyPath | None = None,
     phase: str = "test",
     stages: Sequence[str] = (),
     in_features: int | None = None,
@@ -77,7 +78,7 @@ def load(
     choice("load", "phase", phase, ("test", "train"))
     net = load_net(
         path,
-        None if weights is None else os.fspath(weights),
+        None if weights is None else os.fsdecode(weights),
         State(phase.upper(), stages=tuple(stages)),
         in_features=in_features,
         dtype=dtype,
@@ -142,10 +143,11 @@ def read_message(path: str, kind: str) -> Message:
     """Return the message in a file, text unless it is a ``.caffemodel``."""
     binary = Path(path).suffix.lower() == ".caffemodel"
     most = _LARGEST_BINARY if binary else _LARGEST_TEXT
-    with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size > most:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
             raise ValueError(f"{path} is larger than {most} bytes")
-        data = file.read(most)
+        data = file.read(size)
     try:
         return read_wire(data, kind) if binary else read_text(data.decode(), kind)
     except ValueError as error:

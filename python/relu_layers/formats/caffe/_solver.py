@@ -9,6 +9,7 @@ from typing import Any
 
 from relu_layers import optimizers, schedules
 from relu_layers._support.arguments import nearest
+from relu_layers._support.files import AnyPath
 from relu_layers.formats.caffe._load import Net, load_net, read_message
 from relu_layers.formats.caffe._net import State
 from relu_layers.formats.caffe._schema import Message
@@ -62,10 +63,10 @@ class Solver:
 
 
 def read_solver(
-    path: str | os.PathLike[str],
+    path: AnyPath,
     *,
-    net: str | os.PathLike[str] | None = None,
-    weights: str | os.PathLike[str] | None = None,
+    net: AnyPath | None = None,
+    weights: AnyPath | None = None,
     **options: Any,
 ) -> Solver:
     """Return the training that a solver prototxt describes.
@@ -86,12 +87,12 @@ def read_solver(
     ValueError
         A file is damaged, the net has no loss, or a type or policy is unknown.
     """
-    where = os.fspath(path)
+    where = os.fsdecode(path)
     message = read_message(where, "SolverParameter")
-    source = os.fspath(net) if net is not None else _net(where, message)
+    source = os.fsdecode(net) if net is not None else _net(where, message)
     seed = message["random_seed"] if message["random_seed"] >= 0 else None
     loaded = load_net(
-        source, None if weights is None else os.fspath(weights), _state(message), **{"rng": seed, **options}
+        source, None if weights is None else os.fsdecode(weights), _state(message), **{"rng": seed, **options}
     )
     try:
         return _solver(message, loaded, seed)

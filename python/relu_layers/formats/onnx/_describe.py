@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from os import fsdecode
 from typing import Any
 
 import onnx
 
+from relu_layers._support.files import AnyPath
 from relu_layers.formats.onnx._graph import node_of
 from relu_layers.formats.onnx._load import bytes_of, proto_of
 from relu_layers.formats.onnx._metadata import PREPROCESSING
@@ -16,7 +17,7 @@ _STANDARD = ("", "ai.onnx")
 _MOST_NODES = 1000
 
 
-def describe(path: str | PathLike[str]) -> dict[str, Any]:
+def describe(path: AnyPath) -> dict[str, Any]:
     """Return version, producer, inputs, outputs and nodes of an ONNX file; a damaged one is a ValueError.
 
     Returns
@@ -24,7 +25,7 @@ def describe(path: str | PathLike[str]) -> dict[str, Any]:
     description : dict
         ``"parts"`` lists the nodes: ``{"name", "type", "problem"}``, the problem "" where the node is supported.
     """
-    where = fspath(path)
+    where = fsdecode(path)
     try:
         proto = proto_of(bytes_of(where))
     except ValueError as error:

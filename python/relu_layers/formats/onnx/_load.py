@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from os import PathLike, fspath
+from os import fsdecode
 from typing import Any
 
 import numpy as np
 import onnx
 
 from relu_layers._support.arguments import boolean
+from relu_layers._support.files import AnyPath, open_regular
 from relu_layers.formats.onnx._chain import Chain
 from relu_layers.formats.onnx._graph import graph_of
 from relu_layers.formats.onnx._metadata import PREPROCESSING
@@ -22,7 +23,7 @@ from relu_layers.preprocessing import Preprocessing
 _LARGEST = 2**31 - 1  # a message of protobuf ends there
 
 
-def load(path: str | PathLike[str], *, output: str | None = None, finite: bool = True) -> Sequential:
+def load(path: AnyPath, *, output: str | None = None, finite: bool = True) -> Sequential:
     """Return the network in an ONNX file: one input, layers in a row, one output.
 
     Weights keep their values; a transposed Gemm is transposed, its alpha and beta and an Add after it go into
@@ -32,7 +33,7 @@ def load(path: str | PathLike[str], *, output: str | None = None, finite: bool =
 
     Parameters
     ----------
-    path : path-like
+    path : str, bytes or path-like
     output : str, optional
         Which output to read, where the file has several; what only the others need is not looked at.
     finite : bool
@@ -54,7 +55,7 @@ def load(path: str | PathLike[str], *, output: str | None = None, finite: bool =
     if output is not None and not isinstance(output, str):
         raise TypeError(f"load: output is {output!r}, expected the name of an output")
     boolean("load", "finite", finite)
-    where = fspath(path)
+    where = fsdecode(path)
     data = bytes_of(where)
     try:
         return _model_in(data, output, finite)
@@ -64,7 +65,7 @@ def load(path: str | PathLike[str], *, output: str | None = None, finite: bool =
 
 def bytes_of(where: str) -> bytes:
     """Return what is in a file, if it is no longer than a message may be."""
-    with open(where, "rb") as file:
+    with open_regular(where) as file:
         size = file.seek(0, os.SEEK_END)
         if size > _LARGEST:
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from os import PathLike, fspath
+from os import fsdecode
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, checker, defs, helper, numpy_helper
 
 from relu_layers._support.arguments import boolean, integer
-from relu_layers._support.files import write_atomically
+from relu_layers._support.files import AnyPath, write_atomically
 from relu_layers.formats.onnx._metadata import CLASS_NAMES, PREPROCESSING
 from relu_layers.formats.onnx._nodes import LayerNodes, nodes_of
 from relu_layers.model import Sequential
@@ -26,7 +26,7 @@ _LARGEST = 2**31 - 2**20
 
 def save(
     model: Sequential,
-    path: str | PathLike[str],
+    path: AnyPath,
     *,
     opset: int | None = None,
     batch: str | int = "batch",
@@ -43,7 +43,7 @@ def save(
     Parameters
     ----------
     model : Sequential
-    path : path-like
+    path : str, bytes or path-like
     opset : int, optional
         Version of ONNX's operators, 13 up to the newest that the installed onnx knows; None is 13. The file's IR
         version is the oldest that allows it.
@@ -62,7 +62,7 @@ def save(
     """
     _check_options(opset, batch, input_name, output_name)
     boolean("save", "dropout", dropout)
-    where = fspath(path)
+    where = fsdecode(path)
     written = nodes_of(model, input_name, output_name, dropout=dropout)
     size = sum(array.nbytes for array in written.initializers.values())
     if size > _LARGEST:

@@ -36,9 +36,9 @@ def relu_forward(x: FloatArray, negative_slope: float = 0.0, *, out: FloatArray 
 def relu_backward(
     x: FloatArray, dy: FloatArray, negative_slope: float = 0.0, *, out: FloatArray | None = None
 ) -> FloatArray:
-    """Gradient of `relu_forward`: ``dx = dy`` where x > 0, else ``negative_slope * dy``.
+    """Gradient of `relu_forward`: ``dx = negative_slope * dy`` where x <= 0, else dy.
 
-    The kink at 0 counts as off. With slope 0, dx is +0 for x <= 0 whatever dy is, and dy where x is NaN.
+    The kink at 0 counts as off; with slope 0, dx is +0 there whatever dy is. NaN is not off: dx is dy.
     `x` may be the result of the forward pass instead when the slope is >= 0 (in place).
     ``out=dy`` is allowed.
     """
@@ -85,7 +85,7 @@ def prelu_backward(
     need_dx: bool = True,
     out: tuple[FloatArray | None, FloatArray | None] | None = None,
 ) -> tuple[FloatArray | None, FloatArray]:
-    """Gradients of `prelu_forward`: ``dx = dy`` where x > 0, else ``slope * dy``.
+    """Gradients of `prelu_forward`: ``dx = slope * dy`` where x <= 0, else dy.
 
     dslope is the sum of ``x * dy`` where x is not > 0, over all rows, and over the features too for a shared
     slope. dx is None when not needed; dx may be dy.

@@ -59,19 +59,17 @@ def relu_forward(x: FloatArray, negative_slope: float = 0.0, *, out: FloatArray 
 def relu_backward(
     x: FloatArray, dy: FloatArray, negative_slope: float = 0.0, *, out: FloatArray | None = None
 ) -> FloatArray:
-    """Gradient of `relu_forward`: ``dx = dy`` where x > 0, else ``negative_slope * dy``.
+    """Gradient of `relu_forward`: ``dx = negative_slope * dy`` where x <= 0, else dy.
 
-    The kink at 0 counts as off. With slope 0, dx is +0 for x <= 0 whatever dy is, and dy where x is NaN.
+    The kink at 0 counts as off; with slope 0, dx is +0 there whatever dy is. NaN is not off: dx is dy.
     `x` may be the result of the forward pass instead when the slope is >= 0 (in place).
     ``out=dy`` is allowed.
     """
     x = float_array("relu_backward", "x", x)
     dy = float_array("relu_backward", "dy", dy, like=x, shape=x.shape)
     out = output("relu_backward", out, x.shape, x.dtype, reads=[x], may_alias=[dy])
-    if negative_slope == 0:
-        out[...] = np.where(x <= 0, x.dtype.type(0), dy)
-    else:
-        out[...] = np.where(x > 0, dy, dy * negative_slope)
+    below = dy * negative_slope if negative_slope != 0 else x.dtype.type(0)
+    out[...] = np.where(x <= 0, below, dy)
     return out
 
 
@@ -141,7 +139,7 @@ def prelu_backward(
     need_dx: bool = True,
     out: tuple[FloatArray | None, FloatArray | None] | None = None,
 ) -> tuple[FloatArray | None, FloatArray]:
-    """Gradients of `prelu_forward`: ``dx = dy`` where x > 0, else ``slope * dy``.
+    """Gradients of `prelu_forward`: ``dx = slope * dy`` where x <= 0, else dy.
 
     dslope is the sum of ``x * dy`` where x is not > 0, over all rows, and over the features too for a shared
     slope. dx is None when not needed; dx may be dy.
@@ -162,7 +160,7 @@ def prelu_backward(
     off = np.where(x > 0, x.dtype.type(0), x * dy)
     dslope[...] = off.sum() if slope.size == 1 else off.reshape(-1, slope.size).sum(axis=0)
     if dx is not None:
-        dx[...] = np.where(x > 0, dy, dy * (slope[0] if slope.size == 1 else slope))
+        dx[...] = np.where(x <= 0, dy * (slope[0] if slope.size == 1 else slope), dy)
     return dx, dslope
 
 

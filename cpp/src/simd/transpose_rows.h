@@ -1,5 +1,5 @@
-// Rows of few numbers, stood up and laid down again: in the upright block, number c of row r is at c * width + r. Rows
-// are read and written in parts of 16 bytes and a rest, never beyond their ends.
+// Transposes `width` rows of few numbers into a block and back: in the block, number c of row r is at c * width + r.
+// Rows are read and written in parts of 16 bytes and a rest, never beyond their ends.
 #pragma once
 
 #include "simd/transpose.h"
@@ -20,22 +20,18 @@ struct PartOf<double> {
 template <class T>
 using Part = typename PartOf<T>::Type;
 
-template <class V, int... lane>
-RL_INLINE auto join_lanes(V a, V b, LaneList<lane...>) {
-    return __builtin_shufflevector(a, b, lane...);
-}
 template <int n, class V>
-RL_INLINE auto join(V a, V b) {
-    return join_lanes(a, b, typename LanesUpTo<2 * n>::List{});
+RELU_LAYERS_INLINE auto join(V a, V b) {
+    return shuffle(a, b, typename LanesUpTo<2 * n>::List{});
 }
 template <int first, class V, int... lane>
-RL_INLINE auto part_of(V v, LaneList<lane...>) {
-    return __builtin_shufflevector(v, v, (first + lane)...);
+RELU_LAYERS_INLINE auto part_of(V v, LaneList<lane...>) {
+    return shuffle(v, v, LaneList<(first + lane)...>{});
 }
 
 // The first n numbers of a part.
 template <int n, class T>
-RL_INLINE Part<T> load_part(const T* p) {
+RELU_LAYERS_INLINE Part<T> load_part(const T* p) {
     Part<T> v{};
     for (int i = 0; i < n; ++i) v[i] = p[i];
     return v;
@@ -43,7 +39,7 @@ RL_INLINE Part<T> load_part(const T* p) {
 
 // load_parts of parts that hold n numbers.
 template <int n, class T>
-RL_INLINE Vec<T> load_short_parts(const T* p, index_t step) {
+RELU_LAYERS_INLINE Vec<T> load_short_parts(const T* p, index_t step) {
     constexpr int lanes = part_lanes<T>;
     const auto first = load_part<n>(p);
     if constexpr (width<T> == lanes) {
@@ -57,7 +53,7 @@ RL_INLINE Vec<T> load_short_parts(const T* p, index_t step) {
 
 // Transposes the square that each part of the vectors forms.
 template <class T>
-RL_INLINE void transpose_parts(Vec<T> (&v)[part_lanes<T>]) {
+RELU_LAYERS_INLINE void transpose_parts(Vec<T> (&v)[part_lanes<T>]) {
     constexpr int part = part_lanes<T>;
     using List = typename LanesUpTo<static_cast<int>(width<T>)>::List;
     if constexpr (part == 4) {
@@ -74,7 +70,7 @@ RL_INLINE void transpose_parts(Vec<T> (&v)[part_lanes<T>]) {
 
 // n numbers of `width` rows.
 template <int n, class T>
-RL_INLINE void stand_part(const T* x, index_t stride, T* upright) {
+RELU_LAYERS_INLINE void load_part_transposed(const T* x, index_t stride, T* transposed) {
     constexpr int part = part_lanes<T>;
     Vec<T> v[part];
     RL_UNROLL
@@ -84,11 +80,11 @@ RL_INLINE void stand_part(const T* x, index_t stride, T* upright) {
     }
     transpose_parts<T>(v);
     RL_UNROLL
-    for (int c = 0; c < n; ++c) store(upright + c * width<T>, v[c]);
+    for (int c = 0; c < n; ++c) store(transposed + c * width<T>, v[c]);
 }
 
 template <int n, int first, class T>
-RL_INLINE void store_parts(Vec<T> v, T* y, index_t step) {
+RELU_LAYERS_INLINE void store_parts(Vec<T> v, T* y, index_t step) {
     constexpr int part = part_lanes<T>;
     const auto numbers = part_of<first>(v, typename LanesUpTo<part>::List{});
     __builtin_memcpy(y, &numbers, n * sizeof(T));
@@ -96,11 +92,11 @@ RL_INLINE void store_parts(Vec<T> v, T* y, index_t step) {
 }
 
 template <int n, class T>
-RL_INLINE void lay_part(const T* upright, T* y, index_t stride) {
+RELU_LAYERS_INLINE void store_part_transposed(const T* transposed, T* y, index_t stride) {
     constexpr int part = part_lanes<T>;
     Vec<T> v[part];
     RL_UNROLL
-    for (int c = 0; c < part; ++c) v[c] = load(upright + (c < n ? c : 0) * width<T>);
+    for (int c = 0; c < part; ++c) v[c] = load(transposed + (c < n ? c : 0) * width<T>);
     transpose_parts<T>(v);
     RL_UNROLL
     for (int s = 0; s < part; ++s) store_parts<n, 0, T>(v[s], y + s * stride, part * stride);
@@ -112,7 +108,7 @@ struct Count {
     static constexpr int value = n;
 };
 template <class T, class Run>
-RL_INLINE void for_each_part(index_t numbers, Run&& run) {
+RELU_LAYERS_INLINE void for_each_part(index_t numbers, Run&& run) {
     constexpr int part = part_lanes<T>;
     index_t i = 0;
     for (; i + part <= numbers; i += part) run(i, Count<part>{});
@@ -126,15 +122,15 @@ RL_INLINE void for_each_part(index_t numbers, Run&& run) {
 
 // `width` rows, `stride` apart.
 template <class T>
-RL_INLINE void stand_rows(const T* x, index_t stride, index_t numbers, T* upright) {
+RELU_LAYERS_INLINE void load_rows_transposed(const T* x, index_t stride, index_t numbers, T* transposed) {
     for_each_part<T>(numbers, [&](index_t i, auto count) {
-        stand_part<decltype(count)::value>(x + i, stride, upright + i * width<T>);
+        load_part_transposed<decltype(count)::value>(x + i, stride, transposed + i * width<T>);
     });
 }
 template <class T>
-RL_INLINE void lay_rows(const T* upright, T* y, index_t stride, index_t numbers) {
+RELU_LAYERS_INLINE void store_rows_transposed(const T* transposed, T* y, index_t stride, index_t numbers) {
     for_each_part<T>(numbers, [&](index_t i, auto count) {
-        lay_part<decltype(count)::value>(upright + i * width<T>, y + i, stride);
+        store_part_transposed<decltype(count)::value>(transposed + i * width<T>, y + i, stride);
     });
 }
 
