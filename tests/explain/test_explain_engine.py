@@ -298,8 +298,8 @@ def test_the_page_tells_every_row_and_unit_as_the_story_does(golden, xor_net, la
         "const { live, cases } = JSON.parse(given);"
         "const result = trainingStep(live.setting);"
         "console.log(JSON.stringify(cases.map(({ sample, unit, steps }) => {"
-        " const told = teller(live, live.setting, result, sample, unit, {}, false);"
-        " return steps.map(([key, blocks]) => told.blocks(key, blocks)); })));"
+        " const written = writer(live, live.setting, result, sample, unit, {}, false);"
+        " return steps.map(([key, blocks]) => written.blocks(key, blocks)); })));"
     )
     for arguments, options in nets(golden, xor_net):
         trace = rl.explain(*arguments, **options).trace
@@ -317,8 +317,8 @@ def test_the_page_tells_every_row_and_unit_as_the_story_does(golden, xor_net, la
             for u in range(hidden)
         ]
         given = {"live": live(Story(trace, Texts(lang), 0, 0, True)), "cases": cases}
-        told = json.loads(node(script, given))
-        for case, steps in zip(cases, told, strict=True):
+        found_cases = json.loads(node(script, given))
+        for case, steps in zip(cases, found_cases, strict=True):
             for (key, wanted), found in zip(case["steps"], steps, strict=True):
                 if found is None:
                     assert key in ("check", "corner", "summary", "what-if", "mistakes", "elsewhere")

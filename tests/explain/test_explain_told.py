@@ -1,4 +1,4 @@
-"""What is told: the texts in both languages, the steps, terminal, Markdown, JSON and notebook."""
+"""What an explanation says: the texts in both languages, the steps, terminal, Markdown, JSON and notebook."""
 
 from __future__ import annotations
 
@@ -157,9 +157,9 @@ def test_a_net_with_a_slope_is_never_told_that_its_gradient_stops(lang):
     )
     steps = {step.key: step for step in found.steps()}
     # "What if" and "mistakes" are about other slopes.
-    told = [b.text for key, step in steps.items() if key not in ("what-if", "mistakes") for b in step.blocks]
+    words_shown = [b.text for key, step in steps.items() if key not in ("what-if", "mistakes") for b in step.blocks]
     for sentence in sentences[lang]:
-        assert not any(sentence in words for words in told), sentence
+        assert not any(sentence in words for words in words_shown), sentence
     assert found.to_text(everything=False).count("0.01") > 3
     without = re.split(r"<h2>(?:What if|もしも)", page)[0]
     for sentence in sentences[lang]:
@@ -365,6 +365,7 @@ def test_the_names_of_the_schema_stay(golden):
     found = rl.explain(model, x, y).to_dict()
     assert set(found) == {
         *("schema", "version", "target", "dtype", "seed", "title", "batch", "dropped", "layers", "loss"),
+        *("feature_names", "class_names"),
         *("optimizer", "updates", "checks", "checked", "what_if", "mistakes", "training"),
         *("sample", "unit", "elsewhere"),
     }

@@ -20,9 +20,9 @@ from relu_layers.explanation.setting import live, movable
 from relu_layers.explanation.story import Story
 from relu_layers.explanation.trace import Trace, Training
 
-ENGINE = ("engine.js", "numbers.js", "paths.js", "telling.js")
+ENGINE = ("engine.js", "numbers.js", "paths.js", "sentences.js")
 SCRIPTS = (*ENGINE, "page.js", "figures.js", "drawing.js", "arrays.js", "moving.js", "player.js")
-# Rows to choose from where each is told by Python, and how many pairs of rows and units.
+# Rows to choose from where each is written by Python, and how many pairs of rows and units.
 ROWS, PAIRS = 8, (128, 64, 40, 24, 12, 1)
 # Bytes that a page stays below, if need be by fewer pairs.
 LIMIT = 290_000
@@ -133,11 +133,11 @@ def _data(story: Story, first: list[Step], limit: int) -> dict[str, Any]:
     samples = _rows(trace.batch, sample)
     units = _units(width, np.linalg.norm(np.nan_to_num(hidden.dy), axis=0), unit)
     if moves:
-        # The page tells every other row and unit by itself.
+        # The page writes every other row and unit by itself.
         chosen = {(sample, unit): story}
     else:
         while len(samples) * len(units) > limit:
-            # Rows go first: a unit that is not told cannot be chosen.
+            # Rows go first: a unit without its texts cannot be chosen.
             longer = samples if len(samples) > 1 else units
             longer.remove(next(one for one in reversed(longer) if one not in (sample, unit)))
         chosen = {(s, u): Story(trace, story.texts, s, u, everything=False) for s in samples for u in units}

@@ -14,7 +14,7 @@ from relu_layers.explanation.trace import Trace
 
 # Numbers that a page takes along, at most; each is some 20 bytes.
 LIMIT = 6000
-# The texts that telling.js fills.
+# The texts that sentences.js fills.
 _TEXTS = (
     *("short_closed", "short_scaled", "short_zero", "short_1", "short_2", "input_row", "named", "more_terms"),
     *("word_gate", "word_wanted", "sum_inputs", "sum_rows", "forward_dense_why", "and_bias", "all_units"),
@@ -88,7 +88,7 @@ def setting(trace: Trace) -> dict[str, Any]:
 
 
 def live(story: Story) -> dict[str, Any]:
-    """Return the step with the words and names that telling.js puts around its numbers."""
+    """Return the step with the words and names that sentences.js puts around its numbers."""
     trace, t = story.trace, story.texts
     layers = []
     for one in trace.layers:

@@ -102,7 +102,7 @@ class FrozenFunction:
                     f"{OWNER}: grads[{name!r}] has shape {gradient.shape}, but params[{name!r}] {params[name].shape}"
                 )
         if not math.isfinite(float(value)):
-            raise ValueError(f"{OWNER}: the loss is {float(value)}, and differences of it tell nothing")
+            raise ValueError(f"{OWNER}: the loss is {float(value)}, and its differences say nothing")
         return float(value), found
 
     def _watch(self) -> list[Comparison]:
@@ -190,20 +190,20 @@ class FrozenFunction:
             return f"{what}: no entry is exactly 0, so `{other}` gives the same"
         rows = np.unique(np.nonzero(zeros)[0]) if zeros.ndim > 1 else np.array([], int)
         where = f", all in row {rows[0]}" if len(rows) == 1 and len(one.array) > 1 else ""
-        told = f"{what}: {count:,} of {zeros.size:,} entries are exactly 0{where}; there `{other}` differs"
+        words = f"{what}: {count:,} of {zeros.size:,} entries are exactly 0{where}; there `{other}` differs"
         try:
             gradients = self._evaluate(self._params, Watch(turned=masks))[1]
         except Exception:
-            return told
+            return words
         changes = {name: np.abs(gradients[name] - self.gradients[name]) for name in gradients}
         moved = {name: change for name, change in changes.items() if change.any()}
         if not moved:
-            return f"{told}, but it changes no gradient here: both programs train alike"
+            return f"{words}, but it changes no gradient here: both programs train alike"
         parts = [
             f"{name} in {int(np.count_nonzero(change))} of {change.size} entries, by up to {change.max():.3g}"
             for name, change in moved.items()
         ]
-        return f"{told} and changes the gradient of {'; of '.join(parts)}"
+        return f"{words} and changes the gradient of {'; of '.join(parts)}"
 
 
 class FunctionProbe(Probe):

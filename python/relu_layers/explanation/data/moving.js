@@ -2,7 +2,7 @@
 
 // --- following ---
 
-// Another unit than a hidden one can be on the path only where the page tells paths by itself.
+// Another unit than a hidden one can be on the path only where the page computes paths by itself.
 function followUnit(column, unit) {
   const change = { followed: { column, unit } };
   if (isHidden(column)) {

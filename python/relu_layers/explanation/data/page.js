@@ -1,5 +1,5 @@
 // The page: which step, row, unit and weight are shown, with which numbers. What is recorded comes as text; what was
-// moved or chosen beside it is computed by engine.js and told by telling.js.
+// moved or chosen beside it is computed by engine.js and written by sentences.js.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const svgNames = "http://www.w3.org/2000/svg";
@@ -68,18 +68,18 @@ function current() {
   if (!data.live) return { steps: recorded, path: data.paths[pair], result: null };
   const result = trainingStep(state.setting);
   const { live } = data;
-  const told = teller(live, state.setting, result, state.sample, state.unit, state.pins, state.moved);
+  const written = writer(live, state.setting, result, state.sample, state.unit, state.pins, state.moved);
   if (!state.moved && !Object.keys(state.pins).length && data.pairs[pair]) {
-    return { steps: recorded, path: told.path, result };
+    return { steps: recorded, path: written.path, result };
   }
   const { before, after } = { before: number(live.before), after: number(live.after) };
   const moved = ["note", filled(labels.page_moved, { before, after })];
   const steps = recorded.map(({ key, title, blocks }) => {
-    const found = told.blocks(key, blocks);
+    const found = written.blocks(key, blocks);
     if (found) return { key, title, blocks: state.moved ? [moved, ...found] : found };
     return { key, title, blocks: state.moved ? [["note", labels.page_recorded], ...blocks] : blocks };
   });
-  return { steps, path: told.path, result };
+  return { steps, path: written.path, result };
 }
 
 const heading = (step, place) => (place ? `${place}. ` : "") + step.title;

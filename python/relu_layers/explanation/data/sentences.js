@@ -6,7 +6,7 @@ const TERMS = 6;
 const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 
 // Returns a function key -> blocks, each [kind, text] or ["table", header, rows, marked]; null: not recomputed.
-function teller(live, setting, result, sample, unit, pins, moved) {
+function writer(live, setting, result, sample, unit, pins, moved) {
   const { texts, names } = live;
   const t = (key, values = {}) => filled(texts[key], values);
   const path = pathThrough(setting, result, sample, unit, pins);
