@@ -11,10 +11,10 @@ function reluForward(x, slope) {
   return x < 0 ? 0 : x;
 }
 
+// NaN is on neither side of 0: the gradient passes.
 function reluBackward(x, dy, slope) {
-  if (x > 0) return dy;
-  if (slope !== 0) return slope * dy;
-  return Number.isNaN(x) ? dy : 0;
+  if (x > 0 || Number.isNaN(x)) return dy;
+  return slope === 0 ? 0 : slope * dy;
 }
 
 function product(a, b) {
