@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import relu_layers as rl
+from relu_layers import _core
 from relu_layers.layers import Dense, Layer
 from relu_layers.ops import reference
 
@@ -617,6 +618,34 @@ def test_replayed_steps_leave_no_array_behind() -> None:
     assert sys.getallocatedblocks() - before < 50
 
 
+def test_a_recording_of_another_thread_leaves_a_training_as_it_is() -> None:
+    """One thread records at a time: what another would record must not be done instead."""
+    x, y = data(24, 5, 3, labels=False)
+    expected, each = (
+        trainer(capture=c, loss=rl.SquaredError(), optimizer=rl.SGD(0.05, weight_decay=0.1))
+        for c in (False, True)
+    )
+    opened, close = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        other = _core.Capture(None, None, None, None)
+        other.start(1)
+        opened.set()
+        close.wait(60)
+        other.stop()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert opened.wait(60)
+        for part in (slice(0, 8), slice(8, 16), slice(16, 24)):
+            assert each.step(x[part], y[part]) == expected.step(x[part], y[part])
+    finally:
+        close.set()
+        thread.join()
+    assert state(each) == state(expected)
+
+
 # --- everything at once, over long stretches ---
 
 SCHEDULES: dict[str, Callable[[], Any]] = {
@@ -647,14 +676,14 @@ ROWS = 611
 def stretches_of(of: rl.Trainer) -> list[int]:
     """Note how many steps each replayed stretch of the trainer has."""
     noted: list[int] = []
-    stretch = of._replay.stretch
+    stretch = of._captures.stretch
 
     def noting(*arguments: Any) -> Any:
         result = stretch(*arguments)
         noted.append(result[0])
         return result
 
-    of._replay.stretch = noting  # type: ignore[method-assign]
+    of._captures.stretch = noting  # type: ignore[method-assign]
     return noted
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
 import pytest
 
 from relu_layers import layers as rl
-from relu_layers import losses
+from relu_layers import losses, ops
+from relu_layers.model import Sequential
 from relu_layers.ops import reference
 
 
@@ -183,3 +185,51 @@ def test_cross_entropy_after_a_log_softmax_is_the_one_of_the_logits():
     value, dy = loss(layer.forward(logits, training=True), labels)
     assert value == pytest.approx(expected, rel=1e-14)
     np.testing.assert_allclose(layer.backward(dy), dlogits, rtol=0, atol=1e-15)
+
+
+def test_a_callable_becomes_a_loss():
+    given = []
+
+    def own(y, target, **options):
+        given.append(options)
+        return 2.0, np.ones_like(y)
+
+    loss = losses.as_loss(own, ops)
+    y = np.zeros((3, 2))
+    assert isinstance(loss, losses.Loss)
+    assert repr(loss) == repr(own)
+    assert loss.measure(y, y) == {"loss": 2.0}
+    value, dy = loss(y, y, sample_weight=np.ones(3), out=y)
+    assert (value, dy.tolist()) == (2.0, np.ones((3, 2)).tolist())
+    assert [sorted(options) for options in given] == [[], ["sample_weight"]]
+    assert loss.takes_labels
+    assert loss.metric_name is None
+    own.accuracy = lambda y, target, top_k=1: 0.25 * top_k
+    loss = losses.as_loss(own, ops)
+    assert loss.metric_name == "accuracy"
+    assert loss.measure(y, y, top_k=2) == {"loss": 2.0, "accuracy": 0.5}
+
+
+def test_a_loss_computes_with_the_ops_it_is_given():
+    loss = losses.SquaredError()
+    assert losses.as_loss(loss, ops.reference) is loss
+    assert loss.ops is ops.reference
+
+
+@pytest.mark.parametrize(
+    ("last", "y", "expected"),
+    [
+        (rl.Softmax(), np.zeros(4, int), losses.SoftmaxCrossEntropy()),
+        (rl.Softmax(), np.zeros((4, 3)), losses.SoftmaxCrossEntropy()),
+        (rl.LogSoftmax(), np.zeros(4, int), losses.SoftmaxCrossEntropy()),
+        (rl.Sigmoid(), np.zeros((4, 3), int), losses.SigmoidCrossEntropy()),
+        (rl.Tanh(), [0, 1, 2, 0], losses.SoftmaxCrossEntropy()),
+        (rl.Tanh(), np.zeros((4, 5), bool), losses.SoftmaxCrossEntropy()),
+        (rl.Tanh(), np.zeros((4, 3), int), losses.SquaredError(0.5)),
+        (rl.Tanh(), np.zeros(4), losses.SquaredError(0.5)),
+        (rl.Softmax(), None, losses.SquaredError(0.5)),
+    ],
+)
+def test_the_loss_that_suits_a_model_and_its_targets(last, y, expected):
+    model = Sequential(rl.Dense(2, 3), copy.deepcopy(last), rng=0)
+    assert repr(losses.default_loss(model, y)) == repr(expected)

@@ -35,6 +35,18 @@ def by_hand(model, x):
 # --- construction ---
 
 
+def test_a_model_is_a_sequence_of_its_layers():
+    model = small()
+    assert len(model) == 3
+    assert list(model) == list(model.layers)
+    assert model[0] is model.layers[0]
+    assert model[-1] is model.layers[2]
+    assert model[1:] == model.layers[1:]
+    assert isinstance(model[:2], tuple)
+    with pytest.raises(IndexError):
+        model[3]
+
+
 @pytest.mark.parametrize(
     ("construct", "error", "words"),
     [

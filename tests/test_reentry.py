@@ -157,7 +157,7 @@ def test_a_batch_in_the_gradients_is_refused(capture: bool) -> None:
         lambda: trainer.step(inside, y, weight),
         lambda: trainer.fit(inside, y, epochs=1, batch_size=5, shuffle=False),
     ):
-        with pytest.raises(ValueError, match="shares memory|overlaps"):
+        with pytest.raises(ValueError, match=r"shares memory|overlaps"):
             call()
         np.testing.assert_array_equal(trainer.model.flat_params, before)
 

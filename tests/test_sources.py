@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import relu_layers as rl
 from relu_layers.data import ArraySource, train_validation_split
 from relu_layers.preprocessing import Preprocessing
-from relu_layers.sources import Part, csv_file, open_source, tables
+from relu_layers.sources import Part, _columnar, csv_file, open_source, tables
 from relu_layers.trainer import Trainer
 
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -272,7 +272,7 @@ def save_table(path: Path, table: dict[str, Any]) -> None:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_file, "_BLOCK_ROWS", 100)
-    monkeypatch.setattr(tables, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(_columnar, "_BLOCK_BYTES", 1)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -53,6 +53,12 @@ def everything(sizes: list[int], x: Any, labels: Any) -> tuple[bytes, ...]:
     return y.tobytes(), dx.tobytes(), grads, losses, model.flat_params.tobytes(), model(x).tobytes()
 
 
+def test_the_instruction_set_has_two_names() -> None:
+    for name in _core.targets():
+        rl.use_target(name)
+        assert rl.instruction_set() == rl.target() == rl.build_info()["target"] == name
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_threads_and_targets_do_not_change_a_bit(seed: int) -> None:
     sizes, x, labels, _ = random_network(seed)

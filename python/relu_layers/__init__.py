@@ -6,6 +6,11 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from relu_layers._support.program import leave_on_interrupt
+
+# First: what follows imports NumPy, and takes most of the time that the program takes to start.
+leave_on_interrupt()
+
 from relu_layers import ops, schedules
 from relu_layers.callbacks import Callback, EarlyStopping
 from relu_layers.checkpoint import load
@@ -32,6 +37,7 @@ from relu_layers.runtime import (
     get_include,
     get_library,
     get_num_threads,
+    instruction_set,
     register_with_threadpoolctl,
     set_num_threads,
     target,
@@ -41,7 +47,18 @@ from relu_layers.runtime import (
 from relu_layers.trainer import DivergenceError, Trainer
 
 if TYPE_CHECKING:
-    from relu_layers import data, initializers, layers, losses, optimizers, preprocessing
+    from relu_layers import (
+        callbacks,
+        data,
+        initializers,
+        layers,
+        losses,
+        optimizers,
+        plot,
+        preprocessing,
+        runtime,
+        sources,
+    )
     from relu_layers.explanation import Explanation, explain
     from relu_layers.gradient_check import gradcheck
     from relu_layers.sanity import sanity_check
@@ -49,20 +66,31 @@ if TYPE_CHECKING:
 if "threadpoolctl" in sys.modules:
     register_with_threadpoolctl()
 
-_LAZY_MODULES = (
+# Public modules, imported when they are first asked for.
+_MODULES = (
+    "callbacks",
+    "checkpoint",
     "data",
+    "explanation",
+    "formats",
+    "gradient_check",
+    "history",
     "initializers",
+    "interop",
     "layers",
     "losses",
+    "model",
     "optimizers",
-    "preprocessing",
     "plot",
+    "preprocessing",
+    "runtime",
+    "sanity",
     "sklearn",
     "sources",
-    "interop",
+    "trainer",
 )
-# Functions of the outer ring and where they are.
-_LAZY_FUNCTIONS = {
+# Functions of the outer ring, and the modules that have them.
+_FUNCTIONS = {
     "Explanation": "relu_layers.explanation",
     "explain": "relu_layers.explanation",
     "gradcheck": "relu_layers.gradient_check",
@@ -98,6 +126,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "build_info",
+    "callbacks",
     "data",
     "explain",
     "get_cmake_dir",
@@ -106,17 +135,21 @@ __all__ = [
     "get_num_threads",
     "gradcheck",
     "initializers",
+    "instruction_set",
     "layers",
     "load",
     "losses",
     "mlp",
     "ops",
     "optimizers",
+    "plot",
     "preprocessing",
     "register_with_threadpoolctl",
+    "runtime",
     "sanity_check",
     "schedules",
     "set_num_threads",
+    "sources",
     "target",
     "threads",
     "use_target",
@@ -124,13 +157,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is first asked for, so that the core stays quick to import."""
-    if name in _LAZY_MODULES:
+    """Import a module or function when it is first asked for: the core stays quick to import."""
+    if name in _MODULES:
         return import_module(f"relu_layers.{name}")
-    if name in _LAZY_FUNCTIONS:
-        return getattr(import_module(_LAZY_FUNCTIONS[name]), name)
+    if name in _FUNCTIONS:
+        return getattr(import_module(_FUNCTIONS[name]), name)
     raise AttributeError(f"module 'relu_layers' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_FUNCTIONS})
+    return sorted({*globals(), *_MODULES, *_FUNCTIONS})

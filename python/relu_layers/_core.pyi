@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 version: str
@@ -162,6 +163,10 @@ def threshold_backward(x: object, dy: object, threshold: object, out: object) ->
 def threshold_forward(x: object, threshold: object, value: object, out: object) -> NDArray[Any]: ...
 def use_target(name: str) -> bool: ...
 def configuration_changed() -> None: ...
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]: ...
+
+class Watched:
+    """Base of what captures depend on: a public attribute that is set or deleted makes them look again."""
 
 class UsageGuard:
     """Who may use a model now: any number of inferences, or one thread that trains.

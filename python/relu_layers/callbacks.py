@@ -1,4 +1,4 @@
-"""Callbacks: what may look at, or end, a training.
+"""Callbacks: objects that look at a training, or end it.
 
 A callback is a plain callable ``callback(trainer, record)``, called after every epoch with that epoch's row of
 the history, or an object with some of the ``on_*`` methods of `Callback`.
@@ -37,8 +37,8 @@ class Callback:
     Attributes
     ----------
     refresh_seconds : float
-        `on_step_end` of a `Trainer.fit` may leave steps out and come about once in so many seconds, as a progress
-        bar wants it: then captured steps run on in between. 0, the default, is every step.
+        Seconds between two calls of `on_step_end` in a `Trainer.fit`, about, as a progress bar wants it: captured steps
+        run on in between. 0, the default, is every step.
 
     Notes
     -----
@@ -74,7 +74,7 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Set the state that `state_dict` returned."""
 
 
 class EarlyStopping(Callback, Configured):
@@ -113,9 +113,7 @@ class EarlyStopping(Callback, Configured):
     ) -> None:
         self.patience = integer("EarlyStopping", "patience", patience, minimum=1)
         self.monitor = monitor
-        self.min_delta = real("EarlyStopping", "min_delta", min_delta)
-        if self.min_delta < 0.0:
-            raise ValueError(f"EarlyStopping: min_delta is {self.min_delta}, expected at least 0")
+        self.min_delta = real("EarlyStopping", "min_delta", min_delta, minimum=0.0)
         self.restore_best = boolean("EarlyStopping", "restore_best", restore_best)
         self._owner: weakref.ref[Any] | None = None
         self._forget()
@@ -127,7 +125,7 @@ class EarlyStopping(Callback, Configured):
         self._weights: Array | None = None
 
     def on_fit_begin(self, trainer: Any) -> None:
-        """Check that the column will be there, and start anew with another trainer."""
+        """Check that the column will be there, and start afresh with another trainer."""
         if self.monitor not in trainer.recorded:
             hint = "pass validation=(x, y) to fit, or " if self.monitor.startswith("validation") else ""
             raise ValueError(
@@ -177,12 +175,12 @@ class EarlyStopping(Callback, Configured):
         return state if self._weights is None else {**state, "weights": self._weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Set the state that `state_dict` returned."""
         best, epoch, weights = state["best"], state["best_epoch"], state.get("weights")
         if weights is not None and not isinstance(weights, np.ndarray):
             raise ValueError(f"EarlyStopping: weights are {type(weights).__name__}, expected an array")
         self.waited = integer("EarlyStopping", "waited", state["waited"], minimum=0)
-        self.best = None if best is None else real("EarlyStopping", "best", best)
+        self.best = None if best is None else real("EarlyStopping", "best", best, finite=False)
         self.best_epoch = None if epoch is None else integer("EarlyStopping", "best_epoch", epoch)
         self._weights = None if weights is None else np.array(weights)
         self._owner = None
@@ -245,7 +243,7 @@ BUILT_IN: dict[str, type[Any]] = {"EarlyStopping": EarlyStopping}
 
 
 class Moments:
-    """The methods of some callbacks, by moment; methods of `Callback` itself are left out."""
+    """The methods of some callbacks, by moment; methods of `Callback` itself, which do nothing, are left out."""
 
     __slots__ = (*MOMENTS, "seconds_between_steps")
 
@@ -265,7 +263,7 @@ class Moments:
         self.on_step_end = found["on_step_end"]
         self.on_epoch_end = found["on_epoch_end"]
         self.on_fit_end = found["on_fit_end"]
-        # Nobody to tell of steps waits for ever; who names no seconds is told of every step.
+        # Without such a method steps run on for ever; one that names no seconds is called after every step.
         owners = [getattr(method, "__self__", None) for method in found["on_step_end"]]
         asked = [getattr(owner, "refresh_seconds", 0.0) for owner in owners]
         self.seconds_between_steps = min(asked, default=math.inf)

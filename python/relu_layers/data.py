@@ -22,7 +22,7 @@ BUFFER_BYTES = 32 * 2**20
 
 
 class Field(NamedTuple):
-    """What one array of a source holds in each row."""
+    """The shape and dtype of one row of an array of a source."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -34,7 +34,7 @@ class Field(NamedTuple):
 
 
 class Source(Protocol):
-    """Rows by their position, in any kind of storage: what `Trainer.fit` takes in the place of arrays.
+    """Rows by their position, in any kind of storage: `Trainer.fit` takes it instead of arrays.
 
     Attributes
     ----------
@@ -85,8 +85,8 @@ class ArraySource:
         self.buffer_bytes = integer("ArraySource", "buffer_bytes", buffer_bytes, minimum=1)
         self.fields = tuple(Field(tuple(a.shape[1:]), np.dtype(a.dtype)) for a in self._arrays)
         if len({len(array) for array in self._arrays}) > 1:
-            told = ", ".join(str(len(array)) for array in self._arrays)
-            raise ValueError(f"ArraySource: arrays have {told} rows, expected equal numbers")
+            found = ", ".join(str(len(array)) for array in self._arrays)
+            raise ValueError(f"ArraySource: arrays have {found} rows, expected equal numbers")
 
     def __len__(self) -> int:
         return len(self._arrays[0])
@@ -122,7 +122,7 @@ class Rows:
 
 
 class Ordered:
-    """Passes over rows in minibatches, in order or shuffled anew in every pass; where the rows are is for others."""
+    """Passes over rows in minibatches, in order or newly shuffled in every pass; subclasses have the rows."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Ordered:
 
 
 class Minibatches(Ordered):
-    """Consecutive parts of arrays that share their first axis, in order or shuffled anew in every pass.
+    """Consecutive parts of arrays that share their first axis, in order or newly shuffled in every pass.
 
     In order the parts are views. Shuffled, the rows are gathered into one buffer per array that every part
     reuses, so copy what should outlive the next one.
@@ -377,9 +377,7 @@ def two_moons(
         0 for the upper moon, 1 for the lower one.
     """
     n = integer("two_moons", "n", n, minimum=1)
-    noise = real("two_moons", "noise", noise)
-    if noise < 0.0:
-        raise ValueError(f"two_moons: noise is {noise}, expected at least 0")
+    noise = real("two_moons", "noise", noise, minimum=0.0)
     generator = np.random.default_rng(rng)
     y = np.arange(n, dtype=np.int64) % 2
     angle = generator.uniform(0.0, np.pi, n)

@@ -1,9 +1,8 @@
-"""History: what `Trainer.fit` recorded, one row per epoch."""
+"""History: the measures of a training, one row per epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -118,8 +117,9 @@ class History:
 
         Without matplotlib it is an ImportError that names the extra ``plot``.
         """
-        # By name: the drawing is outside the core, which must not depend on it.
-        return import_module("relu_layers.plot").plot_history(self, path, title=title)
+        from relu_layers.plot import plot_history  # only figures need it, and it is slow to import
+
+        return plot_history(self, path, title=title)
 
     def __repr__(self) -> str:
         if not self._records:

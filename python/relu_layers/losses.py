@@ -449,7 +449,8 @@ def as_loss(loss: Any, namespace: Ops) -> Loss:
     """Return ``loss``, or a callable as a loss, set to compute with ``namespace``."""
     if not isinstance(loss, Loss):
         return FunctionLoss(loss)
-    loss.use(namespace)
+    if loss.ops is not namespace:
+        loss.use(namespace)
     return loss
 
 
@@ -457,8 +458,8 @@ def default_loss(model: Any, y: Any) -> Loss:
     """Return the loss that suits a model and its targets, for a caller who names none.
 
     After a final Softmax or LogSoftmax it is SoftmaxCrossEntropy, after a final Sigmoid SigmoidCrossEntropy, for
-    targets that are labels SoftmaxCrossEntropy; else, and without targets, SquaredError(0.5). Labels are integers or
-    booleans, one for each vector of outputs.
+    targets that are labels SoftmaxCrossEntropy; else SquaredError(), and without targets SquaredError(0.5), half the
+    squares of whatever stands for them. Labels are integers or booleans, one for each vector of outputs.
 
     Parameters
     ----------
@@ -475,8 +476,8 @@ def default_loss(model: Any, y: Any) -> Loss:
         return SigmoidCrossEntropy()
     target = np.asarray(y)
     if target.ndim == 0 or target.dtype.kind not in "iub":
-        return SquaredError(0.5)
+        return SquaredError()
     sizes = (getattr(layer, "out_features", None) for layer in reversed(model.layers))
     outputs = next((size for size in sizes if size is not None), None)
     labels = target.ndim == 1 or target.shape[-1] != outputs
-    return SoftmaxCrossEntropy() if labels else SquaredError(0.5)
+    return SoftmaxCrossEntropy() if labels else SquaredError()

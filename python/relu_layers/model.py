@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 
+from relu_layers import ops as native_ops
 from relu_layers._core import UsageGuard, configuration_changed
 from relu_layers._engine import flat_arrays
 from relu_layers._engine.captures import InferenceCaptures
@@ -52,6 +53,10 @@ class Sequential:
     preprocessing : object or None
         What the data went through before training; travels with the model's file.
 
+    Notes
+    -----
+    ``len(model)``, ``model[i]``, ``model[i:j]`` (a tuple) and iteration are those of its layers, ``model.layers``.
+
     Examples
     --------
     >>> model = Sequential(Dense(784, 128), ReLU(0.01), Dense(128, 10))  # doctest: +SKIP
@@ -70,8 +75,7 @@ class Sequential:
     ) -> None:
         flat_arrays.check_layers(layers)
         kind = _float_dtype(dtype)
-        if ops is None:
-            from relu_layers import ops
+        ops = native_ops if ops is None else ops
         self.rng = np.random.default_rng(rng)
         self.preprocessing: Any = None
         self._assemble(layers, kind, ops)
@@ -102,6 +106,24 @@ class Sequential:
         self._passes = Passes(layers, [(p, g) for p, g in views], dtype)
         self._guard = UsageGuard()
         self._captures = InferenceCaptures(self._passes, layers, ops, self._guard, self.flat_params)
+
+    # --- the layers as a sequence ---
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Any, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return a layer, or a tuple of layers for a slice."""
+        return self.layers[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.layers)
 
     # --- inference ---
 

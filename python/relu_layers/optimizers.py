@@ -2,7 +2,7 @@
 
 An optimizer is bound to one model; it keeps its state in flat arrays that run parallel to
 ``model.flat_params``, and calls one op per stretch of parameters with equal multipliers: one call for the
-whole model where there are none. What a class is made of is its op, the names of its state and its settings.
+whole model where there are none. A class states its op, the names of its state and its settings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from itertools import groupby
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -28,16 +28,14 @@ __all__ = ["SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Optimizer", "RMSProp"
 REGULARIZATIONS = ("l2", "l1")
 
 
-class _Segment:
+class _Segment(NamedTuple):
     """Parameters that lie side by side and share their multipliers: views into every flat array."""
 
-    __slots__ = ("decay", "grad", "param", "rate", "slots")
-
-    def __init__(
-        self, param: Array, grad: Array, slots: tuple[Array, ...], factors: tuple[float, float]
-    ) -> None:
-        self.param, self.grad, self.slots = param, grad, slots
-        self.rate, self.decay = factors
+    param: Array
+    grad: Array
+    slots: tuple[Array, ...]
+    rate: float
+    decay: float
 
 
 class Optimizer(Configured):
@@ -81,7 +79,7 @@ class Optimizer(Configured):
         self._updates = np.zeros(1, dtype=np.int64)
         self._last_rate = np.full(1, np.nan)
         self.learning_rate = learning_rate
-        self.weight_decay = _at_least_zero(type(self).__name__, "weight_decay", weight_decay)
+        self.weight_decay = real(type(self).__name__, "weight_decay", weight_decay, minimum=0.0)
         self.regularization = choice(type(self).__name__, "regularization", regularization, REGULARIZATIONS)
         self.multipliers = multipliers
 
@@ -102,8 +100,7 @@ class Optimizer(Configured):
     @property
     def last_learning_rate(self) -> float | None:
         """The rate of the last update, before multipliers."""
-        rate = float(self._last_rate[0])
-        return None if math.isnan(rate) else rate
+        return None if math.isnan(self._last_rate[0]) else float(self._last_rate[0])
 
     @last_learning_rate.setter
     def last_learning_rate(self, value: float | None) -> None:
@@ -140,15 +137,15 @@ class Optimizer(Configured):
         """
         if self._model is model:
             return
-        owner = type(self).__name__
         if self._model is not None:
-            raise ValueError(f"{owner}: this optimizer belongs to another model, make a new one")
+            raise ValueError(
+                f"{type(self).__name__}: this optimizer belongs to another model, make a new one"
+            )
         self._check_keys(model, self._multipliers)
+        like = model.flat_params
         for name, array in self.slots.items():
-            self._check_slot(name, array, model.flat_params)
-        if not self.slots:
-            like = model.flat_params
-            self.slots = {name: zeros(like.shape, like.dtype) for name in self.slot_names}
+            self._check_slot(name, array, like)
+        self.slots = self.slots or {name: zeros(like.shape, like.dtype) for name in self.slot_names}
         self._model = model
         self._segments = self._split(model)
 
@@ -175,7 +172,7 @@ class Optimizer(Configured):
             part = slice(start, stop)
             if stop > start and factors[0] != 0.0:
                 slots = tuple(self.slots[name][part] for name in self.slot_names)
-                segments.append(_Segment(model.flat_params[part], model.flat_grads[part], slots, factors))
+                segments.append(_Segment(model.flat_params[part], model.flat_grads[part], slots, *factors))
             start = stop
         return segments
 
@@ -195,8 +192,7 @@ class Optimizer(Configured):
 
     def gradient_norm(self) -> float:
         """Return the Euclidean norm of ``model.flat_grads``, frozen parameters left out."""
-        sum_of_squares = self._model.ops.sum_of_squares
-        return math.sqrt(sum(sum_of_squares(segment.grad) for segment in self._segments))
+        return math.sqrt(sum(self._model.ops.sum_of_squares(segment.grad) for segment in self._segments))
 
     def update(self, grad_scale: float = 1.0) -> None:
         """Update ``model.flat_params`` from ``model.flat_grads * grad_scale``; the gradient is only read."""
@@ -236,7 +232,7 @@ class Optimizer(Configured):
             }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave; on a bound optimizer all slots must fit, or nothing changes."""
+        """Set the state that `state_dict` returned; on a bound optimizer all slots must fit, or nothing changes."""
         owner = type(self).__name__
         updates = integer(owner, "updates", state["updates"], minimum=0)
         rate = state["last_learning_rate"]
@@ -335,7 +331,7 @@ class AdaGrad(Optimizer):
         multipliers: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         super().__init__(learning_rate, weight_decay, regularization, multipliers)
-        self.epsilon = _at_least_zero("AdaGrad", "epsilon", epsilon)
+        self.epsilon = real("AdaGrad", "epsilon", epsilon, minimum=0.0)
 
 
 class RMSProp(Optimizer):
@@ -357,7 +353,7 @@ class RMSProp(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, regularization, multipliers)
         self.rho = _fraction("RMSProp", "rho", rho)
-        self.epsilon = _at_least_zero("RMSProp", "epsilon", epsilon)
+        self.epsilon = real("RMSProp", "epsilon", epsilon, minimum=0.0)
 
 
 class AdaDelta(Optimizer):
@@ -382,7 +378,7 @@ class AdaDelta(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, regularization, multipliers)
         self.rho = _fraction("AdaDelta", "rho", rho)
-        self.epsilon = _at_least_zero("AdaDelta", "epsilon", epsilon)
+        self.epsilon = real("AdaDelta", "epsilon", epsilon, minimum=0.0)
 
 
 class Adam(Optimizer):
@@ -412,7 +408,7 @@ class Adam(Optimizer):
         owner = type(self).__name__
         self.beta1 = _fraction(owner, "beta1", beta1)
         self.beta2 = _fraction(owner, "beta2", beta2)
-        self.epsilon = _at_least_zero(owner, "epsilon", epsilon)
+        self.epsilon = real(owner, "epsilon", epsilon, minimum=0.0)
         self.epsilon_hat = boolean(owner, "epsilon_hat", epsilon_hat)
 
     def _settings(self) -> dict[str, Any]:
@@ -436,28 +432,13 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
         multipliers: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
-        super().__init__(
-            learning_rate,
-            beta1,
-            beta2,
-            epsilon,
-            epsilon_hat,
-            weight_decay=weight_decay,
-            multipliers=multipliers,
-        )
+        moments = beta1, beta2, epsilon, epsilon_hat
+        super().__init__(learning_rate, *moments, weight_decay=weight_decay, multipliers=multipliers)
 
 
 # Those that a checkpoint rebuilds.
-BUILT_IN: dict[str, type[Optimizer]] = {
-    optimizer.__name__: optimizer for optimizer in (SGD, AdaGrad, RMSProp, AdaDelta, Adam, AdamW)
-}
-
-
-def _at_least_zero(owner: str, name: str, value: Any) -> float:
-    number = real(owner, name, value)
-    if number < 0.0:
-        raise ValueError(f"{owner}: {name} is {number}, expected at least 0")
-    return number
+_CLASSES = SGD, AdaGrad, RMSProp, AdaDelta, Adam, AdamW
+BUILT_IN: dict[str, type[Optimizer]] = {optimizer.__name__: optimizer for optimizer in _CLASSES}
 
 
 def _fraction(owner: str, name: str, value: Any) -> float:
@@ -479,6 +460,6 @@ def _checked_multipliers(owner: str, value: Any) -> dict[str, tuple[float, float
     for key, pair in value.items():
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"{owner}: multipliers[{key!r}] is {pair!r}, expected a pair (rate, decay)")
-        rate, decay = (_at_least_zero(owner, f"multipliers[{key!r}]", number) for number in pair)
+        rate, decay = (real(owner, f"multipliers[{key!r}]", number, minimum=0.0) for number in pair)
         checked[key] = (rate, decay)
     return checked

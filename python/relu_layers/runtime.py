@@ -1,4 +1,4 @@
-"""What runs: the target chosen for this processor, the number of threads, and how the extension was built."""
+"""Runtime: the instruction set in use, the number of threads, and how the extension was built."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from relu_layers._support.arguments import integer, nearest
 __version__: str = _core.version
 
 
-def target() -> str:
-    """Return the name of the target in use: ``avx512``, ``avx2`` or ``baseline``.
+def instruction_set() -> str:
+    """Return the instruction set that the kernels use: ``"avx512"``, ``"avx2"`` or ``"baseline"``.
 
     Chosen at import as the best that the processor supports, or as the environment variable
-    ``RELU_LAYERS_TARGET`` says.
+    ``RELU_LAYERS_TARGET`` says; `use_target` changes it.
     """
     return _core.target()
+
+
+def target() -> str:
+    """Return `instruction_set`: its former name, which stays."""
+    return instruction_set()
 
 
 def use_target(name: str) -> None:
@@ -106,7 +111,7 @@ def build_info() -> dict[str, Any]:
     """
     return {
         "version": __version__,
-        "target": target(),
+        "target": instruction_set(),
         "targets": _core.targets(),
         "compiled_targets": _core.compiled_targets(),
         "threads": get_num_threads(),
@@ -170,7 +175,7 @@ def _warn_if_refused() -> None:
         import warnings
 
         warnings.warn(
-            f"RELU_LAYERS_TARGET is {refused!r}, which cannot run here; using {target()!r} instead of it "
+            f"RELU_LAYERS_TARGET is {refused!r}, which cannot run here; using {instruction_set()!r} instead of it "
             f"(there are {', '.join(_core.targets())})",
             RuntimeWarning,
             stacklevel=2,

@@ -28,11 +28,19 @@ __all__ = [
 ]
 
 
+# The largest power of two that a float holds.
+_LARGEST = 2**1023
+
+
 class Schedule(Configured):
     """Base of the schedules: ``schedule(updates) -> rate``."""
 
     def __call__(self, updates: int) -> float:
-        """Return the rate of the update that follows ``updates`` earlier ones."""
+        """Return the rate of the update that follows ``updates`` earlier ones.
+
+        For any number of them: a rate that no float holds is infinite, as in floating-point arithmetic, never an
+        OverflowError.
+        """
         raise NotImplementedError
 
 
@@ -43,7 +51,7 @@ class _Scaled(Schedule):
         self.base = _rate(type(self).__name__, "base", base)
 
     def __call__(self, updates: int) -> float:
-        return self.base * self._factor(updates)
+        return self.base * self._factor(updates) if self.base else 0.0
 
     def _factor(self, updates: int) -> float:
         raise NotImplementedError
@@ -68,7 +76,7 @@ class Step(_Scaled):
         self.every = integer("Step", "every", every, minimum=1)
 
     def _factor(self, updates: int) -> float:
-        return float(self.gamma ** (updates // self.every))
+        return _power(self.gamma, updates // self.every)
 
 
 class Exponential(_Scaled):
@@ -79,7 +87,7 @@ class Exponential(_Scaled):
         self.gamma = real("Exponential", "gamma", gamma)
 
     def _factor(self, updates: int) -> float:
-        return float(self.gamma**updates)
+        return _power(self.gamma, updates)
 
 
 class Inverse(_Scaled):
@@ -91,7 +99,7 @@ class Inverse(_Scaled):
         self.power = real("Inverse", "power", power)
 
     def _factor(self, updates: int) -> float:
-        return float((1.0 + self.gamma * updates) ** -self.power)
+        return _power(1.0 + self.gamma * _as_float(updates), -self.power)
 
 
 class MultiStep(_Scaled):
@@ -107,7 +115,7 @@ class MultiStep(_Scaled):
             raise ValueError(f"MultiStep: milestones is {self.milestones}, expected numbers that do not fall")
 
     def _factor(self, updates: int) -> float:
-        return float(self.gamma ** bisect_right(self.milestones, updates))
+        return _power(self.gamma, bisect_right(self.milestones, updates))
 
 
 class Polynomial(_Scaled):
@@ -119,7 +127,7 @@ class Polynomial(_Scaled):
         self.total = integer("Polynomial", "total", total, minimum=1)
 
     def _factor(self, updates: int) -> float:
-        return float(max(1.0 - updates / self.total, 0.0) ** self.power)
+        return _power(1.0 - min(updates, self.total) / self.total, self.power)
 
 
 class Sigmoid(_Scaled):
@@ -131,7 +139,7 @@ class Sigmoid(_Scaled):
         self.midpoint = integer("Sigmoid", "midpoint", midpoint)
 
     def _factor(self, updates: int) -> float:
-        exponent = -self.gamma * (updates - self.midpoint)
+        exponent = -self.gamma * _as_float(updates - self.midpoint)
         return 1.0 / (1.0 + math.exp(exponent)) if exponent < 700.0 else 0.0
 
 
@@ -144,7 +152,7 @@ class Cosine(_Scaled):
         self.final = _rate("Cosine", "final", final)
 
     def __call__(self, updates: int) -> float:
-        done = min(updates / self.total, 1.0)
+        done = min(updates, self.total) / self.total
         return self.final + (self.base - self.final) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
@@ -156,7 +164,7 @@ class Warmup(Schedule):
         self.updates = integer("Warmup", "updates", updates, minimum=1)
 
     def __call__(self, updates: int) -> float:
-        return float(self.schedule(updates)) * min((updates + 1) / self.updates, 1.0)
+        return float(self.schedule(updates)) * (min(updates + 1, self.updates) / self.updates)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner schedule as ``{"name": ..., "config": ...}``."""
@@ -170,6 +178,23 @@ BUILT_IN: dict[str, type[Schedule]] = {
     schedule.__name__: schedule
     for schedule in (Constant, Step, Exponential, Inverse, MultiStep, Polynomial, Sigmoid, Cosine, Warmup)
 }
+
+
+def _as_float(count: int) -> float:
+    """Return a count as a float, one that is too large as a very large one."""
+    return float(max(min(count, _LARGEST), -_LARGEST))
+
+
+def _power(base: float, exponent: float) -> float:
+    """Return ``base ** exponent``; what is too large for a float is infinite."""
+    if isinstance(exponent, int) and not -_LARGEST <= exponent <= _LARGEST:
+        # Even or odd as before, which is all that such a number of factors still says.
+        exponent = math.copysign(_LARGEST, exponent) if base >= 0.0 or exponent % 2 == 0 else exponent
+    try:
+        return float(base**exponent)
+    except OverflowError:
+        odd = exponent % 2 == 1
+        return -math.inf if base < 0.0 and odd else math.inf
 
 
 def as_schedule(owner: str, name: str, value: Any) -> Any:

@@ -35,8 +35,6 @@ __all__ = ["DivergenceError", "Trainer"]
 _PREPARED = ("_moments", "_interrupts", "_penalized", "_dropouts", "_inference", "_stopping", "_captures")
 # Rows that pass through the model at once when it is only evaluated: the results do not depend on it.
 _EVALUATED_AT_ONCE = 1024
-# Steps of one `fit` from which on they are captured.
-_STEPS_WORTH_A_CAPTURE = 16
 
 
 class Trainer(Watched):
@@ -108,9 +106,7 @@ class Trainer(Watched):
         if self.clip_norm is not None and self.clip_norm <= 0.0:
             raise ValueError(f"Trainer: clip_norm is {clip_norm}, expected above 0, or None")
         self.accumulate = integer("Trainer", "accumulate", accumulate, minimum=1)
-        self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty)
-        if self.l2_penalty < 0.0:
-            raise ValueError(f"Trainer: l2_penalty is {l2_penalty}, expected at least 0")
+        self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty, minimum=0.0)
         for callback in callbacks:
             check_callback(callback)
         self.callbacks = tuple(callbacks)
@@ -367,10 +363,8 @@ class Trainer(Watched):
         self, epochs: int, batches: Ordered, validation: Examples | None, moments: Moments
     ) -> None:
         """Run the epochs of one fit: what it is given is checked, and the model is this thread's alone."""
-        # Capturing costs some ten steps of a small network.
-        record = epochs * len(batches) >= _STEPS_WORTH_A_CAPTURE
         captures, history, former = self._captures, self.history, self._moments
-        loop = Loop(self, batches, moments, captures, self._interrupts, self._run_step, record=record)
+        loop = Loop(self, batches, moments, captures, self._interrupts, self._run_step, epochs=epochs)
         self._stopping = False
         self._watch(moments)
         with self._interrupts:
@@ -427,17 +421,7 @@ class Trainer(Watched):
         guard = self.model._guard
         guard.begin_inference()
         try:
-            first = self._inference.infer(x[:_EVALUATED_AT_ONCE], None)
-            if len(x) <= _EVALUATED_AT_ONCE:
-                return first
-            if len(first) != _EVALUATED_AT_ONCE:
-                return self._inference.infer(x[:], None)
-            outputs = np.empty((len(x), *first.shape[1:]), dtype=first.dtype)
-            outputs[: len(first)] = first
-            for start in range(_EVALUATED_AT_ONCE, len(x), _EVALUATED_AT_ONCE):
-                part = slice(start, start + _EVALUATED_AT_ONCE)
-                self._inference.infer(x[part], outputs[part])
-            return outputs
+            return self._inference.infer_in_parts(x, _EVALUATED_AT_ONCE)
         finally:
             guard.end_inference()
 
@@ -485,7 +469,7 @@ class Trainer(Watched):
             return {**state, "sum": self._sum} if state["summed"] else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Set the progress that `state_dict` returned."""
         summed = integer("Trainer", "summed", state["summed"], minimum=0)
         total = state["sum"] if summed else None
         like = self.model.flat_grads

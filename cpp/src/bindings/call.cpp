@@ -141,9 +141,8 @@ bool Call::shares_memory(const Array& a, const Array& b) {
     const py::object shared = imported("numpy", "shares_memory");
     const py::object too_hard = imported("numpy.exceptions", "TooHardError");
     const py::object most_work = owned(PyLong_FromLong(1000000));
-    const py::object answer =
-        py::reinterpret_steal<py::object>(PyObject_CallFunctionObjArgs(shared.ptr(), a.object, b.object, most_work.ptr(),
-                                                                       nullptr));
+    const py::object answer = py::reinterpret_steal<py::object>(
+        PyObject_CallFunctionObjArgs(shared.ptr(), a.object, b.object, most_work.ptr(), nullptr));
     if (answer) return answer.ptr() == Py_True;
     if (PyErr_ExceptionMatches(too_hard.ptr()) == 0) throw Raised();
     PyErr_Clear();

@@ -63,12 +63,12 @@ void configuration_changed() { ++configuration; }
 
 void bind_capture(py::module_& m) {
     define<&configuration_changed>(m, "configuration_changed()");
-    define_type<UsageGuard>(m, "UsageGuard()",
-                            {method<&UsageGuard::begin_inference>("begin_inference()"),
-                             method<&UsageGuard::end_inference>("end_inference()"),
-                             method<&UsageGuard::begin_step>("begin_step()"), method<&UsageGuard::end_step>("end_step()"),
-                             method<&UsageGuard::begin_training>("__enter__()"),
-                             method<&UsageGuard::leave_training>("__exit__(kind, error, trace)")});
+    define_type<UsageGuard>(
+        m, "UsageGuard()",
+        {method<&UsageGuard::begin_inference>("begin_inference()"),
+         method<&UsageGuard::end_inference>("end_inference()"), method<&UsageGuard::begin_step>("begin_step()"),
+         method<&UsageGuard::end_step>("end_step()"), method<&UsageGuard::begin_training>("__enter__()"),
+         method<&UsageGuard::leave_training>("__exit__(kind, error, trace)")});
     define_type<Capture, py::handle, py::handle, py::handle, py::handle>(
         m, "Capture(input, target, sample_weight, output)",
         {method<&Capture::start>("start(phase)"), method<&Capture::stop>("stop()")},

@@ -18,7 +18,8 @@ class InferenceReplay {
           configuration_(configuration) {}
 
     void add(py::handle capture) {
-        captures_.insert(captures_.begin(), {py::reinterpret_borrow<py::object>(capture), &object_of<Capture>(capture)});
+        captures_.insert(captures_.begin(),
+                         {py::reinterpret_borrow<py::object>(capture), &object_of<Capture>(capture)});
         if (captures_.size() > most_captures && !captures_.back().capture->busy()) captures_.pop_back();
     }
     // How many captures fit x, busy or not.

@@ -58,9 +58,7 @@ std::string text_of(const index_t* dims, int ndim) {
     return text + (ndim == 1 ? ",)" : ")");
 }
 
-std::string dtype_name(const Array& array) {
-    return utf8(owned(PyObject_Str(struct_of(array.object)->descr)));
-}
+std::string dtype_name(const Array& array) { return utf8(owned(PyObject_Str(struct_of(array.object)->descr))); }
 
 std::string repr_of(py::handle value) { return utf8(owned(PyObject_Repr(value.ptr()))); }
 
@@ -101,8 +99,8 @@ void Call::import(Array& array, const char* name, py::handle value) {
     if (!exports)
         type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
                    ", expected a numpy.ndarray: " + remedy(name, value, type_ == no_type ? float32_type : type_));
-    array.owned = py::reinterpret_steal<py::object>(
-        PyObject_CallOneArg(imported("numpy", "from_dlpack").ptr(), value.ptr()));
+    array.owned =
+        py::reinterpret_steal<py::object>(PyObject_CallOneArg(imported("numpy", "from_dlpack").ptr(), value.ptr()));
     if (!array.owned) raise_unread(*this, name, value);
     look(array, name, array.owned.ptr());
 }

@@ -12,7 +12,8 @@ template <class T, class... Parameters>
 class Type {
   public:
     static PyObject* make(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {
-        return translated([&] { return construct(type, arguments, keywords, std::index_sequence_for<Parameters...>()); });
+        return translated(
+            [&] { return construct(type, arguments, keywords, std::index_sequence_for<Parameters...>()); });
     }
     static void destroy(PyObject* self) {
         PyTypeObject* const type = Py_TYPE(self);

@@ -106,10 +106,9 @@ class TrainingReplay {
     }
 
     // Steps through rows [first_row, first_row + steps * rows) of the arrays, in the given order or as they lie, until
-    // they are done or `seconds` are over, and stores the loss and the penalty of each. Returns how many are done, and how
-    // many predictions in them were right. Where it is fewer than time allowed, the next step has to run in the layers
-    // themselves.
-    // The order of things is that of step().
+    // they are done or `seconds` are over, and stores the loss and the penalty of each. Returns how many are done, and
+    // how many predictions in them were right. Where it is fewer than time allowed, the next step has to run in the
+    // layers themselves. The order of things is that of step().
     py::object stretch(py::handle capture_object, py::handle x, py::handle y, py::handle sample_weight,
                        py::handle order, index_t first_row, index_t rows, index_t steps, double seconds,
                        bool close_last, py::handle losses, py::handle penalties) {

@@ -55,10 +55,10 @@ struct Stretch {
     double seconds;       // returns after the step in which they are over
     const double* rates;  // one for each update, or, with one_rate, a single one
     bool one_rate;
-    bool close_last;  // the last step completes its group
-    double* losses;   // result: one per step
+    bool close_last;    // the last step completes its group
+    double* losses;     // result: one per step
     double* penalties;  // result: what the penalty added to each loss
-    index_t correct;  // result: right predictions of all steps, where they are counted
+    index_t correct;    // result: right predictions of all steps, where they are counted
 };
 
 // Runs steps until all are done, the time is over or one ends otherwise. Returns how many are done.

@@ -1,1 +1,1 @@
-"""What a model runs on: its flat arrays, the passes through its layers, and captures of them."""
+"""The parts below the model: its flat arrays, the passes through its layers, captured inference."""

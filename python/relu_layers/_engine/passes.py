@@ -67,6 +67,9 @@ class Passes:
         self._dtype = dtype
         # A managed layer takes workspace buffers; a user's plain layer returns arrays of its own.
         self._managed = tuple(map(flat_arrays.is_managed, layers))
+        self._keeps_shape = tuple(
+            isinstance(layer, Layer) and type(layer).output_shape is Layer.output_shape for layer in layers
+        )
         self._skips_dx = tuple(flat_arrays.accepts(layer, "backward", "need_dx") for layer in layers)
         # Which layers can do the work of a ReLU beside them, and which of them are such ReLUs.
         self._fuses = tuple(map(flat_arrays.fuses_relu, layers))
@@ -81,8 +84,11 @@ class Passes:
             if not (isinstance(layer, Layer) and layer.identity_at_inference)
         )
         self._inference_units = self._units(self.inference_steps)
-        orders = range(len(layers)), range(len(layers) - 1, self._first_learning - 1, -1)
-        self._training_units = {order: self._units(order) for order in orders}
+        # By the layers that a training pass runs through, first and last: depth and where it stops.
+        self._forward_units: dict[int, list[tuple[int, ...]]] = {}
+        self._backward_units: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+        for depth in (len(layers), len(layers) - 1):
+            self._plan(depth, self._first_learning)
         self._pool = _InferencePool()
         self._workspaces: dict[Shape, _TrainingWorkspace] = {}
         self._current: _TrainingWorkspace | None = None
@@ -110,19 +116,18 @@ class Passes:
                 units.append((index,))
         return units
 
-    def _training_plan(self, order: range) -> list[tuple[int, ...]]:
-        """Return the units of a training pass, forward or backward; those of all layers are there already."""
-        units = self._training_units.get(order)
-        if units is None:
-            units = self._training_units[order] = self._units(order)
-        return units
+    def _plan(self, depth: int, stop: int) -> None:
+        """Cut the forward pass of ``depth`` layers, and the backward pass through them down to ``stop``, into units."""
+        self._forward_units[depth] = self._units(range(depth))
+        self._backward_units[depth, stop] = self._units(range(depth - 1, stop - 1, -1))
 
     def _slope(self, unit: tuple[int, ...]) -> float | None:
         """Return the slope of the unit's ReLU if the layer beside it does its work now, else None."""
         if len(unit) == 1 or getattr(self._layers[unit[0]].ops, "FUSES_RELU", False) is not True:
             return None
-        slope: float | None = self._layers[unit[1]].fusible_slope()
-        return slope
+        slope: float = self._layers[unit[1]].negative_slope
+        # The gradient depends on the sign of x alone, which y has if the slope is not negative.
+        return slope if slope >= 0.0 else None
 
     # --- inference ---
 
@@ -135,6 +140,20 @@ class Passes:
         y = self._infer_in(buffers, x, out)
         if size <= _BYTES_KEPT:
             self._pool.give(x.shape, buffers)
+        return y
+
+    def infer_in_parts(self, x: Any, rows: int) -> Array:
+        """Return y, a new array, computed from ``rows`` rows of x at a time; x is sliced, and need not be an array."""
+        first = self.infer(x[:rows], None)
+        if len(x) <= rows:
+            return first
+        if len(first) != rows:  # a layer that changes the number of rows
+            return self.infer(x[:], None)
+        y = np.empty((len(x), *first.shape[1:]), dtype=first.dtype)
+        y[:rows] = first
+        for start in range(rows, len(x), rows):
+            part = slice(start, start + rows)
+            self.infer(x[part], y[part])
         return y
 
     def infer_apart(self, x: Array, out: Array) -> bool:
@@ -224,19 +243,20 @@ class Passes:
     def forward(self, x: Array, depth: int) -> Array:
         """Run the first ``depth`` layers for training; return a workspace buffer (x itself for depth 0)."""
         self._pending = None
+        if depth not in self._forward_units:
+            self._plan(depth, self._first_learning)
         workspace = self._workspaces.get(x.shape) or self._new_workspace(x.shape)
         layers, outputs, results = self._layers, workspace.outputs, workspace.results
         workspace.x = y = x
         index = 0
         try:
-            for unit in self._training_plan(range(depth)):
+            for unit in self._forward_units[depth]:
                 index, slope = unit[0], self._slope(unit)
                 if slope is not None:
-                    # What the ReLU would have got is never stored: y has its sign.
                     relu = unit[1]
                     y = layers[index].forward(y, True, negative_slope=slope, out=outputs[relu])
-                    layers[relu].note_output(y)
-                    results[index] = results[relu] = y
+                    # The ReLU's own input is never stored; its backward can work from y as well.
+                    layers[relu]._saved = results[index] = results[relu] = y
                     continue
                 for index in unit:
                     if self._managed[index]:
@@ -260,14 +280,16 @@ class Passes:
             )
         layers, gradients = self._layers, workspace.gradients
         stop = 0 if need_dx else self._first_learning
+        if (depth, stop) not in self._backward_units:
+            self._plan(depth, stop)
         index = depth
         try:
-            for unit in self._training_plan(range(depth - 1, stop - 1, -1)):
+            for unit in self._backward_units[depth, stop]:
                 index, slope = unit[0], self._slope(unit)
                 if slope is not None:
                     relu = unit[1]
                     dy = layers[index].backward(dy, negative_slope=slope, out=gradients[relu])
-                    layers[relu].forget()
+                    layers[relu]._saved = None
                     continue
                 for index in unit:
                     if not self._managed[index]:
@@ -304,7 +326,10 @@ class Passes:
         shape: Shape | None = x_shape
         for index, layer in enumerate(self._layers):
             try:
-                shape = layer.output_shape(shape) if shape is not None and self._managed[index] else None
+                if not self._managed[index]:
+                    shape = None
+                elif shape is not None and not self._keeps_shape[index]:
+                    shape = layer.output_shape(shape)
             except (ValueError, TypeError, IndexError) as error:
                 self._raise_with_layer(error, index)
             shapes.append(shape)
@@ -390,7 +415,7 @@ class _InferencePool:
             return None
 
     def give(self, x_shape: Shape, buffers: dict[int, Array | None]) -> None:
-        """Take back a set that nobody uses any more."""
+        """Take back a set that is no longer in use."""
         free = self._free.get(x_shape)
         if free is None:
             if len(self._free) >= _SHAPES_KEPT:

@@ -1,1 +1,1 @@
-"""What every part of the package needs and what knows none of them: arguments, arrays, configured objects, files."""
+"""Helpers of every part of the package, which know none of them: arguments, arrays, configured objects, files."""

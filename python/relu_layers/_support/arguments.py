@@ -33,14 +33,19 @@ def choice(owner: str, name: str, value: object, choices: Iterable[str]) -> str:
     raise ValueError(f"{owner}: {name} is {value!r}, expected one of {', '.join(options)}{hint}")
 
 
-def real(owner: str, name: str, value: object, *, finite: bool = True) -> float:
-    """Return ``value`` as a Python float; bool, strings and arrays are a TypeError, NaN is a ValueError."""
+def real(owner: str, name: str, value: object, *, finite: bool = True, minimum: float | None = None) -> float:
+    """Return ``value`` as a Python float that is at least ``minimum``.
+
+    Bool, strings and arrays are a TypeError, NaN and, with ``finite``, infinity a ValueError.
+    """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{owner}: {name} is {value!r} of type {type(value).__name__}, expected a number")
     number = float(value)
     if math.isnan(number) or (finite and math.isinf(number)):
         expected = "a finite number" if finite else "a number"
         raise ValueError(f"{owner}: {name} is {number}, expected {expected}")
+    if minimum is not None and number < minimum:
+        raise ValueError(f"{owner}: {name} is {number}, expected at least {minimum:g}")
     return number
 
 

@@ -1,4 +1,4 @@
-"""What layers and losses share: a configuration that rebuilds them, a repr, and the ops they run on."""
+"""Configured objects, such as layers and losses: a configuration that rebuilds them, a repr, the ops they run on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from relu_layers._core import configuration_changed
+from relu_layers import _core
+from relu_layers import ops as native_ops
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # An ops namespace is any object with the functions of `relu_layers.ops`: that module, `ops.reference`, a
@@ -16,7 +17,7 @@ Ops: TypeAlias = Any
 
 
 class _DefaultOps:
-    """``ops`` before anybody set it: the package's native ops, looked up at the first use and then kept.
+    """The class attribute ``ops``: the package's native ops, kept by the instance at the first use.
 
     A non-data descriptor: an instance attribute of the same name wins, so the second access costs nothing
     extra.
@@ -25,22 +26,15 @@ class _DefaultOps:
     def __get__(self, instance: object | None, owner: type) -> Ops:
         if instance is None:
             return self
-        from relu_layers import ops
-
-        instance.__dict__["ops"] = ops
-        return ops
+        instance.__dict__["ops"] = native_ops
+        return native_ops
 
 
-class Watched:
-    """Base of what a captured step depends on: a public attribute that is set makes captures look again."""
+class Watched(_core.Watched):
+    """Base of what a captured step depends on: a public attribute that is set or deleted makes captures look again."""
 
     # Private attributes that are part of the configuration all the same.
     _configuration: ClassVar[tuple[str, ...]] = ()
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-        if name[0] != "_":
-            configuration_changed()
 
     def configuration(self) -> dict[str, Any]:
         """Return what a captured step depends on, by name: equal if it holds the very same objects."""

@@ -1,1 +1,1 @@
-"""The parts of training below the trainer: examples, the loop of `fit`, captured steps, measures, interrupts."""
+"""The parts below the trainer: examples, the loop of `fit`, captured steps, measures, interrupts, divergence."""

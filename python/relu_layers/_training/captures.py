@@ -210,7 +210,7 @@ class StepCaptures:
 
     def _record(self, x: Array, y: Array, sample_weight: Array | None) -> Captured | None:
         """Run the trainer's step with the extension recording; None where something cannot be recorded."""
-        trainer, parts, meter = self._trainer, self._parts, self.meter
+        trainer, parts = self._trainer, self._parts
         model, loss, optimizer = trainer.model, trainer.loss, trainer.optimizer
         # Memory for the batches of `fit` whose rows are gathered; other batches are read where they are.
         batch: tuple[Any, ...] = tuple(
@@ -233,7 +233,7 @@ class StepCaptures:
             if trainer.l2_penalty:
                 parts.penalize(len(outputs), batch[2])
             capture.start(OBSERVE)
-            meter.observe(outputs, batch[1])
+            counted, measured = self.meter.observe(outputs, batch[1])
             if trainer.accumulate > 1:
                 total = parts.group_sum()
                 capture.start(COLLECT)
@@ -255,7 +255,7 @@ class StepCaptures:
             self._replay.renew()
         if capture.failure is not None:
             return None
-        return Captured(capture, outputs, batch, meter.counted(outputs, y), meter.observes_all(outputs, y))
+        return Captured(capture, outputs, batch, counted, measured)
 
 
 def _key(x: Array, y: Array, sample_weight: Array | None) -> tuple[Any, ...]:

@@ -37,7 +37,7 @@ def _cause(model: Any, depth: int, x: Array, outputs: Array) -> str:
         row = int(np.argwhere(~np.isfinite(x))[0][0])
         return f"row {row} of the batch itself is not finite"
     for index in range(depth):
-        output = outputs if index == depth - 1 else model._training_input(index + 1)
+        output = outputs if index == depth - 1 else model._passes.training_input(index + 1)
         if output is not None and not np.isfinite(output).all():
             named = f"layer {index}, {model.layers[index]!r}"
             own = [

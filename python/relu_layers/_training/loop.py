@@ -14,6 +14,8 @@ from relu_layers._training.meter import StepResult
 from relu_layers.callbacks import Moments
 from relu_layers.data import Ordered
 
+# Steps of one `fit` from which on they are captured: that costs some ten steps of a small network.
+_STEPS_WORTH_A_CAPTURE = 16
 # Seconds after which a stretch of captured steps lets Python look for a signal.
 _LONGEST_STRETCH = 0.05
 
@@ -34,8 +36,8 @@ class Loop:
         Installed; a step is never cut in two.
     run_step : callable
         ``run_step(*batch, close=..., place=(epoch, batch))`` runs one step in the layers.
-    record : bool
-        Whether steps that have no capture yet are worth one.
+    epochs : int
+        How many there will be.
     """
 
     def __init__(
@@ -47,11 +49,12 @@ class Loop:
         interrupts: Interrupts,
         run_step: Callable[..., StepResult],
         *,
-        record: bool,
+        epochs: int,
     ) -> None:
         self._trainer, self._batches, self._moments = trainer, batches, moments
         self._captures, self._interrupts, self._run_step = captures, interrupts, run_step
-        self._record = record
+        self._total = len(batches)
+        self._record = epochs * self._total >= _STEPS_WORTH_A_CAPTURE
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Run one epoch and return the columns that its batches gave."""
@@ -60,8 +63,8 @@ class Loop:
             begin(trainer, epoch)
         captures.meter.begin()
         order = batches.draw()
-        number, total = 0, len(batches)
-        while number < total:
+        number = 0
+        while number < self._total:
             done, value = self._stretch(order, number)
             if not done:
                 done, value = 1, self._step(order, number, epoch)
@@ -75,7 +78,7 @@ class Loop:
         batch = self._batches.batch(number, order)
         self._interrupts.hold()
         try:
-            close = number + 1 == len(self._batches)
+            close = number + 1 == self._total
             result = self._run_step(*batch, close=close, place=(epoch, number + 1))
             self._captures.meter.add(result, *batch[1:])
         finally:
@@ -102,7 +105,7 @@ class Loop:
         if seconds > 0.0 and captured.measured and rows == batches.batch_size:
             steps = min((len(x) - start) // rows, captures.most_steps)
         losses, penalties = np.empty(steps), np.empty(steps)
-        last = number + steps == len(batches)
+        last = number + steps == self._total
         self._interrupts.hold()
         try:
             done, correct = captures.stretch(

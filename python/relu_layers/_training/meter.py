@@ -67,19 +67,21 @@ class EpochMeter:
             self.add_accuracy(y, target)
         self._mark_active()
 
-    def observe(self, y: Array, target: Array) -> None:
-        """Run the ops of `add` alone, for a capture: `add_stretch` adds what they find."""
-        if self._loss.counts_with_op(y, target):
+    def observe(self, y: Array, target: Array) -> tuple[int, bool]:
+        """Run the ops of `add` alone, for a capture: `add_stretch` adds what they find.
+
+        Returns
+        -------
+        counted : int
+            How many predictions of such a batch the ops count, 0 if they count none.
+        measured : bool
+            Whether the ops find everything that `add` adds.
+        """
+        counts = self._loss.counts_with_op(y, target)
+        if counts:
             self._loss.count_right(y, target)
         self._mark_active()
-
-    def counted(self, y: Array, target: Array) -> int:
-        """Return how many predictions of such a batch `observe` counts, 0 if it counts none."""
-        return target.size if self._loss.counts_with_op(y, target) else 0
-
-    def observes_all(self, y: Array, target: Array) -> bool:
-        """Return whether `observe` finds everything that `add` adds."""
-        return self._loss.counts_with_op(y, target) or self._loss.metric_name is None
+        return target.size if counts else 0, counts or self._loss.metric_name is None
 
     def add_stretch(
         self,
@@ -140,7 +142,7 @@ class EpochMeter:
 
     def _mark_active(self) -> None:
         for place, index in enumerate(self._units):
-            x = self._model._training_input(index)
+            x = self._model._passes.training_input(index)
             if x is None or not x.size:
                 continue
             active = self._active[place]

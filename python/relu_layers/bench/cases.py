@@ -1,4 +1,4 @@
-"""What is measured: one case per cell of the tables, named so that each can be asked for by itself."""
+"""The measured cases: one per cell of the tables, each with a name by which it can be chosen."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Case:
 
     @property
     def rotating(self) -> int:
-        """Return the bytes of one call's own arguments: what changes from call to call."""
+        """Return the bytes of one call's own arguments, which change from call to call."""
         if self.section != "ops":
             return self.itemsize * self.batch * (self.shape[0] + 1)
         if self.family == "gemm":
@@ -128,7 +128,7 @@ class Case:
 
     @property
     def bytes(self) -> int:
-        """Return roughly what one opponent holds in memory for it."""
+        """Return roughly the bytes that one opponent holds in memory for it."""
         if self.section != "ops":
             params = sum(a * b for a, b in pairwise(self.shape))
             rows = self.rows or self.batch

@@ -27,12 +27,12 @@ _THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
     "RELU_LAYERS_NUM_THREADS",
-    "NPROC",  # what XLA takes for the number of processors
+    "NPROC",  # the number of processors for XLA
 )
 
 
 class WorkerError(Exception):
-    """A worker could not do what it was asked; the message says why."""
+    """A worker could not serve a request; the message gives the reason."""
 
 
 class UnsupportedCaseError(WorkerError):

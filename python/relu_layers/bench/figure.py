@@ -106,7 +106,7 @@ def _group(cell: Cell) -> Group:
 
 
 def _op_groups(cells: Sequence[Cell]) -> list[Group]:
-    """Return one group per op: means over the cells where everybody who takes part in the op was timed."""
+    """Return one group per op: means over the cells where every participant of the op was timed."""
     groups = []
     for op, members in groupby(
         sorted(cells, key=lambda cell: _first(cells, cell)), lambda cell: cell.case.op

@@ -1,4 +1,4 @@
-"""What a run found, as plain values: the table, the JSON file and the figure are made from this alone."""
+"""The results of a run as plain values, the only source of table, JSON file and figure."""
 
 from __future__ import annotations
 

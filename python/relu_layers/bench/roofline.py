@@ -1,4 +1,4 @@
-"""The least time that arithmetic, memory and one call allow: what every time is compared with.
+"""The least time that arithmetic, memory and one call allow, with which every time is compared.
 
 A case is a list of passes over memory, one after another. A pass takes at least
 ``max(flops / peak, bytes / bandwidth)``, since arithmetic and loads of one pass overlap; passes do not, so their times
@@ -39,7 +39,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine can do with the threads of this run.
+    """The peaks of the machine with the threads of this run.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ def bound(case: Case, limits: Limits) -> float:
 
 
 def passes(case: Case) -> list[Pass]:
-    """Return what a case cannot do without."""
+    """Return the least work of a case."""
     if case.section == "ops":
         return [_op(case)]
     layers = list(pairwise(case.shape))

@@ -1,4 +1,4 @@
-"""What every opponent must find: the same calls in float64, as plain as the formulas, and how near is near."""
+"""The expected results: the same calls in float64, as plain as the formulas, and the tolerances."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def expected(case: Case, seed: int) -> list[Expected]:
 
 
 def difference(found: Sequence[Array], wanted: Sequence[Expected]) -> str:
-    """Return how an outcome differs from what is expected, or an empty string."""
+    """Return how an outcome differs from the expected one, or an empty string."""
     if len(found) != len(wanted):
         return f"{len(found)} results instead of {len(wanted)}"
     for array, want in zip(found, wanted, strict=True):

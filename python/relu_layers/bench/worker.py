@@ -22,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Worker:
-    """Keeps the opponent and what it has prepared."""
+    """Keeps the opponent and its prepared case."""
 
     def __init__(self, name: str, threads: int) -> None:
         self._threads = threads
@@ -31,7 +31,7 @@ class Worker:
         self._cores = placement.usable_cores()
 
     def answer(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[Array]]:
-        """Do what a request says."""
+        """Serve a request."""
         what = request["do"]
         if what == "describe":
             return {"versions": self._opponent.versions()}, []
@@ -85,7 +85,7 @@ def serve(worker: Worker, requests: IO[bytes], replies: IO[bytes]) -> None:
 
 
 def main() -> None:
-    """Serve on the standard streams; what a library prints goes to stderr."""
+    """Serve on the standard streams; output of libraries goes to stderr."""
     name, threads = sys.argv[1:]
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

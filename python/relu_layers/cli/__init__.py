@@ -17,7 +17,7 @@ from relu_layers.cli.train import train
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def program() -> None:
-    """Train ReLU networks on tables, apply them, and see what they run on."""
+    """Train ReLU networks on tables, apply them, and inspect files and the installation."""
 
 
 program.add_command(train)

@@ -79,7 +79,7 @@ def bench(
 
 
 def _check(against: tuple[str, ...], json_file: Path | None, plot: Path | None) -> None:
-    """Refuse now what would fail after minutes."""
+    """Refuse options now that would fail after minutes."""
     from relu_layers.bench.opponents import OPPONENTS
 
     for name in against:
@@ -155,7 +155,7 @@ def _run(
         except WorkerError as error:
             raise Problem(str(error)) from error
         finally:
-            # What was measured before Ctrl-C is not thrown away.
+            # Measurements before Ctrl-C are not thrown away.
             status.stop()
             tables.close()
     print_lost(console, report)
@@ -187,7 +187,7 @@ class _Tables:
         self._cells.append(cell)
 
     def close(self) -> None:
-        """Print what is left."""
+        """Print the section that has not been printed yet."""
         from relu_layers.cli.bench_tables import print_section
 
         if self._cells:

@@ -1,4 +1,4 @@
-"""The benchmark's report as text: who took part, the limits, one table per section, and where this package loses."""
+"""The benchmark's report as text: opponents, limits, one table per section, and where this package loses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNLIMITED = 400
 
 
 def print_start(console: Console, report: Report) -> None:
-    """Print machine, versions, who is absent and why, and the limits that were measured."""
+    """Print machine, versions, absent opponents with reasons, and the measured limits."""
     lines = {**report.machine}
     for name, versions in report.versions.items():
         lines[OPPONENTS[name].title] = ", ".join(_version(name, *item) for item in versions.items())
@@ -95,7 +95,7 @@ def _table(cells: Sequence[Cell], names: Sequence[str], *, spread: bool) -> Tabl
 
 
 def cell_title(case: Case) -> str:
-    """Return what a row is about."""
+    """Return the heading of a row."""
     sizes = ("-" if case.section != "ops" else " x ").join(f"{size:,}" for size in case.shape)
     if case.section == "ops":
         return f"{case.op} {sizes}"

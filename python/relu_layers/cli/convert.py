@@ -63,7 +63,7 @@ def _convert(
     writing: dict[str, Any],
     force: bool,
 ) -> None:
-    if not source.is_file():
+    if not source.exists():
         raise Problem(f"{source}: no such model file")
     function_of(str(target), "write", writing)
     if target.exists() and not force:
@@ -93,7 +93,7 @@ def _document(source: Path, reading: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _left_behind(model: Sequential, suffix: str, trained: bool) -> list[str]:
-    """Return what the format has no place for, in words."""
+    """Return the parts that the format has no place for, in words."""
     lines = ["the training (optimizer, progress, callbacks)"] if trained else []
     if FORMATS[suffix].whole:
         return lines

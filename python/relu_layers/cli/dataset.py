@@ -1,4 +1,4 @@
-"""From a table to what a trainer takes: target found, gaps handled, rows split, all turned into numbers."""
+"""From a table to the arrays of a trainer: target found, gaps handled, rows split, all turned into numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MANY_CLASSES = 1000
 
 @dataclass(frozen=True)
 class Dataset:
-    """Arrays of the three parts, as ``(x, y)``, and what made them; ``notes`` are for the user."""
+    """Arrays of the three parts, as ``(x, y)``, with their table and preprocessing; ``notes`` are for the user."""
 
     table: Table
     preprocessing: Preprocessing
@@ -70,7 +70,7 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
 
 
 def _target_name(settings: Settings, table: Table) -> str:
-    """Return the name of the target column; --target says, or the data set itself."""
+    """Return the name of the target column: that of --target, or of the data set itself."""
     name = settings.target or table.target
     if name is None:
         names = ", ".join(list(table.columns)[:12]) + (", ..." if len(table.columns) > 12 else "")
@@ -80,7 +80,7 @@ def _target_name(settings: Settings, table: Table) -> str:
 
 
 def _without_gaps(table: Table, target: str, missing: str) -> tuple[Table, int]:
-    """Return the table without the rows that cannot be used, and their number; or say what to choose."""
+    """Return the table without the rows that cannot be used, and their number; or raise with the choices."""
     plain = Preprocessing()
     gaps = {name: plain.missing_rows({name: values}) for name, values in table.columns.items()}
     if missing == "drop":
@@ -100,7 +100,7 @@ def _without_gaps(table: Table, target: str, missing: str) -> tuple[Table, int]:
 
 
 def _task_note(preprocessing: Preprocessing, values: Array, asked: str | None) -> str:
-    """Return what the target was taken for, and how to change that."""
+    """Return the task that was found for the target, and the option that changes it."""
     target = preprocessing.target
     assert target is not None
     if isinstance(target, ClassTarget):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
+
+from relu_layers._support.program import take_interrupts
 
 
 class Problem(click.ClickException):
@@ -19,6 +22,7 @@ class Problem(click.ClickException):
 @contextmanager
 def readable() -> Iterator[None]:
     """Turn the errors of bad data, files and options into a `Problem` with their message; Ctrl-C into 130."""
+    take_interrupts()
     try:
         yield
     except BrokenPipeError:
@@ -33,3 +37,11 @@ def readable() -> Iterator[None]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise Problem(f"{where}{error.strerror or error}") from error
+
+
+def refuse_overwriting(output: str | None, *inputs: str) -> None:
+    """Raise a `Problem` if ``output`` is one of the files that are read."""
+    for name in inputs:
+        path = Path(name)
+        if output is not None and path.is_file() and Path(output).exists() and path.samefile(output):
+            raise Problem(f"{output} is read as well, and would be lost: write to another file")

@@ -12,7 +12,7 @@ import click
 import numpy as np
 from rich.console import Console
 
-from relu_layers.cli.errors import Problem, readable
+from relu_layers.cli.errors import Problem, readable, refuse_overwriting
 from relu_layers.cli.labelled_data import load_labelled_data
 from relu_layers.data import two_moons, xor
 from relu_layers.explanation import Explanation
@@ -29,7 +29,7 @@ _WIDEST = 100
 
 @dataclass
 class TrainingSetup:
-    """What is explained: a model with rows, and how it is trained."""
+    """A model with rows, and the settings of its training."""
 
     model: Sequential
     x: Array
@@ -142,13 +142,15 @@ def explain(
     json: str | None,
     lang: str | None,
 ) -> None:
-    """Explain one training step with all its numbers: what backpropagation does, and what ReLU does to it.
+    """Explain one training step with all its numbers: backpropagation, and the effect of ReLU on it.
 
     Of the tour, a network for pencil and paper that ends in softmax; of a small network on xor (squared errors),
     two-moons or digits; or of the model file MODEL on rows of DATA, a file as `relu-layers train` takes, or one
     of the last three names. The names of its columns and classes are kept.
     """
     with readable():
+        for output in (html, markdown, json):
+            refuse_overwriting(output, model, *([] if data is None else [data]))
         setup = _setup(model, data, target, seed, hidden, slope)
         count = min(rows or setup.rows, len(setup.x))
         x, y = setup.x[:count], setup.y[:count]
@@ -208,7 +210,7 @@ def _setup(
 
 
 def _title(name: str, data: str | None, model: Sequential, after: int) -> str:
-    """Return what it is about in a line, such as ``xor, 2-30-1``."""
+    """Return the title in a line, such as ``xor, 2-30-1``."""
     dense = [layer for layer in model.layers if isinstance(layer, Dense)]
     sizes = (
         "-".join(str(n) for n in [dense[0].in_features, *(one.out_features for one in dense)])

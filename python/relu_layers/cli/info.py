@@ -1,4 +1,4 @@
-"""`relu-layers info`: what is installed here and what it runs on."""
+"""`relu-layers info`: the installed version and the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`relu-layers inspect`: what is in a model file, of any format, without running it."""
+"""`relu-layers inspect`: the content of a model file, of any format, without running it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_layers import checkpoint
+from relu_layers._files.damage import damage_as_value_error
 from relu_layers._files.formats import FORMATS, function_of
 from relu_layers.cli import report
 from relu_layers.cli.errors import Problem, readable
@@ -29,8 +30,8 @@ _COLUMNS_SHOWN = 20
 @click.option("--weights", type=click.Path(), metavar="FILE", help="The .caffemodel of a .prototxt FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def inspect(file: str, weights: str | None, as_json: bool) -> None:
-    """Tell what is in FILE: format, layers, parameters, preprocessing, training; for other programs' files also what
-    keeps it from being loaded.
+    """Show the content of FILE: format, layers, parameters, preprocessing, training; for files of other programs also
+    the parts that keep it from being loaded.
 
     The exit code is 1 if the file is damaged or cannot be loaded as a model.
     """
@@ -47,14 +48,15 @@ def inspect(file: str, weights: str | None, as_json: bool) -> None:
 
 def facts(path: Path, reading: dict[str, Any]) -> dict[str, Any]:
     """Return the description of a file as plain values; a damaged one is a ValueError."""
-    if not path.is_file():
+    if not path.exists():
         raise Problem(f"{path}: no such model file")
     suffix = path.suffix.lower()
     read, whole = function_of(str(path), "read", reading)
     found: dict[str, Any] = {"file": path.name, "format": suffix, "bytes": path.stat().st_size}
     if whole:
         document = read(str(path), **reading)
-        found |= _of_document(document)
+        with damage_as_value_error(f"{path} cannot be described"):
+            found |= _of_document(document)
         if document.get("kind") == "parameters":
             return found
     elif FORMATS[suffix].describe:
@@ -68,7 +70,7 @@ def facts(path: Path, reading: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_document(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what a document says beside its model."""
+    """Return the entries of a document beside its model."""
     if document.get("kind") == "parameters":
         tensors = document["parameters"]
         return {
@@ -77,18 +79,27 @@ def _of_document(document: dict[str, Any]) -> dict[str, Any]:
             "tensors": {name: f"{array.dtype} {array.shape}" for name, array in tensors.items()},
             "problem": "parameters without layers: build the model and load with rl.load(path, model=model)",
         }
-    found = {"kind": document.get("kind"), "version": document.get("version"), "checksum": "intact"}
+    found: dict[str, Any] = {
+        "kind": _plain(document.get("kind")),
+        "version": _plain(document.get("version")),
+        "checksum": "intact",
+    }
     if document.get("kind") == "trainer":
         optimizer, state = document.get("optimizer", {}), document.get("state", {})
         found["training"] = {
-            "loss": document.get("loss", {}).get("name"),
-            "optimizer": optimizer.get("name"),
-            "updates": optimizer.get("state", {}).get("updates"),
-            "steps": state.get("steps"),
+            "loss": _plain(document.get("loss", {}).get("name")),
+            "optimizer": _plain(optimizer.get("name")),
+            "updates": _plain(optimizer.get("state", {}).get("updates")),
+            "steps": _plain(state.get("steps")),
             "epochs": len(state.get("history", {}).get("loss", ())),
-            "callbacks": [entry.get("name") for entry in document.get("callbacks", ())],
+            "callbacks": [_plain(entry.get("name")) for entry in document.get("callbacks", ())],
         }
     return found
+
+
+def _plain(value: Any) -> str | int | float | None:
+    """Return a value of a document that should be a text or a number, or what kind of value it is."""
+    return value if value is None or isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
 
 
 def _of_model(model: Sequential) -> dict[str, Any]:

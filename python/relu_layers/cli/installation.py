@@ -1,4 +1,4 @@
-"""What the package runs on: target, kernels, threads, NumPy; and what could be better."""
+"""Checks of the installation: target, kernels, threads, NumPy; and possible improvements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from relu_layers.sanity import Check
 
 
 def examine() -> list[Check]:
-    """Return what the package runs on, and what could be better."""
+    """Return the checks of the installation, with possible improvements."""
     build = runtime.build_info()
     return [
         Check("relu_layers", "ok", f"{build['version']}, compiled by {build['compiler']}"),
@@ -59,7 +59,7 @@ def kernel_check() -> Check:
 
 
 def thread_check(used: int) -> Check:
-    """Compare the threads in use with what the machine grants."""
+    """Compare the threads in use with those that the machine grants."""
     quota, granted = cpu_quota(), threads_granted()
     limit = "no CPU quota" if quota is None else f"a CPU quota of {quota:g}"
     finding = f"{used} in use; {usable_processors()} processors, {limit}"

@@ -39,7 +39,7 @@ class LabelledData:
 
 def load_labelled_data(path: Path, data: str, target_name: str | None) -> LabelledData:
     """Return the model in ``path`` with the rows of ``data``, which must hold the target column."""
-    if not path.is_file():
+    if not path.exists():
         raise Problem(f"{path}: no such model file")
     model: Sequential = checkpoint.load(path)
     preprocessing: Preprocessing | None = model.preprocessing

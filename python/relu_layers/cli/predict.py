@@ -13,7 +13,7 @@ from rich.console import Console
 
 from relu_layers import checkpoint
 from relu_layers.cli import report
-from relu_layers.cli.errors import Problem, readable
+from relu_layers.cli.errors import Problem, readable, refuse_overwriting
 from relu_layers.cli.tables import Table, load_table
 from relu_layers.preprocessing import CategoryColumn, ClassTarget, Preprocessing
 
@@ -27,6 +27,11 @@ _ROWS_ON_A_TERMINAL = 10
 @click.option(
     "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write a CSV file, one line per row."
 )
+@click.option(
+    "--safe-csv",
+    is_flag=True,
+    help="Put an apostrophe before texts that a spreadsheet would take for a formula (= + - @, tab, return).",
+)
 @click.option("--proba", is_flag=True, help="Add the probability of every class.")
 @click.option(
     "--unknown-category",
@@ -39,7 +44,13 @@ _ROWS_ON_A_TERMINAL = 10
     "--target", metavar="COLUMN", help="True values, where the model file does not name the column."
 )
 def predict(
-    model: str, data: str, output: str | None, proba: bool, unknown_category: str, target: str | None
+    model: str,
+    data: str,
+    output: str | None,
+    safe_csv: bool,
+    proba: bool,
+    unknown_category: str,
+    target: str | None,
 ) -> None:
     """Apply the model file MODEL to DATA: a CSV, TSV, Parquet, Arrow, NPZ or HDF5 file, or digits, two-moons, xor.
 
@@ -47,14 +58,21 @@ def predict(
     --output the predictions go to the standard output as CSV; on a terminal the first ten rows.
     """
     with readable():
-        _predict(Path(model), data, output, proba, unknown_category, target)
+        refuse_overwriting(output, model, data)
+        _predict(Path(model), data, output, safe_csv, proba, unknown_category, target)
 
 
 def _predict(
-    path: Path, data: str, output: str | None, proba: bool, unknown: str, target_name: str | None
+    path: Path,
+    data: str,
+    output: str | None,
+    safe: bool,
+    proba: bool,
+    unknown: str,
+    target_name: str | None,
 ) -> None:
     """Run the whole command."""
-    if not path.is_file():
+    if not path.exists():
         raise Problem(f"{path}: no such model file")
     model = checkpoint.load(path)
     preprocessing: Preprocessing | None = model.preprocessing
@@ -78,6 +96,11 @@ def _predict(
         classes = target.classes if isinstance(target, ClassTarget) else range(y.shape[-1])
         header += [f"probability_{one}" for one in classes]
     console = Console(highlight=False, stderr=True)
+    formula = next((one for (one, *_) in rows if report.is_formula(one)), None)
+    if safe:
+        rows = [[report.as_text(cell) for cell in row] for row in rows]
+    elif formula is not None:
+        report.say(console, f"note: a spreadsheet takes {formula!r} for a formula; --safe-csv prevents that")
     if output is not None:
         report.write_csv(Path(output), header, rows)
         console.print(f"wrote {output}: {len(rows):,} predictions", soft_wrap=True, markup=False)
@@ -90,7 +113,7 @@ def _predict(
 
 
 def columns_of(preprocessing: Preprocessing | None) -> tuple[Any, ...]:
-    """Return what the preprocessing knows about the columns."""
+    """Return the preprocessing's columns."""
     return () if preprocessing is None else preprocessing.columns
 
 

@@ -109,7 +109,7 @@ class EpochTable:
 
 
 def _judged(record: dict[str, Any]) -> float:
-    """Return what decides which epoch is the best one."""
+    """Return the loss by which the best epoch is chosen."""
     return float(record["validation_loss"] if _has(record, "validation_loss") else record["loss"])
 
 

@@ -18,6 +18,7 @@ from relu_layers.cli.errors import Problem
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _WIDEST_CONFUSION = 12
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def say(console: Console, text: str, style: str = "") -> None:
@@ -28,7 +29,7 @@ def say(console: Console, text: str, style: str = "") -> None:
 def print_classification(
     console: Console, part: str, loss: float | None, labels: Array, predicted: Array, names: Sequence[object]
 ) -> None:
-    """Print loss and accuracy, and who was taken for whom."""
+    """Print loss and accuracy, and the confusions between classes."""
     right = int(np.sum(labels == predicted))
     loss_text = "" if loss is None else f"loss {loss:.4f}, "
     share = f"{right / len(labels):.2%} ({right:,} of {len(labels):,})"
@@ -54,7 +55,7 @@ def print_regression(console: Console, part: str, loss: float | None, truth: Arr
 
 
 def _confusion(counts: Array, names: Sequence[object]) -> Table:
-    """Return the table of true classes (rows) against predicted ones; what never happened stays blank."""
+    """Return the table of true classes (rows) against predicted ones; pairs that never occurred stay blank."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("")
     for name in names:
@@ -100,6 +101,24 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         stream.detach()
 
     write_atomically(path, fill, stream=True)
+
+
+def is_formula(cell: object) -> bool:
+    """Return whether a spreadsheet would compute a text, which may be of whoever named the classes."""
+    return isinstance(cell, str) and cell.startswith(_FORMULAS) and not _is_number(cell)
+
+
+def as_text(cell: object) -> object:
+    """Return a cell so that a spreadsheet shows it as it is: with an apostrophe before what it would compute."""
+    return f"'{cell}" if is_formula(cell) else cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def output_folder(name: str | None, data: str) -> Path:

@@ -1,4 +1,4 @@
-"""What `relu-layers train` was asked for, the defaults that depend on the data, and the objects they name."""
+"""The options of `relu-layers train`, the defaults that depend on the data, and the objects they name."""
 
 from __future__ import annotations
 

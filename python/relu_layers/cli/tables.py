@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from relu_layers._support.arguments import nearest
+from relu_layers._support.files import check_regular
 from relu_layers.data import two_moons, xor
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -67,7 +68,9 @@ def load_table(source: str, *, text: Collection[str] = (), rng: np.random.Genera
         )
     if path.is_dir():
         raise ValueError(f"{source} is a folder, expected a file")
-    if not path.is_file():
+    if path.exists():
+        check_regular(path)
+    else:
         folder = path.parent
         files = [str(folder / entry.name) for entry in folder.iterdir()] if folder.is_dir() else []
         raise ValueError(f"{source}: no such file{nearest(str(path), files)}")

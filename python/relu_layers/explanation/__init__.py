@@ -1,36 +1,29 @@
-"""Backpropagation step by step, with the numbers of one's own network: `explain`.
-
-The package's name has an underscore because importing a submodule binds it as an attribute of its parent:
-`relu_layers.explain` is the function.
-"""
+"""Backpropagation step by step, with the numbers of one's own network: `explain`."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from relu_layers._support.arguments import converted_array, integer
+from relu_layers._support.arguments import integer
 from relu_layers._training.examples import examples
+from relu_layers.explanation.blocks import Step
 from relu_layers.explanation.explanation import Explanation
 from relu_layers.explanation.names import named
 from relu_layers.explanation.own import as_model
 from relu_layers.explanation.path import mixed_row, path_through
 from relu_layers.explanation.programs import after_a_run, short_programs
 from relu_layers.explanation.record import record
-from relu_layers.explanation.trace import Check
+from relu_layers.explanation.trace import Check, Trace
 from relu_layers.explanation.training import play
 from relu_layers.explanation.variants import mistakes, variants
 from relu_layers.explanation.verdicts import Place, checks, followed_entries
-from relu_layers.layers import Sigmoid, Softmax
-from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from relu_layers.losses import default_loss
 from relu_layers.model import Sequential
 from relu_layers.optimizers import SGD, Optimizer
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "Step", "Trace", "explain"]
 
 _OWNER = "explain"
 
@@ -66,8 +59,7 @@ def explain(
     x, y : array_like
         One minibatch; converted to the model's dtype where it differs, as in `Trainer.fit`.
     loss : loss or callable, optional
-        None is SoftmaxCrossEntropy for integer labels of the output's shape without its last axis (or after a
-        final Softmax), SigmoidCrossEntropy after a final Sigmoid, else SquaredError(0.5).
+        None is `relu_layers.losses.default_loss`.
     optimizer : Optimizer, optional
         None is ``SGD(0.1)``; pass ``trainer.optimizer`` to see the next step of a training under way.
     sample, unit : int or None, keyword
@@ -103,7 +95,7 @@ def explain(
     model = as_model(_OWNER, model)
     train = integer(_OWNER, "train", train, minimum=0)
     if loss is None:
-        loss = _default_loss(model, x, y)
+        loss = default_loss(model, y)
     if optimizer is None:
         optimizer = SGD(0.1)
     given = examples(_OWNER, x, y, sample_weight, dtype=model.dtype, loss=loss)
@@ -136,18 +128,3 @@ def explain(
         training=play(model, loss, optimizer, given, train) if train else None,
     )
     return found
-
-
-def _default_loss(model: Sequential, x: Any, y: Any) -> Any:
-    last = model.layers[-1]
-    if isinstance(last, Softmax):
-        return SoftmaxCrossEntropy()
-    if isinstance(last, Sigmoid):
-        return SigmoidCrossEntropy()
-    target = np.asarray(y)
-    if target.dtype.kind in "iub":
-        given = converted_array(_OWNER, "x", x, model.dtype)
-        # On a copy: a forward whose backward is still to come must not be forgotten.
-        if copy.deepcopy(model)(given[:1]).shape[1:-1] == target.shape[1:] and target.ndim == given.ndim - 1:
-            return SoftmaxCrossEntropy()
-    return SquaredError(0.5)

@@ -1,4 +1,4 @@
-"""What renderers get: steps made of blocks, all numbers already in words; and how numbers are written."""
+"""The input of the renderers: steps made of blocks, all numbers already in words; and the format of numbers."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def named_numbers(values: Array, names: Sequence[str], limit: int = SHOWN) -> st
 
 
 def product_sum(a: Sequence[Any] | Array, b: Sequence[Any] | Array, more: Callable[[int], str]) -> str:
-    """Return ``a0*b0 + a1*b1 + ...``: of many terms the largest, and what the others add up to."""
+    """Return ``a0*b0 + a1*b1 + ...``: of many terms the largest, and the sum of the others."""
     first, second = np.asarray(a), np.asarray(b)
     chosen = np.arange(len(first))
     if len(first) > TERMS:
@@ -114,7 +114,7 @@ def product_sum(a: Sequence[Any] | Array, b: Sequence[Any] | Array, more: Callab
 
 
 def plain_sum(values: Array, more: Callable[[int], str]) -> str:
-    """Return ``a0 + a1 + ...``: of many the largest, and what the others add up to."""
+    """Return ``a0 + a1 + ...``: of many terms the largest, and the sum of the others."""
     chosen = np.arange(len(values))
     if len(values) > TERMS:
         chosen = np.sort(np.argsort(-np.abs(values), kind="stable")[: TERMS - 1])

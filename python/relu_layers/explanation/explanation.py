@@ -1,4 +1,4 @@
-"""`Explanation`: a trace, what is followed in it, and the ways to show it."""
+"""`Explanation`: a trace, the row and unit that are followed in it, and the ways to show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an explanation follows through the network: a row, a unit per layer, and units to look at beside it."""
+"""The path of an explanation through the network: a row, a unit per layer, and units shown beside it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def after_a_run(program: Program, trace: Trace) -> Program:
 
 
 def step_arrays(trace: Trace) -> dict[str, Array]:
-    """Return what the programs start from: x, target, and the weights before the step by their symbols."""
+    """Return the arrays that the programs start from: x, target, and the weights before the step by their symbols."""
     arrays = {"x": trace.layers[0].x, "target": trace.loss.target}
     for layer in trace.layers:
         if layer.role == "dense":

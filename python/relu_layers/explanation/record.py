@@ -61,7 +61,7 @@ class Observed:
 
 
 def _note(layer: Any, method: str, index: int, notes: dict[int, Any]) -> None:
-    """Let a method of this one layer note what it gets and gives."""
+    """Let a method of this one layer note its argument and its result."""
     if not hasattr(layer, "__dict__"):
         raise TypeError(
             f"explain: layer {index}, {layer!r}, has __slots__ only; give it a __dict__ to be watched"

@@ -1,4 +1,4 @@
-"""An ops namespace that computes with another one and keeps what went through it."""
+"""An ops namespace that computes with another one and records the calls."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Story:
         return self.texts("more_terms", count=count)
 
     def row_values(self, layer: LayerTrace) -> Block:
-        """Return a layer's output for the row: all of it, or what a long one is like."""
+        """Return a layer's output for the row: all of it, or a summary of a long one."""
         row = layer.y[self.sample]
         if row.size <= SHOWN:
             return worked(

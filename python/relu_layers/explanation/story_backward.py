@@ -82,7 +82,7 @@ def _loss(story: Story) -> Step:
 
 
 def _verdict(story: Story, layer: LayerTrace, name: str, index: tuple[int, ...]) -> list[Block]:
-    """Return what the gradient check says of an entry, nothing where it was not checked."""
+    """Return the gradient check's verdict on an entry, nothing where it was not checked."""
     t, found = story.texts, story.trace.checks.get((layer.key(name), index))
     if found is None:
         return []

@@ -66,7 +66,7 @@ def _check(story: Story) -> Step:
 
 
 def _chosen_checks(story: Story) -> list[tuple[tuple[str, tuple[int, ...]], Check]]:
-    """Return the followed weights, then what is wrong, then kinks, then others: a few."""
+    """Return a few places: the followed weights, then wrong entries, kinks and others."""
     checks = {
         place: one for place, one in story.trace.checks.items() if place[0] != "x" or one.verdict != "ok"
     }

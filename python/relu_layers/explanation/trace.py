@@ -1,4 +1,4 @@
-"""What is recorded of one training step, as plain data; the renderers read nothing else."""
+"""The record of one training step as plain data, the only input of the renderers."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class LossTrace:
 
 @dataclass(frozen=True)
 class Update:
-    """What the optimizer did to one parameter array; ``ratio`` is |step| / |value before|, by norms."""
+    """The update of one parameter array; ``ratio`` is |step| / |value before|, by norms."""
 
     name: str
     symbol: str
@@ -142,7 +142,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Variant:
-    """The same step with another activation: what if."""
+    """The same step with another activation."""
 
     label: str
     loss: float
@@ -206,7 +206,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Trace:
-    """One training step of one network: everything an explanation says.
+    """One training step of one network, with all numbers of its explanation.
 
     Attributes
     ----------

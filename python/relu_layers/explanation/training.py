@@ -20,7 +20,7 @@ GRID, FRAMES, POINTS = 28, 30, 200
 
 
 def play(model: Sequential, loss: Any, optimizer: Optimizer, given: Examples, steps: int) -> Training:
-    """Train a copy for ``steps`` steps on all rows at once and return what is to be seen."""
+    """Train a copy for ``steps`` steps on all rows at once and return the moments to show."""
     trainer = Observed(model, loss, optimizer).trainer
     bounds = _bounds(given.x)
     left, right, bottom, top = bounds

@@ -1,4 +1,4 @@
-"""The same step run otherwise: with other activations (what if), and with classic mistakes."""
+"""The same step with other activations, and with classic mistakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SLOPES = (0.0, 0.01, 0.1, 1.0)
 FLOOR = 0.01
 # A slope that shows the mistake that needs a negative one, where the net has none.
 NEGATIVE_SLOPE = -0.1
-# What is added to the logits to show a softmax without the row's maximum.
+# Added to the logits to show a softmax without the row's maximum.
 SHIFT = 1000.0
 
 
@@ -62,7 +62,7 @@ def _variant(
 def mistakes(
     model: Sequential, loss: Any, optimizer: Optimizer, given: Examples, output: Array
 ) -> list[Mistake]:
-    """Return what classic mistakes would do to the gradients of this net, which gives ``output`` on these rows."""
+    """Return the effect of classic mistakes on the gradients of this net, which gives ``output`` on these rows."""
     right = _gradients(model, loss, optimizer, given, {})
     ops = model.ops
     found = []

@@ -1,7 +1,7 @@
-"""Protobuf's wire format: the fields of a message in untrusted bytes, counted, none longer than what is left.
+"""Protobuf's wire format: the fields of a message in untrusted bytes, counted, each inside its message.
 
-A message of two bytes becomes an object of a hundred, and messages may hold messages: whoever reads a file of this
-format bounds the fields before there are objects. Schemas are the readers' own.
+A message of two bytes becomes an object of a hundred, and messages may hold messages: a reader of such
+files bounds the fields before there are objects. Schemas are the readers' own.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def save(model: Sequential, path: AnyPath, *, name: str | None = None) -> None:
 
 
 class _Piece(NamedTuple):
-    """What one layer becomes: its constants and the call, with fields x, y and n for input, output and its size."""
+    """The code of one layer: its constants and the call, with fields x, y and n for input, output and its size."""
 
     function: str
     call: str
@@ -161,7 +161,7 @@ def _inputs_of(model: Sequential) -> int:
 
 
 def _description(layer: Any) -> str:
-    """Return a layer without what a user may have passed as an initializer: this ends up in a comment."""
+    """Return a layer without a user's initializer: this ends up in a comment."""
     if type(layer) is Dense:
         return f"Dense({layer.in_features}, {layer.out_features}{'' if layer.bias else ', bias=False'})"
     return f"PReLU({layer.features})" if type(layer) is PReLU else repr(layer)

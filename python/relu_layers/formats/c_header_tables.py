@@ -22,7 +22,7 @@ class Extra(NamedTuple):
 
 
 def preprocessing_tables(model: Sequential, name: str, inputs: int, outputs: int, sigmoid: bool) -> Extra:
-    """Return what stands for ``model.preprocessing``; nothing where there is none.
+    """Return the code of ``model.preprocessing``; nothing where there is none.
 
     Raises
     ------

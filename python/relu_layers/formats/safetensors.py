@@ -184,6 +184,6 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _torch_places(model: dict[str, Any]) -> dict[str, tuple[str, bool]]:
-    """Return for the name of each array in the document what PyTorch calls it, and whether it is transposed."""
+    """Return PyTorch's name for each array in the document, and whether it is transposed."""
     names = torch_names((layer["name"] for layer in model["layers"]), model["params"])
     return {f"model/params/{key}": place for key, place in names.items()}

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.arguments import integer
-from relu_layers.gradient_check.corners import corner_of
 from relu_layers.gradient_check.differences import AMPLIFIED, Probe
 from relu_layers.gradient_check.entries import ArrayResult, Entry, Kink, shown
-from relu_layers.gradient_check.frozen_loss import OWNER, FrozenLoss, copied_model
+from relu_layers.gradient_check.frozen_loss import OWNER, FrozenLoss
 from relu_layers.gradient_check.functions import FrozenFunction, FunctionProbe, is_function
 from relu_layers.gradient_check.hints import hints
 from relu_layers.gradient_check.report import GradcheckReport
@@ -21,10 +20,7 @@ __all__ = [
     "Entry",
     "GradcheckReport",
     "Kink",
-    "copied_model",
-    "corner_of",
     "gradcheck",
-    "shown",
 ]
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -55,8 +51,8 @@ def gradcheck(
     y : array_like or None
         What the loss compares with. None (only without ``loss``) stands for fixed random numbers.
     loss : loss, callable or None
-        One of `relu_layers.losses`, or ``loss(y, target) -> (value, dy)``. None takes SoftmaxCrossEntropy for
-        integer labels of the output's shape without its last axis, else SquaredError(0.5).
+        One of `relu_layers.losses`, or ``loss(y, target) -> (value, dy)``. None is
+        `relu_layers.losses.default_loss`.
     sample_weight : array_like (batch,), keyword
     max_entries : int or None, keyword
         With more entries than this, a sample: as many of every array, small arrays whole. None checks all.
@@ -128,7 +124,7 @@ def _chosen(sizes: dict[str, int], limit: int | None, seed: int) -> dict[str, Se
     room = sum(sizes.values()) if limit is None else min(limit, sum(sizes.values()))
     rng = np.random.default_rng(seed)
     counts: dict[str, int] = {}
-    # The smallest first, so that what they do not need is left for the others.
+    # The smallest first, so that their unused share is left for the others.
     for left, name in zip(range(len(sizes), 0, -1), sorted(sizes, key=lambda n: sizes[n]), strict=True):
         counts[name] = min(sizes[name], max(room // left, 1 if room else 0))
         room -= counts[name]

@@ -1,4 +1,4 @@
-"""Where the built-in layers have a corner, and what they are on the lower side of it."""
+"""The corners of the built-in layers, and their functions on the lower side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Place = tuple[int, ...]
 
 
 class Corner:
-    """The corner of an elementwise layer: above ``at`` it passes x, elsewhere it does what `below` says.
+    """The corner of an elementwise layer: above ``at`` it passes x, elsewhere it is `below`.
 
     The derivative at the corner itself is that of the lower side, as in Caffe.
     """
@@ -27,7 +27,7 @@ class Corner:
         return np.asarray(x > self.at)
 
     def frozen(self, x: Array, above: Array) -> Array:
-        """Return y as if every element stayed on the side that ``above`` says: smooth in x."""
+        """Return y as if every element stayed on its side in ``above``: smooth in x."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.where(above, x, self._below(x))
 

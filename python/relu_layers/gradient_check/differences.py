@@ -1,4 +1,4 @@
-"""Four-point central differences of one entry, and what they say about its gradient."""
+"""Four-point central differences of one entry, and the verdict on its gradient."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Probe:
         )
 
     def _stencil(self, step: float, values: list[float]) -> _Stencil:
-        """Return the difference of the values at -2h, -h, h, 2h, and what rounding may make of it."""
+        """Return the difference of the values at -2h, -h, h, 2h, and its error through rounding."""
         a, b, c, d = values
         # Where the loss is nearly 0, it is larger at the points around.
         noise = max(self._loss.noise, *(self._loss.least_noise(value) for value in values))

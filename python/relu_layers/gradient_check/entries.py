@@ -1,4 +1,4 @@
-"""What a check is made of: one entry with its verdict, the corner it may lie at, all entries of an array."""
+"""The parts of a check: one entry with its verdict, the corner it may lie at, all entries of an array."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ArrayResult:
-    """The entries of one array together: ``worst`` is the one whose error is largest for what is allowed."""
+    """The entries of one array together: ``worst`` is the one whose error is largest relative to its tolerance."""
 
     name: str
     shape: tuple[int, ...]
@@ -120,7 +120,7 @@ def array_result(name: str, shape: tuple[int, ...], largest: float, entries: Seq
         share = entry.absolute / max(AGREEMENT * largest, entry.floor, 5e-324)
         return math.inf if math.isnan(share) else share
 
-    # A kink's error says nothing, unless there is nothing else.
+    # A kink's error counts only where there is nothing else.
     judged = [entry for entry in own if entry.verdict != "kink"] or own
     worst = max(judged, key=excess, default=None)
     return ArrayResult(name, shape, largest, len(own), math.prod(shape), ok, kink, wrong, worst)

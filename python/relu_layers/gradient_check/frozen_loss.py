@@ -1,10 +1,11 @@
-"""What is checked: a float64 copy of a model with its batch and loss, everything random held still."""
+"""The loss as a function of parameters and inputs: a float64 copy of a model, everything random held still."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,51 +13,20 @@ import numpy as np
 from relu_layers._support.arguments import converted_array
 from relu_layers._support.configured import Array
 from relu_layers._training.examples import examples
+from relu_layers.gradient_check.copies import copied_model, restore, saved
 from relu_layers.gradient_check.corners import corner_of
 from relu_layers.layers import Layer
-from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError, training_depth
-from relu_layers.model import Sequential
+from relu_layers.losses import FunctionLoss, Loss, as_loss, default_loss, training_depth
 
 OWNER = "gradcheck"
 _EPS = float(np.finfo(np.float64).eps)
-# What a computed loss may be off by, at least, in units of eps * |loss|.
+# The least rounding error of a computed loss, in units of eps * |loss|.
 LEAST_NOISE = 4.0
 # Changes of the last digits that are tried, and the factor by which rounding may exceed the largest effect.
 _TRIALS, _MARGIN = 8, 2.0
 # By how much larger changes are that measure the noise of gradients. A jump at a corner, divided by this, is far
-# below the agreement that is asked for; and the changes, about 1e-5, are still small.
+# below the required agreement; and the changes, about 1e-5, are still small.
 _SCALED = 2.0**36
-
-
-def copied_model(owner: str, model: Any, dtype: Any) -> Sequential:
-    """Return an independent model with the same values, masks and ops; one layer becomes a model of it.
-
-    ``dtype`` is float64 or the model's own.
-    """
-    if isinstance(model, type):
-        raise TypeError(f"{owner}: model is the class {model.__name__}; pass {model.__name__}(...)")
-    layers = model.layers if isinstance(model, Sequential) else (model,)
-    # Built-in layers are not asked: reading their params would draw values.
-    protocol = () if isinstance(layers[0], Layer) else ("forward", "backward", "params", "grads")
-    lacking = [name for name in protocol if not hasattr(layers[0], name)]
-    if lacking:
-        raise TypeError(
-            f"{owner}: model is a {type(model).__name__} without {', '.join(lacking)}; "
-            "expected a Sequential or one layer"
-        )
-    ops = model.__dict__.get("ops") if isinstance(model, (Sequential, Layer)) else None
-    try:
-        copies = [copy.deepcopy(layer) for layer in layers]
-    except Exception as error:
-        raise TypeError(
-            f"{owner}: {model!r} works on a copy, but a layer cannot be copied "
-            f"({type(error).__name__}: {error}); give it a __deepcopy__"
-        ) from error
-    result = Sequential(*copies, dtype=dtype, rng=0, ops=ops)
-    for layer, original in zip(copies, layers, strict=True):
-        if _has_state(layer):
-            layer.load_state(original.state())
-    return result
 
 
 class FrozenLoss:
@@ -72,9 +42,9 @@ class FrozenLoss:
     value : float
         The loss.
     gradients : dict of str to ndarray
-        What backward gives: parameters by their keys, and ``"x"``.
+        From backward: parameters by their keys, and ``"x"``.
     noise : float
-        What the computed loss may be off by through rounding.
+        The error of the computed loss through rounding.
     gradient_noise : dict of str to float
         The same for the gradients of each array.
     """
@@ -85,7 +55,7 @@ class FrozenLoss:
         if y is None and loss is not None:
             raise TypeError(f"{OWNER}: y is None, but {loss!r} needs a target")
         self.model = copied_model(OWNER, model, np.float64)
-        self._states = [(layer, layer.state()) for layer in self.model.layers if _has_state(layer)]
+        self._states = [(layer, saved(layer)) for layer in self.model.layers]
         self._generators = [
             (generator, copy.deepcopy(generator.bit_generator.state))
             for layer in self.model.layers
@@ -93,13 +63,12 @@ class FrozenLoss:
             for generator in getattr(layer, "__dict__", {}).values()
             if isinstance(generator, np.random.Generator)
         ]
-        self.loss: Any = loss
         if loss is None:
-            y = self._default_loss(x, y)
-        elif isinstance(loss, Loss):
-            self.loss = copy.deepcopy(loss)
-        if isinstance(self.loss, Loss):
-            self.loss.use(self.model.ops)
+            loss = default_loss(self.model, y)
+        self.loss: Any = copy.deepcopy(loss) if isinstance(loss, Loss) else loss
+        self._computed_loss = as_loss(self.loss, self.model.ops)
+        if y is None:
+            y = np.random.default_rng(0).standard_normal(self._output_shape(x))
         given = examples(OWNER, x, y, sample_weight, dtype=self.model.dtype, loss=self.loss)
         self.x, self.y, self.sample_weight = np.array(given.x, order="C"), given.y, given.sample_weight
         self.depth = training_depth(self.model.layers, self.loss)
@@ -116,42 +85,37 @@ class FrozenLoss:
         self.noise, self.gradient_noise = self._loss_noise(), self._gradient_noise()
         self.notes: list[str] = []
 
-    def _default_loss(self, x: Any, y: Any) -> Any:
-        """Choose the loss: of labels their cross entropy, else squares, if need be against random numbers."""
+    def _output_shape(self, x: Any) -> tuple[int, ...]:
+        """Return the shape of the outputs for x."""
         given = converted_array(OWNER, "x", x, np.dtype(np.float64))
         self._rewind()
-        shape = self._forward(given, len(self.model.layers)).shape
-        labels = y is not None and np.asarray(y).dtype.kind in "iub" and np.shape(y) == shape[:-1]
-        self.loss = SoftmaxCrossEntropy() if labels else SquaredError(0.5)
-        return np.random.default_rng(0).standard_normal(shape) if y is None else y
+        with self._float64_named():
+            output: Array = self.model._passes.forward(np.array(given, order="C"), len(self.model.layers))
+        return tuple(output.shape)
 
     def _rewind(self) -> None:
         """Let the next pass draw the same random numbers as the first."""
         for layer, state in self._states:
-            layer.load_state(state)
+            restore(layer, state)
         for generator, state in self._generators:
             generator.bit_generator.state = copy.deepcopy(state)
 
-    def _forward(self, x: Array, depth: int) -> Array:
-        """Return the output of the first ``depth`` layers, exactly as in training."""
+    @contextmanager
+    def _float64_named(self) -> Iterator[None]:
+        """Name the dtype in a TypeError of a model with a user's layer."""
         try:
-            return np.array(self.model._passes.forward(np.array(x, order="C"), depth), order="C")
+            yield
         except TypeError as error:
             if any(map(_is_foreign, self.model.layers)):
                 raise TypeError(f"{error}; {OWNER} computes in float64: keep the dtype of x") from error
             raise
 
-    def _loss_of(self, output: Array) -> tuple[float, Array]:
-        weights = {} if self.sample_weight is None else {"sample_weight": self.sample_weight}
-        value, dy = self.loss(output, self.y, **weights)
-        return float(value), dy
-
-    def _backpropagate(self) -> tuple[float, dict[str, Array]]:
-        """Return the loss and all gradients, computed exactly as in training."""
-        self._rewind()
-        passes = self.model._passes
-        output = self._forward(self.x, self.depth)
-        value, dy = self._loss_of(output)
+    def _loss_and_dy(
+        self, output: Array, target: Array, *, sample_weight: Array | None = None
+    ) -> tuple[float, Array]:
+        """Return the loss and its gradient, checked."""
+        given, dy = self._computed_loss(output, target, sample_weight=sample_weight)
+        value = float(given)
         if not math.isfinite(value):
             raise ValueError(
                 f"{OWNER}: the loss is {value}, which has no differences to compare with; "
@@ -162,7 +126,20 @@ class FrozenLoss:
             raise ValueError(
                 f"{OWNER}: {self.loss!r} returned as gradient {came}, expected float64 of {output.shape}"
             )
-        dx = passes.backward(dy, self.depth, need_dx=True) if self.depth else dy
+        return value, dy
+
+    def _backpropagate(self) -> tuple[float, dict[str, Array]]:
+        """Return the loss and all gradients, computed exactly as in training."""
+        self._rewind()
+        with self._float64_named():
+            value, _, dx = self.model._passes.loss_and_gradients(
+                FunctionLoss(self._loss_and_dy),
+                self.x.copy(),
+                self.y,
+                self.sample_weight,
+                depth=self.depth,
+                need_dx=True,
+            )
         own = {f"{i}.{name}" for i in range(self.depth) for name in self.model.layers[i].params}
         gradients = {key: grad.copy() for key, grad in self.model.grads.items() if key in own}
         return value, gradients | {"x": np.array(dx)}
@@ -182,8 +159,8 @@ class FrozenLoss:
             if not np.array_equal(first, second, equal_nan=True):
                 raise ValueError(
                     f"{OWNER}: layer {index - 1}, {self.model.layers[index - 1]!r}, gives another result for the "
-                    "same input; let it keep an np.random.Generator as attribute, or give it state() and "
-                    "load_state(), so that its mask can be held still"
+                    "same input; let it keep an np.random.Generator as attribute, or give it state_dict() "
+                    "and load_state_dict(), so that its mask can be held still"
                 )
         self.inputs = outputs[0]
         self.above = {i: corner.above(self.inputs[i]) for i, corner in self.corners.items()}
@@ -212,14 +189,14 @@ class FrozenLoss:
             if corner is not None and frozen:
                 y = corner.frozen(y, self.above[index])
             else:
-                # A user's layer may write into what it gets.
+                # A user's layer may write into its input.
                 y = layer.forward(y.copy() if _is_foreign(layer) else y, training=True)
         if arrays is not None:
             arrays.append(np.array(y))
-        return self._loss_of(y)[0]
+        return float(self._computed_loss(y, self.y, sample_weight=self.sample_weight)[0])
 
     def least_noise(self, loss: float) -> float:
-        """Return what a computed loss of this size may be off by at least."""
+        """Return the least rounding error of a computed loss of this size."""
         return LEAST_NOISE * _EPS * abs(loss)
 
     def _shaken(self, size: float) -> Iterator[None]:
@@ -237,7 +214,7 @@ class FrozenLoss:
                 array[...] = values
 
     def _loss_noise(self) -> float:
-        """Return what changes in the loss with the last digits; trials that cross a corner do not count."""
+        """Return the change of the loss with the last digits; trials that cross a corner do not count."""
         noise = self.least_noise(self.value)
         for _ in self._shaken(_EPS):
             sides: dict[int, Array] = {}
@@ -247,7 +224,7 @@ class FrozenLoss:
         return noise
 
     def _gradient_noise(self) -> dict[str, float]:
-        """Return what changes in the gradients with the last digits.
+        """Return the change of the gradients with the last digits.
 
         Measured with larger changes and scaled down, so that a jump at a corner counts for nothing.
         """
@@ -258,10 +235,6 @@ class FrozenLoss:
                 largest = float(change[np.isfinite(change)].max(initial=0.0))
                 noise[name] = max(noise[name], _MARGIN * largest / _SCALED)
         return noise
-
-
-def _has_state(layer: Any) -> bool:
-    return callable(getattr(layer, "state", None)) and callable(getattr(layer, "load_state", None))
 
 
 def _is_foreign(layer: Any) -> bool:

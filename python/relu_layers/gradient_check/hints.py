@@ -1,4 +1,4 @@
-"""What wrong gradients have in common, and which mistake makes them so."""
+"""Patterns in wrong gradients, and the mistakes that make them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def hints(entries: Sequence[Entry], gradients: dict[str, Array], batch: int) -> 
 
 
 def _common_factor(wrong: Sequence[Entry]) -> float | None:
-    """Return what all of backward's numbers are too large by, None if there is no such factor.
+    """Return the factor by which all of backward's numbers are too large, None if there is no such factor.
 
     Entries at a corner do not count: their differences mix two slopes.
     """

@@ -1,4 +1,4 @@
-"""What `gradcheck` returns: verdicts as text, as a table for notebooks and as plain values."""
+"""The result of `gradcheck`: verdicts as text, as a table for notebooks and as plain values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from relu_layers._support.arguments import integer, nearest
 from relu_layers._support.text_table import aligned
 from relu_layers.gradient_check.entries import VERDICTS, Entry, array_result
 
-# What a report lists one by one; the rest is counted.
+# Entries that a report lists one by one; the rest is counted.
 _LISTED = 8
 _WIDTH = 79
 
@@ -131,7 +131,7 @@ class GradcheckReport:
         return f"{outcome}: {part} {self.total:,} entries checked, {verdicts}"
 
     def basis(self) -> str:
-        """Return what was compared and how exactly, in a line."""
+        """Return the compared loss, step and noise in a line."""
         sampled = "" if self.checked == self.total else f", sampled with seed {self.seed}"
         return (
             f"loss {self.loss:.6g} by {self.loss_name}; four-point differences in float64{sampled}; "
@@ -157,7 +157,7 @@ class GradcheckReport:
         return header, rows
 
     def remarks(self) -> list[str]:
-        """Return hints, notes, the wrong entries, the kinks and what they mean."""
+        """Return hints, notes, the wrong entries, the kinks and their meaning."""
         lines = [f"hint: {hint}" for hint in self.hints]
         lines += [f"at 0: {note}" for note in self.notes]
         for kind, entries in (("wrong", self.wrong), ("kink", self.kinks)):
@@ -176,7 +176,7 @@ class GradcheckReport:
         header, rows = self.table()
         remarks = []
         for line in self.remarks():
-            # What backward and differences say, and below it which unit turns its corner.
+            # Both numbers, and below them the unit that turns its corner.
             parts = line.split("; ", 1) if line.startswith(("kink", "wrong")) else [line]
             for part, indent in zip(parts, ("", "    "), strict=False):
                 remarks.append(textwrap.fill(part, _WIDTH, initial_indent=indent, subsequent_indent="    "))

@@ -1,4 +1,4 @@
-"""Doors to other libraries: `interop.torch` for PyTorch. Each imports its library when it is first asked for.
+"""Conversions to other libraries: `interop.torch` for PyTorch. Each imports its library on first use.
 
 Array libraries need none of them: NumPy arrays go out, and their arrays come in, through DLPack.
 """

@@ -51,16 +51,12 @@ class Layer(Configured):
     _saved: Any = None
 
     def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
-        """Return y; only with ``training=True`` is kept what `backward` needs."""
+        """Return y; what `backward` needs is kept with ``training=True`` only."""
         raise NotImplementedError
 
     def backward(self, dy: Array, *, out: Array | None = None) -> Array:
         """Return dx for the last training forward; anything else before it is a RuntimeError."""
         raise NotImplementedError
-
-    def fusible_slope(self) -> float | None:
-        """Return the slope, at least 0, if this layer is a ReLU that another layer may do the work of, else None."""
-        return None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of y for an x of ``input_shape``, a ValueError if the layer cannot take it."""
@@ -75,10 +71,6 @@ class Layer(Configured):
     def grads(self) -> ArrayMapping:
         """Gradients by name, of the parameters' shapes; overwritten by every backward."""
         return ArrayMapping("grads", {})
-
-    def forget(self) -> None:
-        """Drop what was kept for `backward`, whose work the layer after has done."""
-        self._saved = None
 
     def _kept(self) -> Any:
         """Return what the last training forward kept for backward."""
@@ -128,7 +120,7 @@ class ParameterLayer(Layer):
         return bool(self._values)
 
     def initialize(self, rng: np.random.Generator | int | None = None, dtype: Any = None) -> None:
-        """Draw all parameters anew, in place where the layer has them already.
+        """Draw new values for all parameters, in place where the layer has them already.
 
         Parameters
         ----------

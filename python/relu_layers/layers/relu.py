@@ -22,14 +22,6 @@ class ReLU(Layer):
     def __init__(self, negative_slope: float = 0.0) -> None:
         self.negative_slope = real("ReLU", "negative_slope", negative_slope)
 
-    def fusible_slope(self) -> float | None:
-        """Return the slope if the sign of y tells that of x, which is all that the gradient depends on."""
-        return self.negative_slope if self.negative_slope >= 0.0 else None
-
-    def note_output(self, y: Array) -> None:
-        """Take y, which the layer before has computed in training, for what `backward` needs."""
-        self._saved = y
-
     def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
         """Return y of the shape of x."""
         y: Array = self.ops.relu_forward(x, self.negative_slope, out=out)

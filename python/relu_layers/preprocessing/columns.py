@@ -68,12 +68,17 @@ def as_column(name: str, values: Any) -> Array:
 
 
 def as_table(table: Mapping[str, Any] | Array) -> dict[str, Array]:
-    """Return the columns of a table by name; those of an array are called x0, x1, ..."""
+    """Return the columns of a table by name, which is text; those of an array are called x0, x1, ..."""
     if isinstance(table, np.ndarray):
         if table.ndim != 2:
             raise ValueError(f"the table is an array of shape {table.shape}, expected (rows, columns)")
         table = {f"x{index}": table[:, index] for index in range(table.shape[1])}
-    columns = {name: as_column(name, values) for name, values in table.items()}
+    columns: dict[str, Array] = {}
+    for name, values in table.items():
+        text = str(name)  # frames name columns by numbers too, and files hold texts
+        if text in columns:
+            raise ValueError(f"two columns are called {text!r}")
+        columns[text] = as_column(text, values)
     rows = {len(values) for values in columns.values()}
     if len(rows) > 1:
         raise ValueError(f"the columns have different numbers of rows: {', '.join(map(str, sorted(rows)))}")
@@ -186,7 +191,7 @@ def shortened(names: Sequence[object]) -> str:
 
 
 def column_from_dict(entry: Any) -> NumberColumn | CategoryColumn:
-    """Rebuild a column from what `to_dict` gave; anything else is a ValueError."""
+    """Rebuild a column from the result of `to_dict`; anything else is a ValueError."""
     fields = checked_mapping("column", entry)
     name = checked_text("column name", fields.get("name"))
     kind = fields.get("kind")

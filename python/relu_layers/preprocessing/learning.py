@@ -80,7 +80,7 @@ class ColumnLearner:
             self.moments.add(present)
 
     def learned(self, scaled: bool) -> NumberColumn | CategoryColumn:
-        """Return what was learned; numbers are not to be changed unless ``scaled``."""
+        """Return the learned column; numbers are scaled only if ``scaled``."""
         if self.gaps == self.rows:
             raise ValueError(f"column {self.name!r} has no value in any row; leave it out")
         if self._text:
@@ -141,7 +141,7 @@ class TargetLearner:
         self.rows += len(column)
 
     def learned(self, scaled: bool) -> ClassTarget | NumberTarget:
-        """Return what was learned; a numeric target is not to be changed unless ``scaled``."""
+        """Return the learned target; a numeric one is scaled only if ``scaled``."""
         if self._first is None:
             raise ValueError(f"target {self.name!r} has no rows")
         values = self._values

@@ -72,7 +72,7 @@ class Preprocessing:
         self.target: ClassTarget | NumberTarget | None = None
 
     def __repr__(self) -> str:
-        """Return what was fitted, in one line."""
+        """Return the fitted columns in one line."""
         target = "" if self.target is None else f", {self.target.task} of {self.target.name!r}"
         return f"<Preprocessing: {len(self.columns)} columns to {self.n_features} features{target}>"
 
@@ -187,7 +187,7 @@ class Preprocessing:
         return target.encode(as_column(target.name, values), dtype)
 
     def decode_target(self, values: Any) -> Array:
-        """Return what predictions stand for: the class of each label, or values in the unit of the target.
+        """Return the meaning of predictions: the class of each label, or values in the unit of the target.
 
         Classes come as int64, float64 or text, numbers as float64, of the shape of ``values``.
         """
@@ -206,7 +206,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, entries: Any) -> Preprocessing:
-        """Rebuild an object from what `to_dict` gave; input is not trusted, anything else is a ValueError."""
+        """Rebuild an object from the result of `to_dict`; input is not trusted, anything else is a ValueError."""
         if not isinstance(entries, dict):
             raise ValueError(f"preprocessing: got a {type(entries).__name__}, expected a mapping")
         found = entries.get("format")

@@ -38,7 +38,7 @@ class ClassTarget:
 
     @property
     def task(self) -> str:
-        """What a model of this target does."""
+        """The task of a model with this target."""
         return "classification"
 
     def encode(self, column: Array, dtype: Any) -> Array:
@@ -75,7 +75,7 @@ class NumberTarget:
 
     @property
     def task(self) -> str:
-        """What a model of this target does."""
+        """The task of a model with this target."""
         return "regression"
 
     def encode(self, column: Array, dtype: Any) -> Array:
@@ -115,7 +115,7 @@ def asks_for_classes(values: Array, rows: int) -> bool:
 
 
 def target_from_dict(entry: Any) -> ClassTarget | NumberTarget:
-    """Rebuild a target from what `to_dict` gave; anything else is a ValueError."""
+    """Rebuild a target from the result of `to_dict`; anything else is a ValueError."""
     fields = checked_mapping("target", entry)
     name = checked_text("target name", fields.get("name"))
     task = fields.get("task")

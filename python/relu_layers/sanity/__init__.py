@@ -30,8 +30,7 @@ def sanity_check(
     x, y : array_like (rows, ...)
         A batch or a whole data set; converted to the model's dtype.
     loss : loss, callable or None
-        None is SoftmaxCrossEntropy for integer labels, SigmoidCrossEntropy behind a final Sigmoid, else
-        SquaredError.
+        None is `relu_layers.losses.default_loss`.
     optimizer : Optimizer or None, keyword
         Whose updates are measured, on a copy. None reports the rate at which plain SGD moves the weights by
         a thousandth.

@@ -1,4 +1,4 @@
-"""What is checked: a copy of the model in its own dtype, and one training pass over the batch."""
+"""A copy of the model in its own dtype, and one training pass over the batch."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import numpy as np
 
 from relu_layers._support.configured import Array
 from relu_layers._training.examples import examples
-from relu_layers.gradient_check import copied_model, shown
-from relu_layers.layers import Dropout, ParameterLayer, Sigmoid
-from relu_layers.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, training_depth
+from relu_layers.gradient_check.copies import copied_model
+from relu_layers.gradient_check.entries import shown
+from relu_layers.layers import Dropout, ParameterLayer
+from relu_layers.losses import Loss, as_loss, default_loss, training_depth
 from relu_layers.model import Sequential
 
 OWNER = "sanity_check"
 
 
 class ExaminedModel:
-    """A model with its data and loss, and what one pass over them gives.
+    """A model with its data and loss, and the results of one pass over them.
 
     Attributes
     ----------
     model : Sequential
         A copy.
     inputs : list of ndarray
-        What each layer gets, and at the end the outputs that the loss sees.
+        The input of each layer, and at the end the outputs that the loss sees.
     value : float
         The loss.
     gradients : dict of str to ndarray
@@ -36,10 +37,9 @@ class ExaminedModel:
             raise TypeError(f"{OWNER}: loss is {loss!r}, expected an object such as SoftmaxCrossEntropy()")
         self.original, self.seed = model, seed
         self.model = copied_model(OWNER, model, model.dtype)
-        self.loss = _default_loss(model, y) if loss is None else loss
-        if isinstance(self.loss, Loss):
-            self.loss = copy.deepcopy(self.loss)
-            self.loss.use(self.model.ops)
+        loss = default_loss(model, y) if loss is None else loss
+        self.loss: Any = copy.deepcopy(loss) if isinstance(loss, Loss) else loss
+        self._computed_loss = as_loss(self.loss, self.model.ops)
         given = examples(OWNER, x, y, dtype=self.model.dtype, loss=self.loss)
         self.x, self.y = given.x, given.y
         self.depth = training_depth(self.model.layers, self.loss)
@@ -50,16 +50,13 @@ class ExaminedModel:
         layers = self.model.layers
         self.inputs: list[Array] = [self.x]
         # The model's own pass first: its errors name the layer.
-        output = np.array(self.model._passes.forward(self.x, self.depth), order="C")
-        given, dy = self.loss(output, self.y)
-        self.value = float(given)
-        if self.depth:
-            self.model._passes.backward(dy, self.depth, need_dx=False)
+        found = self.model._passes.loss_and_gradients(self._computed_loss, self.x, self.y, depth=self.depth)
+        self.value = found.value
         prefixes = tuple(f"{index}." for index in range(self.depth))
         self.gradients = {key: g.copy() for key, g in self.model.grads.items() if key.startswith(prefixes)}
         for layer, original in zip(layers, self.original.layers, strict=True):
             if isinstance(layer, Dropout):
-                layer.load_state(original.state())
+                layer.load_state_dict(original.state_dict())
         for layer in layers[: self.depth]:
             self.inputs.append(np.array(layer.forward(self.inputs[-1], training=True)))
 
@@ -80,10 +77,4 @@ class ExaminedModel:
 
     def loss_of(self, outputs: Array, y: Array) -> float:
         """Return the loss of outputs."""
-        return float(self.loss(outputs, y)[0])
-
-
-def _default_loss(model: Sequential, y: Any) -> Loss:
-    if np.asarray(y).dtype.kind in "iub" and np.ndim(y) == 1:
-        return SoftmaxCrossEntropy()
-    return SigmoidCrossEntropy() if isinstance(model.layers[-1], Sigmoid) else SquaredError()
+        return float(self._computed_loss(outputs, y)[0])

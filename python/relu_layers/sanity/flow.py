@@ -1,4 +1,4 @@
-"""Checks of what flows: units that are dead, gradients that vanish, updates that are too large or too small."""
+"""Checks of the flow: dead units, vanishing gradients, updates that are too large or too small."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array
-from relu_layers.gradient_check import copied_model, corner_of
+from relu_layers.gradient_check.copies import copied_model
+from relu_layers.gradient_check.corners import corner_of
 from relu_layers.layers import ReLU, Threshold
 from relu_layers.optimizers import Optimizer
 from relu_layers.sanity.examined_model import OWNER, ExaminedModel
@@ -20,7 +21,7 @@ _SPARE = 0.1
 _FEW_ROWS = 100
 # Weight gradients of two layers further apart than this do not learn at one rate.
 _APART = 1e3
-# An update is a thousandth of the weights where training goes well; these are the ends of what may be.
+# An update is a thousandth of the weights where training goes well; these are the limits of the usual.
 _GOOD_UPDATE, _SMALL_UPDATE, _LARGE_UPDATE = 1e-3, 1e-5, 5e-2
 _UPDATES_MEASURED = 10
 
@@ -111,7 +112,7 @@ def gradient_sizes(examined: ExaminedModel) -> Check:
 
 
 def updates(examined: ExaminedModel, optimizer: Optimizer | None) -> Check:
-    """Measure updates against weights; without an optimizer say which rate of SGD would be right."""
+    """Measure updates against weights; without an optimizer return the right rate of SGD."""
     weights = [one for one in _weights(examined) if one["weight_rms"] and one["gradient_rms"]]
     if not weights:
         return Check("updates", "skipped", "no weights with a gradient")

@@ -1,4 +1,4 @@
-"""What `sanity_check` returns: verdicts with advice, as text, for notebooks and as plain values."""
+"""The result of `sanity_check`: verdicts with advice, as text, for notebooks and as plain values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What classifier and regressor share: the way from ``fit`` to the solver, and from ``predict`` to the network."""
+"""The common part of classifier and regressor: from ``fit`` to the solver, from ``predict`` to the network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def is_stochastic(estimator: Any) -> bool:
-    """Return True for the solvers that can learn bit by bit; the error says which cannot."""
+    """Return True for the solvers that can learn piece by piece; the error names those that cannot."""
     if estimator.solver not in STOCHASTIC:
         raise AttributeError(
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
@@ -138,7 +138,7 @@ class BaseMLP(BaseEstimator):
         return self
 
     def _begin(self, X: Array, target: Array, first: bool) -> None:
-        """Make the network, and forget what an earlier fit has left."""
+        """Make the network, and forget the attributes of an earlier fit."""
         outputs = self._outputs(target)
         given = [self.__dict__.pop(f"_given_{name}", None) for name in ("coefs", "intercepts")]
         self.__dict__.pop("model_", None)
@@ -156,7 +156,7 @@ class BaseMLP(BaseEstimator):
             self._no_improvement_count = 0
             self.best_loss_ = None if self.early_stopping else np.inf
             self.best_validation_score_ = -np.inf if self.early_stopping else None
-        # What a fit before this one may have left.
+        # Attributes that an earlier fit may have left.
         self.__dict__.pop("_trainer", None)
         self.validation_scores_: list[float] | None = None
         self.validation_loss_curve_: list[float] | None = None
@@ -216,7 +216,7 @@ class BaseMLP(BaseEstimator):
         return float(self._scored(held_out.labels, self._decision(z), held_out.sample_weight))
 
     def _network_output(self, X: Any) -> Array:
-        """Return what the last linear layer gives for the rows of ``X``."""
+        """Return the output of the last linear layer for the rows of ``X``."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=(np.float64, np.float32))
         return self.model_(_dense(X).astype(self.model_.dtype, copy=False))
@@ -229,7 +229,7 @@ class BaseMLP(BaseEstimator):
 
 
 def _dense(X: Any) -> Array:
-    """Return a contiguous array; what is sparse is filled up."""
+    """Return a contiguous array; sparse matrices are filled up."""
     return np.ascontiguousarray(X.toarray() if hasattr(X, "toarray") else X)
 
 

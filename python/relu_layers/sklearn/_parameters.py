@@ -1,4 +1,4 @@
-"""What the estimators may be given: scikit-learn's parameters and ours, and the error for anything else."""
+"""The parameters of the estimators: scikit-learn's and ours, and the error for anything else."""
 
 from __future__ import annotations
 

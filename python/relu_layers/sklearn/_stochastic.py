@@ -76,7 +76,7 @@ class Watch(Callback):
         return float(record["loss"])
 
     def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
-        """Do what scikit-learn does after an epoch."""
+        """Apply scikit-learn's rules after an epoch."""
         estimator = self._estimator
         share = estimator._loss_share
         estimator.n_iter_ += 1

@@ -2,45 +2,122 @@
 
 from __future__ import annotations
 
-import errno
+import io
 import math
+import os
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from relu_layers._files.archive import refuse_long_directory
+from relu_layers._files.damage import ToldError, damage_as_value_error
+from relu_layers._support.files import check_regular, open_regular
 from relu_layers.sources._files import FileArray, npy_header, opened_array
 from relu_layers.sources._spool import Spool, refuse_full_disk
 from relu_layers.sources.csv_file import unknown
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _UNPACKED_AT_ONCE = 4 * 2**20
+# How many times its size a file may unpack to. Nothing that deflate has packed is more than the second number, and
+# what goes into memory has a bound that a file of a few bytes cannot lift.
+MOST_IN_MEMORY = 100
+MOST_ON_DISK = 1032
+_SMALL = 32 * 2**20
+_LONGEST_HEADER = 2**16
+_TEXTS_AT_ONCE = 64
 
 
 def npz_array(path: Path, name: str) -> FileArray:
     """Return an array of an .npz file by name."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-            entry = entries.get(name)
-            if entry is None:
-                raise ValueError(unknown(path, "array", name, entries))
-            if not 0 <= entry.header_offset < path.stat().st_size:
-                raise ValueError(f"{path} is damaged: array {name!r} is not inside the file")
-            if entry.flag_bits & 1:
-                raise ValueError(f"{path}: array {name!r} is encrypted")
-            if entry.compress_type == zipfile.ZIP_STORED:
-                return _stored(path, name, entry)
-            if entry.compress_type != zipfile.ZIP_DEFLATED:
-                raise ValueError(f"{path}: array {name!r} is compressed in a way that NumPy does not write")
+    with (
+        open_regular(path) as file,
+        damage_as_value_error(f"{path} is damaged or no .npz file of numbers"),
+        opened_archive(file) as archive,
+    ):
+        entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+        entry = entries.get(name)
+        if entry is None:
+            raise ToldError(unknown(path, "array", name, entries))
+        _refuse_odd_entry(name, entry, path.stat().st_size)
+        if entry.compress_type == zipfile.ZIP_STORED:
+            return _stored(path, name, entry)
+        with archive.open(entry) as stream:
+            return _unpacked(path, name, entry, stream)
+
+
+def npz_arrays(path: Path) -> dict[str, Any]:
+    """Return all arrays of an .npz file in memory: numbers or text."""
+    size = path.stat().st_size
+    with (
+        open_regular(path) as file,
+        damage_as_value_error(f"{path} is not a .npz file of plain arrays"),
+        opened_archive(file) as archive,
+    ):
+        entries = archive.infolist()
+        refuse_too_large(sum(entry.file_size for entry in entries), size, MOST_IN_MEMORY)
+        found: dict[str, Any] = {}
+        for entry in entries:
+            name = entry.filename.removesuffix(".npy")
+            if name in found:
+                raise ValueError(f"it has two arrays {name!r}")
+            _refuse_odd_entry(name, entry, size)
             with archive.open(entry) as stream:
-                return _unpacked(path, name, entry, stream)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, struct.error) as error:
-        raise ValueError(f"{path} is damaged or no .npz file: {error}") from error
+                content = stream.read(entry.file_size + 1)
+            found[name] = _plain_array(name, content)
+        return found
+
+
+def _plain_array(name: str, content: bytes) -> Any:
+    """Return the array of an .npy member, whose length must be that of its shape."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read_header is None:
+        raise ValueError(f"array {name!r} is in version {version} of the format")
+    shape, _, dtype = read_header(stream, max_header_size=_LONGEST_HEADER)
+    if dtype.hasobject:
+        raise ValueError(f"Object arrays such as {name!r} are not loaded")
+    if not dtype.itemsize:
+        raise ValueError(f"array {name!r} is of {dtype}, which takes no bytes")
+    if stream.tell() + math.prod(shape) * dtype.itemsize != len(content):
+        raise ValueError(f"array {name!r} has {len(content)} bytes, its header says otherwise")
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _refuse_odd_entry(name: str, entry: zipfile.ZipInfo, size: int) -> None:
+    """Raise a ValueError for an entry that NumPy does not write."""
+    if not 0 <= entry.header_offset < size:
+        raise ValueError(f"array {name!r} is not inside the file")
+    if entry.flag_bits & 1:
+        raise ValueError(f"array {name!r} is encrypted")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"array {name!r} is compressed in a way that NumPy does not write")
+
+
+def opened_archive(file: BinaryIO) -> zipfile.ZipFile:
+    """Return an archive whose directory is not too long for what it should hold."""
+    refuse_long_directory(file, os.fstat(file.fileno()).st_size)
+    return zipfile.ZipFile(file)
+
+
+def refuse_too_large(unpacked: int, stored: int, most: int) -> None:
+    """Raise a ValueError if a file of ``stored`` bytes unpacks to more than ``most`` times as many.
+
+    What is small is never refused.
+    """
+    if unpacked > _SMALL + most * stored:
+        raise ValueError(
+            f"{stored:,} bytes claim to unpack to {unpacked:,}, more than {most} times as many: "
+            "if that is right, write it without compression"
+        )
 
 
 def _stored(path: Path, name: str, entry: zipfile.ZipInfo) -> FileArray:
@@ -57,7 +134,7 @@ def _stored(path: Path, name: str, entry: zipfile.ZipInfo) -> FileArray:
         _refuse_other_size(path, name, entry, length + math.prod(shape) * dtype.itemsize)
         return FileArray(file, path, begin + length, shape, dtype)
 
-    return opened_array(path.open("rb"), find)
+    return opened_array(open_regular(path), find)
 
 
 def _unpacked(path: Path, name: str, entry: zipfile.ZipInfo, stream: Any) -> FileArray:
@@ -65,6 +142,7 @@ def _unpacked(path: Path, name: str, entry: zipfile.ZipInfo, stream: Any) -> Fil
     length, shape, dtype = npy_header(stream.read, f"{path}: array {name!r}")
     size = math.prod(shape) * dtype.itemsize
     _refuse_other_size(path, name, entry, length + size)
+    refuse_too_large(size, path.stat().st_size, MOST_ON_DISK)
     refuse_full_disk(size, f"{path}: unpacking array {name!r}")
     row_bytes = max(math.prod(shape[1:]) * dtype.itemsize, 1)
     step = max(_UNPACKED_AT_ONCE // row_bytes, 1)
@@ -75,17 +153,12 @@ def _unpacked(path: Path, name: str, entry: zipfile.ZipInfo, stream: Any) -> Fil
             content = stream.read(count * row_bytes)
             yield np.frombuffer(content, dtype).reshape(count, *shape[1:])
 
-    try:
-        return _spooled(blocks())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: array {name!r}: {error}") from error
+    return _spooled(blocks())
 
 
 def _refuse_other_size(path: Path, name: str, entry: zipfile.ZipInfo, size: int) -> None:
     if entry.file_size != size:
-        raise ValueError(
-            f"{path} is damaged: array {name!r} has {entry.file_size} bytes, its header says {size}"
-        )
+        raise ValueError(f"array {name!r} has {entry.file_size} bytes, its header says {size}")
 
 
 def open_hdf5(path: Path) -> Any:
@@ -94,22 +167,63 @@ def open_hdf5(path: Path) -> Any:
         import h5py
     except ImportError as error:
         raise ImportError('an HDF5 file needs h5py: pip install "relu_layers[data]"') from error
-    try:
+    check_regular(path)
+    with damage_as_value_error(f"{path} is damaged or no HDF5 file"):
         return h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} is damaged or no HDF5 file: {error}") from error
 
 
 def hdf5_array(path: Path, name: str) -> FileArray:
     """Return a data set of an HDF5 file by its path in it."""
-    with open_hdf5(path) as file:
-        try:
-            return _data_set(path, name, file)
-        except (OSError, RuntimeError, KeyError, TypeError, OverflowError) as error:
-            # What h5py raises where it stumbles over damage; a full disk is another matter.
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise
-            raise ValueError(f"{path} is damaged: data set {name!r}: {error}") from error
+    with damage_as_value_error(f"{path} is damaged: data set {name!r}"), open_hdf5(path) as file:
+        return _data_set(path, name, file)
+
+
+def hdf5_arrays(path: Path) -> dict[str, Any]:
+    """Return the data sets of the root group of an HDF5 file in memory: numbers or text."""
+    size, total = path.stat().st_size, 0
+    found: dict[str, Any] = {}
+    with damage_as_value_error(f"{path} is damaged or no HDF5 file of plain arrays"), open_hdf5(path) as file:
+        for name in file:
+            item = file.get(name)
+            if item is None:
+                raise ValueError(f"{name!r} is a link to what is not there")
+            if not hasattr(item, "chunks"):
+                continue
+            _refuse_odd_data(name, item, file)
+            total += item.nbytes
+            refuse_too_large(total, size, MOST_IN_MEMORY)
+            text = item.dtype.kind in "OS" and item.ndim
+            found[name] = _texts(item, size) if text else np.asarray(item[()])
+    return found
+
+
+def _texts(data: Any, size: int) -> Any:
+    """Return a data set of text, its rows read few at a time: many may stand for one long text in the file."""
+    texts: list[str] = []
+    total = 0
+    for start in range(0, len(data), _TEXTS_AT_ONCE):
+        read = [one.decode() for one in np.ravel(data[start : start + _TEXTS_AT_ONCE])]
+        total += sum(map(len, read))
+        refuse_too_large(total, size, MOST_IN_MEMORY)
+        texts += read
+    return np.array(texts, np.dtypes.StringDType()).reshape(data.shape)
+
+
+def _refuse_odd_data(name: str, data: Any, file: Any) -> None:
+    """Raise a ValueError for a data set whose values are not in the file, or cannot be unpacked in its chunks."""
+    if data.external or data.is_virtual or data.file.filename != file.filename:
+        raise ValueError(f"data set {name!r} keeps its data outside the file")
+    if data.dtype.kind == "O" and _text_kind(data) is None:
+        raise ValueError(f"data set {name!r} holds {data.dtype}, expected numbers or text")
+    if data.chunks is not None:
+        refuse_too_large(math.prod(data.chunks) * data.dtype.itemsize, data.nbytes, 1)
+
+
+def _text_kind(data: Any) -> Any:
+    """Return what h5py knows of the text in a data set, None where it holds something else."""
+    import h5py
+
+    return h5py.check_string_dtype(data.dtype)
 
 
 def _data_set(path: Path, name: str, file: Any) -> FileArray:
@@ -118,16 +232,18 @@ def _data_set(path: Path, name: str, file: Any) -> FileArray:
     if data is None or not hasattr(data, "chunks"):
         names: list[str] = []
         file.visititems(lambda key, item: names.append(key) if hasattr(item, "chunks") else None)
-        raise ValueError(unknown(path, "data set", name, names))
+        raise ToldError(unknown(path, "data set", name, names))
+    _refuse_odd_data(name, data, file)
     if data.dtype.kind not in "fiub" or data.ndim == 0:
-        raise ValueError(
+        raise ToldError(
             f"{path}: data set {name!r} is {data.dtype} of shape {data.shape}, expected rows of numbers"
         )
     place = data.id.get_offset()
     plain = data.chunks is None and data.external is None and not file.userblock_size
     if plain and place is not None and data.id.get_storage_size() == data.nbytes:
         shape, dtype = data.shape, data.dtype
-        return opened_array(path.open("rb"), lambda opened: FileArray(opened, path, place, shape, dtype))
+        return opened_array(open_regular(path), lambda opened: FileArray(opened, path, place, shape, dtype))
+    refuse_too_large(data.nbytes, path.stat().st_size, MOST_ON_DISK)
     refuse_full_disk(data.nbytes, f"{path}: unpacking data set {name!r}")
     step = max(_UNPACKED_AT_ONCE // max(data.nbytes // max(len(data), 1), 1), 1)
     # Whole chunks: each is unpacked as a whole whatever is read of it.

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 
 from relu_layers._files.npy import read_header
+from relu_layers._support.files import open_regular
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -75,7 +76,7 @@ class FileArray:
         return max(_AT_ONCE // self._row_bytes, 1)
 
     def _gather(self, rows: range | Array, target: Array) -> None:
-        """Read ascending rows: those that lie close together in one call, what is between them as well."""
+        """Read ascending rows: those that lie close together in one call, with the rows between them."""
         size, memory = self._row_bytes, _bytes_of(target)
         if isinstance(rows, range) or int(rows[-1]) - int(rows[0]) + 1 == len(rows):
             self._read(int(rows[0]), memory)
@@ -154,4 +155,4 @@ def open_npy(path: Path, file: BinaryIO | None = None) -> FileArray:
             raise ValueError(f"{path} is damaged: it has {size} bytes, its header says {expected}")
         return FileArray(opened, path, offset, shape, dtype)
 
-    return opened_array(file if file is not None else path.open("rb"), find)
+    return opened_array(file if file is not None else open_regular(path), find)

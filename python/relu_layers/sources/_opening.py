@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from relu_layers._support.arguments import nearest
+from relu_layers._support.files import check_regular
 from relu_layers.preprocessing import Preprocessing
 from relu_layers.sources._archives import hdf5_array, npz_array
 from relu_layers.sources._files import FileArray, open_npy
@@ -120,6 +121,8 @@ def _existing(path: Path) -> Path:
         return path
     if path.is_dir():
         raise ValueError(f"open_source: {path} is a folder, expected a file")
+    if path.exists():
+        check_regular(path)
     files = [str(entry) for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     raise FileNotFoundError(f"open_source: {path}: no such file{nearest(str(path), files)}")
 

@@ -28,7 +28,7 @@ _NOTE = "source.json"
 
 
 class Plan(NamedTuple):
-    """What of which files is to be made ready, and how."""
+    """The columns of the files that are prepared, and the preprocessing."""
 
     files: tuple[Path, ...]
     target: str
@@ -102,7 +102,7 @@ def _opened(folder: Path) -> list[FileArray]:
 def _written(
     plan: Plan, blocks: Blocks, preprocessing: Preprocessing, folder: Path | None
 ) -> list[FileArray]:
-    """Learn what is not learned yet, and write the rows, one block in memory at a time."""
+    """Learn the preprocessing where it is not fitted yet, and write the rows, one block in memory at a time."""
     text = {*plan.text, *_text_columns(preprocessing)}
 
     def tables() -> Iterator[dict[str, Array]]:

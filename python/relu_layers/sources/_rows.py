@@ -1,4 +1,4 @@
-"""Sources of rows: files, parts of them, and what can be done with either beside training."""
+"""Sources of rows: files and parts of them, with their methods beside training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMES = ("x", "y", "sample_weight")
 
 
 class RowReader:
-    """What all sources here have beside the protocol `relu_layers.data.Source`.
+    """The methods of all sources here beside the protocol `relu_layers.data.Source`.
 
     Attributes
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,17 +11,26 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from relu_layers._files.damage import ToldError
 from relu_layers._support.arguments import nearest
+from relu_layers._support.files import open_regular
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 _BLOCK_ROWS = 8192
+_BLOCK_CELLS = 2**20
+# Of the first line: enough to see what is between its names.
+_LOOKED_AT = 2**16
 _DELIMITERS = ",;\t|"
 
 
 class TextFoundError(Exception):
-    """A column holds text and is to be read again as such: name, cell, row, whether it holds numbers too."""
+    """Columns hold text and are to be read again as such: of each name, cell, row, whether it holds numbers too."""
+
+    def __init__(self, found: list[tuple[str, str, int, bool]]) -> None:
+        super().__init__(found)
+        self.found = found
 
 
 def csv_blocks(
@@ -36,21 +46,19 @@ def csv_blocks(
     names, a line with another number of cells, and bytes that are not UTF-8.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            first = stream.readline()
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as stream:
+            first = stream.readline(_LOOKED_AT)
             stream.seek(0)
             delimiter = max(_DELIMITERS, key=first.count)
             reader = csv.reader(stream, delimiter=delimiter, strict=True)
             names = _header(path, next(reader, []))
             wanted = chosen_names(path, names, columns)
+            kinds = {name: name in text for name in wanted}
             rows = _rows(path, reader, names)
+            at_once = min(max(_BLOCK_CELLS // len(names), 1), _BLOCK_ROWS)
             begin = 0
-            while block := list(itertools.islice(rows, _BLOCK_ROWS)):
-                yield {
-                    name: _texts(cells) if name in text else _numbers(name, cells, begin)
-                    for name, cells in zip(names, zip(*block, strict=True), strict=True)
-                    if name in wanted
-                }
+            while block := list(itertools.islice(rows, at_once)):
+                yield _block(names, kinds, block, begin)
                 begin += len(block)
             if not begin:
                 yield {name: np.empty(0) for name in wanted}
@@ -62,10 +70,11 @@ def csv_blocks(
 
 def chosen_names(path: Path, names: Sequence[str], columns: Collection[str] | None) -> list[str]:
     """Return the names of the wanted columns in the order of the file; raise a ValueError for one it lacks."""
+    known, wanted = set(names), None if columns is None else set(columns)
     for name in columns or ():
-        if name not in names:
-            raise ValueError(unknown(path, "column", name, names))
-    return [name for name in names if columns is None or name in columns]
+        if name not in known:
+            raise ToldError(unknown(path, "column", name, names))
+    return [name for name in names if wanted is None or name in wanted]
 
 
 def unknown(path: Path, what: str, name: str, names: Iterable[str]) -> str:
@@ -83,9 +92,11 @@ def _header(path: Path, cells: list[str]) -> list[str]:
         )
     if "" in names:
         raise ValueError(_unnamed(path, names.index("") + 1))
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{path}: two columns are called {twice!r}")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{path}: two columns are called {name!r}")
+        seen.add(name)
     return names
 
 
@@ -106,6 +117,24 @@ def _rows(path: Path, reader: Any, names: list[str]) -> Iterator[list[str]]:
         yield [cell.strip() for cell in row]
 
 
+def _block(
+    names: Sequence[str], kinds: dict[str, bool], rows: list[list[str]], begin: int
+) -> dict[str, Array]:
+    """Return the columns of some rows, of those names that ``kinds`` has: text where it says True."""
+    block: dict[str, Array] = {}
+    found = []
+    for name, cells in zip(names, zip(*rows, strict=True), strict=True):
+        if name not in kinds:
+            continue
+        try:
+            block[name] = _texts(cells) if kinds[name] else _numbers(name, cells, begin)
+        except TextFoundError as error:
+            found += error.found
+    if found:
+        raise TextFoundError(found)
+    return block
+
+
 def _numbers(name: str, cells: tuple[str, ...], begin: int) -> Array:
     """Return int64 where every cell is a whole number, float64 where every cell is a number or missing.
 
@@ -124,7 +153,7 @@ def _numbers(name: str, cells: tuple[str, ...], begin: int) -> Array:
         numeric = [_is_number(cell) for cell in filled]
         row = numeric.index(False)
         beside_numbers = bool(begin) or any(one and not gap for one, gap in zip(numeric, gaps, strict=True))
-        raise TextFoundError(name, cells[row], begin + row + 1, beside_numbers) from None
+        raise TextFoundError([(name, cells[row], begin + row + 1, beside_numbers)]) from None
 
 
 def _is_number(cell: str) -> bool:

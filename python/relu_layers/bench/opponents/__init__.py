@@ -1,4 +1,4 @@
-"""Who takes part. Each opponent is one file that imports its own library, when it is created and not before."""
+"""The opponents. Each is one file that imports its own library, when it is created and not before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an opponent is: it takes a case with its data and returns how to check it and how to time it."""
+"""The protocol of an opponent: it takes a case with its data and returns functions that check and time it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHOICE = 20_000_000
 
 
 class UnsupportedError(Exception):
-    """This opponent has no equivalent of a case; the message says why."""
+    """This opponent has no equivalent of a case; the message gives the reason."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Opponent(Protocol):
     """One library under one number of threads."""
 
     def versions(self) -> dict[str, str]:
-        """Return name and version of what runs, and what it says about its threads."""
+        """Return names and versions of the libraries, and their settings of threads."""
 
     def prepare(self, case: Case, data: Data) -> Runner:
         """Return the case made ready, everything allocated and compiled that can be."""
@@ -76,7 +76,7 @@ def blocks(
 
 
 def timed(run: Callable[[int], Any]) -> Callable[[int], int]:
-    """Return a block for what repeats itself: ``run(count)``."""
+    """Return a block for a function that repeats itself: ``run(count)``."""
 
     def block(count: int) -> int:
         start = perf_counter_ns()
@@ -87,7 +87,7 @@ def timed(run: Callable[[int], Any]) -> Callable[[int], int]:
 
 
 def as_numpy(*values: Any) -> list[Array]:
-    """Return copies, so that what is timed later does not write into them."""
+    """Return copies, so that timed calls do not write into them."""
     return [np.array(value) for value in values]
 
 

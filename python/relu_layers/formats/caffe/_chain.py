@@ -170,7 +170,7 @@ class _Walk:
         self._loss = layer, _loss(layer, weights[0] if weights else 1.0), places[0]
 
     def checked_loss(self) -> Loss | None:
-        """Return the loss, which must be on the output, or on what a last softmax or sigmoid takes."""
+        """Return the loss, which must be on the output, or on the input of a last softmax or sigmoid."""
         if not self.layers:
             raise ValueError("the net has no layer that computes")
         if self._loss is None:
@@ -213,7 +213,7 @@ def _loss(layer: CaffeLayer, weight: float) -> Loss:
 
 
 def _row(dims: list[int]) -> tuple[int, ...] | None:
-    """Return the shape of one row of a blob, None if its axes say nothing."""
+    """Return the shape of one row of a blob, None if its axes do not give it."""
     if min(dims, default=0) < 0 or len(dims) > 8:
         raise ValueError(f"an input of shape {dims[:9]}, expected at most 8 lengths, none below 0")
     row = tuple(dims[1:])
@@ -227,7 +227,7 @@ def _input_shape(net: Message, place: int) -> tuple[int, ...] | None:
 
 
 def _source_shape(layer: CaffeLayer, place: int) -> tuple[int, ...] | None:
-    """Return the shape of the rows that a source makes, where it says so."""
+    """Return the shape of the rows of a source, where it is given."""
     settings: Any = None
     if layer.type == "MemoryData":
         settings = layer.message.part("memory_data_param")

@@ -15,7 +15,7 @@ from relu_layers.layers import ELU, Dense, Dropout, Layer, PReLU, ReLU, Sigmoid,
 
 
 class Flow:
-    """What is known of the rows that reach a layer.
+    """The known facts about the rows that reach a layer.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Flow:
         self.left = self.most_parameters = most_parameters
 
     def take(self, count: int) -> None:
-        """Count parameters before memory is asked for them."""
+        """Count parameters before memory is allocated for them."""
         self.left -= count
         if self.left < 0:
             raise ValueError(

@@ -26,7 +26,7 @@ _LARGEST_TEXT = 16 * 2**20
 
 
 class Net(NamedTuple):
-    """What a net's files hold: a model, the loss if it has one, and ``{"0.bias": (lr_mult, decay_mult)}``."""
+    """The content of a net's files: a model, the loss if it has one, and ``{"0.bias": (lr_mult, decay_mult)}``."""
 
     model: Sequential
     loss: Loss | None

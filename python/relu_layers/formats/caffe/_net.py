@@ -31,7 +31,7 @@ class CaffeLayer(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the rules of layers are compared with."""
+    """The state that the rules of layers are compared with."""
 
     phase: str
     level: int = 0

@@ -108,7 +108,7 @@ class Field(NamedTuple):
 
 
 class Message:
-    """The fields of one message: what a file holds, else the default (None without one, [] for a repeated field)."""
+    """The fields of one message: values of the file, else defaults (None without one, [] for a repeated field)."""
 
     __slots__ = ("_values", "kind")
 

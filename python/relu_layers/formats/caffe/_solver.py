@@ -25,7 +25,7 @@ _NET_FIELDS = ("train_net_param", "train_net", "net_param", "net")
 
 @dataclass(frozen=True)
 class Solver:
-    """What a solver prototxt and its net describe.
+    """A solver prototxt and its net, as objects of this package.
 
     Attributes
     ----------

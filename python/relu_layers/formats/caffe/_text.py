@@ -176,7 +176,7 @@ class _Parser:
 
 
 def _number(kind: str, text: str, negative: bool) -> Any:
-    """Return what an unquoted word or number means as ``kind``, None if it means nothing."""
+    """Return the value of an unquoted word or number as ``kind``, None if it has none."""
     if len(text) > _LONGEST_NUMBER:
         return None
     if kind == "bool":

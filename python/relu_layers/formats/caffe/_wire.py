@@ -75,7 +75,7 @@ class _Reader:
             message.put(field, struct.unpack_from("<f" if width == 4 else "<d", self._data, at)[0])
 
     def _scalar(self, field: Field, number: int) -> Any:
-        """Return what a varint means in a field."""
+        """Return the value of a varint in a field."""
         if field.kind == "bool":
             return number != 0
         signed = number - 2**64 if number >= 2**63 else number

@@ -1,4 +1,4 @@
-"""The layers that have been read so far, and what is known about the value that the last one gives."""
+"""The layers that have been read so far, and the known facts about the output of the last one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, also where it cannot be read as a model."""
+"""Description of an ONNX file, also of one that cannot be read as a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is computed of constants while a graph is read, so that a layer gets its weight and bias as they are."""
+"""Nodes whose inputs are constant, computed while a graph is read: they give the weights of layers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folded(node: Node, constants: dict[str, Array]) -> Array:
 
 
 def cast_dtype(node: Node) -> np.dtype[Any]:
-    """Return what a Cast casts to, one of the types that a model may have."""
+    """Return the type that a Cast casts to, one of those that a model may have."""
     to: Any = node.attributes["to"]
     if isinstance(to, bytes):  # before version 6
         to = dict(TensorProto.DataType.items()).get(to.decode(errors="replace"), 0)
@@ -46,7 +46,7 @@ def scaled(array: Array, factor: float) -> Array:
 
 
 def row_of(node: Node, given: Array, features: int, rank: int | None) -> Array:
-    """Return what is added to every row as an array of shape (features,).
+    """Return the summand of every row as an array of shape (features,).
 
     Raises
     ------

@@ -26,7 +26,7 @@ _STANDARD = ("", "ai.onnx")
 
 @dataclass(frozen=True)
 class Node:
-    """A node whose attributes are complete: what the file leaves out has the default of its version.
+    """A node whose attributes are complete: those that the file leaves out have the defaults of its version.
 
     ``version`` is that of the operator's last change at the opset of the file; by it meanings differ.
     """
@@ -58,7 +58,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Graph:
-    """What is needed for some of a model's outputs, nodes in order of execution."""
+    """The part of a model that some of its outputs need, nodes in order of execution."""
 
     nodes: tuple[Node, ...]
     constants: dict[str, Array]
@@ -181,7 +181,7 @@ def _node(index: int, proto: Any, opset: int) -> Node:
 
 
 class _Schema(NamedTuple):
-    """What onnx says about an operator: how many inputs and outputs, its attributes' kinds and defaults."""
+    """An operator in onnx: numbers of inputs and outputs, kinds and defaults of its attributes."""
 
     version: int
     inputs: tuple[int, int]
@@ -231,7 +231,7 @@ def _attributes(protos: Iterable[Any], schema: _Schema) -> dict[str, Any]:
 def _attribute(proto: Any, expected: str) -> Any:
     """Return the value of an attribute, which must be of the kind that the operator expects."""
     found = AttributeProto.AttributeType.Name(proto.type)
-    # The first IR version had no type; the value says what it is.
+    # The first IR version had no type; the value shows it.
     if proto.type not in (AttributeProto.UNDEFINED, AttributeProto.AttributeType.Value(expected)):
         raise ValueError(f"attribute {proto.name!r} is {found}, expected {expected}")
     if proto.ref_attr_name:

@@ -64,7 +64,7 @@ def load(path: AnyPath, *, output: str | None = None, finite: bool = True) -> Se
 
 
 def bytes_of(where: str) -> bytes:
-    """Return what is in a file, if it is no longer than a message may be."""
+    """Return the content of a file, if it is no longer than a message may be."""
     with open_regular(where) as file:
         size = file.seek(0, os.SEEK_END)
         if size > _LARGEST:

@@ -1,4 +1,4 @@
-"""What the operators' attributes and inputs mean, where versions differ."""
+"""The meaning of the operators' attributes and inputs, where versions differ."""
 
 from __future__ import annotations
 

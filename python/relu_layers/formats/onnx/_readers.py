@@ -174,7 +174,7 @@ def _dropout(chain: Chain, node: Node) -> None:
     chain.add(lambda: layers.Dropout(ratio))
 
 
-# --- what leaves values as they are ---
+# --- nodes that leave values as they are ---
 
 
 def _identity(chain: Chain, node: Node) -> None:

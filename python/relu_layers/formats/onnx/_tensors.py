@@ -1,4 +1,4 @@
-"""TensorProto to array: sizes are checked against the bytes that are there, before memory is asked for."""
+"""TensorProto to array: sizes are checked against the bytes that are there, before memory is allocated."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ _MESSAGES = {
 
 
 def check_bytes(data: bytes) -> None:
-    """Raise a ValueError unless ``data`` can be a model of few enough fields, without what is refused.
+    """Raise a ValueError unless ``data`` can be a model of few enough fields, without refused parts.
 
     Depth is that of `_MESSAGES`; time and memory are in proportion to the number of fields.
     """
@@ -77,7 +77,7 @@ class _Check:
                 raise ValueError(f"node {name!r} ({op_type}): {error}") from None
 
     def _text(self, start: int, end: int, wanted: int) -> str:
-        """Return the text of one field of a message, "" if there is none before what cannot be read."""
+        """Return the text of one field of a message, "" if there is none in front of damage."""
         data = self._scanner.data
         try:
             for number, wire, at, stop in Scanner(data, _MOST_FIELDS).fields(start, end):

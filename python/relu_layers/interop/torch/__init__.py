@@ -14,7 +14,7 @@ supported.
 from __future__ import annotations
 
 try:
-    import torch as _torch  # noqa: F401 - first, so that its absence is said in this package's words
+    import torch as _torch  # noqa: F401 - first, so that its absence raises this package's error
 except ImportError as error:
     raise ImportError('relu_layers.interop.torch needs PyTorch: pip install "relu_layers[torch]"') from error
 

@@ -1,4 +1,4 @@
-"""Activations, softmax and dropout with autograd; what they compute is documented in `relu_layers.ops`."""
+"""Activations, softmax and dropout with autograd; `relu_layers.ops` documents the functions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Threshold = _function("Threshold", "threshold", keeps="x", forward_only=("value"
 
 
 def threshold(x: Tensor, threshold: float, value: float) -> Tensor:
-    """Replace what does not exceed the threshold: ``y = x`` where x > threshold, else ``value``."""
+    """Replace values that do not exceed the threshold: ``y = x`` where x > threshold, else ``value``."""
     return Threshold.apply(x, {"threshold": threshold, "value": value})
 
 

@@ -1,4 +1,4 @@
-"""Modules without a counterpart: what the message advises."""
+"""Modules without a counterpart: the advice in the message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses with autograd; what they compute is documented in `relu_layers.ops`.
+"""Losses with autograd; `relu_layers.ops` documents the functions.
 
 The ops give loss and gradient at once, so forward computes both, and backward only scales the gradient.
 """

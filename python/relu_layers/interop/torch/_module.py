@@ -28,7 +28,7 @@ class Pass(Function):  # type: ignore[misc] # PyTorch is not seen by the type ch
         # The masks of this forward; in evaluation mode there are none.
         ctx.masks = [(layer, layer.state()) for layer in owner.dropouts] if learning else None
         y = owner.model.forward(ctx.array, training=learning)
-        # Not read again, but autograd watches over what is saved: a change in place before backward is an error.
+        # Not read again, but autograd watches saved tensors: a change in place before backward is an error.
         ctx.save_for_backward(x, *parameters)
         return new(y)
 
@@ -43,7 +43,7 @@ class Pass(Function):  # type: ignore[misc] # PyTorch is not seen by the type ch
             if gone:
                 model.forward(ctx.array, training=True)
             dx = _run_backward(model, view(dy), ctx.needs_input_grad[2])
-        # The model overwrites its gradients with every backward, while autograd keeps what it is given.
+        # The model overwrites its gradients with every backward, while autograd keeps the arrays it is given.
         gradients = torch.from_numpy(model.flat_grads.copy())
         parts = gradients.split([array.size for array in model.grads.values()])
         shaped = (part.view(array.shape) for part, array in zip(parts, model.grads.values(), strict=True))

@@ -76,7 +76,7 @@ def _elu(owner: str, place: str, module: Any) -> ELU:
     return ELU(module.alpha)
 
 
-# What a module becomes; None is nothing to compute on rows of features.
+# Converters of modules; None stands for modules that do nothing to rows of features.
 _READERS: dict[Any, Callable[[str, str, Any], Any]] = {
     nn.Linear: _linear,
     nn.ReLU: lambda owner, place, module: ReLU(),
@@ -98,7 +98,7 @@ def _leaves(owner: str, module: Any, path: str = "") -> Iterator[tuple[str, Any,
     """Yield place, module and supported class of everything inside nested ``nn.Sequential``, in order."""
     place = f"module {path} ({module})" if path else str(module).split("\n")[0]
     known = next((k for k in (*_READERS, nn.Sequential) if isinstance(module, k)), None)
-    # A subclass may compute anything, so it counts as what it inherits only if it has no forward of its own.
+    # A subclass may compute anything, so it counts as its base class only if it has no forward of its own.
     if known is None or type(module).forward is not known.forward:
         refuse(owner, place, module, [k.__name__ for k in _READERS])
     if nn.utils.parametrize.is_parametrized(module):
@@ -156,7 +156,7 @@ def _check_parameter(owner: str, what: str, parameter: Tensor) -> None:
 
 
 def from_torch(module: Any, *, share: bool = False, rng: Any = None) -> Sequential:
-    """Return a model that computes what a PyTorch module computes.
+    """Return a model that computes the same as a PyTorch module.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {
 
 
 def to_torch(model: Sequential, *, share: bool = True) -> Any:
-    """Return an ``nn.Sequential`` that computes what a model computes.
+    """Return an ``nn.Sequential`` that computes the same as a model.
 
     Parameters
     ----------

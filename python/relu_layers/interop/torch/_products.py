@@ -1,4 +1,4 @@
-"""Products with autograd; what they compute is documented in `relu_layers.ops`."""
+"""Products with autograd; `relu_layers.ops` documents the functions."""
 
 from __future__ import annotations
 

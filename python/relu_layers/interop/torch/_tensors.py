@@ -17,7 +17,7 @@ Backward = TypeVar("Backward", bound=Callable[..., Any])
 
 
 def once(backward: Backward) -> Backward:
-    """Mark a backward that cannot itself be differentiated, so that autograd says so."""
+    """Mark a backward that cannot itself be differentiated: autograd raises an error."""
     return cast(Backward, once_differentiable(backward))
 
 
@@ -44,7 +44,7 @@ def read(op: str, name: str, value: Any, like: Tensor = None) -> Array:
 
 
 def read_optional(op: str, name: str, value: Any, like: Tensor) -> Array | None:
-    """Return None for None, else what `read` returns."""
+    """Return None for None, else the result of `read`."""
     return None if value is None else read(op, name, value, like)
 
 

@@ -19,7 +19,7 @@ _OWNER = "optimizer_from_torch"
 
 
 def loss_from_torch(loss: Any) -> Loss:
-    """Return the loss that computes what a PyTorch loss computes.
+    """Return the loss that computes the same as a PyTorch loss.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def _rate(groups: list[dict[str, Any]], rate: float, learning_rate: Any) -> Any:
 
 
 def _checked_groups(optimizer: Any, kind: _Kind) -> list[dict[str, Any]]:
-    """Return the parameter groups, which ask for nothing but what has a counterpart."""
+    """Return the parameter groups, whose settings all have a counterpart."""
     groups: list[dict[str, Any]] = optimizer.param_groups
     name = type(optimizer).__name__
     for index, group in enumerate(groups):
