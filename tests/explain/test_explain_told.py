@@ -157,7 +157,9 @@ def test_a_net_with_a_slope_is_never_told_that_its_gradient_stops(lang):
     )
     steps = {step.key: step for step in found.steps()}
     # "What if" and "mistakes" are about other slopes.
-    words_shown = [b.text for key, step in steps.items() if key not in ("what-if", "mistakes") for b in step.blocks]
+    words_shown = [
+        b.text for key, step in steps.items() if key not in ("what-if", "mistakes") for b in step.blocks
+    ]
     for sentence in sentences[lang]:
         assert not any(sentence in words for words in words_shown), sentence
     assert found.to_text(everything=False).count("0.01") > 3

@@ -20,7 +20,6 @@ from relu_layers.explanation.training import play
 from relu_layers.explanation.variants import mistakes, variants
 from relu_layers.explanation.verdicts import Place, checks, followed_entries
 from relu_layers.losses import default_loss
-from relu_layers.model import Sequential
 from relu_layers.optimizers import SGD, Optimizer
 
 __all__ = ["Explanation", "Step", "Trace", "explain"]

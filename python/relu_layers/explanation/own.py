@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array
-from relu_layers.gradient_check import copied_model
+from relu_layers.gradient_check.copies import copied_model
 from relu_layers.layers import Layer
 from relu_layers.model import Sequential
 

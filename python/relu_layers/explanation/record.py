@@ -14,7 +14,7 @@ from relu_layers._training.examples import Examples
 from relu_layers.explanation.own import found
 from relu_layers.explanation.recorder import Recorder
 from relu_layers.explanation.trace import Counts, LayerTrace, LossTrace, Trace, Update
-from relu_layers.gradient_check import shown
+from relu_layers.gradient_check.entries import shown
 from relu_layers.layers import Dense, Layer
 from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential

@@ -23,26 +23,13 @@ from relu_layers.explanation.blocks import (
     worked,
 )
 from relu_layers.explanation.catalogue import Texts, formula
-from relu_layers.explanation.path import Path, first_hidden, neighbours, path_through
+from relu_layers.explanation.path import first_hidden, neighbours
+from relu_layers.explanation.scene import Scene
 from relu_layers.explanation.trace import LayerTrace, LossTrace, Trace
 
 
-class Story:
-    """Builds the steps for one row and one hidden unit.
-
-    Attributes
-    ----------
-    trace, texts, path
-        The recorded step, the language, and the units that are followed.
-    everything : bool
-        Whether all rows and paths are shown; otherwise one row and one path.
-    """
-
-    def __init__(self, trace: Trace, texts: Texts, sample: int, unit: int, everything: bool) -> None:
-        self.trace, self.texts, self.everything = trace, texts, everything
-        self.unit = unit
-        self.path: Path = path_through(trace, sample, unit)
-        self.sample = sample
+class Story(Scene):
+    """Builds the steps for one row and one hidden unit."""
 
     def subtitle(self) -> str:
         """Return what it is about, and how it ends where that is not a softmax."""
@@ -65,10 +52,6 @@ class Story:
         """Return the name of a class, empty where classes have none."""
         names = self.trace.class_names
         return names[label] if 0 <= label < len(names) else ""
-
-    def more(self, count: int) -> str:
-        """Return how terms that are left out are counted."""
-        return self.texts("more_terms", count=count)
 
     def row_values(self, layer: LayerTrace) -> Block:
         """Return a layer's output for the row: all of it, or a summary of a long one."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from relu_layers.explanation.blocks import (
@@ -22,13 +20,11 @@ from relu_layers.explanation.blocks import (
     worked,
 )
 from relu_layers.explanation.path import first_hidden, neighbours, stopped_unit
+from relu_layers.explanation.scene import Scene
 from relu_layers.explanation.trace import LayerTrace
 
-if TYPE_CHECKING:
-    from relu_layers.explanation.story import Story
 
-
-def steps(story: Story) -> list[Step]:
+def steps(story: Scene) -> list[Step]:
     """Return the gradient of the loss, one step per layer from the last to the first, and the path."""
     found = [_loss(story)]
     for i in range(len(story.trace.layers) - 1, -1, -1):
@@ -43,7 +39,7 @@ def steps(story: Story) -> list[Step]:
     return found if path is None else [*found, path]
 
 
-def _loss(story: Story) -> Step:
+def _loss(story: Scene) -> Step:
     t, trace, s = story.texts, story.trace, story.sample
     loss, symbol = trace.loss, trace.layers[-1].symbol
     count = number(loss.count).removesuffix(".0")
@@ -81,7 +77,7 @@ def _loss(story: Story) -> Step:
     return Step("loss-backward", t("loss_backward", symbol=symbol), blocks)
 
 
-def _verdict(story: Story, layer: LayerTrace, name: str, index: tuple[int, ...]) -> list[Block]:
+def _verdict(story: Scene, layer: LayerTrace, name: str, index: tuple[int, ...]) -> list[Block]:
     """Return the gradient check's verdict on an entry, nothing where it was not checked."""
     t, found = story.texts, story.trace.checks.get((layer.key(name), index))
     if found is None:
@@ -94,7 +90,7 @@ def _verdict(story: Story, layer: LayerTrace, name: str, index: tuple[int, ...])
     return [note(words), note(t("check_kink", source=source, unit=unit, value=number(value)))]
 
 
-def _dense(story: Story, index: int, layer: LayerTrace) -> Step:
+def _dense(story: Scene, index: int, layer: LayerTrace) -> Step:
     t, path, s = story.texts, story.path, story.sample
     i, j = path.inputs[index], path.outputs[index]
     weight, source, symbol = layer.weight_symbol, layer.source, layer.symbol
@@ -128,7 +124,7 @@ def _dense(story: Story, index: int, layer: LayerTrace) -> Step:
     return Step(f"backward-{layer.index}", t("backward_dense", weight=weight), blocks)
 
 
-def _gate(story: Story, index: int, layer: LayerTrace) -> Step:
+def _gate(story: Scene, index: int, layer: LayerTrace) -> Step:
     t, s, unit = story.texts, story.sample, story.path.outputs[index]
     assert layer.derivative is not None
     dx = layer.dx if layer.dx is not None else layer.derivative * layer.dy
@@ -176,7 +172,7 @@ def _other_gates(layer: LayerTrace, sample: int, unit: int) -> list[int]:
     return [int(other[np.argmax(np.abs(layer.dy[sample, other]))])] if other.size else []
 
 
-def _other(story: Story, layer: LayerTrace) -> Step:
+def _other(story: Scene, layer: LayerTrace) -> Step:
     t = story.texts
     blocks = [text(t("other_why"))]
     if layer.dx is not None:
@@ -184,7 +180,7 @@ def _other(story: Story, layer: LayerTrace) -> Step:
     return Step(f"backward-{layer.index}", t("backward_other", name=layer.name), blocks)
 
 
-def _path(story: Story) -> Step | None:
+def _path(story: Scene) -> Step | None:
     """Return the product from the loss to one weight of the first Dense layer, None if there is none."""
     t, trace, path, s = story.texts, story.trace, story.path, story.sample
     layers = trace.layers
