@@ -8,8 +8,8 @@ function measures(view) {
   const tallest = Math.max(...view.map((units) => units.length));
   const dense = tallest > 12;
   const [down, radius] = dense ? [27, 11] : [46, 15];
-  const left = net.names.features.length ? NAME + 24 : 36;
-  const right = net.names.classes.length ? NAME + 60 : dense ? 72 : 40;
+  const left = net.names.features.length ? NAME + 24 : 44;
+  const right = net.names.classes.length ? NAME + 60 : dense ? 92 : 44;
   const height = TOP + down * tallest + 14;
   const room = (byId("network").clientWidth - left - right) / Math.max(view.length - 1, 1);
   const across = Math.floor(Math.min(Math.max(room, NARROWEST), WIDEST));

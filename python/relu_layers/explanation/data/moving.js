@@ -30,7 +30,7 @@ function showFollowed(numbersOf) {
     const { value, gradient } = numbersOf.node(followed.column, followed.unit);
     const parts = { value: `${name} = ${value}`, gradient: gradient && `d${name} = ${gradient}` };
     const words = gradient ? filled(labels.page_follow_unit, parts) : parts.value;
-    byId("followed").textContent = `${labels.page_follow}: ${words}`;
+    byId("followed").textContent = filled(labels.page_follow, { what: words });
     return;
   }
   const { weight } = net.layers[followed.place];
@@ -43,7 +43,7 @@ function showFollowed(numbersOf) {
     after: data.live ? entry(`${weight}'`) : "",
   };
   const words = filled(data.live ? labels.page_follow_weight : labels.page_follow_unit, parts);
-  byId("followed").textContent = `${labels.page_follow}: ${words}`;
+  byId("followed").textContent = filled(labels.page_follow, { what: words });
 }
 
 // The weights into the followed units, and the one that is followed, for those who use no pointer.
@@ -74,7 +74,7 @@ const knobs = [];
 // A slider and a field for the same number: the slider for a quick hand, the field for exact values.
 function numberKnob(label, { low, high, step }, read, write) {
   const slider = make("input", { type: "range", min: low, max: high, step, "aria-label": label() });
-  const field = make("input", { type: "number", step: "any", "aria-label": `${label()}: ${labels.page_value}` });
+  const field = make("input", { type: "number", step: "any", "aria-label": `${label()} ${labels.page_value}` });
   const name = make("span", { class: "knob-name" }, label());
   const moved = (event) => {
     const value = Number(event.target.value);
