@@ -610,3 +610,121 @@ def test_random_nets_are_right(problem: Any) -> None:
 def test_many_random_nets_are_right(problem: Any) -> None:
     report = rl.gradcheck(*problem)
     assert report, str(report)
+
+
+# --- bare functions ---
+
+
+def seeds_program(mask, target=((0,), (1,), (1,), (0,)), bias=False, forward=np.maximum):
+    """Return ``function(params)`` as one writes it in plain NumPy: 2-30-1 on XOR, squared errors."""
+    inputs, wanted = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array(target)
+
+    def program(p):
+        h = inputs.dot(p["w1"])
+        if bias:
+            h = h + p["b1"]
+        y = forward(h, 0).dot(p["w2"])
+        loss = np.square(y - wanted).sum()
+        grad_y = 2.0 * (y - wanted)
+        grad_h = grad_y.dot(p["w2"].T).copy()
+        grad_h[mask(h)] = 0
+        grads = {"w1": inputs.T.dot(grad_h), "w2": forward(h, 0).T.dot(grad_y)}
+        return loss, grads | ({"b1": grad_h.sum(axis=0)} if bias else {})
+
+    return program
+
+
+def weights(bias=False):
+    rng = np.random.default_rng(0)
+    found = {"w1": rng.standard_normal((2, 30)), "w2": rng.standard_normal((30, 1))}
+    return found | ({"b1": np.zeros(30)} if bias else {})
+
+
+@pytest.mark.parametrize("mask", [lambda h: h < 0, lambda h: h <= 0, lambda h: ~(h > 0)])
+def test_the_seeds_function_is_right_and_its_zeros_are_found(mask):
+    params = weights()
+    report = rl.gradcheck(seeds_program(mask), params)
+    assert report
+    assert report.counts() == {"ok": 90, "kink": 0, "wrong": 0}
+    assert [array.name for array in report.arrays] == ["w1", "w2"]
+    [note] = report.notes
+    assert "30 of 120 entries are exactly 0, all in row 0" in note
+    assert "changes no gradient" in note
+    assert note in " ".join(str(report).split())
+    assert report.to_dict()["notes"] == [note]
+    for name, value in weights().items():
+        assert np.array_equal(params[name], value)
+
+
+def test_where_the_two_masks_differ_and_what_that_changes():
+    wanted = ((1,), (1,), (1,), (0,))  # row 0 now wants what its zeros do not give
+    for mask, other in ((lambda h: h < 0, "`h <= 0`"), (lambda h: h <= 0, "`h < 0`")):
+        report = rl.gradcheck(seeds_program(mask, wanted, bias=True), weights(bias=True))
+        # Either side of a corner is a derivative: no measurement can call one of them wrong.
+        assert report
+        assert {entry.name for entry in report.kinks} == {"b1"}
+        assert len(report.kinks) == 30
+        [note] = report.notes
+        assert f"there {other} differs and changes the gradient of b1 in 30 of 30 entries" in note
+        assert report.entry("b1", 3).kink.value == 0.0
+        assert report.entry("b1", 3).kink.sample == 0
+
+
+def test_a_function_whose_gradient_is_wrong():
+    report = rl.gradcheck(seeds_program(lambda h: h < -1e9), weights())
+    assert not report
+    assert {entry.name for entry in report.wrong} == {"w1"}
+    assert all(array.wrong == 0 for array in report.arrays if array.name == "w2")
+
+    def doubled(p):
+        loss, grads = seeds_program(lambda h: h < 0)(p)
+        return loss, {name: 2 * gradient for name, gradient in grads.items()}
+
+    assert any("2 times" in hint for hint in rl.gradcheck(doubled, weights()).hints)
+
+
+def test_masks_without_a_zero_say_so():
+    def program(p):
+        h = np.array([[1.0, 2.0]]) @ p["w"]
+        loss = np.where(h > 0, h, 0.1 * h).sum()
+        return loss, {"w": np.array([[1.0], [2.0]]) @ np.where(h > 0, 1.0, 0.1)}
+
+    report = rl.gradcheck(program, {"w": np.array([[0.5, -1.0], [0.25, 0.1]])})
+    assert report
+    assert report.notes == (
+        "`h > 0` on an array of shape (1, 2): no entry is exactly 0, so `h >= 0` gives the same",
+    )
+
+
+def test_a_function_that_cannot_be_watched_still_has_its_corners():
+    def strict(p):
+        assert all(type(value) is np.ndarray for value in p.values())
+        h = p["b"]
+        return float(np.maximum(h, 0).sum()), {"b": (h > 0).astype(float)}
+
+    report = rl.gradcheck(strict, {"b": np.array([1.0, -1.0, 0.0])})
+    assert [entry.verdict for entry in report.entries] == ["ok", "ok", "kink"]
+    assert report.notes == ()
+
+    def beyond(p):
+        value, grads = strict(p)
+        return value, {"b": grads["b"] + np.array([0.0, 0.0, 1.5])}
+
+    assert rl.gradcheck(beyond, {"b": np.array([1.0, -1.0, 0.0])}).verdict("b", 2) == "wrong"
+
+
+def test_functions_that_do_not_fit_are_named():
+    program = seeds_program(lambda h: h < 0)
+    with pytest.raises(TypeError, match="params is ndarray, expected a mapping"):
+        rl.gradcheck(program, np.zeros(3))
+    with pytest.raises(TypeError, match="belong to models"):
+        rl.gradcheck(program, weights(), np.zeros(3))
+    with pytest.raises(TypeError, match="expected \\(loss, grads\\)"):
+        rl.gradcheck(lambda p: 1.0, weights())
+    with pytest.raises(ValueError, match="same names: w2"):
+        rl.gradcheck(lambda p: (1.0, {"w1": p["w1"]}), weights())
+    with pytest.raises(ValueError, match=r"grads\['w1'\] has shape \(30, 2\)"):
+        rl.gradcheck(lambda p: (1.0, {"w1": p["w1"].T, "w2": p["w2"]}), weights())
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="random"):
+        rl.gradcheck(lambda p: (rng.random(), {"a": np.zeros(1)}), {"a": np.zeros(1)})

@@ -14,6 +14,14 @@ pytest.importorskip("rich")
 from click.testing import Result
 
 import relu_layers as rl
+from relu_layers.explanation import terminal
+
+
+@pytest.fixture(autouse=True)
+def no_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """English, unless a test asks for another language."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_xor_answers_the_question_in_80_columns(done: Callable[..., Result]) -> None:
@@ -21,8 +29,9 @@ def test_xor_answers_the_question_in_80_columns(done: Callable[..., Result]) -> 
     assert max(map(len, output.splitlines())) <= 80
     words = " ".join(output.split())
     for said in (
-        "Where the unit's input z was above 0, the gradient passes unchanged",
-        "it stops there",
+        "Does a closed gate kill the learning? No.",
+        "only for this unit and this row",
+        "ends in squared errors, without softmax",
         "Backward through ReLU: the gate",
         "The whole path, from the loss to one weight",
         "0 are wrong",
@@ -31,6 +40,83 @@ def test_xor_answers_the_question_in_80_columns(done: Callable[..., Result]) -> 
         assert said in words
     assert len(output.splitlines()) < 200
     assert len(done("explain", "xor", "--all", "--no-check").output.splitlines()) > len(output.splitlines())
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_the_tour_answers_the_question_in_its_first_ten_lines(done: Callable[..., Result], lang: str) -> None:
+    lines = done("explain", "tour", "--lang", lang).output.splitlines()
+    assert max(map(terminal.columns, lines)) <= 80
+    words = " ".join(" ".join(lines[:10]).split())
+    answers = {
+        "en": (
+            "Does a closed gate kill the learning? No.",
+            "only if every row closes it",
+            "a negative slope",
+        ),
+        "ja": ("止まりません", "すべての行がゲートを閉じたときだけ", "負側の傾き"),
+    }
+    for answer in answers[lang]:
+        assert answer in (words.replace(" ", "") if lang == "ja" else words)
+
+
+def test_the_tours_numbers_are_for_pencil_and_paper(
+    done: Callable[..., Result], call: Callable[..., Result]
+) -> None:
+    done("explain", "tour", "--json", "tour.json")
+    read = json.loads(Path("tour.json").read_text(encoding="utf-8"))
+    arrays = [read["loss"][name] for name in ("output", "probabilities", "gradient", "exponentials")]
+    for layer in read["layers"]:
+        arrays += [layer["x"], layer["y"], layer["dy"], *layer["params"].values(), *layer["grads"].values()]
+    for array in arrays:
+        for value in np.ravel(array["values"]):
+            assert len(f"{abs(value):.10g}".replace(".", "").lstrip("0")) <= 2, value
+    assert read["layers"][1]["x"]["values"] == [[2.0, -1.0, 0.0]]
+    assert read["layers"][0]["grads"]["weight"]["values"] == [[0.5, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    assert call("explain", "tour", "--hidden", "4").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "japanese"),
+    [
+        ({"LANG": "ja_JP.UTF-8"}, True),
+        ({"LANG": "ja_JP"}, True),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "ja_JP.UTF-8"}, True),
+        ({"LANG": "ja_JP.UTF-8", "LC_MESSAGES": "C"}, False),
+        ({"LANG": "de_DE.UTF-8"}, False),
+        ({}, False),
+    ],
+)
+def test_the_locale_chooses_the_language(
+    done: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    japanese: bool,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert ("逆伝播" in done("explain", "tour", "--no-check").output) == japanese
+    assert "逆伝播" not in done("explain", "tour", "--no-check", "--lang", "en").output
+    assert "逆伝播" in done("explain", "tour", "--no-check", "--lang", "ja").output
+
+
+def test_a_table_keeps_the_names_of_its_columns_and_classes(done: Callable[..., Result]) -> None:
+    rng = np.random.default_rng(0)
+    islands, species = ("Biscoe", "Dream", "Torgersen"), ("Adelie", "Gentoo")
+    lines = ["island,bill,species"]
+    for row in range(40):
+        kind = row % 2
+        bill = 35 + 10 * kind + rng.standard_normal()
+        lines.append(f"{islands[rng.integers(3)]},{bill:.1f},{species[kind]}")
+    Path("birds.csv").write_text("\n".join(lines), encoding="utf-8")
+    done("train", "birds.csv", "--target", "species", "--hidden", "3", "--epochs", "2", "--output", "birds")
+    given = ("birds/model.npz", "birds.csv", "--rows", "4")
+    words = " ".join(done("explain", *given, "--sample", "0").output.split())
+    for part in ("wanted: Adelie", "island=Biscoe", "0 Adelie", "1 Gentoo"):
+        assert part in words
+    done("explain", *given, "--html", "birds.html")
+    page = Path("birds.html").read_text(encoding="utf-8")
+    assert '"features":["island=Biscoe","island=Dream","island=Torgersen","bill"]' in page
+    assert '"classes":["Adelie","Gentoo"]' in page
 
 
 def test_files_are_written(done: Callable[..., Result]) -> None:

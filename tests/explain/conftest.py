@@ -43,6 +43,13 @@ def xor_program(hidden=30):
     return model, x, y, rl.SquaredError(normalization="none"), rl.SGD(0.002)
 
 
+@pytest.fixture(autouse=True)
+def no_locale(monkeypatch):
+    """English, unless a test asks for another language."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def golden():
     """The function `golden_net`."""
@@ -101,6 +108,30 @@ class Browser:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.devtools("Emulation.setDeviceMetricsOverride", metrics)
         self.ask("POST", self.session + "/url", {"url": path.as_uri()})
+
+    def reload(self):
+        """Load the page again, as it stands in the address."""
+        self.ask("POST", self.session + "/refresh", {})
+
+    def click(self, x, y):
+        """Click at a place of the window."""
+        moved = {"type": "pointerMove", "x": x, "y": y, "duration": 0}
+        actions = [moved, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
+        pointer = {
+            "type": "pointer",
+            "id": "mouse",
+            "parameters": {"pointerType": "mouse"},
+            "actions": actions,
+        }
+        self.ask("POST", self.session + "/actions", {"actions": [pointer]})
+
+    def wait(self, script):
+        """Wait until a script returns true."""
+        for _ in range(100):
+            if self.run(script):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"never true: {script}")
 
     def devtools(self, command, parameters):
         """Return the result of a DevTools command."""

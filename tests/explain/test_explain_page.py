@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -11,6 +12,9 @@ import pytest
 import relu_layers as rl
 
 LEFT, RIGHT, UP, DOWN = "\ue012", "\ue014", "\ue013", "\ue015"
+TAB, ENTER = "\ue004", "\ue007"
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
+PAGES = ("xor", "digits", "small", "tour", "curved")
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +30,14 @@ def pages(tmp_path_factory, golden, xor_net):
     )
     small = rl.mlp([2, 8, 2], dtype=np.float64, rng=0)
     rl.explain(small, x, y[:, 0], sample=None, train=40, lang="ja").save_html(folder / "small.html")
+    model, x, y = golden()
+    tour = rl.explain(
+        model, x, y, feature_names=["bill", "flipper"], class_names=["Adelie", "Gentoo"], title="tour"
+    )
+    tour.save_html(folder / "tour.html")
+    rows, classes = rng.standard_normal((4, 2)), np.array([0, 1, 1, 0])
+    curved = rl.Sequential(rl.Dense(2, 20), rl.Tanh(), rl.Dense(20, 2), dtype=np.float64, rng=0)
+    rl.explain(curved, rows, classes).save_html(folder / "curved.html")
     return folder
 
 
@@ -54,40 +66,105 @@ def text(browser, selector):
     return browser.run("return document.querySelector(arguments[0]).innerText", selector)
 
 
-def lit(browser):
-    return browser.run("return [...document.querySelectorAll('.lit')].length")
+def click(browser, selector):
+    """Click what the selector names, as a mouse does."""
+    script = """
+        const box = document.querySelector(arguments[0]);
+        box.scrollIntoView({ block: "center", inline: "center" });
+        const { x, y, width, height } = box.getBoundingClientRect();
+        return [Math.round(x + width / 2), Math.round(y + height / 2)];
+    """
+    x, y = browser.run(script, selector)
+    browser.click(x, y)
+
+
+def number_in(browser, label, value):
+    """Type a number into the field of a control, named by its label."""
+    browser.run(
+        "const f = [...document.querySelectorAll('.knob input[type=number]')]"
+        ".find((one) => one.ariaLabel.startsWith(arguments[0]));"
+        "f.focus(); f.value = arguments[1]; f.dispatchEvent(new Event('input', { bubbles: true }));",
+        label,
+        str(value),
+    )
+
+
+def slide(browser, label, value):
+    """Move a slider, named by its label."""
+    browser.run(
+        "const f = [...document.querySelectorAll('.knob input[type=range]')]"
+        ".find((one) => one.ariaLabel.startsWith(arguments[0]));"
+        "f.value = arguments[1]; f.dispatchEvent(new Event('input', { bubbles: true }));",
+        label,
+        str(value),
+    )
 
 
 def test_stepping_by_button_and_by_key(browser, pages):
     browser.open(pages / "xor.html")
     assert "The short answer" in text(browser, "#step h2")
     seen = [text(browser, "#step h2")]
-    browser.run("document.getElementById('next').click()")
+    click(browser, "#next")
     seen.append(text(browser, "#step h2"))
     while not browser.run("return document.getElementById('next').disabled"):
-        browser.press(RIGHT)
+        browser.press("n")
         seen.append(text(browser, "#step h2"))
     assert len(seen) == len(set(seen)) == 14
-    browser.press(RIGHT)
+    browser.press("n")
     assert text(browser, "#step h2") == seen[-1]
-    browser.press(LEFT)
+    browser.press("p")
     assert text(browser, "#step h2") == seen[-2]
-    browser.run("document.getElementById('previous').click()")
+    click(browser, "#previous")
     assert text(browser, "#step h2") == seen[-3]
-    browser.run("document.querySelectorAll('#steps button')[8].click()")
+    click(browser, "#steps li:nth-child(9) button")
     assert text(browser, "#step h2") == "8. Backward through ReLU: the gate"
     assert browser.run("return document.querySelector('#steps [aria-current]').textContent") == "8"
+    # The button has the focus, so the arrows step.
+    browser.press(RIGHT)
+    assert text(browser, "#step h2") == seen[9]
+    browser.press(LEFT)
+    browser.press(LEFT)
+    assert text(browser, "#step h2") == seen[7]
+
+
+def test_the_step_is_in_the_address_and_survives_a_reload(browser, pages):
+    browser.open(pages / "tour.html")
+    click(browser, "#steps li:nth-child(9) button")
+    title = text(browser, "#step h2")
+    assert title.startswith("8.")
+    assert browser.run("return window.location.hash") == "#step8"
+    browser.reload()
+    assert text(browser, "#step h2") == title
+    browser.run("window.location.hash = '#step3'")
+    browser.wait("return document.querySelector('#step h2').innerText.startsWith('3.')")
+    browser.run("window.location.hash = '#step999'")
+    browser.wait("return window.location.hash === '#step12'")
+    assert browser.log() == []
+
+
+def test_arrow_keys_scroll_unless_a_control_has_the_focus(browser, pages):
+    browser.open(pages / "xor.html", height=500)
+    for _ in range(4):
+        browser.press(DOWN)
+    browser.wait("return window.scrollY > 0")
+    step = text(browser, "#step h2")
+    browser.press(RIGHT)
+    assert text(browser, "#step h2") == step
+    browser.run("document.getElementById('unit').focus()")
+    browser.wait("const y = window.scrollY; const was = window.last; window.last = y; return was === y")
+    unit, at = browser.run("return state.unit"), browser.run("return window.scrollY")
+    browser.press(DOWN)
+    assert browser.run("return state.unit") == unit + 1
+    assert browser.run("return window.scrollY") == at
 
 
 def test_a_step_lights_up_the_drawing_and_the_entry(browser, pages):
     browser.open(pages / "xor.html")
-    browser.run("document.querySelectorAll('#steps button')[10].click()")
+    click(browser, "#steps li:nth-child(11) button")
     assert "path" in text(browser, "#step h2")
-    nodes = browser.run(
-        "return [...document.querySelectorAll('.node.lit')].map((n) => n.children[1].textContent)"
-    )
-    assert len(nodes) == 4
-    assert len(browser.run("return [...document.querySelectorAll('.edge.lit')].map(() => 1)")) == 3
+    lit = "return document.querySelectorAll(arguments[0]).length"
+    assert browser.run(lit, ".node.lit") == 4
+    assert browser.run(lit, ".edge.lit") == 3
     cell = browser.run("return document.querySelector('td.lit').textContent")
     value, mark = cell.split()
     assert value in text(browser, "#step")
@@ -95,33 +172,163 @@ def test_a_step_lights_up_the_drawing_and_the_entry(browser, pages):
     assert text(browser, "#matrices figcaption").startswith("dW1")
 
 
-def test_another_unit_and_another_row(browser, pages):
-    browser.open(pages / "xor.html")
-    browser.run("document.querySelectorAll('#steps button')[8].click()")
-    units = browser.run("return data.units")
-    unit = browser.run("return state.unit")
-    before = text(browser, "#step")
-    browser.press(DOWN if unit != units[-1] else UP)
-    assert browser.run("return state.unit") != unit
-    assert text(browser, "#step") != before
-    browser.press("[")
-    assert browser.run("return state.sample") == 0
-    assert "gates stopped 30 of 30" in text(browser, "#step")
-    assert browser.run("return document.querySelectorAll('.node.stopped').length") >= 1
-    browser.run(
-        "const s = document.getElementById('sample'); s.value = '3';"
-        "s.dispatchEvent(new Event('change', {bubbles: true}))"
-    )
-    assert browser.run("return state.sample") == 3
-    browser.run("document.querySelector('.node.choice').dispatchEvent(new MouseEvent('click'))")
-    assert browser.run("return state.unit") == units[0]
-    for row in browser.run("return data.samples"):
-        for one in units:
-            browser.run("choose({ sample: arguments[0], unit: arguments[1] })", row, one)
-            for step in range(browser.run("return steps().length")):
-                browser.run("choose({ step: arguments[0] })", step)
-        break
+def test_arrows_point_from_the_loss_to_the_input_on_the_backward_pass(browser, pages):
+    browser.open(pages / "tour.html")
+    way = """
+        return [...document.querySelectorAll(".edge.lit")].map((one) => {
+          const points = one.getAttribute("points").split(" ").map((p) => Number(p.split(",")[0]));
+          return [points.at(-1) - points[0], one.getAttribute("marker-mid")];
+        });
+    """
+    for step, forward in ((2, True), (3, True), (8, False), (9, False), (10, False)):
+        browser.run("choose({ step: arguments[0] })", step)
+        arrows = browser.run(way)
+        assert arrows
+        for across, marker in arrows:
+            assert (across > 0) == forward
+            assert marker.startswith("url(#arrow")
+
+
+@pytest.mark.parametrize("name", ["xor", "digits", "tour", "curved"])
+def test_every_unit_and_row_can_be_chosen(browser, pages, name):
+    browser.open(pages / f"{name}.html")
+    units = browser.run("return [...document.getElementById('unit').options].map((o) => Number(o.value))")
+    rows = browser.run("return [...document.getElementById('sample').options].map((o) => Number(o.value))")
+    assert units == list(range({"xor": 30, "digits": 32, "tour": 3, "curved": 20}[name]))
+    assert rows == list(range({"xor": 4, "digits": 32, "tour": 1, "curved": 4}[name]))
+    for row, unit in [(rows[-1], one) for one in units] + [(one, units[-1]) for one in rows]:
+        browser.run("choose({ sample: arguments[0], unit: arguments[1], step: 8 })", row, unit)
+        assert text(browser, "#step .worked").startswith(f"dz1[{unit}] = ")
     assert browser.log() == []
+
+
+def test_a_unit_and_a_weight_are_followed_by_a_click(browser, pages):
+    browser.open(pages / "xor.html")
+    browser.run("choose({ step: 8 })")
+    click(browser, '[data-node="1,17"]')
+    assert browser.run("return state.unit") == 17
+    assert text(browser, "#step .worked").startswith("dz1[17]")
+    assert text(browser, "#followed").startswith("Followed: z1[17] = ")
+    assert "dz1[17] = " in text(browser, "#followed")
+    # A line is thin, so its ends are units; a click near one end still means the line.
+    browser.run("document.querySelector('[data-edge=\"0,1,4\"]').dispatchEvent(new MouseEvent('click'))")
+    assert browser.run("return state.unit") == 4
+    words = text(browser, "#followed")
+    assert words.startswith("Followed: W1[1,4] = ")
+    assert "dW1[1,4] = " in words
+    assert "✓" in words
+    assert "after the step" in words
+    browser.run("choose({ step: 9 })")
+    assert text(browser, "#step .worked").startswith("dW1[1,4] = ")
+    browser.run("choose({ step: 2 })")
+    click(browser, '[data-node="0,0"]')
+    assert "x[0] = " in text(browser, "#followed")
+    # An entry of the array is the same weight.
+    click(browser, "table.weights tbody tr:nth-child(1) td:nth-child(3)")
+    assert text(browser, "#followed").startswith("Followed: W1[0,1] = ")
+    assert browser.log() == []
+
+
+def test_the_drawing_by_keyboard(browser, pages):
+    browser.open(pages / "tour.html")
+    browser.run("choose({ step: 8 }); document.querySelector('[data-node=\"1,0\"]').focus()")
+    browser.press(DOWN)
+    browser.press(DOWN)
+    assert browser.run("return document.activeElement.dataset.node") == "1,2"
+    browser.press(ENTER)
+    assert browser.run("return state.unit") == 2
+    assert browser.run("return document.activeElement.dataset.node") == "1,2"
+    browser.press(RIGHT)
+    browser.press(RIGHT)
+    assert browser.run("return document.activeElement.dataset.node.split(',')[0]") == "3"
+    browser.press(UP)
+    browser.press(UP)
+    browser.press(ENTER)
+    assert "z2[0] = " in text(browser, "#followed")
+    browser.run("document.getElementById('weight').focus()")
+    browser.press(DOWN)
+    assert text(browser, "#followed").startswith("Followed: W")
+
+
+def test_moved_numbers_are_recomputed_and_reset_brings_them_back(browser, pages, golden):
+    browser.open(pages / "tour.html")
+    browser.run("choose({ step: 8 })")
+    recorded = text(browser, "#step")
+    losses = text(browser, "#losses")
+    assert browser.run("return document.getElementById('reset').disabled")
+    number_in(browser, "Input 0 bill", 1.5)
+    number_in(browser, "Negative slope", 0.25)
+    browser.run("followWeight(0, 1, 2)")
+    slide(browser, "Weight W1[1,2]", -0.3)
+    number_in(browser, "Learning rate", 0.2)
+    browser.run(
+        "const s = [...document.querySelectorAll('.knob select')].find((one) => one.ariaLabel === 'Wanted');"
+        "s.value = '0'; s.dispatchEvent(new Event('change', { bubbles: true }))"
+    )
+    assert "Moved." in text(browser, "#step")
+    assert text(browser, "#step") != recorded
+    model, x, y = golden()
+    x[0, 0], y[0] = 1.5, 0
+    model.params["0.weight"][1, 2] = -0.3
+    moved = rl.Sequential(rl.Dense(2, 3), rl.ReLU(0.25), rl.Dense(3, 2), dtype=np.float64)
+    moved.load_params(dict(model.params))
+    again = rl.explain(moved, x, y, rl.SoftmaxCrossEntropy(), rl.SGD(0.2), unit=2, sample=0, gradcheck=False)
+    wanted = {step.key: step for step in again.steps()}
+    keys = browser.run("return current().steps.map((step) => step.key)")
+    browser.run("choose({ pins: {} })")
+    for place, key in enumerate(keys):
+        if key in ("check", "network"):
+            continue
+        browser.run("choose({ step: arguments[0] })", place)
+        shown = browser.run(
+            "return [...document.querySelectorAll('#step pre.worked')].map((p) => p.innerText)"
+        )
+        worked = [b.text for b in wanted[key].blocks if b.kind == "worked"]
+        assert [NUMBER.sub("#", words) for words in shown] == [NUMBER.sub("#", words) for words in worked], (
+            key
+        )
+        for mine, theirs in zip(shown, worked, strict=True):
+            mine, theirs = (np.array(NUMBER.findall(words), dtype=float) for words in (mine, theirs))
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-14)
+    assert f"{again.trace.loss.value:.6g}" in text(browser, "#losses")
+    assert f"{again.trace.loss.after:.6g}" in text(browser, "#losses")
+    browser.run("choose({ step: 8, unit: 0, pins: {}, followed: null })")
+    click(browser, "#reset")
+    assert text(browser, "#step") == recorded
+    assert text(browser, "#losses") == losses
+    assert browser.run("return document.getElementById('reset').disabled")
+    assert browser.log() == []
+
+
+def test_a_slope_opens_the_drawing_and_the_words(browser, pages):
+    browser.open(pages / "xor.html")
+    browser.run("choose({ step: 8, sample: 0, unit: 3 })")
+    assert "30 of 30 gates are closed" in text(browser, "#step")
+    assert browser.run("return document.querySelectorAll('.node.stopped').length") == 2 - 1
+    number_in(browser, "Negative slope", 0.01)
+    words = text(browser, "#step")
+    assert "closed" not in words
+    assert "stops" not in words
+    assert browser.run("return document.querySelectorAll('.node.stopped').length") == 0
+    assert "gate 0.01" in words
+
+
+def test_numbers_that_cannot_be_moved_say_why(browser, pages):
+    browser.open(pages / "curved.html")
+    assert not browser.run("return document.getElementById('fixed').hidden")
+    assert browser.run("return document.getElementById('move').hidden")
+    browser.open(pages / "tour.html")
+    assert browser.run("return document.getElementById('fixed').hidden")
+
+
+def test_names_of_columns_and_classes_stand_in_the_drawing(browser, pages):
+    browser.open(pages / "tour.html")
+    names = browser.run("return [...document.querySelectorAll('#drawing .name')].map((n) => n.textContent)")
+    assert names == ["bill", "flipper", "Adelie", "Gentoo"]
+    options = browser.run(
+        "return [...document.querySelectorAll('.knob select option')].map((o) => o.textContent)"
+    )
+    assert options == ["0 Adelie", "1 Gentoo"]
 
 
 def test_the_training_is_played(browser, pages):
@@ -136,22 +343,45 @@ def test_the_training_is_played(browser, pages):
     assert text(browser, "#moment") != first
     assert "40" in text(browser, "#moment")
     assert browser.run("return document.getElementById('answers').getAttribute('href')") != picture
-    browser.run("document.getElementById('play').click()")
+    click(browser, "#play")
     assert text(browser, "#play") == "Pause"
-    browser.run("document.getElementById('play').click()")
+    click(browser, "#play")
     assert text(browser, "#play") == "Play"
     assert browser.log() == []
 
 
-@pytest.mark.parametrize("name", ["xor", "digits", "small"])
+def test_the_loss_has_a_logarithmic_axis_with_ticks(browser, pages):
+    browser.open(pages / "xor.html")
+    ticks = browser.run("return data.training.ticks")
+    values = [float(value) for value, _ in ticks]
+    assert len(values) > 2
+    ratios = {round(np.log10(b / a), 9) for a, b in itertools.pairwise(values)}
+    assert len(ratios) == 1
+    heights = [height for _, height in ticks]
+    steps = np.diff(heights)
+    np.testing.assert_allclose(steps, steps[0], atol=0.11)
+    shown = browser.run("return [...document.querySelectorAll('#curve text')].map((t) => t.textContent)")
+    assert [value for value, _ in ticks] == shown[: len(ticks)]
+    assert "0" in shown
+    assert "40" in shown
+
+
+def test_histograms_are_drawn(pages):
+    page = (pages / "xor.html").read_text(encoding="utf-8")
+    drawn = re.findall(r'<td class="bars"><svg [^>]*role="img"[^>]*>(.*?)</svg></td>', page)
+    assert len(drawn) == 10  # z1, W1, a1, z2, W2 and their gradients
+    assert all(bars.count("<rect") > 0 for bars in drawn)
+
+
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width", [390, 1200])
 def test_no_error_no_request_and_nothing_wider_than_the_window(browser, pages, name, width):
     browser.log("performance")
     browser.open(pages / f"{name}.html", width=width)
     for _ in range(14):
-        browser.press(RIGHT)
+        browser.press("n")
         assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
-    browser.run("document.getElementById('theme').click()")
+    click(browser, "#theme")
     assert browser.run("return document.documentElement.dataset.theme") in ("light", "dark")
     assert browser.log() == []
     events = [json.loads(entry["message"])["message"] for entry in browser.log("performance")]
@@ -160,7 +390,22 @@ def test_no_error_no_request_and_nothing_wider_than_the_window(browser, pages, n
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     ]
-    assert {url for url in asked if not url.startswith("data:")} <= {(pages / f"{name}.html").as_uri()}
+    own = (pages / f"{name}.html").as_uri()
+    assert {url.partition("#")[0] for url in asked if not url.startswith("data:")} <= {own}
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("width", [390, 1400])
+def test_no_text_of_a_drawing_is_smaller_than_11_pixels(browser, pages, name, width):
+    browser.open(pages / f"{name}.html", width=width)
+    smallest = """
+        return Math.min(...[...document.querySelectorAll("svg text")].filter((t) => t.textContent).map((t) => {
+          const box = t.ownerSVGElement;
+          const scale = box.getBoundingClientRect().width / box.viewBox.baseVal.width;
+          return scale > 0 ? scale * parseFloat(getComputedStyle(t).fontSize) : Infinity;
+        }));
+    """
+    assert browser.run(smallest) >= 11
 
 
 def test_in_print_all_steps_stand_on_paper(browser, pages):
@@ -172,6 +417,12 @@ def test_in_print_all_steps_stand_on_paper(browser, pages):
         shown = "return getComputedStyle(document.querySelector(arguments[0])).display"
         assert browser.run(shown, "#static") == "block"
         assert browser.run(shown, "main nav") == "none"
+        assert browser.run(shown, "#move") == "none"
+        # A section may begin anywhere and go on over the page's end, or pages would stay half empty.
+        avoided = "return getComputedStyle(document.querySelector('#static section')).breakInside"
+        assert browser.run(avoided) == "auto"
+        height = browser.run("return document.querySelector('main').scrollHeight")
+        assert height < 900
     finally:
         browser.devtools("Emulation.setEmulatedMedia", {"media": ""})
 
@@ -181,3 +432,9 @@ def test_japanese(browser, pages):
     assert browser.run("return document.documentElement.lang") == "ja"
     assert text(browser, "#step h2") == "要点"
     assert "{{" not in browser.run("return document.body.innerHTML")
+    number_in(browser, "負側の傾き", 0.5)
+    browser.run("choose({ step: 8 })")
+    words = text(browser, "#step")
+    assert "動かした状態です" in words
+    assert not re.search(r"[A-Za-z]{3,}", re.sub("ReLU", "", words))
+    assert browser.log() == []

@@ -1,8 +1,9 @@
-"""What is told: the texts in both languages, the steps, terminal, Markdown, JSON and notebook."""
+"""What an explanation says: the texts in both languages, the steps, terminal, Markdown, JSON and notebook."""
 
 from __future__ import annotations
 
 import builtins
+import copy
 import json
 import re
 import string
@@ -35,13 +36,17 @@ def test_every_text_is_there_in_every_language_with_the_same_placeholders():
 def test_every_text_is_used_and_every_used_text_exists():
     code = "".join(path.read_text(encoding="utf-8") for path in SOURCES.glob("*.py"))
     page = "".join(path.read_text(encoding="utf-8") for path in SOURCES.glob("data/page*"))
-    page += (SOURCES / "data" / "player.js").read_text(encoding="utf-8")
+    page += "".join(path.read_text(encoding="utf-8") for path in SOURCES.glob("data/*.js"))
     known = set(catalogue.catalogue())
     used = set(re.findall(r"""\b(?:t|texts)\(\s*"(\w+)\"""", code))
+    used |= set(re.findall(r"""\bt\(\s*"(\w+)\"""", page))
     assert used <= known
     dynamic = {key for key in known if key.startswith(("mistake_", "verdict_", "gate_"))}
     shown = {key for key in known if key in page}
     assert known - used - dynamic - shown == set()
+
+
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 
 def test_both_languages_tell_the_same_numbers(golden):
@@ -49,11 +54,215 @@ def test_both_languages_tell_the_same_numbers(golden):
     found = rl.explain(model, x, y)
     numbers = {}
     for lang in catalogue.LANGUAGES:
-        blocks = [block for step in found.steps(lang=lang) for block in step.blocks]
-        numbers[lang] = [block.text for block in blocks if block.kind == "formula"]
-        assert len({step.key for step in found.steps(lang=lang)}) == len(found.steps(lang=lang))
+        steps = found.steps(lang=lang)
+        blocks = [block for step in steps for block in step.blocks]
+        # Words may take another order in a formula, numbers do not change.
+        numbers[lang] = [
+            sorted(NUMBER.findall(" ".join([b.text, *(cell for row in b.rows for cell in row)])))
+            for b in blocks
+            if b.kind in ("formula", "worked", "table", "code")
+        ]
+        assert len({step.key for step in steps}) == len(steps)
     assert numbers["en"] == numbers["ja"]
     assert "逆伝播" in found.to_text(lang="ja")
+
+
+KANA = "ぁ-んァ-ヶ一-龠ー"
+# Names of functions, layers and tools that Japanese texts leave as they are.
+NAMES = {
+    *("exp", "log", "sqrt", "tanh", "max", "text", "odot", "top", "frac", "mathrm", "begin", "end", "cases"),
+    *("sum", "qquad", "leftarrow", "eta", "sigma", "le", "hat", "epsilon", "lambda", "mu", "rho"),
+}
+
+
+def explanations(golden, xor_net):
+    model, x, y = golden()
+    yield rl.explain(model, x, y)
+    model, x, y, loss, optimizer = xor_net()
+    yield rl.explain(model, x, y, loss, optimizer, sample=None)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((4, 3)), rng.integers(0, 2, (4, 1)).astype(float)
+    for layer in (rl.ELU(0.5), rl.PReLU(4), rl.Threshold(0.1, 0.2), rl.Tanh(), rl.Dropout(0.3)):
+        for optimizer in (rl.SGD(0.1, momentum=0.9), rl.Adam(), rl.AdamW(), rl.RMSProp(0.1), rl.AdaGrad(0.1)):
+            layers = rl.Dense(3, 4), layer, rl.Dense(4, 1), rl.Sigmoid()
+            net = rl.Sequential(*map(copy.deepcopy, layers), dtype=np.float64, rng=0)
+            yield rl.explain(net, x, y, optimizer=optimizer, gradcheck=False)
+
+
+def test_japanese_formulas_hold_no_english_words(golden, xor_net):
+    for found in explanations(golden, xor_net):
+        known = NAMES | {layer.kind.lower() for layer in found.trace.layers}
+        for step in found.steps(lang="ja"):
+            for block in step.blocks:
+                if block.kind in ("formula", "worked"):
+                    for words in (block.text, block.latex):
+                        english = {word.lower() for word in re.findall(r"[A-Za-z]{3,}", words)}
+                        assert english - known - {"nan", "numpy", "pytorch"} == set(), words
+        for patterns in catalogue.formulas().values():
+            for form in ("plain_ja", "derivative_ja"):
+                words = re.sub(r"\{\w+\}", "", patterns.get(form, ""))
+                assert set(re.findall(r"[A-Za-z]{3,}", words)) <= NAMES, words
+
+
+def test_japanese_punctuation_is_full_width(golden, xor_net):
+    # Half-width marks beside Japanese are right only inside a formula, which puts a blank or a sign before them.
+    wrong = re.compile(rf"[{KANA}」）}}] ?[:;!?,.]|[:;!?,.] ?[{KANA}「（]|[{KANA}]\(|\)[{KANA}]")
+    for key, entry in catalogue.catalogue().items():
+        bare = re.sub(r"\((?:p|出力) - [^()]*\)", "", entry["ja"])
+        assert not wrong.search(bare), (key, wrong.search(bare))
+    for found in explanations(golden, xor_net):
+        for step in found.steps(lang="ja"):
+            for block in step.blocks:
+                if block.kind in ("text", "note"):
+                    assert not re.search(rf"[{KANA}] ?[:;!?]|[:;!?] ?[{KANA}]", block.text), block.text
+
+
+def test_the_words_of_the_field():
+    japanese = " ".join(entry["ja"] for entry in catalogue.catalogue().values())
+    for word in (
+        "ゲート",
+        "折れ点",
+        "乱数シード",
+        "要素ごとに",
+        "増やす",
+        "順伝播",
+        "逆伝播",
+        "損失",
+        "勾配",
+    ):
+        assert word in japanese, word
+    for word in ("門", "乱数の種", "押す", "押して", "帰り道", "道すじ", "の角", "に角"):
+        assert word not in japanese, word
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_a_net_with_a_slope_is_never_told_that_its_gradient_stops(lang):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((6, 2)), rng.integers(0, 2, 6)
+    model = rl.mlp([2, 5, 2], negative_slope=0.01, dtype=np.float64, rng=0)
+    found = rl.explain(model, x, y, train=4, lang=lang)
+    sentences = {
+        "en": (
+            "gate is 0",
+            "gate 0.0:",
+            "gradient stops",
+            "stops there",
+            "gates are closed",
+            "gate is closed",
+        ),
+        "ja": ("ゲートが 0", "ゲート 0.0：", "止まります", "止まりました", "閉じ", "勾配は止まる"),
+    }
+    page = re.sub(
+        r'<script type="application/json".*?</script>|<script>.*?</script>', "", found.to_html(), flags=re.S
+    )
+    steps = {step.key: step for step in found.steps()}
+    # "What if" and "mistakes" are about other slopes.
+    words_shown = [
+        b.text for key, step in steps.items() if key not in ("what-if", "mistakes") for b in step.blocks
+    ]
+    for sentence in sentences[lang]:
+        assert not any(sentence in words for words in words_shown), sentence
+    assert found.to_text(everything=False).count("0.01") > 3
+    without = re.split(r"<h2>(?:What if|もしも)", page)[0]
+    for sentence in sentences[lang]:
+        assert sentence not in without, sentence
+    data = json.loads(re.search(r'id="data">(.*?)</script>', found.to_html(), re.S)[1])
+    for sentence in sentences[lang]:
+        assert not any(sentence in words for words in data["words"]), sentence
+
+
+def test_the_answer_comes_first(golden, xor_net):
+    model, x, y, loss, optimizer = xor_net()
+    first = rl.explain(model, x, y, loss, optimizer).steps()[0].blocks[0].text
+    assert first.startswith("Does a closed gate kill the learning? No.")
+    model, x, y = golden()
+    assert "multiplies it by the slope, here 0.1" in rl.explain(model, x, y).steps()[0].blocks[0].text
+
+
+class HandWrittenDense:
+    """A matrix product with names of its own."""
+
+    def __init__(self, inputs, outputs, seed):
+        rng = np.random.default_rng(seed)
+        self.params = {"W": rng.standard_normal((inputs, outputs)), "c": rng.standard_normal(outputs)}
+        self.grads = {name: np.zeros_like(array) for name, array in self.params.items()}
+
+    def forward(self, x, training=False):
+        self.x = x
+        return x @ self.params["W"] + self.params["c"]
+
+    def backward(self, dy):
+        self.grads["W"][...] = self.x.T @ dy
+        self.grads["c"][...] = dy.sum(axis=0)
+        return dy @ self.params["W"].T
+
+
+class HandWrittenReLU:
+    """As one writes it by hand."""
+
+    def __init__(self, passes_at_zero=False):
+        self.params, self.grads = {}, {}
+        self.passes_at_zero = passes_at_zero
+
+    def forward(self, x, training=False):
+        self.x = x
+        return np.maximum(x, 0)
+
+    def backward(self, dy):
+        dx = dy.copy()
+        dx[self.x < 0 if self.passes_at_zero else self.x <= 0] = 0
+        return dx
+
+
+def test_layers_of_ones_own_are_written_out_like_the_built_in_ones():
+    x, y = np.array([[1.0, 2.0], [0.5, -1.0], [-2.0, 0.3]]), np.array([1, 0, 1])
+    own = [HandWrittenDense(2, 3, 0), HandWrittenReLU(), HandWrittenDense(3, 2, 1)]
+    before = [{name: array.copy() for name, array in layer.params.items()} for layer in own]
+    found = rl.explain(own, x, y)
+    for layer, arrays in zip(own, before, strict=True):
+        for name, array in arrays.items():
+            assert np.array_equal(layer.params[name], array)
+    model = rl.Sequential(rl.Dense(2, 3), rl.ReLU(), rl.Dense(3, 2), dtype=np.float64)
+    names = {"0.weight": (0, "W"), "0.bias": (0, "c"), "2.weight": (2, "W"), "2.bias": (2, "c")}
+    model.load_params({key: before[place][name] for key, (place, name) in names.items()})
+    built_in = rl.explain(model, x, y)
+    assert [one.role for one in found.trace.layers] == ["dense", "elementwise", "dense"]
+    for mine, theirs in zip(found.steps(), built_in.steps(), strict=True):
+        mine, theirs = (
+            [b.text for b in step.blocks if b.kind == "worked" and not b.text.startswith("dx[")]
+            for step in (mine, theirs)
+        )
+        assert [NUMBER.findall(words)[:3] for words in mine] == [
+            NUMBER.findall(words)[:3] for words in theirs
+        ]
+    assert "verdict: ok" in str(found)
+    assert found.trace.layers[1].kind == "ReLU"
+    # Another convention at 0, another formula: what differs is not called ReLU.
+    x = np.zeros((2, 2))
+    x[1] = 1.0
+    layers = [HandWrittenDense(2, 3, 0), HandWrittenReLU(passes_at_zero=True)]
+    layers[0].params["c"][...] = 0
+    trace = rl.explain(layers, x, np.zeros((2, 3)), rl.SquaredError()).trace
+    assert trace.layers[1].kind == "HandWrittenReLU"
+    assert trace.layers[1].role == "elementwise"
+
+
+def test_a_single_layer_of_ones_own_is_a_network():
+    x = np.array([[1.0, 2.0], [0.5, -1.0]])
+    found = rl.explain(HandWrittenDense(2, 2, 0), x, np.array([1, 0]))
+    assert found.trace.layers[0].role == "dense"
+    assert "dW1[" in str(found)
+
+
+def test_names_of_inputs_and_classes(golden):
+    model, x, y = golden()
+    found = rl.explain(model, x, y, feature_names=["bill", "flipper"], class_names=["Adelie", "Gentoo"])
+    words = " ".join(found.to_text(width=200).split())
+    assert "x = bill 1.0, flipper 2.0, wanted: Gentoo" in words
+    assert re.search(r"times the input x\[(0\] \(bill|1\] \(flipper)\) = ", words)
+    assert "1 Gentoo" in words
+    with pytest.raises(ValueError, match="class_names holds 3 names, expected 2"):
+        rl.explain(model, x, y, class_names=["a", "b", "c"])
 
 
 def test_the_formula_with_the_numbers_put_in(golden):
@@ -115,7 +324,7 @@ def test_a_unit_that_stops_is_followed_to_where_it_stops(xor_net):
     found = rl.explain(model, x, y, loss, optimizer, sample=1, unit=2)
     text = " ".join(found.to_text(everything=False).split())
     assert "times the gate of unit 2: * 0.0 dz1[2] 0.0" in text
-    assert "For unit 2 the gate is 0" in text
+    assert "For unit 2 the gate is closed" in text
     assert found.trace.layers[1].dx[1, 2] == 0.0
 
 
@@ -158,6 +367,7 @@ def test_the_names_of_the_schema_stay(golden):
     found = rl.explain(model, x, y).to_dict()
     assert set(found) == {
         *("schema", "version", "target", "dtype", "seed", "title", "batch", "dropped", "layers", "loss"),
+        *("feature_names", "class_names"),
         *("optimizer", "updates", "checks", "checked", "what_if", "mistakes", "training"),
         *("sample", "unit", "elsewhere"),
     }

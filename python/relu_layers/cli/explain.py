@@ -14,7 +14,6 @@ from rich.console import Console
 
 from relu_layers.cli.errors import Problem, readable, refuse_overwriting
 from relu_layers.cli.labelled_data import load_labelled_data
-from relu_layers.cli.tables import BUILT_IN
 from relu_layers.data import two_moons, xor
 from relu_layers.explanation import Explanation
 from relu_layers.explanation import explain as explained
@@ -40,6 +39,23 @@ class TrainingSetup:
     rows: int
     seed: int | None = None
     steps: int = 0
+
+
+def _tour(seed: int, hidden: int | None, slope: float) -> TrainingSetup:
+    """The pencil-and-paper network of docs/backprop.md: one unit above 0, one below, one exactly at 0."""
+    del seed
+    if hidden is not None:
+        raise Problem("--hidden: the tour's network has three hidden units, as on paper")
+    model = Sequential(Dense(2, 3), ReLU(slope), Dense(3, 2), dtype=np.float64)
+    model.load_params(
+        {
+            "0.weight": np.array([[0.5, 1.0, 1.0], [1.0, -1.0, -0.5]]),
+            "0.bias": np.array([-0.5, 0.0, 0.0]),
+            "2.weight": np.array([[0.5, -0.5], [-1.0, 1.0], [2.0, -2.0]]),
+            "2.bias": np.array([0.0, 2.0]),
+        }
+    )
+    return TrainingSetup(model, np.array([[1.0, 2.0]]), np.array([1]), SoftmaxCrossEntropy(), 0.1, 1)
 
 
 def _xor(seed: int, hidden: int | None, slope: float) -> TrainingSetup:
@@ -68,6 +84,7 @@ def _digits(seed: int, hidden: int | None, slope: float) -> TrainingSetup:
 
 
 _MAKERS: dict[str, Callable[[int, int | None, float], TrainingSetup]] = {
+    "tour": _tour,
     "xor": _xor,
     "two-moons": _two_moons,
     "digits": _digits,
@@ -75,7 +92,7 @@ _MAKERS: dict[str, Callable[[int, int | None, float], TrainingSetup]] = {
 
 
 @click.command(short_help="Explain a training step: forward, loss, backward, update, in numbers.")
-@click.argument("model", metavar="xor|two-moons|digits|MODEL")
+@click.argument("model", metavar="tour|xor|two-moons|digits|MODEL")
 @click.argument("data", required=False)
 @click.option(
     "--sample",
@@ -105,7 +122,7 @@ _MAKERS: dict[str, Callable[[int, int | None, float], TrainingSetup]] = {
     "--markdown", type=click.Path(dir_okay=False), metavar="FILE", help="Write Markdown with LaTeX."
 )
 @click.option("--json", type=click.Path(dir_okay=False), metavar="FILE", help="Write every recorded number.")
-@click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True)
+@click.option("--lang", type=click.Choice(["en", "ja"]), help="Default: by LC_ALL, LC_MESSAGES, LANG.")
 def explain(
     model: str,
     data: str | None,
@@ -123,12 +140,13 @@ def explain(
     html: str | None,
     markdown: str | None,
     json: str | None,
-    lang: str,
+    lang: str | None,
 ) -> None:
     """Explain one training step with all its numbers: backpropagation, and the effect of ReLU on it.
 
-    Of a small network on xor, two-moons or digits; or of the model file MODEL on rows of DATA, a file as
-    `relu-layers train` takes, or one of the three names.
+    Of the tour, a network for pencil and paper that ends in softmax; of a small network on xor (squared errors),
+    two-moons or digits; or of the model file MODEL on rows of DATA, a file as `relu-layers train` takes, or one
+    of the last three names. The names of its columns and classes are kept.
     """
     with readable():
         for output in (html, markdown, json):
@@ -182,10 +200,10 @@ def _setup(
         make = _MAKERS.get(model)
         if make is None:
             raise Problem(
-                f"{model}: a model file needs DATA to be explained on; without it: {', '.join(BUILT_IN)}"
+                f"{model}: a model file needs DATA to be explained on; without it: {', '.join(_MAKERS)}"
             )
         setup = make(seed, hidden, slope)
-        setup.seed = seed
+        setup.seed = None if model == "tour" else seed
         return setup
     given = load_labelled_data(Path(model), data, target)
     return TrainingSetup(given.model, given.x, given.y, given.loss, 0.1, 32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,8 @@ from relu_layers._support.arguments import integer
 from relu_layers._training.examples import examples
 from relu_layers.explanation.blocks import Step
 from relu_layers.explanation.explanation import Explanation
+from relu_layers.explanation.names import named
+from relu_layers.explanation.own import as_model
 from relu_layers.explanation.path import mixed_row, path_through
 from relu_layers.explanation.programs import after_a_run, short_programs
 from relu_layers.explanation.record import record
@@ -17,7 +20,6 @@ from relu_layers.explanation.training import play
 from relu_layers.explanation.variants import mistakes, variants
 from relu_layers.explanation.verdicts import Place, checks, followed_entries
 from relu_layers.losses import default_loss
-from relu_layers.model import Sequential
 from relu_layers.optimizers import SGD, Optimizer
 
 __all__ = ["Explanation", "Step", "Trace", "explain"]
@@ -26,7 +28,7 @@ _OWNER = "explain"
 
 
 def explain(
-    model: Sequential,
+    model: Any,
     x: Any,
     y: Any,
     loss: Any = None,
@@ -40,14 +42,19 @@ def explain(
     train: int = 0,
     seed: int | None = None,
     title: str = "",
-    lang: str = "en",
+    feature_names: Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    lang: str | None = None,
 ) -> Explanation:
     """Explain one training step: forward, loss, backward and update, with the numbers of this very network.
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential, layer, or sequence of layers
         Stays as it is: the step runs on a copy, by the same kernels, and to the same bits as `Trainer.step`.
+        Layers may be of one's own, with the layer protocol (``forward(x, training=False)``, ``backward(dy)``,
+        ``params``, ``grads``): one that multiplies by a matrix, or works element by element, is written out like
+        the built-in ones; of any other the arrays are shown. Without a Sequential around them they run in float64.
     x, y : array_like
         One minibatch; converted to the model's dtype where it differs, as in `Trainer.fit`.
     loss : loss or callable, optional
@@ -66,8 +73,11 @@ def explain(
     seed : int, keyword
         Of the initial values; only reported.
     title : str, keyword
-    lang : {"en", "ja"}, keyword
-        Of ``str()`` and the notebook; the other renderers take their own.
+    feature_names, class_names : sequence of str, keyword
+        Names of the inputs and of the classes. None takes those of ``model.preprocessing``, if there is one.
+    lang : {"en", "ja"} or None, keyword
+        Of ``str()`` and the notebook; the other renderers take their own. None is the language of the
+        environment's locale (``LANG=ja_JP.UTF-8``), else English.
 
     Returns
     -------
@@ -81,8 +91,7 @@ def explain(
     IndexError
         There is no such sample or unit, or a label is outside the classes.
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"{_OWNER}: model is {type(model).__name__}, expected a Sequential")
+    model = as_model(_OWNER, model)
     train = integer(_OWNER, "train", train, minimum=0)
     if loss is None:
         loss = default_loss(model, y)
@@ -93,7 +102,12 @@ def explain(
         raise IndexError(f"{_OWNER}: sample is {sample}, but x has {len(given.x)} rows")
     if train and given.x.shape[1:] != (2,):
         raise ValueError(f"{_OWNER}: train draws networks of two inputs, but x has shape {given.x.shape}")
-    trace = record(model, loss, optimizer, given, seed=seed, title=title)
+    trace = named(
+        record(model, loss, optimizer, given, seed=seed, title=title),
+        model.preprocessing,
+        feature_names,
+        class_names,
+    )
     row = mixed_row(trace) if sample is None else sample
     found = Explanation(trace, sample=row, unit=unit, lang=lang)
     verdicts: dict[Place, Check] = {}

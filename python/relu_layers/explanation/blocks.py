@@ -12,7 +12,7 @@ from relu_layers._support.configured import Array
 
 # Terms of a sum that are written out, and numbers of a row.
 TERMS, SHOWN = 6, 8
-_BARS = " .:-=+*#@"
+BARS = " .:-=+*#@"
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,12 @@ def numbers(values: Array, limit: int = SHOWN) -> str:
     return f"[{shown}]" if len(flat) <= limit else f"[{shown}, ... +{len(flat) - limit:,}]"
 
 
+def named_numbers(values: Array, names: Sequence[str], limit: int = SHOWN) -> str:
+    """Return a row of numbers, each behind the name of its column, the rest of a long one counted."""
+    shown = ", ".join(f"{name} {number(v)}" for name, v in zip(names[:limit], values, strict=False))
+    return shown if len(values) <= limit else f"{shown}, ... +{len(values) - limit:,}"
+
+
 def product_sum(a: Sequence[Any] | Array, b: Sequence[Any] | Array, more: Callable[[int], str]) -> str:
     """Return ``a0*b0 + a1*b1 + ...``: of many terms the largest, and the sum of the others."""
     first, second = np.asarray(a), np.asarray(b)
@@ -131,5 +137,5 @@ def histogram(values: Array, bins: int = 16) -> str:
     if not finite.size:
         return "-"
     counts = np.histogram(finite, bins=bins)[0]
-    scaled = np.ceil(counts / counts.max() * (len(_BARS) - 1)).astype(int)
-    return "".join(_BARS[i] for i in scaled)
+    scaled = np.ceil(counts / counts.max() * (len(BARS) - 1)).astype(int)
+    return "".join(BARS[i] for i in scaled)

@@ -34,7 +34,9 @@ class Explanation:
         Of ``str()`` and notebooks.
     """
 
-    def __init__(self, trace: Trace, *, sample: int = 0, unit: int | None = None, lang: str = "en") -> None:
+    def __init__(
+        self, trace: Trace, *, sample: int = 0, unit: int | None = None, lang: str | None = None
+    ) -> None:
         self.trace, self.sample, self.lang = trace, sample, Texts(lang).lang
         self.unit = busiest_unit(trace, sample) if unit is None else integer("explain", "unit", unit)
         hidden = first_hidden(trace) or trace.layers[-1]
@@ -67,12 +69,12 @@ class Explanation:
         story = self._story(everything, lang)
         style = terminal.marked_up if markup else terminal.plain
         closing = "" if everything else story.texts("ask_for_more")
-        return terminal.render(story.title(), self.trace.title, story.steps(), width, style, closing)
+        return terminal.render(story.title(), story.subtitle(), story.steps(), width, style, closing)
 
     def to_markdown(self, *, everything: bool = True, lang: str | None = None) -> str:
         """Return the explanation as Markdown, formulas in LaTeX between ``$$``."""
         story = self._story(everything, lang)
-        return markdown.render(story.title(), self.trace.title, story.steps())
+        return markdown.render(story.title(), story.subtitle(), story.steps())
 
     def save_markdown(self, path: AnyPath, *, lang: str | None = None) -> None:
         """Write `to_markdown` as a file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from relu_layers.explanation.blocks import Block, Step
+from relu_layers.explanation.blocks import BARS, Block, Step
 
 _TAGS = {
     "text": "<p>{}</p>",
@@ -42,6 +42,18 @@ def _block(block: Block) -> str:
 
 
 def _cell(words: str) -> str:
-    # A histogram of characters needs its blanks.
-    kind = ' class="bars"' if words.startswith("|") and words.endswith("|") else ""
-    return f"<td{kind}>{escape(words)}</td>"
+    if words.startswith("|") and words.endswith("|"):
+        return f'<td class="bars">{_bars(words[1:-1])}</td>'
+    return f"<td>{escape(words)}</td>"
+
+
+def _bars(histogram: str) -> str:
+    """Return a histogram of characters as a drawing: the higher the bar, the later its character in the list."""
+    highest = len(BARS) - 1
+    bars = "".join(
+        f'<rect x="{10 * place + 1}" y="{highest - height}" width="8" height="{height}"/>'
+        for place, character in enumerate(histogram)
+        if (height := BARS.find(character)) > 0
+    )
+    shape = f'viewBox="0 0 {10 * len(histogram)} {highest}" preserveAspectRatio="none"'
+    return f'<svg {shape} width="144" height="24" role="img" aria-label="{escape(histogram)}">{bars}</svg>'

@@ -11,6 +11,8 @@ from relu_layers.explanation.trace import LayerTrace, Trace
 
 # Rows of the table of units.
 LISTED = 6
+# By which part of themselves sums in another order may differ.
+_ROUNDING = 1e-9
 
 
 def first_hidden(trace: Trace) -> LayerTrace | None:
@@ -59,17 +61,22 @@ def path_through(trace: Trace, sample: int, unit: int) -> Path:
         one = trace.layers[i]
         inputs[i] = min(at, one.x.shape[-1] - 1)
         if i > start and one.role == "dense":
-            flow = np.abs(np.nan_to_num(one.params["weight"][inputs[i]] * one.dy[sample]))
-            at = int(np.argmax(flow))
+            at = _largest(one.params["weight"][inputs[i]] * one.dy[sample])
         outputs[i] = min(at, one.y.shape[-1] - 1)
     at = unit
     for i in range(start, -1, -1):
         one = trace.layers[i]
         outputs[i] = min(at, one.y.shape[-1] - 1)
         if one.role == "dense":
-            at = int(np.argmax(np.abs(np.nan_to_num(one.x[sample] * one.params["weight"][:, outputs[i]]))))
+            at = _largest(one.x[sample] * one.params["weight"][:, outputs[i]])
         inputs[i] = min(at, one.x.shape[-1] - 1)
     return Path(sample, inputs, outputs)
+
+
+def _largest(flow: Array) -> int:
+    """Return the place of the largest size; of several that differ by rounding only, the first."""
+    sizes = np.abs(np.nan_to_num(flow))
+    return int(np.argmax(sizes >= sizes.max() * (1.0 - _ROUNDING)))
 
 
 def neighbours(layer: LayerTrace, sample: int, unit: int) -> list[int]:

@@ -11,8 +11,10 @@ import numpy as np
 
 from relu_layers._support.configured import Array, Ops
 from relu_layers._training.examples import Examples
+from relu_layers.explanation.own import found
 from relu_layers.explanation.recorder import Recorder
 from relu_layers.explanation.trace import Counts, LayerTrace, LossTrace, Trace, Update
+from relu_layers.gradient_check.entries import shown
 from relu_layers.layers import Dense, Layer
 from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential
@@ -87,7 +89,7 @@ def record(
     value = observed.step(given)
     grads = {key: gradient.copy() for key, gradient in trainer.model.grads.items()}
     layers = _layers(observed, before, grads)
-    symbols = {f"{one.index}.{name}": _symbol(one, name) for one in layers for name in one.params}
+    symbols = {one.key(name): _symbol(one, name) for one in layers for name in one.params}
     updates = [
         Update(
             key,
@@ -121,7 +123,15 @@ def record(
 
 def _symbol(layer: LayerTrace, name: str) -> str:
     known = {"weight": layer.weight_symbol, "bias": layer.bias_symbol}
+    if layer.role == "other":
+        return f"{name}({layer.index})"
     return known.get(name, f"{name}{layer.number}") if layer.role == "dense" else f"{name}{layer.number}"
+
+
+def _called(arrays: dict[str, Array], keys: dict[str, str]) -> dict[str, Array]:
+    """Return a layer's arrays by the names that the story uses."""
+    names = {own: name for name, own in keys.items()}
+    return {names.get(name, name): array for name, array in arrays.items()}
 
 
 def _ratio(before: Array, after: Array) -> float:
@@ -137,19 +147,27 @@ def _layers(observed: Observed, params: dict[str, Array], grads: dict[str, Array
         x, y = observed.forwards[index]
         # A layer before the first with parameters is not asked for its gradient.
         dy, dx = observed.backwards.get(index, (np.full_like(y, np.nan), None))
+        prefix = f"{index}."
+        own_params = {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
+        own_grads = {k.removeprefix(prefix): v for k, v in grads.items() if k.startswith(prefix)}
         derivative = observed.recorders[index].local_derivative(y.shape) if x.shape == y.shape else None
-        dense = isinstance(layer, Dense)
+        role = "dense" if isinstance(layer, Dense) else "other" if derivative is None else "elementwise"
+        kind, keys = type(layer).__name__, {}
+        config = layer.config() if isinstance(layer, Layer) else {}
+        own = found(layer, x, y, dy, dx, own_params)
+        if own is not None:
+            role, kind, keys, derivative, config = own.role, own.kind, own.keys, own.derivative, own.config
+        dense = role == "dense"
         number += dense
         symbol = f"z{number}" if dense else f"a{number}"
         while any(one.symbol == symbol for one in layers):
             symbol += "'"
-        prefix = f"{index}."
         layers.append(
             LayerTrace(
                 index=index,
-                kind=type(layer).__name__,
-                name=repr(layer),
-                role="dense" if dense else "other" if derivative is None else "elementwise",
+                kind=kind,
+                name=shown(layer),
+                role=role,
                 source=source,
                 symbol=symbol,
                 number=number,
@@ -157,11 +175,12 @@ def _layers(observed: Observed, params: dict[str, Array], grads: dict[str, Array
                 y=y,
                 dy=dy,
                 dx=dx,
-                params={k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)},
-                grads={k.removeprefix(prefix): v for k, v in grads.items() if k.startswith(prefix)},
+                params=_called(own_params, keys),
+                grads=_called(own_grads, keys),
                 derivative=derivative,
                 counts=None if derivative is None else _counts(x, derivative),
-                config=layer.config() if isinstance(layer, Layer) else {},
+                config=config,
+                keys=keys,
             )
         )
         source = symbol

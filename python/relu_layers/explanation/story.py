@@ -12,6 +12,7 @@ from relu_layers.explanation.blocks import (
     factor,
     formula_block,
     latex_symbol,
+    named_numbers,
     note,
     number,
     numbers,
@@ -22,26 +23,18 @@ from relu_layers.explanation.blocks import (
     worked,
 )
 from relu_layers.explanation.catalogue import Texts, formula
-from relu_layers.explanation.path import Path, first_hidden, neighbours, path_through
+from relu_layers.explanation.path import first_hidden, neighbours
+from relu_layers.explanation.scene import Scene
 from relu_layers.explanation.trace import LayerTrace, LossTrace, Trace
 
 
-class Story:
-    """Builds the steps for one row and one hidden unit.
+class Story(Scene):
+    """Builds the steps for one row and one hidden unit."""
 
-    Attributes
-    ----------
-    trace, texts, path
-        The recorded step, the language, and the units that are followed.
-    everything : bool
-        Whether all rows and paths are shown; otherwise one row and one path.
-    """
-
-    def __init__(self, trace: Trace, texts: Texts, sample: int, unit: int, everything: bool) -> None:
-        self.trace, self.texts, self.everything = trace, texts, everything
-        self.unit = unit
-        self.path: Path = path_through(trace, sample, unit)
-        self.sample = sample
+    def subtitle(self) -> str:
+        """Return what it is about, and how it ends where that is not a softmax."""
+        square = self.texts("ends_in_squares") if self.trace.loss.kind == "SquaredError" else ""
+        return " · ".join(filter(None, (self.trace.title, square)))
 
     def title(self) -> str:
         """Return the heading of the whole."""
@@ -55,9 +48,10 @@ class Story:
         backward = story_backward.steps(self)
         return [self._short(), self._network(), *forward, self._loss(), *backward, *story_closing.steps(self)]
 
-    def more(self, count: int) -> str:
-        """Return how terms that are left out are counted."""
-        return self.texts("more_terms", count=count)
+    def class_name(self, label: int) -> str:
+        """Return the name of a class, empty where classes have none."""
+        names = self.trace.class_names
+        return names[label] if 0 <= label < len(names) else ""
 
     def row_values(self, layer: LayerTrace) -> Block:
         """Return a layer's output for the row: all of it, or a summary of a long one."""
@@ -79,45 +73,37 @@ class Story:
 
     def _short(self) -> Step:
         t, hidden = self.texts, first_hidden(self.trace)
-        blocks = [text(t("short_1"))]
+        blocks = []
         if hidden is not None and hidden.kind == "ReLU":
             slope = hidden.config["negative_slope"]
-            stopped = t("short_stopped") if slope == 0 else ""
-            blocks.append(text(t("short_relu", slope=f"{slope:g}", stopped=stopped)))
+            blocks.append(text(t("short_scaled", slope=f"{slope:g}") if slope else t("short_closed")))
+            blocks.append(note(t("short_zero")))
         elif hidden is not None:
             blocks.append(text(t("short_other")))
+        blocks.append(text(t("short_1")))
         blocks.append(text(t("short_2", sample=self.sample, unit=self.unit)))
         return Step("short", t("short_answer"), blocks)
 
     def _network(self) -> Step:
         t, trace = self.texts, self.trace
-        seed = "" if trace.seed is None else t("network_seed", seed=trace.seed)
         rows = [["x", _shape(trace.layers[0].x), ""]]
         for one in trace.layers:
             rows.append([one.symbol, _shape(one.y), self.made_from(one)])
-        rows.append(["loss", "", _short_name(trace.loss.name)])
+        rows.append([t("word_loss"), "", _short_name(trace.loss.name)])
         blocks = [
             Block("table", header=[], rows=rows),
             note(t("network_legend")),
-            text(
-                t(
-                    "network_facts",
-                    batch=trace.batch,
-                    parameters=sum(one.before.size for one in trace.updates),
-                    dtype=trace.dtype,
-                    seed=seed,
-                    before=number(trace.loss.value),
-                    after=number(trace.loss.after),
-                    version=trace.version,
-                    target=trace.target,
-                )
-            ),
+            text(network_facts(trace, t, number(trace.loss.value), number(trace.loss.after))),
         ]
         if trace.dropped:
             blocks.append(note(t("dropped", layer=trace.dropped)))
         wanted = np.atleast_1d(trace.loss.target[self.sample])
-        target = numbers(wanted) if wanted.dtype.kind == "f" else ", ".join(map(str, wanted.tolist()))
-        values = numbers(trace.layers[0].x[self.sample])
+        if wanted.dtype.kind == "f":
+            target = numbers(wanted)
+        else:
+            target = ", ".join(self.class_name(k) or str(k) for k in wanted.tolist())
+        x = trace.layers[0].x[self.sample]
+        values = named_numbers(x, trace.feature_names) if trace.feature_names else numbers(x)
         blocks.append(worked(t("input_row", sample=self.sample, values=values, target=target)))
         return Step("network", t("network"), blocks)
 
@@ -152,7 +138,7 @@ class Story:
                 t("forward_dense_why", bias="" if bias is None else t("and_bias"), unit=unit, weight=weight)
             ),
             formula_block(
-                f"{entry} = sum over i of {layer.source}[i] * {weight}[i,{unit}]"
+                f"{entry} = {t('sum_inputs', term=f'{layer.source}[i] * {weight}[i,{unit}]')}"
                 + ("" if bias is None else f" + {layer.bias_symbol}[{unit}]"),
                 latex,
             ),
@@ -167,7 +153,7 @@ class Story:
         assert layer.derivative is not None
         row, gates, out = layer.x[self.sample], layer.derivative[self.sample], layer.y[self.sample]
         blocks = [text(t("forward_gate_why"))]
-        blocks += activation_formula(layer)
+        blocks += activation_formula(layer, t)
         shown = neighbours(layer, self.sample, unit)
         rows = [
             [str(u), number(row[u]), signs(row[u : u + 1]), number(gates[u]), number(out[u])] for u in shown
@@ -181,18 +167,9 @@ class Story:
             blocks.append(note(t("at_zero", slope=f"{layer.config['negative_slope']:g}")))
         if layer.counts is not None and (self.everything or self.trace.batch > 1):
             c = layer.counts
-            blocks.append(
-                text(
-                    t(
-                        "counts",
-                        batch=self.trace.batch,
-                        active=c.active,
-                        negative=c.negative,
-                        zero=c.zero,
-                        dead=c.dead,
-                    )
-                )
-            )
+            seen = {"batch": self.trace.batch, "active": c.active, "negative": c.negative, "zero": c.zero}
+            scaled = layer.kind == "ReLU" and layer.config["negative_slope"] != 0
+            blocks.append(text(t("counts_scaled", **seen) if scaled else t("counts", **seen, dead=c.dead)))
         return Step(f"forward-{layer.index}", t("forward_activation", kind=layer.kind), blocks)
 
     def _forward_other(self, layer: LayerTrace) -> Step:
@@ -201,7 +178,7 @@ class Story:
 
     def _loss(self) -> Step:
         t, loss, last = self.texts, self.trace.loss, self.trace.layers[-1]
-        blocks = loss_formula(self.trace)
+        blocks = loss_formula(self.trace, t)
         if loss.probabilities is not None:
             assert loss.shifted is not None
             assert loss.exponentials is not None
@@ -213,7 +190,10 @@ class Story:
             classes = range(loss.output.shape[1])
             if len(classes) > 12:
                 classes = range(12)
-            rows = [[str(k), *(number(column[s, k]) for column in columns)] for k in classes]
+            rows = [
+                [f"{k} {self.class_name(k)}".rstrip(), *(number(column[s, k]) for column in columns)]
+                for k in classes
+            ]
             blocks += [
                 text(t("loss_softmax")),
                 table(t("loss_header", symbol=last.symbol), rows, int(np.argmax(loss.wanted[s]))),
@@ -231,27 +211,43 @@ class Story:
         return Step("loss", t("loss_step"), blocks)
 
 
-def activation_formula(layer: LayerTrace) -> list[Block]:
+def network_facts(trace: Trace, t: Texts, before: str, after: str) -> str:
+    """Return what there is to know beside the arrays, with the losses before and after the step."""
+    return t(
+        "network_facts",
+        batch=trace.batch,
+        parameters=sum(one.before.size for one in trace.updates),
+        dtype=trace.dtype,
+        seed="" if trace.seed is None else t("network_seed", seed=trace.seed),
+        before=before,
+        after=after,
+        version=trace.version,
+        target=trace.target,
+    )
+
+
+def activation_formula(layer: LayerTrace, t: Texts) -> list[Block]:
     """Return an activation's formula, or its name where none is written."""
-    plain = formula(layer.kind, "plain", layer.source, layer.symbol, layer.config)
+    plain = formula(layer.kind, "plain", layer.source, layer.symbol, layer.config, t.lang)
     if plain is None:
         return [formula_block(f"{layer.symbol} = {layer.name}({layer.source})")]
-    slope = formula(layer.kind, "derivative", layer.source, layer.symbol, layer.config)
+    slope = formula(layer.kind, "derivative", layer.source, layer.symbol, layer.config, t.lang)
     latex = (
         formula(layer.kind, "latex", latex_symbol(layer.source), latex_symbol(layer.symbol), layer.config)
         or ""
     )
-    return [formula_block(plain, latex), formula_block(f"gate = {slope}")]
+    return [formula_block(plain, latex), formula_block(f"{t('word_gate')} = {slope}")]
 
 
-def loss_formula(trace: Trace) -> list[Block]:
+def loss_formula(trace: Trace, t: Texts) -> list[Block]:
     """Return the loss's formula, or its name where none is written."""
     loss, symbol = trace.loss, trace.layers[-1].symbol
     config = {"count": number(loss.count).removesuffix(".0"), **loss_factors(loss)}
-    plain = formula(loss.kind, "plain", "", symbol, config)
+    plain = formula(loss.kind, "plain", "", symbol, config, t.lang)
     if plain is None:
-        return [formula_block(f"loss = {loss.name}")]
-    return [formula_block(plain, formula(loss.kind, "latex", "", latex_symbol(symbol), config) or "")]
+        return [formula_block(f"{t('word_loss')} = {loss.name}")]
+    latex = formula(loss.kind, "latex", "", latex_symbol(symbol), config, t.lang)
+    return [formula_block(plain, latex or "")]
 
 
 def loss_factors(loss: LossTrace) -> dict[str, str]:

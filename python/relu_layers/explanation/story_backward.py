@@ -1,8 +1,6 @@
-"""The way back: the gradient of the outputs, each layer in reverse, and the whole path to one weight."""
+"""The backward pass: the gradient of the outputs, each layer in reverse, and the whole path to one weight."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,13 +20,11 @@ from relu_layers.explanation.blocks import (
     worked,
 )
 from relu_layers.explanation.path import first_hidden, neighbours, stopped_unit
+from relu_layers.explanation.scene import Scene
 from relu_layers.explanation.trace import LayerTrace
 
-if TYPE_CHECKING:
-    from relu_layers.explanation.story import Story
 
-
-def steps(story: Story) -> list[Step]:
+def steps(story: Scene) -> list[Step]:
     """Return the gradient of the loss, one step per layer from the last to the first, and the path."""
     found = [_loss(story)]
     for i in range(len(story.trace.layers) - 1, -1, -1):
@@ -43,7 +39,7 @@ def steps(story: Story) -> list[Step]:
     return found if path is None else [*found, path]
 
 
-def _loss(story: Story) -> Step:
+def _loss(story: Scene) -> Step:
     t, trace, s = story.texts, story.trace, story.sample
     loss, symbol = trace.loss, trace.layers[-1].symbol
     count = number(loss.count).removesuffix(".0")
@@ -54,7 +50,8 @@ def _loss(story: Story) -> Step:
         blocks.append(text(t("loss_backward_softmax", symbol=symbol, count=count)))
         blocks.append(
             formula_block(
-                f"d{symbol} = (p - wanted) / {count}", f"d{latex_symbol(symbol)} = (p - y) / {count}"
+                f"d{symbol} = (p - {t('word_wanted')}) / {count}",
+                f"d{latex_symbol(symbol)} = (p - y) / {count}",
             )
         )
         if loss.plain:
@@ -80,9 +77,9 @@ def _loss(story: Story) -> Step:
     return Step("loss-backward", t("loss_backward", symbol=symbol), blocks)
 
 
-def _verdict(story: Story, layer: LayerTrace, name: str, index: tuple[int, ...]) -> list[Block]:
+def _verdict(story: Scene, layer: LayerTrace, name: str, index: tuple[int, ...]) -> list[Block]:
     """Return the gradient check's verdict on an entry, nothing where it was not checked."""
-    t, found = story.texts, story.trace.checks.get((f"{layer.index}.{name}", index))
+    t, found = story.texts, story.trace.checks.get((layer.key(name), index))
     if found is None:
         return []
     words = t("beside", numeric=number(found.numeric), verdict=t(f"verdict_{found.verdict}"))
@@ -93,7 +90,7 @@ def _verdict(story: Story, layer: LayerTrace, name: str, index: tuple[int, ...])
     return [note(words), note(t("check_kink", source=source, unit=unit, value=number(value)))]
 
 
-def _dense(story: Story, index: int, layer: LayerTrace) -> Step:
+def _dense(story: Scene, index: int, layer: LayerTrace) -> Step:
     t, path, s = story.texts, story.path, story.sample
     i, j = path.inputs[index], path.outputs[index]
     weight, source, symbol = layer.weight_symbol, layer.source, layer.symbol
@@ -104,7 +101,7 @@ def _dense(story: Story, index: int, layer: LayerTrace) -> Step:
     blocks = [
         text(t("backward_weight_why", weight=weight, source=source, symbol=symbol, bias=plus)),
         formula_block(
-            f"{entry} = sum over rows of {source}[{i}] * d{symbol}[{j}]",
+            f"{entry} = {t('sum_rows', term=f'{source}[{i}] * d{symbol}[{j}]')}",
             f"d{latex_symbol(weight)} = {latex_symbol(source)}^{{\\top}}\\, d{latex_symbol(symbol)}",
         ),
         worked(f"{entry} = {product_sum(layer.x[:, i], layer.dy[:, j], story.more)} = {value}"),
@@ -127,18 +124,21 @@ def _dense(story: Story, index: int, layer: LayerTrace) -> Step:
     return Step(f"backward-{layer.index}", t("backward_dense", weight=weight), blocks)
 
 
-def _gate(story: Story, index: int, layer: LayerTrace) -> Step:
+def _gate(story: Scene, index: int, layer: LayerTrace) -> Step:
     t, s, unit = story.texts, story.sample, story.path.outputs[index]
     assert layer.derivative is not None
     dx = layer.dx if layer.dx is not None else layer.derivative * layer.dy
     gates, arrives, x = layer.derivative[s], layer.dy[s], layer.x[s]
+    word = t("word_gate")
     blocks = [
         text(t("backward_gate_why", source=layer.source, symbol=layer.symbol)),
         formula_block(
-            f"d{layer.source} = d{layer.symbol} * gate",
-            f"d{latex_symbol(layer.source)} = d{latex_symbol(layer.symbol)} \\odot \\mathrm{{gate}}",
+            f"d{layer.source} = d{layer.symbol} * {word}",
+            f"d{latex_symbol(layer.source)} = d{latex_symbol(layer.symbol)} \\odot \\text{{{word}}}",
         ),
     ]
+    if np.any(layer.derivative == 0):
+        blocks.insert(1, text(t("backward_gate_stops", source=layer.source)))
     for u in dict.fromkeys([unit, *_other_gates(layer, s, unit)]):
         key = "gate_open" if gates[u] == 1 else "gate_closed" if gates[u] == 0 else "gate_scaled"
         blocks.append(
@@ -150,7 +150,14 @@ def _gate(story: Story, index: int, layer: LayerTrace) -> Step:
     header = t("gradient_header", symbol=layer.symbol, source=layer.source)
     blocks.append(table(header, rows, shown.index(unit)))
     stopped, scaled = int(np.sum(gates == 0)), int(np.sum((gates != 0) & (gates != 1)))
-    blocks.append(text(t("killed", stopped=stopped, scaled=scaled, count=len(gates))))
+    count = len(gates)
+    blocks.append(
+        text(
+            t("killed", stopped=stopped, scaled=scaled, count=count)
+            if stopped
+            else t("scaled", scaled=scaled, count=count)
+        )
+    )
     return Step(f"backward-{layer.index}", t("backward_activation", kind=layer.kind), blocks)
 
 
@@ -165,15 +172,15 @@ def _other_gates(layer: LayerTrace, sample: int, unit: int) -> list[int]:
     return [int(other[np.argmax(np.abs(layer.dy[sample, other]))])] if other.size else []
 
 
-def _other(story: Story, layer: LayerTrace) -> Step:
+def _other(story: Scene, layer: LayerTrace) -> Step:
     t = story.texts
     blocks = [text(t("other_why"))]
     if layer.dx is not None:
         blocks.append(worked(f"d{layer.source} = {numbers(layer.dx[story.sample])}"))
-    return Step(f"backward-{layer.index}", t("forward_other", name=layer.name), blocks)
+    return Step(f"backward-{layer.index}", t("backward_other", name=layer.name), blocks)
 
 
-def _path(story: Story) -> Step | None:
+def _path(story: Scene) -> Step | None:
     """Return the product from the loss to one weight of the first Dense layer, None if there is none."""
     t, trace, path, s = story.texts, story.trace, story.path, story.sample
     layers = trace.layers
@@ -198,7 +205,10 @@ def _path(story: Story) -> Step | None:
         rows.append([how, f"d{one.source}[{at}]", number(one.dx[s, at])])
     x = first.x[s, i]
     share = x * first.dy[s, j]
-    rows.append([t("path_input", source=first.source, unit=i, value=number(x)), entry, number(share)])
+    name = t("named", name=trace.feature_names[i]) if trace.feature_names and first.source == "x" else ""
+    rows.append(
+        [t("path_input", source=first.source, unit=i, name=name, value=number(x)), entry, number(share)]
+    )
     value = number(first.grads["weight"][i, j])
     blocks = [
         text(t("path_why", sample=s, entry=entry)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from relu_layers.explanation.blocks import (
@@ -20,16 +18,14 @@ from relu_layers.explanation.blocks import (
 )
 from relu_layers.explanation.catalogue import formula
 from relu_layers.explanation.programs import after_a_run
-from relu_layers.explanation.trace import Check, Mistake
-
-if TYPE_CHECKING:
-    from relu_layers.explanation.story import Story
+from relu_layers.explanation.scene import Scene
+from relu_layers.explanation.trace import Check, Mistake, Trace
 
 _LISTED = 6
 _WORST = 8
 
 
-def steps(story: Story) -> list[Step]:
+def steps(story: Scene) -> list[Step]:
     """Return check, update and, where it applies, the note on 0; with ``everything`` the rest."""
     found = [_check(story), _update(story)]
     corner = _corner(story)
@@ -40,7 +36,7 @@ def steps(story: Story) -> list[Step]:
     return found
 
 
-def _check(story: Story) -> Step:
+def _check(story: Scene) -> Step:
     t, checks = story.texts, story.trace.checks
     if not checks:
         return Step("check", t("check"), [text(t("check_none"))])
@@ -65,13 +61,13 @@ def _check(story: Story) -> Step:
     return Step("check", t("check"), blocks)
 
 
-def _chosen_checks(story: Story) -> list[tuple[tuple[str, tuple[int, ...]], Check]]:
+def _chosen_checks(story: Scene) -> list[tuple[tuple[str, tuple[int, ...]], Check]]:
     """Return a few places: the followed weights, then wrong entries, kinks and others."""
     checks = {
         place: one for place, one in story.trace.checks.items() if place[0] != "x" or one.verdict != "ok"
     }
     followed: list[tuple[str, tuple[int, ...]]] = [
-        (f"{layer.index}.weight", (i, j))
+        (layer.key("weight"), (i, j))
         for layer, i, j in zip(story.trace.layers, story.path.inputs, story.path.outputs, strict=True)
         if layer.role == "dense"
     ]
@@ -81,26 +77,31 @@ def _chosen_checks(story: Story) -> list[tuple[tuple[str, tuple[int, ...]], Chec
     return [(place, checks[place]) for place in dict.fromkeys(order)][:_LISTED]
 
 
-def _entry(story: Story, name: str, index: tuple[int, ...]) -> str:
+def _entry(story: Scene, name: str, index: tuple[int, ...]) -> str:
     symbol = next((one.symbol for one in story.trace.updates if one.name == name), name)
     return f"{symbol}[{','.join(map(str, index))}]"
 
 
-def _update(story: Story) -> Step:
-    t, trace = story.texts, story.trace
+def plain_descent(trace: Trace) -> bool:
+    """Return whether the update is ``w - rate * g`` and nothing else."""
     config = trace.optimizer_config
-    simple = trace.optimizer_kind == "SGD" and not (
+    return trace.optimizer_kind == "SGD" and not (
         config["momentum"] or config["weight_decay"] or config["multipliers"]
     )
+
+
+def _update(story: Scene) -> Step:
+    t, trace = story.texts, story.trace
+    simple = plain_descent(trace)
     kind = "SGD_plain" if simple else trace.optimizer_kind
-    rule = formula(kind, "plain", "", "", {})
-    latex = formula(kind, "latex", "", "", {}) or ""
+    rule = formula(kind, "plain", "", "", {}, t.lang)
+    latex = formula(kind, "latex", "", "", {}, t.lang) or ""
     blocks = [text(t("update_rule", optimizer=trace.optimizer, rate=f"{trace.learning_rate:g}"))]
     if rule is not None:
         blocks.append(formula_block(rule, latex))
     by_name = {one.name: one for one in trace.updates}
     for layer, i, j in zip(trace.layers, story.path.inputs, story.path.outputs, strict=True):
-        one = by_name.get(f"{layer.index}.weight")
+        one = by_name.get(layer.key("weight"))
         if one is None or layer.role != "dense":
             continue
         before, gradient, after = one.before[i, j], one.gradient[i, j], number(one.after[i, j])
@@ -126,7 +127,7 @@ def _update(story: Story) -> Step:
     return Step("update", t("update"), blocks)
 
 
-def _corner(story: Story) -> Step | None:
+def _corner(story: Scene) -> Step | None:
     """Return the note on programs that differ at 0, where a row is zero and the first layer has no bias."""
     layers = story.trace.layers
     if len(layers) < 2 or layers[0].role != "dense" or "bias" in layers[0].params:
@@ -142,7 +143,7 @@ def _corner(story: Story) -> Step | None:
     return Step("corner", t("seed_note"), [text(words)])
 
 
-def _summary(story: Story) -> Step:
+def _summary(story: Scene) -> Step:
     t = story.texts
     rows = []
     for layer in story.trace.layers:
@@ -168,7 +169,7 @@ def _summary(story: Story) -> Step:
     return Step("summary", t("summary"), blocks)
 
 
-def _what_if(story: Story) -> Step:
+def _what_if(story: Scene) -> Step:
     t, trace = story.texts, story.trace
     if not trace.variants:
         return Step("what-if", t("what_if"), [text(t("what_if_none"))])
@@ -176,10 +177,10 @@ def _what_if(story: Story) -> Step:
     header = t("what_if_header", norms="{norms}").split("|")
     place = next(i for i, cell in enumerate(header) if "{norms}" in cell)
     closing = header[place].replace("{norms}", "")
-    columns = [*header[:place], *(f"norm d{one.symbol}" for one in weights), closing]
+    columns = [*header[:place], *(t("what_if_norm", symbol=one.symbol) for one in weights), closing]
     rows = [
         [
-            one.label,
+            _label(story, one.label),
             number(one.loss),
             number(one.after),
             *(number(one.norms[weight.name]) for weight in weights),
@@ -190,7 +191,12 @@ def _what_if(story: Story) -> Step:
     return Step("what-if", t("what_if"), [text(t("what_if_why")), table("|".join(columns), rows)])
 
 
-def _mistakes(story: Story) -> Step:
+def _label(story: Scene, label: str) -> str:
+    kind, _, slope = label.partition(" ")
+    return story.texts("what_if_slope", slope=slope) if kind == "slope" else label
+
+
+def _mistakes(story: Scene) -> Step:
     t = story.texts
     rows = []
     for one in story.trace.mistakes:
@@ -209,7 +215,7 @@ def _words(one: Mistake) -> dict[str, str]:
     return {name: f"{one.numbers[name]:g}" for name in names}
 
 
-def _example(story: Story, one: Mistake) -> str:
+def _example(story: Scene, one: Mistake) -> str:
     t = story.texts
     if one.key == "no_maximum":
         shift, broken, values = (f"{one.numbers[name]:g}" for name in ("shift", "broken", "values"))
@@ -224,7 +230,7 @@ def _example(story: Story, one: Mistake) -> str:
     return t("mistake_failure", failure=one.failure, example=example) if one.failure else example
 
 
-def _elsewhere(story: Story) -> Step:
+def _elsewhere(story: Scene) -> Step:
     t = story.texts
     if not story.trace.programs:
         return Step("elsewhere", t("elsewhere"), [text(t("elsewhere_none"))])

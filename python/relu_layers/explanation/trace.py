@@ -43,6 +43,8 @@ class LayerTrace:
         For elementwise layers with a corner.
     config : dict
         The constructor's arguments.
+    keys : dict of str to str
+        For a user's own layer that is written out as Dense: ``"weight"`` and ``"bias"`` -> its own names.
     """
 
     index: int
@@ -61,6 +63,11 @@ class LayerTrace:
     derivative: Array | None
     counts: Counts | None
     config: dict[str, Any]
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def key(self, name: str) -> str:
+        """Return the model's name of a parameter of this layer, such as ``"0.weight"``."""
+        return f"{self.index}.{self.keys.get(name, name)}"
 
     @property
     def weight_symbol(self) -> str:
@@ -207,6 +214,8 @@ class Trace:
         ``(name, index)`` -> Check, for the entries that were checked.
     checked : float
         Which part of all entries that is.
+    feature_names, class_names : tuple of str
+        Of the inputs and of the outputs; empty where they have none.
     """
 
     version: str
@@ -228,6 +237,8 @@ class Trace:
     mistakes: list[Mistake] = field(default_factory=list)
     programs: list[Program] = field(default_factory=list)
     training: Training | None = None
+    feature_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def batch(self) -> int:

@@ -62,6 +62,8 @@ def trace_dict(trace: Trace) -> dict[str, Any]:
         "title": trace.title,
         "batch": trace.batch,
         "dropped": trace.dropped,
+        "feature_names": list(trace.feature_names),
+        "class_names": list(trace.class_names),
         "layers": [_layer(layer) for layer in trace.layers],
         "loss": {
             "kind": loss.kind,

@@ -45,9 +45,9 @@ def followed_entries(trace: Trace, path: Path) -> list[Place]:
     places: list[Place] = []
     for layer, i, j in zip(trace.layers, path.inputs, path.outputs, strict=True):
         if layer.role == "dense":
-            places.append((f"{layer.index}.weight", (i, j)))
+            places.append((layer.key("weight"), (i, j)))
             if "bias" in layer.params:
-                places.append((f"{layer.index}.bias", (j,)))
+                places.append((layer.key("bias"), (j,)))
     return places
 
 

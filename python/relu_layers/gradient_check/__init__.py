@@ -11,6 +11,7 @@ from relu_layers._support.arguments import integer
 from relu_layers.gradient_check.differences import AMPLIFIED, Probe
 from relu_layers.gradient_check.entries import ArrayResult, Entry, Kink, shown
 from relu_layers.gradient_check.frozen_loss import OWNER, FrozenLoss
+from relu_layers.gradient_check.functions import FrozenFunction, FunctionProbe, is_function
 from relu_layers.gradient_check.hints import hints
 from relu_layers.gradient_check.report import GradcheckReport
 
@@ -42,9 +43,10 @@ def gradcheck(
 
     Parameters
     ----------
-    model : Sequential or layer
-        Stays as it is: values, gradients, masks and generators.
-    x : array_like (batch, ...)
+    model : Sequential, layer or function
+        Stays as it is: values, gradients, masks and generators. A function is bare NumPy code,
+        ``function(params) -> (loss, grads)``, both mappings of the same names to arrays; its data are its own.
+    x : array_like (batch, ...), or the function's params
         A few rows do; converted to float64.
     y : array_like or None
         What the loss compares with. None (only without ``loss``) stands for fixed random numbers.
@@ -82,10 +84,15 @@ def gradcheck(
     layer of the user's own counts as turning a corner where its output does and its input does not; the
     gradient must then lie between the slopes of both sides.
     ``wrong``: everything else.
+
+    Of a function the arrays that it compares with 0 are watched (``h < 0``, ``np.maximum(h, 0)``): so its kinks are
+    known as well, and ``notes`` say where ``h < 0`` and ``h <= 0`` differ, and which gradients that changes.
     """
     limit = None if max_entries is None else integer(OWNER, "max_entries", max_entries, minimum=1)
     seed = integer(OWNER, "seed", seed, minimum=0)
-    held = FrozenLoss(model, x, y, loss, sample_weight)
+    function = is_function(model)
+    probe: type[Probe] = FunctionProbe if function else Probe
+    held: Any = (FrozenFunction if function else FrozenLoss)(model, x, y, loss, sample_weight)
     gradients = held.gradients
     largest = {name: _largest(gradient) for name, gradient in gradients.items()}
     entries = []
@@ -93,7 +100,7 @@ def gradcheck(
         gradient = gradients[name]
         for place in places:
             index = tuple(int(i) for i in np.unravel_index(place, gradient.shape))
-            entries.append(Probe(held, name, index, float(gradient[index]), largest[name]).entry())
+            entries.append(probe(held, name, index, float(gradient[index]), largest[name]).entry())
     return GradcheckReport(
         entries,
         {name: gradient.shape for name, gradient in gradients.items()},
@@ -103,6 +110,7 @@ def gradcheck(
         noise=AMPLIFIED * held.noise / (_EPS * abs(held.value)) if held.value else 0.0,
         seed=seed,
         hints=hints(entries, gradients, len(held.x)),
+        notes=held.notes,
     )
 
 

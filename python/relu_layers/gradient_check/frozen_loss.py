@@ -83,6 +83,7 @@ class FrozenLoss:
         self.above: dict[int, Array] = {}
         self._record()
         self.noise, self.gradient_noise = self._loss_noise(), self._gradient_noise()
+        self.notes: list[str] = []
 
     def _output_shape(self, x: Any) -> tuple[int, ...]:
         """Return the shape of the outputs for x."""

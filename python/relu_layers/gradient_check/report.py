@@ -30,6 +30,8 @@ class GradcheckReport:
         The ``c`` of the noise floor ``c * eps * |loss| / h``.
     hints : tuple of str
         What the wrong entries have in common.
+    notes : tuple of str
+        Of a function: where its masks hold exactly 0, and what the other convention there would change.
     """
 
     def __init__(
@@ -43,10 +45,11 @@ class GradcheckReport:
         noise: float,
         seed: int,
         hints: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         self.entries = list(entries)
         self.loss, self.loss_name, self.noise, self.seed = loss, loss_name, noise, seed
-        self.hints = tuple(hints)
+        self.hints, self.notes = tuple(hints), tuple(notes)
         self.arrays = [array_result(name, shapes[name], largest[name], self.entries) for name in shapes]
         self._by_place = {(entry.name, entry.index): entry for entry in self.entries}
 
@@ -154,8 +157,9 @@ class GradcheckReport:
         return header, rows
 
     def remarks(self) -> list[str]:
-        """Return the hints, the wrong entries, the kinks and their meaning."""
+        """Return hints, notes, the wrong entries, the kinks and their meaning."""
         lines = [f"hint: {hint}" for hint in self.hints]
+        lines += [f"at 0: {note}" for note in self.notes]
         for kind, entries in (("wrong", self.wrong), ("kink", self.kinks)):
             lines += [f"{kind} {entry}" for entry in entries[:_LISTED]]
             if len(entries) > _LISTED:
@@ -216,6 +220,7 @@ class GradcheckReport:
             "fraction": self.fraction,
             "counts": self.counts(),
             "hints": list(self.hints),
+            "notes": list(self.notes),
             "entries": entries,
         }
 

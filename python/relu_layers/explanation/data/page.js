@@ -1,8 +1,9 @@
-"use strict";
-// Shows what the data holds: which texts, which marks. Nothing is computed here but places on the screen.
+// The page: which step, row, unit and weight are shown, with which numbers. What is recorded comes as text; what was
+// moved or chosen beside it is computed by engine.js and written by sentences.js.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const svgNames = "http://www.w3.org/2000/svg";
+const labels = data.labels;
 
 function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -18,7 +19,7 @@ function draw(tag, attributes, text) {
   return element;
 }
 
-function table(header, rows, lit) {
+function tableElement(header, rows, lit) {
   const body = make("tbody");
   rows.forEach((row, r) => {
     const line = make("tr", lit === r ? { class: "marked" } : {});
@@ -35,157 +36,88 @@ function table(header, rows, lit) {
   return make("div", { class: "scroll" }, result);
 }
 
-const word = (place) => data.words[place];
-const cells = (place) => (word(place) === "" ? [] : word(place).split("\t"));
-
-function blockElement(place) {
-  const [kind, content, rows, marked] = data.blocks[place];
-  if (kind === "table") return table(cells(content), rows.map(cells), marked);
-  if (kind === "text") return make("p", {}, word(content));
-  if (kind === "note") return make("p", { class: "note" }, word(content));
-  return make("pre", { class: kind }, word(content));
+function blockElement([kind, content, rows, marked]) {
+  if (kind === "table") return tableElement(content, rows, marked);
+  if (kind === "text") return make("p", {}, content);
+  if (kind === "note") return make("p", { class: "note" }, content);
+  return make("pre", { class: kind }, content);
 }
 
-const state = { sample: 0, unit: 0, step: 0 };
-const told = ([step, focus]) => {
-  const [key, title, blocks] = data.steps[step];
-  return { key, title, blocks, focus: data.focuses[focus] };
-};
-const steps = () => data.pairs[`${state.sample},${state.unit}`].map(told);
-const heading = (step, place) => (place ? `${place}. ` : "") + word(step.title);
+// --- what is shown ---
 
-function stepElements(step, place) {
-  return [make("h2", {}, heading(step, place)), ...step.blocks.map(blockElement)];
-}
+// followed is { column, unit } or { place, from, to }; pins hold chosen units of other columns than the hidden one.
+const state = { sample: 0, unit: 0, step: 0, pins: {}, followed: null, setting: null, moved: false };
 
-// --- the drawing ---
+const cells = (place) => (data.words[place] === "" ? [] : data.words[place].split("\t"));
 
-const edgeLines = new Map();
-const nodeGroups = new Map();
-
-function drawNetwork() {
-  const net = data.net;
-  const svg = byId("drawing");
-  svg.setAttribute("viewBox", `0 0 ${net.width} ${net.height}`);
-  const where = net.columns.map((column) => new Map(column.units.map((u, k) => [u, [column.x, column.y[k]]])));
-  const lines = draw("g", {});
-  svg.append(lines);
-  for (const [column, from, to, width, sign] of net.edges) {
-    const [x1, y1] = where[column].get(from);
-    const [x2, y2] = where[column + 1].get(to);
-    const line = draw("line", { x1, y1, x2, y2, class: sign === "-" ? "edge negative" : "edge", "stroke-width": width });
-    edgeLines.set(`${column},${from},${to}`, line);
-    lines.append(line);
-  }
-  net.columns.forEach((column, place) => {
-    svg.append(draw("text", { x: column.x, y: 16, "text-anchor": "middle", class: "symbol" }));
-    svg.append(draw("text", { x: column.x, y: 30, "text-anchor": "middle" }, column.kind));
-    column.units.forEach((unit, k) => {
-      const group = draw("g", { class: "node", transform: `translate(${column.x} ${column.y[k]})` });
-      group.append(draw("circle", { r: net.radius }));
-      group.append(draw("text", { y: 4, class: "inside" }));
-      group.append(draw("text", { y: net.radius + 11, class: "value halo" }));
-      if (column.gated && data.units.includes(unit)) {
-        group.classList.add("choice");
-        group.addEventListener("click", () => choose({ unit }));
-      }
-      nodeGroups.set(`${place},${unit}`, group);
-      svg.append(group);
+function recordedSteps(pair) {
+  return data.pairs[pair].map((place) => {
+    const [key, title, blocks] = data.steps[place];
+    const expanded = blocks.map((block) => {
+      const [kind, content, rows, marked] = data.blocks[block];
+      return kind === "table" ? [kind, cells(content), rows.map(cells), marked] : [kind, data.words[content]];
     });
+    return { key, title: data.words[title], blocks: expanded };
   });
 }
 
-// In a wanted key -1 stands for every unit of that side.
-function light(elements, wanted, name) {
-  for (const key of wanted) {
-    for (const [own, element] of elements) {
-      if (own.split(",").every((part, k) => key[k] === -1 || Number(part) === key[k])) element.classList.add(name);
-    }
+// Returns the steps with the path that they follow, and the engine's result where it computes this network.
+function current() {
+  const pair = `${state.sample},${state.unit}`;
+  const recorded = recordedSteps(data.pairs[pair] ? pair : data.start.join(","));
+  if (!data.live) return { steps: recorded, path: data.paths[pair], result: null };
+  const result = trainingStep(state.setting);
+  const { live } = data;
+  const written = writer(live, state.setting, result, state.sample, state.unit, state.pins, state.moved);
+  if (!state.moved && !Object.keys(state.pins).length && data.pairs[pair]) {
+    return { steps: recorded, path: written.path, result };
   }
-}
-
-function lightNetwork(focus) {
-  for (const line of edgeLines.values()) line.classList.remove("lit");
-  const symbols = byId("drawing").querySelectorAll(".symbol");
-  data.net.columns.forEach((column, place) => {
-    const back = focus.back && column.gradients !== null;
-    const values = (back ? column.gradients : column.values)[state.sample];
-    symbols[place].textContent = (back ? "d" : "") + column.symbol + (column.more ? ` (+${column.more})` : "");
-    column.units.forEach((unit, k) => {
-      const group = nodeGroups.get(`${place},${unit}`);
-      const sign = column.signs[state.sample][k];
-      group.classList.remove("lit", "stopped");
-      group.classList.toggle("closed", column.gated && sign !== "+");
-      group.children[1].textContent = column.gated ? `${unit} ${sign}` : String(unit);
-      group.children[2].textContent = values[k];
-    });
+  const { before, after } = { before: number(live.before), after: number(live.after) };
+  const moved = ["note", filled(labels.page_moved, { before, after })];
+  const steps = recorded.map(({ key, title, blocks }) => {
+    const found = written.blocks(key, blocks);
+    if (found) return { key, title, blocks: state.moved ? [moved, ...found] : found };
+    return { key, title, blocks: state.moved ? [["note", labels.page_recorded], ...blocks] : blocks };
   });
-  light(nodeGroups, focus.nodes, "lit");
-  light(nodeGroups, focus.stops, "stopped");
-  light(edgeLines, focus.edges, "lit");
-  // What is lit lies on top.
-  for (const line of edgeLines.values()) if (line.classList.contains("lit")) line.parentNode.append(line);
+  return { steps, path: written.path, result };
 }
 
-// --- the arrays a step points into ---
+const heading = (step, place) => (place ? `${place}. ` : "") + step.title;
+const stepElements = (step, place) => [make("h2", {}, heading(step, place)), ...step.blocks.map(blockElement)];
 
-function matrixElement(name, entries) {
-  const matrix = data.matrices[name];
-  const head = make("tr", {}, make("th"));
-  matrix.columns.forEach((column) => head.append(make("th", { scope: "col" }, String(column))));
-  const body = make("tbody");
-  matrix.rows.forEach((row, r) => {
-    const line = make("tr", {}, make("th", { scope: "row" }, String(row)));
-    matrix.columns.forEach((column, c) => {
-      const lit = entries.some(([i, j]) => (i === -1 || i === row) && j === column);
-      const mark = matrix.marks ? ` ${matrix.marks[r][c]}` : "";
-      line.append(make("td", lit ? { class: "lit" } : {}, matrix.cells[r][c] + mark));
-    });
-    body.append(line);
-  });
-  const legend = matrix.marks ? `. ${data.labels.page_marks}` : "";
-  const caption = make("figcaption", { class: "note" }, `${name} ${matrix.shape}${legend}`);
-  const whole = make("table", {}, make("thead", {}, head), body);
-  return make("figure", {}, caption, make("div", { class: "scroll" }, whole));
-}
-
-function showMatrices(focus) {
-  const wanted = new Map();
-  for (const [name, row, column] of focus.cells) {
-    if (!data.matrices[name]) continue;
-    if (!wanted.has(name)) wanted.set(name, []);
-    wanted.get(name).push([row, column]);
-  }
-  byId("matrices").replaceChildren(...[...wanted].map(([name, entries]) => matrixElement(name, entries)));
-  for (const pane of byId("matrices").querySelectorAll(".scroll")) {
-    const lit = pane.querySelector(".lit");
-    if (lit) pane.scrollLeft = lit.offsetLeft - pane.clientWidth / 2;
-  }
-}
-
-// --- stepping and choosing ---
-
-function show() {
-  const all = steps();
-  state.step = Math.min(Math.max(state.step, 0), all.length - 1);
-  const step = all[state.step];
-  byId("step").replaceChildren(...stepElements(step, state.step));
-  byId("counter").textContent = `${state.step} / ${all.length - 1}`;
-  byId("previous").disabled = state.step === 0;
-  byId("next").disabled = state.step === all.length - 1;
+function showButtons(all) {
   const buttons = all.map((one, k) => {
     const button = make("button", { type: "button", title: heading(one, k), "aria-label": heading(one, k) }, String(k));
     if (k === state.step) button.setAttribute("aria-current", "step");
     button.addEventListener("click", () => choose({ step: k }));
     return make("li", {}, button);
   });
-  const focused = document.activeElement?.closest("#steps") !== null && document.activeElement !== document.body;
+  const focused = byId("steps").contains(document.activeElement);
   byId("steps").replaceChildren(...buttons);
   if (focused) byId("steps").querySelector("[aria-current]").focus();
+}
+
+function show() {
+  const now = current();
+  const all = now.steps;
+  state.step = Math.min(Math.max(state.step, 0), all.length - 1);
+  const step = all[state.step];
+  byId("step").replaceChildren(...stepElements(step, state.step));
+  byId("counter").textContent = `${state.step} / ${all.length - 1}`;
+  byId("previous").disabled = state.step === 0;
+  byId("next").disabled = state.step === all.length - 1;
+  showButtons(all);
   byId("sample").value = String(state.sample);
   byId("unit").value = String(state.unit);
-  lightNetwork(step.focus);
-  showMatrices(step.focus);
+  if (window.location.hash !== `#step${state.step}`) window.history.replaceState(null, "", `#step${state.step}`);
+  const focus = focusOf(step.key, now.path);
+  const view = viewOf(now.path);
+  const numbersOf = shownNumbers(now.result);
+  drawNetwork(view, focus, now.path, numbersOf);
+  showMatrices(view, focus, numbersOf);
+  showFollowed(numbersOf);
+  listWeights(view, now.path);
+  showKnobs(now.result);
 }
 
 function choose(change) {
@@ -193,29 +125,34 @@ function choose(change) {
   show();
 }
 
-function neighbour(list, current, by) {
-  const place = list.indexOf(current) + by;
+function neighbour(list, at, by) {
+  const place = list.indexOf(at) + by;
   return list[Math.min(Math.max(place, 0), list.length - 1)];
 }
 
-const keys = {
-  ArrowRight: () => choose({ step: state.step + 1 }),
-  ArrowLeft: () => choose({ step: state.step - 1 }),
-  ArrowDown: () => choose({ unit: neighbour(data.units, state.unit, 1) }),
-  ArrowUp: () => choose({ unit: neighbour(data.units, state.unit, -1) }),
-  "]": () => choose({ sample: neighbour(data.samples, state.sample, 1) }),
-  "[": () => choose({ sample: neighbour(data.samples, state.sample, -1) }),
-};
+const stepBy = (by) => choose({ step: state.step + by });
+const rowBy = (by) => choose({ sample: neighbour(data.samples, state.sample, by) });
+const keys = { n: () => stepBy(1), p: () => stepBy(-1), "]": () => rowBy(1), "[": () => rowBy(-1) };
+const stepArrows = { ArrowRight: () => stepBy(1), ArrowLeft: () => stepBy(-1) };
 
+// Arrow keys scroll the page, except left and right while a step's button has the focus, and within the drawing.
 function onKey(event) {
-  const inField = event.target.closest("select, input") !== null;
-  if (inField || event.ctrlKey || event.altKey || event.metaKey || !keys[event.key]) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("select, input")) return;
+  const inNav = event.target.closest("nav") !== null;
+  const inDrawing = event.target.closest("#drawing") !== null;
+  const act = keys[event.key] || (inNav && stepArrows[event.key]) || (inDrawing && drawingKey(event));
+  if (!act) return;
   event.preventDefault();
-  keys[event.key]();
+  act();
+}
+
+function stepOfAddress() {
+  const found = /^#step(\d+)$/.exec(window.location.hash);
+  return found ? Number(found[1]) : 0;
 }
 
 function fillStatic() {
-  const sections = steps().map((step, k) => make("section", {}, ...stepElements(step, k)));
+  const sections = current().steps.map((step, k) => make("section", {}, ...stepElements(step, k)));
   byId("static").replaceChildren(...sections);
 }
 
@@ -227,20 +164,26 @@ function changeTheme() {
   root.dataset.theme = dark ? "light" : "dark";
 }
 
-byId("theme").addEventListener("click", changeTheme);
-if (data.net) {
+function startStepper() {
   document.documentElement.classList.add("script");
   byId("stepper").hidden = false;
   [state.sample, state.unit] = data.start;
+  state.step = stepOfAddress();
   for (const [id, list] of [["sample", data.samples], ["unit", data.units]]) {
     byId(id).append(...list.map((value) => make("option", { value: String(value) }, String(value))));
-    byId(id).addEventListener("change", (event) => choose({ [id]: Number(event.target.value) }));
+    byId(id).addEventListener("change", (event) => {
+      choose({ [id]: Number(event.target.value), pins: {}, followed: null });
+    });
   }
   byId("shown").textContent = data.shown;
-  byId("previous").addEventListener("click", keys.ArrowLeft);
-  byId("next").addEventListener("click", keys.ArrowRight);
+  byId("previous").addEventListener("click", () => stepBy(-1));
+  byId("next").addEventListener("click", () => stepBy(1));
   document.addEventListener("keydown", onKey);
   window.addEventListener("beforeprint", fillStatic);
-  drawNetwork();
+  window.addEventListener("resize", show);
+  window.addEventListener("hashchange", () => choose({ step: stepOfAddress() }));
+  startMoving();
   show();
 }
+
+byId("theme").addEventListener("click", changeTheme);

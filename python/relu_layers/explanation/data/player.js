@@ -38,10 +38,12 @@ function startPlayer(training) {
   function showFrame(place) {
     const frame = training.frames[place];
     byId("answers").setAttribute("href", picture(frame.surface));
-    const lines = frame.folds.map((line, unit) => line && foldLine(line, unit, frame.dead.includes(unit)));
+    const died = (unit) => training.can_die && frame.dead.includes(unit);
+    const lines = frame.folds.map((line, unit) => line && foldLine(line, unit, died(unit)));
     byId("folds").replaceChildren(...lines.filter(Boolean));
     const dead = frame.dead.length ? frame.dead.join(", ") : "0";
-    const { page_slider: slide, page_loss: loss, page_dead: off } = data.labels;
+    const { page_slider: slide, page_loss: loss } = labels;
+    const off = training.can_die ? labels.page_dead : labels.page_below;
     byId("moment").textContent = `${slide} ${frame.step} · ${loss} ${frame.loss} · ${off}: ${dead}`;
     byId("cursor").setAttribute("x1", frame.at);
     byId("cursor").setAttribute("x2", frame.at);
@@ -52,7 +54,7 @@ function startPlayer(training) {
   function stop() {
     clearInterval(timer);
     timer = null;
-    play.textContent = data.labels.page_play;
+    play.textContent = labels.page_play;
   }
 
   function toggle() {
@@ -61,7 +63,7 @@ function startPlayer(training) {
       return;
     }
     if (Number(slider.value) >= training.frames.length - 1) showFrame(0);
-    play.textContent = data.labels.page_pause;
+    play.textContent = labels.page_pause;
     timer = setInterval(() => {
       const next = Number(slider.value) + 1;
       if (next >= training.frames.length) stop();
@@ -70,11 +72,19 @@ function startPlayer(training) {
   }
 
   const [width, height] = training.curve_size;
+  const [left, below] = [46, 22];
   const curve = byId("curve");
-  curve.setAttribute("viewBox", `-4 -12 ${width + 8} ${height + 16}`);
-  curve.append(draw("text", { x: 0, y: 0 }, training.highest));
+  curve.setAttribute("viewBox", `${-left} -12 ${width + left + 12} ${height + below + 12}`);
+  for (const [text, y] of training.ticks) {
+    curve.append(draw("line", { x1: 0, x2: width, y1: y, y2: y, class: "grid" }));
+    curve.append(draw("text", { x: -5, y: y + 4, "text-anchor": "end" }, text));
+  }
+  for (const [step, x] of training.steps) {
+    curve.append(draw("line", { x1: x, x2: x, y1: height, y2: height + 5, class: "tick" }));
+    curve.append(draw("text", { x, y: height + 18, "text-anchor": "middle" }, step));
+  }
   curve.append(draw("polyline", { points: training.curve }));
-  curve.append(draw("line", { id: "cursor", y1: -8, y2: height }));
+  curve.append(draw("line", { id: "cursor", y1: 0, y2: height }));
   for (const [x, y, kind] of training.points) {
     const [cx, cy] = [x * size, y * size];
     const shape = kind
