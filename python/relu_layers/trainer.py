@@ -106,7 +106,9 @@ class Trainer(Watched):
         if self.clip_norm is not None and self.clip_norm <= 0.0:
             raise ValueError(f"Trainer: clip_norm is {clip_norm}, expected above 0, or None")
         self.accumulate = integer("Trainer", "accumulate", accumulate, minimum=1)
-        self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty, minimum=0.0)
+        self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty)
+        if self.l2_penalty < 0.0:
+            raise ValueError(f"Trainer: l2_penalty is {l2_penalty}, expected at least 0")
         for callback in callbacks:
             check_callback(callback)
         self.callbacks = tuple(callbacks)
