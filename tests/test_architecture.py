@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import relu_layers as rl
+from relu_layers import _core
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "python" / "relu_layers"
 CPP = ROOT / "cpp"
@@ -95,13 +98,14 @@ OPPONENT_FILES = {
     "onnxruntime": {"with_onnxruntime.py"},
 }
 # Private helpers of the trainer ring are recognised by what uses them; everything named here must exist.
-CPP_ORDER = ["relu_layers", "simd", "kernels", "dispatch", "parallel", "ops", "replay", "bindings"]
+CPP_ORDER = ["relu_layers", "table", "simd", "kernels", "dispatch", "parallel", "ops", "replay", "bindings"]
 CPP_MAY_INCLUDE = {
+    "table": {"relu_layers", "table"},
     "simd": {"relu_layers", "simd"},
-    "kernels": {"relu_layers", "simd", "kernels"},
-    "dispatch": {"relu_layers", "dispatch"},
+    "kernels": {"relu_layers", "table", "simd", "kernels"},
+    "dispatch": {"relu_layers", "table", "dispatch"},
     "parallel": {"relu_layers", "parallel"},
-    "ops": {"relu_layers", "ops"},
+    "ops": {"relu_layers", "table", "dispatch", "ops"},
     "replay": {"relu_layers", "ops", "replay"},
     "bindings": {"relu_layers", "replay", "bindings"},
 }
@@ -337,60 +341,97 @@ def test_lines_of_code_leaves_out_what_is_none(tmp_path: Path) -> None:
 
 
 KERNELS = sorted((CPP / "src" / "kernels").glob("*.cpp"))
-FLAGS = {"baseline": [], "avx2": ["-mavx2", "-mfma"]}
+AVX2 = ["-mavx2", "-mfma"]
+FLAGS = {
+    "baseline::f32": [],
+    "avx2::f64": AVX2,
+    "avx512::f32": [*AVX2, "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq"],
+}
 
 
-@pytest.mark.parametrize("target", FLAGS)
+def symbols(file: str) -> list[tuple[str, str]]:
+    """Kind and name of every symbol that an object file or a library defines."""
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("needs nm")
+    printed = subprocess.run([nm, "-C", "--defined-only", file], capture_output=True, text=True, check=True)
+    listed = (line.split(maxsplit=2) for line in printed.stdout.splitlines() if " " in line)
+    return [(kind, name) for _, kind, name in listed]
+
+
+@pytest.mark.parametrize("place", FLAGS)
 @pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.name)
-def test_kernel_objects_share_no_symbol(path: Path, target: str, tmp_path: Path) -> None:
+def test_kernel_objects_share_no_symbol(path: Path, place: str, tmp_path: Path) -> None:
     """Every symbol is strong and in its target's namespace, so the linker cannot mix targets."""
-    compiler, nm = shutil.which("g++"), shutil.which("nm")
-    if compiler is None or nm is None:
-        pytest.skip("needs g++ and nm")
-    if target != "baseline" and not re.search("x86_64|amd64", " ".join(__import__("os").uname()), re.I):
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("needs g++")
+    if FLAGS[place] and not re.search("x86_64|amd64", " ".join(__import__("os").uname()), re.I):
         pytest.skip("x86-64 flags")
     made = tmp_path / "kernel.o"
-    subprocess.run(
-        [
-            compiler,
-            "-std=c++17",
-            "-O0",
-            "-fPIC",
-            "-fno-exceptions",
-            "-fno-rtti",
-            "-c",
-            str(path),
-            "-o",
-            str(made),
-            f"-I{CPP / 'include'}",
-            f"-I{CPP / 'src'}",
-            f"-DRELU_LAYERS_NAMESPACE={target}::f32",
-            "-DRELU_LAYERS_ELEMENT=float",
-            *FLAGS[target],
-        ],
-        check=True,
-    )
-    listing = subprocess.run(
-        [nm, "-C", "--defined-only", str(made)], capture_output=True, text=True, check=True
-    ).stdout
-    for line in listing.splitlines():
-        _, kind, name = line.split(maxsplit=2)
+    element = {"f32": "float", "f64": "double"}[place.split("::")[1]]
+    definitions = [f"-DRELU_LAYERS_NAMESPACE={place}", f"-DRELU_LAYERS_ELEMENT={element}"]
+    includes = [f"-I{CPP / 'include'}", f"-I{CPP / 'src'}"]
+    flags = ["-std=c++17", "-O0", "-fPIC", "-fno-exceptions", "-fno-rtti", *definitions, *includes]
+    subprocess.run([compiler, *flags, *FLAGS[place], "-c", str(path), "-o", str(made)], check=True)
+    for kind, name in symbols(str(made)):
         assert kind not in "WwVvu", f"weak symbol {name}"
         if kind.isupper():
-            assert f"relu_layers::{target}::f32::" in name, f"{name} is outside the target's namespace"
+            assert f"relu_layers::{place}::" in name, f"{name} is outside the target's namespace"
 
 
-def test_every_kernel_of_the_list_is_defined_in_the_file_it_names() -> None:
-    listed = CPP / "include" / "relu_layers" / "kernels.def"
-    current: Path | None = None
-    for line in listed.read_text(encoding="utf-8").splitlines():
-        if match := re.match(r"// (cpp/src/kernels/\w+\.cpp)", line):
-            current = ROOT / match[1]
-        elif match := re.match(r"RELU_LAYERS_KERNEL\(\w+, (\w+),", line):
-            assert current is not None
-            assert re.search(rf"\b{match[1]}\(", current.read_text(encoding="utf-8")), (
-                f"{match[1]} not in {current.name}"
-            )
+def test_every_target_of_the_library_has_both_element_types_to_itself() -> None:
+    """As built, with optimisation: each compiled target defines the same names for float and double, none weak."""
+    try:
+        library = rl.get_library()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    found: dict[str, set[str]] = {}
+    for kind, name in symbols(library):
+        if match := re.match(r"(?:\S+ )?relu_layers::(\w+::f(?:32|64))::(\w+)\b", name):
+            assert kind not in "WwVvu", f"weak symbol {name}"
+            if kind.isupper():
+                found.setdefault(match[1], set()).add(match[2])
+    assert set(found) == {f"{target}::{t}" for target in _core.compiled_targets() for t in ("f32", "f64")}
+    assert len(set(map(frozenset, found.values()))) == 1
+
+
+TABLE = CPP / "src" / "table"
+
+
+def test_every_kernel_of_the_lists_is_defined_in_the_file_it_names() -> None:
+    lists = sorted(TABLE.glob("*.def"))
+    for path in lists:
+        current: Path | None = None
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if match := re.match(r"// (cpp/src/kernels/\w+\.cpp)", line):
+                current = ROOT / match[1]
+            elif match := re.match(r"RELU_LAYERS_KERNEL\(\w+, (\w+),", line):
+                assert current is not None
+                assert re.search(rf"\b{match[1]}\(", current.read_text(encoding="utf-8")), (
+                    f"{match[1]} not in {current.name}"
+                )
+    everything = (TABLE / "kernels.def").read_text(encoding="utf-8")
+    for path in lists:
+        assert path.name == "kernels.def" or f'#include "table/{path.name}"' in everything
+
+
+def test_the_public_headers_do_not_carry_the_kernels() -> None:
+    """A new kernel changes nothing for programs that embed the library: no line of the lists reaches them."""
+    compiler = shutil.which("c++")
+    if compiler is None:
+        pytest.skip("needs c++")
+    for header in sorted((CPP / "include" / "relu_layers").glob("*.h")):
+        if header.name == "relu_layers.h":
+            continue
+        read = subprocess.run(
+            [compiler, "-std=c++17", "-M", f"-I{CPP / 'include'}", "-x", "c++", str(header)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert "table/" not in read, header.name
+        assert str(CPP / "src") not in read, header.name
 
 
 def test_nothing_installed_asks_for_the_builders_processor() -> None:

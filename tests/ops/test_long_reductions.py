@@ -44,7 +44,8 @@ def test_softmax(x: Any, softmax: Any) -> None:
 def test_log_softmax(x: Any, softmax: Any) -> None:
     y = rl.ops.log_softmax_forward(x)
     assert relative(y, np.log(softmax)) < CLOSE
-    want = x - softmax * math.fsum(x.tolist())
+    # The backward pass works from y, of which float32 keeps 7 digits.
+    want = x - np.exp(y.astype(np.float64)) * math.fsum(x.tolist())
     assert relative(rl.ops.log_softmax_backward(y, x), want) < CLOSE
 
 
@@ -100,7 +101,7 @@ def all_of(x: Any, dy: Any, probabilities: Any, labels: Any, axis: int) -> list[
 
 
 @pytest.mark.usefixtures("as_before")
-@pytest.mark.parametrize("n", [8192, 8193, 16384, 16399, 100_003])
+@pytest.mark.parametrize("n", [1024, 1025, 2048, 4111, 100_003])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_side_by_side_have_the_bits_of_a_row_alone(dtype: Any, n: int) -> None:
     """On every target, with any number of threads, at the ends of the blocks that sums are cut into."""

@@ -1,9 +1,13 @@
 // Which compiled target runs: chosen once from what the processor can do, and changeable at run time.
 #pragma once
 
-#include "relu_layers/kernels.h"
+#include "relu_layers/types.h"
 
 namespace relu_layers {
+
+// The kernels of one target and element type: the library's own affair.
+template <class T>
+struct KernelTable;
 
 struct Target {
     const char* name;
@@ -24,16 +28,5 @@ bool use_target(const char* name);
 
 // The value of RELU_LAYERS_TARGET that could not be honoured at the first call, or nullptr.
 const char* rejected_target();
-
-template <class T>
-const KernelTable<T>& kernels();
-template <>
-inline const KernelTable<float>& kernels<float>() {
-    return *current_target().f32;
-}
-template <>
-inline const KernelTable<double>& kernels<double>() {
-    return *current_target().f64;
-}
 
 }  // namespace relu_layers

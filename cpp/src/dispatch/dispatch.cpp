@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dispatch/cpu_features.h"
+#include "table/kernel_table.h"
 
 namespace relu_layers {
 

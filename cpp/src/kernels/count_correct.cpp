@@ -1,6 +1,7 @@
 // How many rows predict their label: np.argmax(x, axis=1) == label, the first maximum counting and NaN being the
 // largest. No maximum is looked for: a label is the answer where everything before it is smaller and nothing after it
 // is larger, and the first number that says otherwise ends the row.
+#define RELU_LAYERS_KERNELS "table/classes.def"
 #include "kernels/kernel.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {

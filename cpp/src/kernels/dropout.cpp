@@ -2,6 +2,7 @@
 //   y = x / (1 - rate) where word >= floor(rate * 2^32), else 0
 // word i % 4 of Philox4x32-10 (Salmon et al. 2011) with counter words (i/4 low, i/4 high, counter low, counter high)
 // and key words (key low, key high). y may be x. The backward pass is the same function of dy.
+#define RELU_LAYERS_KERNELS "table/activations.def"
 #include "kernels/kernel.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {

@@ -2,6 +2,7 @@
 //   forward   y = x where x > 0, alpha * (exp(x) - 1) elsewhere
 //   backward  dx = dy where y > 0, dy * (y + alpha) elsewhere: from the output, whose sign is x's
 // y may be x, dx may be dy. At 0 the derivative is alpha. NaN passes through.
+#define RELU_LAYERS_KERNELS "table/activations.def"
 #include "kernels/kernel.h"
 #include "simd/math.h"
 

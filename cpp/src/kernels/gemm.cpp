@@ -24,6 +24,7 @@
 //   32          14 x 2                                  9 x 3, 6 x 4, 5 x 5, 4 x 6, 3 x 7, 2 x 8, 1 x 8
 //   16 and FMA   6 x 2                                  4 x 3 (3 x 3), 2 x 5, 1 x 7
 //   16           4 x 2                                  as far as they fit
+#define RELU_LAYERS_KERNELS "table/products.def"
 #include "kernels/kernel.h"
 #include "simd/unroll.h"
 
@@ -187,8 +188,8 @@ index_t gemm_panel(Matrix<const T> a, index_t n) {
 }
 
 // c = a @ b (+ bias) with as little around the tiles as can be, for 1 <= k <= 512 and a c of few numbers, but at least
-// one: b is read in place. References, because copies of views cannot be forwarded from store to load and cost more than
-// the product.
+// one: b is read in place. References, because copies of views cannot be forwarded from store to load and cost more
+// than the product.
 void gemm_small(const Matrix<const T>& a, const Rows<const T>& b, const Rows<T>& c, const T* bias) {
     const index_t m = c.rows;
     const index_t n = c.cols;

@@ -11,7 +11,9 @@
 //
 // `columns` holds b's columns as rows, (n, k). c and bias are addressed through two strides: element (i, j) gets
 // bias[i * bias_row + j * bias_col].
-#include "kernels/gemm.h"
+#define RELU_LAYERS_KERNELS "table/products.def"
+#include "kernels/kernel.h"
+#include "kernels/product_sizes.h"
 #include "simd/transpose.h"
 #include "simd/unroll.h"
 

@@ -7,6 +7,7 @@
 // `columns` holds b's columns as rows, (n, k), k of any length: sums of blocks of 512 are added in order, as elsewhere,
 // but block by block of one column rather than of all, since whole columns come faster. a is contiguous; `add` adds to
 // what c holds.
+#define RELU_LAYERS_KERNELS "table/products.def"
 #include "kernels/kernel.h"
 #include "simd/lanes.h"
 #include "simd/transpose.h"

@@ -1,6 +1,7 @@
 // Copies b (k, n), read through any two strides, into the panels that gemm.cpp reads: panel p holds columns
 // [p * panel, (p + 1) * panel) of all k rows, row after row, `panel` elements each. `panel` is a multiple of the vector
 // width. The last panel has room for all its columns too; those beyond n hold any value.
+#define RELU_LAYERS_KERNELS "table/products.def"
 #include "kernels/kernel.h"
 #include "simd/transpose.h"
 #include "simd/unroll.h"

@@ -5,6 +5,7 @@
 //   step        b (k, n)                   Elements of c are one chain over k in order, from 0, carried from step to
 //    0   [ row 0 .. row 7  ------> n ]     step; then as in gemm.cpp: stored, or added to what c holds (`add`), bias
 //    1   [ row 8 .. row 15 ------> n ]     last.
+#define RELU_LAYERS_KERNELS "table/products.def"
 #include "kernels/kernel.h"
 #include "simd/unroll.h"
 

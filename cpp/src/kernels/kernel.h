@@ -1,8 +1,9 @@
-// Included first by every kernel file: the element type, the vectors, and the declarations made from kernels.def, which
-// each definition must match or the link fails.
+// Included first by every kernel file: the element type, the vectors, and the declarations made from the list that the
+// file names in RELU_LAYERS_KERNELS; each definition must match its own or the table does not link.
 #pragma once
 
 #include "simd/loops.h"
+#include "table/arguments.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 
@@ -14,7 +15,7 @@ using I = IntVec<T>;
 
 #define RELU_LAYERS_KERNEL(result, name, parameters) result name parameters;
 #define RELU_LAYERS_CONSTANT(name)
-#include "relu_layers/kernels.def"
+#include RELU_LAYERS_KERNELS
 #undef RELU_LAYERS_CONSTANT
 #undef RELU_LAYERS_KERNEL
 

@@ -3,6 +3,7 @@
 //   backward  dx = slope[j] * dy where x <= 0, dy elsewhere;  dslope[j] = sum of x * dy where x is not > 0
 // At x = NaN y and dslope are NaN and dx is dy, as in relu.cpp.
 // Sums over rows run in order within a block of rows and the caller adds the blocks in order. dx may be dy.
+#define RELU_LAYERS_KERNELS "table/activations.def"
 #include "kernels/kernel.h"
 #include "simd/lanes.h"
 

@@ -1,4 +1,5 @@
 // Helpers of training: the squared norm of a gradient, its accumulation over steps, and which units were ever active.
+#define RELU_LAYERS_KERNELS "table/reductions.def"
 #include "kernels/kernel.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {

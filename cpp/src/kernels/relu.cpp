@@ -1,10 +1,11 @@
 // ReLU with a slope, as Caffe's relu_layer.cpp:
 //   forward   y = x where x > 0, negative_slope * x where x <= 0
 //   backward  dx = dy where x > 0, negative_slope * dy where x <= 0
-// At the kink x = 0 the derivative is negative_slope, by convention. Both are selects, never a product with a mask: with
-// slope 0 a gradient of inf at x < 0 is 0, and y is 0 at x = -inf, where Caffe computes -inf * 0 = NaN. NaN is on neither
-// side: y is NaN, and dx is dy for every slope. y may be x (negative_slope >= 0: the sign of y still tells x's), dx may
-// be dy. Slope 0 is a loop of its own: the product would be half of its instructions.
+// At the kink x = 0 the derivative is negative_slope, by convention. Both are selects, never a product with a mask:
+// with slope 0 a gradient of inf at x < 0 is 0, and y is 0 at x = -inf, where Caffe computes -inf * 0 = NaN. NaN is on
+// neither side: y is NaN, and dx is dy for every slope. y may be x (negative_slope >= 0: the sign of y still tells x's),
+// dx may be dy. Slope 0 is a loop of its own: with a product in it, it would have a third more instructions.
+#define RELU_LAYERS_KERNELS "table/activations.def"
 #include "kernels/kernel.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {

@@ -1,6 +1,7 @@
 // Logistic function, from exp(-|x|) so that nothing overflows:
 //   forward   y = 1 / (1 + exp(-x));  backward  dx = dy * y * (1 - y), from the output
 // y may be x, dx may be dy. NaN passes through.
+#define RELU_LAYERS_KERNELS "table/activations.def"
 #include "kernels/kernel.h"
 #include "simd/math.h"
 

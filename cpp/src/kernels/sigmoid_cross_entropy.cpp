@@ -4,6 +4,7 @@
 // Both terms of l are >= 0: nothing overflows or cancels. `weight` holds one number per element, or is null for 1;
 // `factor` is 1 / normalizer. Elements whose target equals `ignore` count nowhere (NaN as `ignore` ignores nothing). dx
 // may be x.
+#define RELU_LAYERS_KERNELS "table/losses.def"
 #include "kernels/kernel.h"
 #include "simd/lanes.h"
 #include "simd/math.h"

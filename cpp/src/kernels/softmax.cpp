@@ -2,19 +2,20 @@
 //   softmax       y = exp(x - max) / sum;        dx = y * (dy - sum(y * dy))
 //   log-softmax   y = (x - max) - log(sum);      dx = dy - exp(y) * sum(dy)
 // with log(sum) = log1p(sum without the maximum's own term). Whether the classes of a row lie side by side or rows do,
-// the bits are the same. A row with NaN or +inf, or of -inf only, becomes NaN; a single -inf has probability 0; other rows are
-// untouched. y may be x, dx may be dy.
+// the bits are the same. A row with NaN or +inf, or of -inf only, becomes NaN; a single -inf has probability 0; other
+// rows are untouched. y may be x, dx may be dy.
 #include "kernels/softmax_columns.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-RELU_LAYERS_INLINE void softmax_group(ClassRows<const T> x, ClassRows<T> y) {
+template <class Length>
+RELU_LAYERS_INLINE void softmax_group(Length length, ClassRows<const T> x, ClassRows<T> y) {
     PerRow maxima;
     PerRow inverse;
     maxima.set(group_maxima(x));
-    const V others =
-        group_sums_of_others(x, maxima, [&](index_t r, index_t i, V e, auto lanes) { put(y.row(r) + i, e, lanes); });
+    const V others = group_sums_of_others(length, x, maxima,
+                                          [&](index_t r, index_t i, V e, auto lanes) { put(y.row(r) + i, e, lanes); });
     inverse.set(T(1) / (T(1) + others));
     for (index_t r = 0; r < y.rows; ++r) {
         const V scale = broadcast(inverse.of[r]);
@@ -23,20 +24,22 @@ RELU_LAYERS_INLINE void softmax_group(ClassRows<const T> x, ClassRows<T> y) {
     }
 }
 
-template <class Use>
-RELU_LAYERS_INLINE void softmax_column(ClassRows<const T> x, ClassRows<T> y, Use lanes) {
+template <class Length, class Use>
+RELU_LAYERS_INLINE void softmax_column(Length length, ClassRows<const T> x, ClassRows<T> y, Use lanes) {
     const V maximum = column_maximum(x, lanes);
-    const V others = column_sums_of_others(x, maximum, lanes, [&](index_t c, V, V e) { put(y.of_class(c), e, lanes); });
+    const V others =
+        column_sums_of_others(length, x, maximum, lanes, [&](index_t c, V, V e) { put(y.of_class(c), e, lanes); });
     const V inverse = T(1) / (T(1) + others);
     for (index_t c = 0; c < y.classes; ++c) put(y.of_class(c), get(y.of_class(c), lanes) * inverse, lanes);
 }
 
-RELU_LAYERS_INLINE void log_softmax_group(ClassRows<const T> x, ClassRows<T> y) {
+template <class Length>
+RELU_LAYERS_INLINE void log_softmax_group(Length length, ClassRows<const T> x, ClassRows<T> y) {
     PerRow maxima;
     PerRow log_sums;
     maxima.set(group_maxima(x));
     const auto drop = [](index_t, index_t, V, auto) {};
-    log_sums.set(log_one_plus<T>(group_sums_of_others(x, maxima, drop)));
+    log_sums.set(log_one_plus<T>(group_sums_of_others(length, x, maxima, drop)));
     for (index_t r = 0; r < x.rows; ++r) {
         const V shift = broadcast(maxima.of[r]);
         const V log_sum = broadcast(log_sums.of[r]);
@@ -47,94 +50,113 @@ RELU_LAYERS_INLINE void log_softmax_group(ClassRows<const T> x, ClassRows<T> y) 
     }
 }
 
-template <class Use>
-RELU_LAYERS_INLINE void log_softmax_column(ClassRows<const T> x, ClassRows<T> y, Use lanes) {
+template <class Length, class Use>
+RELU_LAYERS_INLINE void log_softmax_column(Length length, ClassRows<const T> x, ClassRows<T> y, Use lanes) {
     const V maximum = column_maximum(x, lanes);
-    const V log_sum = log_one_plus<T>(column_sums_of_others(x, maximum, lanes, [](index_t, V, V) {}));
+    const V log_sum = log_one_plus<T>(column_sums_of_others(length, x, maximum, lanes, [](index_t, V, V) {}));
     for (index_t c = 0; c < x.classes; ++c) put(y.of_class(c), (get(x.of_class(c), lanes) - maximum) - log_sum, lanes);
 }
 
-RELU_LAYERS_INLINE void backward_group(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
+template <class Length>
+RELU_LAYERS_INLINE void backward_group(Length length, ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
     PerRow dots;
-    dots.set(group_sums(y.rows, y.classes, [&](index_t r, index_t i, V sum, auto lanes) {
+    dots.set(group_sums(length, y.rows, y.classes, [&](index_t r, index_t i, V sum, auto lanes) {
         return fma(get(y.row(r) + i, lanes), get(dy.row(r) + i, lanes), sum);
     }));
     for (index_t r = 0; r < y.rows; ++r) {
         const V dot = broadcast(dots.of[r]);
+        const T* ys = y.row(r);
+        const T* dys = dy.row(r);
+        T* to = dx.row(r);
         for_each_vector<T>(y.classes, [&](index_t i, auto lanes) {
-            put(dx.row(r) + i, get(y.row(r) + i, lanes) * (get(dy.row(r) + i, lanes) - dot), lanes);
+            put(to + i, get(ys + i, lanes) * (get(dys + i, lanes) - dot), lanes);
         });
     }
 }
 
-RELU_LAYERS_INLINE void log_backward_group(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
+template <class Length>
+RELU_LAYERS_INLINE void log_backward_group(Length length, ClassRows<const T> y, ClassRows<const T> dy,
+                                           ClassRows<T> dx) {
     PerRow totals;
-    totals.set(group_sums(y.rows, y.classes,
+    totals.set(group_sums(length, y.rows, y.classes,
                           [&](index_t r, index_t i, V sum, auto lanes) { return sum + get(dy.row(r) + i, lanes); }));
     for (index_t r = 0; r < y.rows; ++r) {
         const V total = broadcast(totals.of[r]);
+        const T* ys = y.row(r);
+        const T* dys = dy.row(r);
+        T* to = dx.row(r);
         for_each_vector<T>(y.classes, [&](index_t i, auto lanes) {
-            put(dx.row(r) + i, get(dy.row(r) + i, lanes) - exponential<T>(get(y.row(r) + i, lanes)) * total, lanes);
+            put(to + i, get(dys + i, lanes) - exponential<T>(get(ys + i, lanes)) * total, lanes);
         });
     }
 }
 
-template <class Use>
-RELU_LAYERS_INLINE void backward_column(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx, Use lanes) {
-    const V dot = column_sums_of(
-        y.classes, [&](index_t c, V sum) { return fma(get(y.of_class(c), lanes), get(dy.of_class(c), lanes), sum); });
+template <class Length, class Use>
+RELU_LAYERS_INLINE void backward_column(Length length, ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx,
+                                        Use lanes) {
+    const V dot = column_sums_of(length, y.classes, [&](index_t c, V sum) {
+        return fma(get(y.of_class(c), lanes), get(dy.of_class(c), lanes), sum);
+    });
     for (index_t c = 0; c < y.classes; ++c)
         put(dx.of_class(c), get(y.of_class(c), lanes) * (get(dy.of_class(c), lanes) - dot), lanes);
 }
 
-template <class Use>
-RELU_LAYERS_INLINE void log_backward_column(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx, Use lanes) {
-    const V total = column_sums_of(y.classes, [&](index_t c, V sum) { return sum + get(dy.of_class(c), lanes); });
+template <class Length, class Use>
+RELU_LAYERS_INLINE void log_backward_column(Length length, ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx,
+                                            Use lanes) {
+    const V total =
+        column_sums_of(length, y.classes, [&](index_t c, V sum) { return sum + get(dy.of_class(c), lanes); });
     for (index_t c = 0; c < y.classes; ++c)
         put(dx.of_class(c), get(dy.of_class(c), lanes) - exponential<T>(get(y.of_class(c), lanes)) * total, lanes);
 }
 
-// Where rows lie side by side, and in transposed blocks of rows of few classes, by column(x, y, lanes); other rows by
-// group(x, y).
+// Where rows lie side by side, and in transposed blocks of rows of few classes, by column(length, x, y, lanes); other
+// rows by group(length, x, y).
 template <class Group, class Column>
 RELU_LAYERS_INLINE void for_rows(ClassRows<const T> x, ClassRows<T> y, Group&& group, Column&& column) {
-    if (x.class_stride != 1)
-        return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) { column(x.part(i, 1), y.part(i, 1), lanes); });
-    for (index_t row = 0; row < x.rows;) {
-        const NextRows next = next_rows(x.rows - row, x.classes);
-        if (next.transposed) {
-            TransposedRows block;
-            block.load(x.part(row, next.count));
-            column(block.input(x.classes), block.view(x.classes), Full{});
-            block.store(y.part(row, next.count));
-        } else {
-            group(x.part(row, next.count), y.part(row, next.count));
+    with_length(x.classes, [&](auto length) {
+        if (x.class_stride != 1)
+            return for_each_vector<T>(
+                x.rows, [&](index_t i, auto lanes) { column(length, x.part(i, 1), y.part(i, 1), lanes); });
+        for (index_t row = 0; row < x.rows;) {
+            const NextRows next = next_rows(x.rows - row, x.classes);
+            if (length.one && next.transposed) {
+                TransposedRows block;
+                block.load(x.part(row, next.count));
+                column(OneBlock{}, block.input(x.classes), block.view(x.classes), Full{});
+                block.store(y.part(row, next.count));
+            } else {
+                group(length, x.part(row, next.count), y.part(row, next.count));
+            }
+            row += next.count;
         }
-        row += next.count;
-    }
+    });
 }
 
 // The same with two inputs. Transposing three blocks pays up to `most_transposed` classes.
 template <class Group, class Column>
 RELU_LAYERS_INLINE void for_backward_rows(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx,
                                           index_t most_transposed, Group&& group, Column&& column) {
-    if (y.class_stride != 1)
-        return for_each_vector<T>(
-            y.rows, [&](index_t i, auto lanes) { column(y.part(i, 1), dy.part(i, 1), dx.part(i, 1), lanes); });
-    for (index_t row = 0; row < y.rows;) {
-        const NextRows next = next_rows(y.rows - row, y.classes, most_transposed);
-        if (next.transposed) {
-            TransposedRows ys;
-            TransposedRows dys;
-            ys.load(y.part(row, next.count));
-            dys.load(dy.part(row, next.count));
-            column(ys.input(y.classes), dys.input(y.classes), dys.view(y.classes), Full{});
-            dys.store(dx.part(row, next.count));
-        } else {
-            group(y.part(row, next.count), dy.part(row, next.count), dx.part(row, next.count));
+    with_length(y.classes, [&](auto length) {
+        if (y.class_stride != 1)
+            return for_each_vector<T>(y.rows, [&](index_t i, auto lanes) {
+                column(length, y.part(i, 1), dy.part(i, 1), dx.part(i, 1), lanes);
+            });
+        for (index_t row = 0; row < y.rows;) {
+            const NextRows next = next_rows(y.rows - row, y.classes, most_transposed);
+            if (length.one && next.transposed) {
+                TransposedRows ys;
+                TransposedRows dys;
+                ys.load(y.part(row, next.count));
+                dys.load(dy.part(row, next.count));
+                column(OneBlock{}, ys.input(y.classes), dys.input(y.classes), dys.view(y.classes), Full{});
+                dys.store(dx.part(row, next.count));
+            } else {
+                group(length, y.part(row, next.count), dy.part(row, next.count), dx.part(row, next.count));
+            }
+            row += next.count;
         }
-        row += next.count;
-    }
+    });
 }
 
 }  // namespace

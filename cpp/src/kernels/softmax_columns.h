@@ -65,10 +65,10 @@ RELU_LAYERS_INLINE ColumnTerms column_terms(ClassRows<const T> x, index_t start,
 }
 
 // group_sums_of_others of such rows: keep(c, s, e).
-template <class Use, class Keep>
-RELU_LAYERS_INLINE V column_sums_of_others(ClassRows<const T> x, V maximum, Use lanes, Keep&& keep) {
-    BlockSums others(x.classes, -1.0);
-    for_blocks(x.classes, [&](index_t start, index_t n) {
+template <class Length, class Use, class Keep>
+RELU_LAYERS_INLINE V column_sums_of_others(Length length, ClassRows<const T> x, V maximum, Use lanes, Keep&& keep) {
+    BlockSums<Length> others(-1.0);
+    for_blocks(length, x.classes, [&](index_t start, index_t n) {
         const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, keep);
         others.add_terms(terms.others, terms.maxima);
     });
@@ -76,10 +76,10 @@ RELU_LAYERS_INLINE V column_sums_of_others(ClassRows<const T> x, V maximum, Use 
 }
 
 // group_sums of such rows: next(c, sum).
-template <class Next>
-RELU_LAYERS_INLINE V column_sums_of(index_t classes, Next&& next) {
-    BlockSums total(classes);
-    for_blocks(classes, [&](index_t start, index_t n) {
+template <class Length, class Next>
+RELU_LAYERS_INLINE V column_sums_of(Length length, index_t classes, Next&& next) {
+    BlockSums<Length> total;
+    for_blocks(length, classes, [&](index_t start, index_t n) {
         ColumnSums sums(n);
         for (index_t c = start; c < start + n; ++c) {
             V& sum = sums.of_class(c);

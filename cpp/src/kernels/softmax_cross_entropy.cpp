@@ -54,8 +54,9 @@ RELU_LAYERS_INLINE V gradient_at_label(V shifted, V e, V others, V inverse, V fa
     return (shifted == T(0) ? -(others * inverse) : e * inverse - T(1)) * factor;
 }
 
-RELU_LAYERS_INLINE void labels_group(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss,
-                                     ClassRows<T> dx) {
+template <class Length>
+RELU_LAYERS_INLINE void labels_group(Length length, ClassRows<const T> x, const std::int64_t* label, const T* factor,
+                                     T* loss, ClassRows<T> dx) {
     PerRow maxima;
     PerRow shifted{};
     PerRow own{};
@@ -65,8 +66,8 @@ RELU_LAYERS_INLINE void labels_group(ClassRows<const T> x, const std::int64_t* l
         if (label[r] >= 0) shifted.of[r] = x.row(r)[label[r]] - maxima.of[r];
         factors.of[r] = factor[r];
     }
-    const V others =
-        group_sums_of_others(x, maxima, [&](index_t r, index_t i, V e, auto lanes) { put(dx.row(r) + i, e, lanes); });
+    const V others = group_sums_of_others(length, x, maxima,
+                                          [&](index_t r, index_t i, V e, auto lanes) { put(dx.row(r) + i, e, lanes); });
     for (index_t r = 0; r < x.rows; ++r)
         if (label[r] >= 0) own.of[r] = dx.row(r)[label[r]];
     const V inverse = T(1) / (T(1) + others);
@@ -87,15 +88,15 @@ RELU_LAYERS_INLINE void labels_group(ClassRows<const T> x, const std::int64_t* l
     }
 }
 
-template <class Use>
-RELU_LAYERS_INLINE void labels_column(ClassRows<const T> x, const ColumnLabels& row, T* loss, ClassRows<T> dx,
-                                      Use lanes) {
+template <class Length, class Use>
+RELU_LAYERS_INLINE void labels_column(Length length, ClassRows<const T> x, const ColumnLabels& row, T* loss,
+                                      ClassRows<T> dx, Use lanes) {
     const V zero = broadcast(T(0));
     const V maximum = column_maximum(x, lanes);
     V shifted = zero;
     V own = zero;
-    BlockSums sums(x.classes, -1.0);
-    for_blocks(x.classes, [&](index_t start, index_t n) {
+    BlockSums<Length> sums(-1.0);
+    for_blocks(length, x.classes, [&](index_t start, index_t n) {
         const I label = row.in_block(start);
         const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, [&](index_t c, V s, V e) {
             put(dx.of_class(c), e, lanes);
@@ -110,7 +111,7 @@ RELU_LAYERS_INLINE void labels_column(ClassRows<const T> x, const ColumnLabels& 
     own = gradient_at_label(shifted, own, others, inverse, row.factor);
     const V scale = inverse * row.factor;
     const I ignored = row.label < class_index(0);
-    for_blocks(x.classes, [&](index_t start, index_t n) {
+    for_blocks(length, x.classes, [&](index_t start, index_t n) {
         const I label = row.in_block(start);
         for (index_t c = start; c < start + n; ++c) {
             const V gradient = get(dx.of_class(c), lanes) * scale;
@@ -130,8 +131,9 @@ RELU_LAYERS_INLINE V asked(V t, V shifted) {
 }
 
 // One row. `label` < 0 with labels: the row does not count.
-RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const SoftTargets<T>& targets, const T* probability,
-                                 index_t label, T factor, T* dx) {
+template <class Length>
+RELU_LAYERS_INLINE T targets_row(Length length, ClassRows<const T> x, const SoftTargets<T>& targets,
+                                 const T* probability, index_t label, T factor, T* dx) {
     const index_t classes = x.classes;
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
@@ -145,10 +147,10 @@ RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const SoftTargets<T>& tar
         return target_of(p, targets, targets.class_weight != nullptr ? get(targets.class_weight + i, lanes) : one);
     };
     const T maximum = group_maxima(x)[0];
-    BlockSums other_sums(classes, -1.0);
-    BlockSums wanted_sums(classes);
-    BlockSums total_sums(classes);
-    for_blocks(classes, [&](index_t start, index_t n) {
+    BlockSums<Length> other_sums(-1.0);
+    BlockSums<Length> wanted_sums;
+    BlockSums<Length> total_sums;
+    for_blocks(length, classes, [&](index_t start, index_t n) {
         Lanes<T> wanted(T(0));
         Lanes<T> totals(T(0));
         const Terms terms = row_terms(x.data + start, n, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
@@ -171,8 +173,8 @@ RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const SoftTargets<T>& tar
     return log_one_plus_scalar(others) * total - wanted_sums.value()[0];
 }
 
-template <class Use>
-RELU_LAYERS_INLINE void targets_column(ClassRows<const T> x, const SoftTargets<T>& targets,
+template <class Length, class Use>
+RELU_LAYERS_INLINE void targets_column(Length length, ClassRows<const T> x, const SoftTargets<T>& targets,
                                        ClassRows<const T> probability, const ColumnLabels& row, T* loss,
                                        ClassRows<T> dx, Use lanes) {
     const V zero = broadcast(T(0));
@@ -183,10 +185,10 @@ RELU_LAYERS_INLINE void targets_column(ClassRows<const T> x, const SoftTargets<T
         return target_of(p, targets, targets.class_weight != nullptr ? broadcast(targets.class_weight[c]) : one);
     };
     const V maximum = column_maximum(x, lanes);
-    BlockSums other_sums(x.classes, -1.0);
-    BlockSums wanted_sums(x.classes);
-    BlockSums total_sums(x.classes);
-    for_blocks(x.classes, [&](index_t start, index_t n) {
+    BlockSums<Length> other_sums(-1.0);
+    BlockSums<Length> wanted_sums;
+    BlockSums<Length> total_sums;
+    for_blocks(length, x.classes, [&](index_t start, index_t n) {
         const I label = row.in_block(start);
         ColumnSums wanted(n);
         ColumnSums totals(n);
@@ -204,7 +206,7 @@ RELU_LAYERS_INLINE void targets_column(ClassRows<const T> x, const SoftTargets<T
     const V total = total_sums.value();
     const V inverse = T(1) / (T(1) + others);
     const I ignored = row.label < class_index(0);
-    for_blocks(x.classes, [&](index_t start, index_t n) {
+    for_blocks(length, x.classes, [&](index_t start, index_t n) {
         const I label = row.in_block(start);
         for (index_t c = start; c < start + n; ++c) {
             const V t = target_at(c, label == class_index(c - start));
@@ -226,57 +228,62 @@ RELU_LAYERS_INLINE const std::int64_t* labels_from(const SoftTargets<T>& targets
 }  // namespace
 
 void cross_entropy_labels(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss, ClassRows<T> dx) {
-    if (x.class_stride != 1)
-        return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) {
-            labels_column(x.part(i, 1), ColumnLabels(label + i, factor + i, lanes_in_use(lanes)), loss + i,
-                          dx.part(i, 1), lanes);
-        });
-    for (index_t row = 0; row < x.rows;) {
-        const NextRows next = next_rows(x.rows - row, x.classes);
-        if (next.transposed) {
-            TransposedRows block;
-            T losses[width<T>];
-            block.load(x.part(row, next.count));
-            labels_column(block.input(x.classes), ColumnLabels(label + row, factor + row, next.count), losses,
-                          block.view(x.classes), Full{});
-            block.store(dx.part(row, next.count));
-            for (index_t r = 0; r < next.count; ++r) loss[row + r] = losses[r];
-        } else {
-            labels_group(x.part(row, next.count), label + row, factor + row, loss + row, dx.part(row, next.count));
+    with_length(x.classes, [&](auto length) {
+        if (x.class_stride != 1)
+            return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) {
+                labels_column(length, x.part(i, 1), ColumnLabels(label + i, factor + i, lanes_in_use(lanes)), loss + i,
+                              dx.part(i, 1), lanes);
+            });
+        for (index_t row = 0; row < x.rows;) {
+            const NextRows next = next_rows(x.rows - row, x.classes);
+            if (length.one && next.transposed) {
+                TransposedRows block;
+                T losses[width<T>];
+                block.load(x.part(row, next.count));
+                labels_column(OneBlock{}, block.input(x.classes), ColumnLabels(label + row, factor + row, next.count),
+                              losses, block.view(x.classes), Full{});
+                block.store(dx.part(row, next.count));
+                for (index_t r = 0; r < next.count; ++r) loss[row + r] = losses[r];
+            } else {
+                labels_group(length, x.part(row, next.count), label + row, factor + row, loss + row,
+                             dx.part(row, next.count));
+            }
+            row += next.count;
         }
-        row += next.count;
-    }
+    });
 }
 
 void cross_entropy_targets(ClassRows<const T> x, SoftTargets<T> targets, const T* factor, T* loss, ClassRows<T> dx) {
-    if (x.class_stride != 1)
-        return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) {
-            targets_column(x.part(i, 1), targets, part_of_probabilities(targets, i, 1),
-                           ColumnLabels(labels_from(targets, i), factor + i, lanes_in_use(lanes)), loss + i,
-                           dx.part(i, 1), lanes);
-        });
-    const bool given = targets.probability.data != nullptr;
-    for (index_t row = 0; row < x.rows;) {
-        index_t n = transposed_rows(x.rows - row, x.classes);
-        if (n > 0) {
-            TransposedRows block;
-            TransposedRows target;
-            T losses[width<T>];
-            block.load(x.part(row, n));
-            if (given) target.load(targets.probability.part(row, n));
-            targets_column(block.input(x.classes), targets, given ? target.input(x.classes) : ClassRows<const T>{},
-                           ColumnLabels(labels_from(targets, row), factor + row, n), losses, block.view(x.classes),
-                           Full{});
-            block.store(dx.part(row, n));
-            for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
-        } else {
-            n = 1;
-            loss[row] = targets_row(x.part(row, 1), targets, given ? targets.probability.row(row) : nullptr,
-                                    targets.label == nullptr ? 0 : static_cast<index_t>(targets.label[row]),
-                                    factor[row], dx.row(row));
+    with_length(x.classes, [&](auto length) {
+        if (x.class_stride != 1)
+            return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) {
+                targets_column(length, x.part(i, 1), targets, part_of_probabilities(targets, i, 1),
+                               ColumnLabels(labels_from(targets, i), factor + i, lanes_in_use(lanes)), loss + i,
+                               dx.part(i, 1), lanes);
+            });
+        const bool given = targets.probability.data != nullptr;
+        for (index_t row = 0; row < x.rows;) {
+            index_t n = transposed_rows(x.rows - row, x.classes);
+            if (length.one && n > 0) {
+                TransposedRows block;
+                TransposedRows target;
+                T losses[width<T>];
+                block.load(x.part(row, n));
+                if (given) target.load(targets.probability.part(row, n));
+                targets_column(
+                    OneBlock{}, block.input(x.classes), targets, given ? target.input(x.classes) : ClassRows<const T>{},
+                    ColumnLabels(labels_from(targets, row), factor + row, n), losses, block.view(x.classes), Full{});
+                block.store(dx.part(row, n));
+                for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
+            } else {
+                n = 1;
+                loss[row] = targets_row(length, x.part(row, 1), targets, given ? targets.probability.row(row) : nullptr,
+                                        targets.label == nullptr ? 0 : static_cast<index_t>(targets.label[row]),
+                                        factor[row], dx.row(row));
+            }
+            row += n;
         }
-        row += n;
-    }
+    });
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

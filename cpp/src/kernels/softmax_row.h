@@ -4,6 +4,7 @@
 // folded over lanes, divided or taken a logarithm of once per row is then done for a vector of rows.
 #pragma once
 
+#define RELU_LAYERS_KERNELS "table/classes.def"
 #include "kernels/kernel.h"
 #include "simd/lanes.h"
 #include "simd/math.h"
@@ -26,44 +27,71 @@ struct alignas(vector_bytes) PerRow {
 
 constexpr index_t group_bytes = 12 * 1024;
 
-// The most classes that are summed in one go, each lane in one chain. A chain loses digits with its length: over 1e7
-// classes softmax in float32 was wrong by 4e-6. A multiple of reduction_lanes.
-constexpr index_t sum_block = 8192;
+// The most classes that are summed in one go, each lane in one chain. A chain loses digits with its length, most of all
+// where its terms are equal: over 1e7 classes softmax in float32 was wrong by 4e-6, and blocks of 8192 would leave 5e-6
+// of a loss with label smoothing. A multiple of reduction_lanes.
+constexpr index_t sum_block = 1024;
+
+// Rows that one block holds, and longer ones: known to the compiler, so that short rows do not pay for long ones.
+struct OneBlock {
+    static constexpr bool one = true;
+};
+struct Blocks {
+    static constexpr bool one = false;
+};
+template <class Run>
+RELU_LAYERS_INLINE void with_length(index_t classes, Run&& run) {
+    if (classes <= sum_block) run(OneBlock{});
+    else run(Blocks{});
+}
 
 // Calls run(start, n) for the blocks of a row.
 template <class Run>
-RELU_LAYERS_INLINE void for_blocks(index_t classes, Run&& run) {
+RELU_LAYERS_INLINE void for_blocks(OneBlock, index_t classes, Run&& run) {
+    run(index_t(0), classes);
+}
+template <class Run>
+RELU_LAYERS_INLINE void for_blocks(Blocks, index_t classes, Run&& run) {
     for (index_t start = 0; start < classes; start += sum_block)
         run(start, classes - start < sum_block ? classes - start : sum_block);
 }
 
 // Sums over a vector of rows: what their only block gave, or the blocks of longer rows added up in float64.
-class BlockSums {
+template <class Length>
+class BlockSums;
+
+template <>
+class BlockSums<OneBlock> {
   public:
-    RELU_LAYERS_INLINE explicit BlockSums(index_t classes, double initial = 0.0) : single_(classes <= sum_block) {
+    RELU_LAYERS_INLINE explicit BlockSums(double = 0.0) {}
+    RELU_LAYERS_INLINE void add(V block) { sums_ = block; }
+    // The terms of exp(x - maximum), where the sum starts from -1.
+    RELU_LAYERS_INLINE void add_terms(V others, V maxima) { sums_ = others + (maxima - T(1)); }
+    RELU_LAYERS_INLINE V value() const { return sums_; }
+
+  private:
+    V sums_{};
+};
+
+template <>
+class BlockSums<Blocks> {
+  public:
+    RELU_LAYERS_INLINE explicit BlockSums(double initial = 0.0) {
         for (double& sum : sums_) sum = initial;
     }
     RELU_LAYERS_INLINE void add(V block) {
-        if (single_) only_ = block;
-        else
-            for (index_t r = 0; r < width<T>; ++r) sums_[r] += double(block[r]);
+        for (index_t r = 0; r < width<T>; ++r) sums_[r] += double(block[r]);
     }
-    // The terms of exp(x - maximum), where the sum starts from -1.
     RELU_LAYERS_INLINE void add_terms(V others, V maxima) {
-        if (single_) only_ = others + (maxima - T(1));
-        else
-            for (index_t r = 0; r < width<T>; ++r) sums_[r] += double(others[r]) + double(maxima[r]);
+        for (index_t r = 0; r < width<T>; ++r) sums_[r] += double(others[r]) + double(maxima[r]);
     }
     RELU_LAYERS_INLINE V value() const {
-        if (single_) return only_;
         PerRow rounded;
         for (index_t r = 0; r < width<T>; ++r) rounded.of[r] = static_cast<T>(sums_[r]);
         return rounded.vector();
     }
 
   private:
-    bool single_;
-    V only_{};
     double sums_[width<T>];
 };
 
@@ -136,10 +164,10 @@ RELU_LAYERS_INLINE Terms row_terms(const T* x, index_t classes, T maximum, Keep&
 }
 
 // The sums of exp(x - maximum) over the rows of a group, each without the 1 of one maximum; keep(r, i, e, lanes).
-template <class Keep>
-RELU_LAYERS_INLINE V group_sums_of_others(ClassRows<const T> x, const PerRow& maxima, Keep&& keep) {
-    BlockSums others(x.classes, -1.0);
-    for_blocks(x.classes, [&](index_t start, index_t n) {
+template <class Length, class Keep>
+RELU_LAYERS_INLINE V group_sums_of_others(Length length, ClassRows<const T> x, const PerRow& maxima, Keep&& keep) {
+    BlockSums<Length> others(-1.0);
+    for_blocks(length, x.classes, [&](index_t start, index_t n) {
         V sums[width<T>];
         V counts[width<T>];
         for (index_t r = 0; r < x.rows; ++r) {
@@ -155,10 +183,10 @@ RELU_LAYERS_INLINE V group_sums_of_others(ClassRows<const T> x, const PerRow& ma
 }
 
 // The sums over the rows of a group: next(r, i, sum, lanes) is `sum` with the terms of classes i, i + 1, ... of row r.
-template <class Next>
-RELU_LAYERS_INLINE V group_sums(index_t rows, index_t classes, Next&& next) {
-    BlockSums total(classes);
-    for_blocks(classes, [&](index_t start, index_t n) {
+template <class Length, class Next>
+RELU_LAYERS_INLINE V group_sums(Length length, index_t rows, index_t classes, Next&& next) {
+    BlockSums<Length> total;
+    for_blocks(length, classes, [&](index_t start, index_t n) {
         V parts[width<T>];
         for (index_t r = 0; r < rows; ++r) {
             Lanes<T> sums(T(0));

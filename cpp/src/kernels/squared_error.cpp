@@ -2,6 +2,7 @@
 // elements:
 //   l = scale * (p - t)^2;   dl = 2 * scale * (p - t)
 // `weight` holds one number per element, or is null for 1; `factor` is 1 / normalizer. dprediction may be prediction.
+#define RELU_LAYERS_KERNELS "table/losses.def"
 #include "kernels/kernel.h"
 #include "simd/lanes.h"
 

@@ -1,6 +1,7 @@
 // Hyperbolic tangent, (exp(2|x|) - 1) / (exp(2|x|) + 1) with the sign of x, accurate near 0:
 //   forward   y = tanh(x);  backward  dx = dy * (1 - y) * (1 + y), from the output
 // y may be x, dx may be dy. NaN passes through.
+#define RELU_LAYERS_KERNELS "table/activations.def"
 #include "kernels/kernel.h"
 #include "simd/math.h"
 

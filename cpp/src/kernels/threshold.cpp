@@ -1,6 +1,7 @@
 // Caffe's f(x) = max(e, x) generalised: y = value where x <= threshold, else x (NaN stays NaN);
 // dx = 0 where x <= threshold, else dy. With value = threshold = e it is max(e, x), whose derivative at the kink is 0.
 // dx may be dy; y may not be x, because y no longer tells where x was.
+#define RELU_LAYERS_KERNELS "table/activations.def"
 #include "kernels/kernel.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {

@@ -1,6 +1,7 @@
 // What the update kernels share: the gradient that counts.
 #pragma once
 
+#define RELU_LAYERS_KERNELS "table/updates.def"
 #include "kernels/kernel.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {

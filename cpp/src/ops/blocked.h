@@ -24,7 +24,7 @@
 
 #include "ops/product.h"
 #include "ops/rectify.h"
-#include "relu_layers/kernels.h"
+#include "table/kernel_table.h"
 #include "relu_layers/views.h"
 
 namespace relu_layers::ops {

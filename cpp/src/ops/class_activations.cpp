@@ -1,6 +1,6 @@
 // Softmax and log-softmax along any axis.
 #include "ops/class_rows.h"
-#include "relu_layers/dispatch.h"
+#include "dispatch/kernels.h"
 #include "relu_layers/ops.h"
 #include "relu_layers/parallel.h"
 

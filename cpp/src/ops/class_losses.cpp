@@ -4,7 +4,7 @@
 #include "ops/class_rows.h"
 #include "ops/labels.h"
 #include "ops/loss_blocks.h"
-#include "relu_layers/dispatch.h"
+#include "dispatch/kernels.h"
 
 namespace relu_layers::ops {
 namespace {

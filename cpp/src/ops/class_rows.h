@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "relu_layers/types.h"
+#include "table/arguments.h"
 
 namespace relu_layers::ops {
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "ops/product.h"
-#include "relu_layers/dispatch.h"
+#include "dispatch/kernels.h"
 #include "relu_layers/ops.h"
 #include "relu_layers/parallel.h"
 #include "relu_layers/views.h"

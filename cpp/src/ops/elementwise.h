@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ops/streaming.h"
-#include "relu_layers/dispatch.h"
+#include "dispatch/kernels.h"
 #include "relu_layers/parallel.h"
 
 namespace relu_layers::ops {

@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "ops/loss_blocks.h"
-#include "relu_layers/dispatch.h"
+#include "dispatch/kernels.h"
 
 namespace relu_layers::ops {
 namespace {

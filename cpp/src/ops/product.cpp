@@ -7,7 +7,7 @@
 #include <cstddef>
 
 #include "ops/blocked.h"
-#include "relu_layers/dispatch.h"
+#include "dispatch/kernels.h"
 #include "relu_layers/ops.h"
 #include "relu_layers/parallel.h"
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ops/product.h"
-#include "relu_layers/kernels.h"
+#include "table/kernel_table.h"
 #include "relu_layers/views.h"
 
 namespace relu_layers::ops {

@@ -1,8 +1,8 @@
 // Transposes a square of vectors in registers.
 #pragma once
 
+#include "simd/shuffle.h"
 #include "simd/unroll.h"
-#include "simd/vec.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {

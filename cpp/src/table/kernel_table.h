@@ -1,7 +1,7 @@
-// The kernel table: one member per line of kernels.def, filled once per target and element type.
+// The kernel table: one member per line of the lists, filled once per target and element type.
 #pragma once
 
-#include "relu_layers/types.h"
+#include "table/arguments.h"
 
 namespace relu_layers {
 
@@ -10,7 +10,7 @@ struct KernelTable {
     using T = Element;
 #define RELU_LAYERS_KERNEL(result, name, parameters) result(*name) parameters;
 #define RELU_LAYERS_CONSTANT(name) index_t name;
-#include "relu_layers/kernels.def"
+#include "table/kernels.def"
 #undef RELU_LAYERS_CONSTANT
 #undef RELU_LAYERS_KERNEL
 };
