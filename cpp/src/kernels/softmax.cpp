@@ -60,8 +60,10 @@ RELU_LAYERS_INLINE void log_softmax_column(Length length, ClassRows<const T> x, 
 template <class Length>
 RELU_LAYERS_INLINE void backward_group(Length length, ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
     PerRow dots;
-    dots.set(group_sums(length, y.rows, y.classes, [&](index_t r, index_t i, V sum, auto lanes) {
-        return fma(get(y.row(r) + i, lanes), get(dy.row(r) + i, lanes), sum);
+    dots.set(group_sums(length, y.rows, y.classes, [&](index_t r) {
+        return [ys = y.row(r), dys = dy.row(r)](index_t i, V sum, auto lanes) {
+            return fma(get(ys + i, lanes), get(dys + i, lanes), sum);
+        };
     }));
     for (index_t r = 0; r < y.rows; ++r) {
         const V dot = broadcast(dots.of[r]);
@@ -78,8 +80,9 @@ template <class Length>
 RELU_LAYERS_INLINE void log_backward_group(Length length, ClassRows<const T> y, ClassRows<const T> dy,
                                            ClassRows<T> dx) {
     PerRow totals;
-    totals.set(group_sums(length, y.rows, y.classes,
-                          [&](index_t r, index_t i, V sum, auto lanes) { return sum + get(dy.row(r) + i, lanes); }));
+    totals.set(group_sums(length, y.rows, y.classes, [&](index_t r) {
+        return [dys = dy.row(r)](index_t i, V sum, auto lanes) { return sum + get(dys + i, lanes); };
+    }));
     for (index_t r = 0; r < y.rows; ++r) {
         const V total = broadcast(totals.of[r]);
         const T* ys = y.row(r);

@@ -182,16 +182,17 @@ RELU_LAYERS_INLINE V group_sums_of_others(Length length, ClassRows<const T> x, c
     return others.value();
 }
 
-// The sums over the rows of a group: next(r, i, sum, lanes) is `sum` with the terms of classes i, i + 1, ... of row r.
-template <class Length, class Next>
-RELU_LAYERS_INLINE V group_sums(Length length, index_t rows, index_t classes, Next&& next) {
+// The sums over the rows of a group: next_of(r)(i, sum, lanes) is `sum` with the terms of classes i, i + 1, ... of row r.
+template <class Length, class NextOf>
+RELU_LAYERS_INLINE V group_sums(Length length, index_t rows, index_t classes, NextOf&& next_of) {
     BlockSums<Length> total;
     for_blocks(length, classes, [&](index_t start, index_t n) {
         V parts[width<T>];
         for (index_t r = 0; r < rows; ++r) {
+            const auto next = next_of(r);
             Lanes<T> sums(T(0));
             for_each_lane_vector<T>(
-                n, [&](index_t i, index_t k, auto lanes) { sums.v[k] = next(r, start + i, sums.v[k], lanes); });
+                n, [&](index_t i, index_t k, auto lanes) { sums.v[k] = next(start + i, sums.v[k], lanes); });
             parts[r] = sums.vector(add);
         }
         total.add(fold_group(parts, rows, add));
