@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from relu_layers import schedules
-from relu_layers._support.arguments import boolean, choice, integer, nearest, real
+from relu_layers._support.arguments import boolean, choice, fraction, integer, nearest, real
 from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array, Configured
 from relu_layers._support.usage import alone, still
@@ -225,11 +225,8 @@ class Optimizer(Configured):
         While another thread trains the model it is a RuntimeError.
         """
         with still(self._model, "reading"):
-            return {
-                "updates": self.updates,
-                "last_learning_rate": self.last_learning_rate,
-                "slots": dict(self.slots),
-            }
+            rate = self.last_learning_rate
+            return {"updates": self.updates, "last_learning_rate": rate, "slots": dict(self.slots)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set the state that `state_dict` returned; on a bound optimizer all slots must fit, or nothing changes."""
@@ -255,15 +252,10 @@ class Optimizer(Configured):
     def __getstate__(self) -> dict[str, Any]:
         # A copy starts unbound with a state of its own: the views would look into the old model's arrays.
         with still(self._model, "copying"):
-            replaced: dict[str, Any] = {
-                "_model": None,
-                "_segments": [],
-                "slots": {name: array.copy() for name, array in self.slots.items()},
-                "_updates": self._updates.copy(),
-                "_last_rate": self._last_rate.copy(),
-                "_multipliers": dict(self._multipliers),
-            }
-            return self.__dict__ | replaced
+            slots = {name: array.copy() for name, array in self.slots.items()}
+            own: dict[str, Any] = {"slots": slots, "_multipliers": dict(self._multipliers)}
+            own |= {"_updates": self._updates.copy(), "_last_rate": self._last_rate.copy()}
+            return self.__dict__ | own | {"_model": None, "_segments": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -310,7 +302,7 @@ class SGD(Optimizer):
         multipliers: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         super().__init__(learning_rate, weight_decay, regularization, multipliers)
-        self.momentum = _fraction("SGD", "momentum", momentum)
+        self.momentum = fraction("SGD", "momentum", momentum)
         self.nesterov = boolean("SGD", "nesterov", nesterov)
 
 
@@ -352,7 +344,7 @@ class RMSProp(Optimizer):
         multipliers: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         super().__init__(learning_rate, weight_decay, regularization, multipliers)
-        self.rho = _fraction("RMSProp", "rho", rho)
+        self.rho = fraction("RMSProp", "rho", rho)
         self.epsilon = real("RMSProp", "epsilon", epsilon, minimum=0.0)
 
 
@@ -377,7 +369,7 @@ class AdaDelta(Optimizer):
         multipliers: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         super().__init__(learning_rate, weight_decay, regularization, multipliers)
-        self.rho = _fraction("AdaDelta", "rho", rho)
+        self.rho = fraction("AdaDelta", "rho", rho)
         self.epsilon = real("AdaDelta", "epsilon", epsilon, minimum=0.0)
 
 
@@ -406,8 +398,8 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, regularization, multipliers)
         owner = type(self).__name__
-        self.beta1 = _fraction(owner, "beta1", beta1)
-        self.beta2 = _fraction(owner, "beta2", beta2)
+        self.beta1 = fraction(owner, "beta1", beta1)
+        self.beta2 = fraction(owner, "beta2", beta2)
         self.epsilon = real(owner, "epsilon", epsilon, minimum=0.0)
         self.epsilon_hat = boolean(owner, "epsilon_hat", epsilon_hat)
 
@@ -439,13 +431,6 @@ class AdamW(Adam):
 # Those that a checkpoint rebuilds.
 _CLASSES = SGD, AdaGrad, RMSProp, AdaDelta, Adam, AdamW
 BUILT_IN: dict[str, type[Optimizer]] = {optimizer.__name__: optimizer for optimizer in _CLASSES}
-
-
-def _fraction(owner: str, name: str, value: Any) -> float:
-    number = real(owner, name, value)
-    if not 0.0 <= number < 1.0:
-        raise ValueError(f"{owner}: {name} is {number}, expected at least 0 and below 1")
-    return number
 
 
 def _checked_multipliers(owner: str, value: Any) -> dict[str, tuple[float, float]]:

@@ -17,12 +17,12 @@ from relu_layers._support.files import AnyPath
 from relu_layers._support.usage import alone, still
 from relu_layers._training.captures import StepCaptures, StepParts
 from relu_layers._training.divergence import DivergenceError, divergence
-from relu_layers._training.examples import Examples, examples_or_source
+from relu_layers._training.examples import Examples, examples_or_source, held_out_examples
 from relu_layers._training.interrupts import Interrupts
 from relu_layers._training.loop import Loop
 from relu_layers._training.meter import StepResult, recorded_columns
 from relu_layers.callbacks import Moments, TextProgress, check_callback
-from relu_layers.data import Ordered, is_source
+from relu_layers.data import Ordered
 from relu_layers.history import History
 from relu_layers.layers import Dense, Dropout
 from relu_layers.losses import as_loss, training_depth
@@ -266,8 +266,7 @@ class Trainer(Watched):
     def _group_sum(self) -> Array:
         """Return the array for the sum of a group's gradients."""
         if self._sum is None:
-            like = self.model.flat_grads
-            self._sum = zeros(like.shape, like.dtype)
+            self._sum = zeros(self.model.flat_grads.shape, self.model.dtype)
         return self._sum
 
     def _check_finite(
@@ -333,15 +332,8 @@ class Trainer(Watched):
         if progress is not None and not isinstance(progress, bool):
             check_callback(progress)
         given = self._examples("Trainer.fit", x, y, sample_weight)
-        held_out = None
-        if validation is not None:
-            if is_source(validation):
-                validation = (validation, None)
-            if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-                raise TypeError(
-                    "Trainer.fit: validation must be a tuple (x, y) or (x, y, sample_weight), or a source"
-                )
-            held_out = self._examples("Trainer.fit: validation", *validation)
+        kinds: dict[str, Any] = {"dtype": self.model.dtype, "loss": self.loss}
+        held_out = held_out_examples("Trainer.fit: validation", validation, **kinds)
         with self.model._guard:
             loss = as_loss(self.loss, self.model.ops)
             given.check("Trainer.fit", loss, self._outputs)
@@ -351,9 +343,8 @@ class Trainer(Watched):
             line = TextProgress(epochs, len(batches)) if progress is True else None
             watchers = [line] if line is not None else [progress] if progress else []
             moments = Moments([*self.callbacks, *callbacks, *watchers])
-            self._recorded = recorded_columns(
-                loss, penalized=self.l2_penalty > 0.0, validated=held_out is not None
-            )
+            validated, penalized = held_out is not None, self.l2_penalty > 0.0
+            self._recorded = recorded_columns(loss, penalized=penalized, validated=validated)
             try:
                 self._run_epochs(epochs, batches, held_out, moments)
             finally:
@@ -379,8 +370,7 @@ class Trainer(Watched):
                         break
                     row = loop.epoch(history.epochs + 1)
                     if validation is not None:
-                        scores = self._evaluate(validation)
-                        row |= {f"validation_{name}": value for name, value in scores.items()}
+                        row |= {f"validation_{name}": v for name, v in self._evaluate(validation).items()}
                     row["learning_rate"] = self.optimizer.last_learning_rate
                     row["dead_units"] = captures.meter.dead_units()
                     history.append(row)
@@ -420,12 +410,8 @@ class Trainer(Watched):
 
     def _outputs(self, x: Any) -> Array:
         """Return what the loss looks at for all rows: a new array."""
-        guard = self.model._guard
-        guard.begin_inference()
-        try:
+        with still(self.model, "evaluating"):
             return self._inference.infer_in_parts(x, _EVALUATED_AT_ONCE)
-        finally:
-            guard.end_inference()
 
     def _examples(self, owner: str, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
         """Return the rows that a method is given, in the dtypes of the model and the loss."""

@@ -27,8 +27,8 @@ class UsageGuard {
     void begin_inference() {
         if (!may_infer())
             throw std::runtime_error(
-                "the model is being trained by another thread; "
-                "wait for that, or use a copy: copy.deepcopy(model)");
+                "the model is being trained by another thread; wait for that thread, or give each thread a copy of its "
+                "own before they start: copy.deepcopy(model)");
         readers_.push_back(Thread::current());
     }
     void end_inference() {
@@ -39,8 +39,9 @@ class UsageGuard {
     void begin_training() {
         if (!may_train())
             throw std::runtime_error(
-                "the model is in use by another thread, so it cannot be trained now; "
-                "wait for that, or train a copy: copy.deepcopy(model)");
+                "the model is in use by another thread, so it cannot be trained now; wait for that thread, or give "
+                "each "
+                "thread a copy of its own before they start: copy.deepcopy(model)");
         trainer_ = Thread::current();
         ++depth_;
     }

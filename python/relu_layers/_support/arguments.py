@@ -49,6 +49,14 @@ def real(owner: str, name: str, value: object, *, finite: bool = True, minimum: 
     return number
 
 
+def fraction(owner: str, name: str, value: object) -> float:
+    """Return ``value`` as a float in [0, 1)."""
+    number = real(owner, name, value)
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"{owner}: {name} is {number}, expected at least 0 and below 1")
+    return number
+
+
 def integer(owner: str, name: str, value: Any, *, minimum: int | None = None) -> int:
     """Return ``value`` as a Python int that is at least ``minimum``; bool and float are a TypeError."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):

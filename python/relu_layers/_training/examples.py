@@ -109,6 +109,17 @@ def examples_or_source(
     return examples(owner, x, y, sample_weight, dtype=dtype, loss=loss)
 
 
+def held_out_examples(owner: str, validation: Any, *, dtype: np.dtype[Any], loss: Any) -> Examples | None:
+    """Return the rows of a ``validation`` argument: None, a source, ``(x, y)`` or ``(x, y, sample_weight)``."""
+    if validation is None:
+        return None
+    if is_source(validation):
+        return examples_or_source(owner, validation, None, dtype=dtype, loss=loss)
+    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+        raise TypeError(f"{owner} must be a tuple (x, y) or (x, y, sample_weight), or a source")
+    return examples_or_source(owner, *validation, dtype=dtype, loss=loss)
+
+
 def _streamed(owner: str, source: Source, dtype: np.dtype[Any], loss: Any) -> Examples:
     """Return what reads the arrays of a source, in the dtypes that arrays would be converted to."""
     if len(source) == 0:
