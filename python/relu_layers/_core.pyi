@@ -219,6 +219,8 @@ def use_target(name: str) -> bool: ...
 class Watched:
     """Base of what captures depend on: a public attribute that is set or deleted makes them look again."""
 
+    def __init__(self) -> None: ...
+
 class UsageGuard:
     """Who may use a model now: any number of inferences, or one thread that trains.
 

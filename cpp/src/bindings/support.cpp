@@ -8,6 +8,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/capture.h"
+#include "bindings/fastcall.h"
 
 namespace relu_layers::bindings {
 namespace {
@@ -25,7 +26,8 @@ int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
 py::object watched_type() {
     static PyType_Slot slots[] = {
         {Py_tp_setattro, reinterpret_cast<void*>(&set_attribute)},
-        {Py_tp_doc, const_cast<char*>("Base of what captures depend on: a public attribute that is set makes them look again.")},
+        {Py_tp_doc,
+         const_cast<char*>("Base of what captures depend on: a public attribute that is set makes them look again.")},
         {0, nullptr},
     };
     static PyType_Spec spec = {"relu_layers._core.Watched", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
@@ -35,7 +37,9 @@ py::object watched_type() {
 }
 
 // A new C-contiguous array whose first element lies on a cache line: a view of a longer one.
-py::array empty(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
+py::object empty(py::handle lengths, py::handle type) {
+    const auto shape = lengths.cast<std::vector<py::ssize_t>>();
+    const py::dtype dtype = py::dtype::from_args(py::reinterpret_borrow<py::object>(type));
     py::ssize_t bytes = dtype.itemsize();
     for (const py::ssize_t length : shape) bytes *= length;
     const py::array_t<std::uint8_t> memory(bytes + static_cast<py::ssize_t>(cache_line));
@@ -47,9 +51,8 @@ py::array empty(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
 }  // namespace
 
 void bind_support(py::module_& m) {
-    using py::arg;
     m.attr("Watched") = watched_type();
-    m.def("empty", &empty, arg("shape"), arg("dtype"));
+    define<&empty>(m, "empty(shape, dtype)");
 }
 
 }  // namespace relu_layers::bindings
