@@ -227,16 +227,16 @@ MUTATIONS = (
     ),
     Mutation(
         "a mask from the output where the slope is negative",
-        "python/relu_layers/layers/relu.py",
-        literal("if self.negative_slope >= 0.0 else None"),
-        "if self.negative_slope >= -2.0 else None",
+        "python/relu_layers/_engine/passes.py",
+        literal("return slope if slope >= 0.0 else None"),
+        "return slope if slope >= -2.0 else None",
         "tests/layers/test_relu_slopes.py",
     ),
     Mutation(
         "a schedule off by one",
         "python/relu_layers/schedules.py",
-        literal("self.gamma ** (updates // self.every)"),
-        "self.gamma ** ((updates + 1) // self.every)",
+        literal("_power(self.gamma, updates // self.every)"),
+        "_power(self.gamma, (updates + 1) // self.every)",
         "tests/test_schedules.py",
     ),
     Mutation(

@@ -60,7 +60,7 @@ OUTER = ORDER[ORDER.index("sanity") : ORDER.index("cli")]
 # Modules that import by a name held as text: the table of formats and its reader on the command line, what packages
 # reach lazily, the ops namespace in a model's pickle, the benchmark's opponents.
 IMPORT_BY_NAME = {
-    "sources/_elsewhere.py",  # in the process beside this one, what it was started for
+    "sources/_reading_process.py",  # in the process beside this one, what it was started for
     "__init__.py",
     "_files/formats.py",
     "bench/opponents/__init__.py",

@@ -15,7 +15,7 @@ import pytest
 
 import relu_layers as rl
 from relu_layers.cli.tables import load_table
-from relu_layers.sources import _columnar, _elsewhere, csv_file
+from relu_layers.sources import _columnar, _reading_process, csv_file
 from relu_layers.sources._archives import MOST_IN_MEMORY, refuse_too_large
 
 h5py = pytest.importorskip("h5py")
@@ -203,36 +203,36 @@ def test_a_reader_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytest.Monk
     good(tmp_path / "good.parquet")
     place = "relu_layers.sources._columnar:check"
     assert len(load_table(str(tmp_path / "good.parquet")).columns) == 3
-    reader = _elsewhere._readers[os.getpid(), place]
+    reader = _reading_process._readers[os.getpid(), place]
     reader.kill()
     reader.wait()
     _columnar._checked.clear()
     assert len(load_table(str(tmp_path / "good.parquet")).columns) == 3
-    assert _elsewhere._readers[os.getpid(), place] is not reader
+    assert _reading_process._readers[os.getpid(), place] is not reader
 
 
 def test_a_file_at_which_the_reader_dies_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mortal.py").write_text("import os\n\ndef read(job):\n    os.abort()\n")
     monkeypatch.syspath_prepend(tmp_path)
     for _ in range(2):
-        told = _elsewhere.read_elsewhere("mortal:read", {"bytes": 0})
-        assert told is not None
-        assert "the library that reads it fails" in told
+        failure = _reading_process.read_in_other_process("mortal:read", {"bytes": 0})
+        assert failure is not None
+        assert "the library that reads it fails" in failure
 
 
 def test_what_is_no_exception_there_is_a_message_here() -> None:
-    told = _elsewhere.read_elsewhere("sys:exit", {"bytes": 0, "why": "a BaseException"})
-    assert told is not None
-    assert told.startswith("SystemExit")
+    failure = _reading_process.read_in_other_process("sys:exit", {"bytes": 0, "why": "a BaseException"})
+    assert failure is not None
+    assert failure.startswith("SystemExit")
 
 
 def test_a_forked_process_has_a_reader_of_its_own(tmp_path: Path) -> None:
     good(tmp_path / "good.parquet")
     load_table(str(tmp_path / "good.parquet"))
     _columnar._checked.clear()
-    assert all(process == os.getpid() for process, _ in _elsewhere._readers)
+    assert all(process == os.getpid() for process, _ in _reading_process._readers)
     key = (os.getpid() + 1, "x")
-    assert key not in _elsewhere._readers
+    assert key not in _reading_process._readers
 
 
 def test_a_missing_column_is_named_as_ever(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
+import signal
 import threading
 import time
 import warnings
@@ -281,8 +283,7 @@ def test_a_child_forked_while_another_thread_uses_the_model(busy: str) -> None:
             model(x[:7])
             model(x)
             trainer.step(x[:10], y[:10])
-        # In order: the lock of NumPy's generator may belong to the thread that the child does not have.
-        trainer.fit(x[:100], y[:100], epochs=2, batch_size=10, shuffle=False)
+        trainer.fit(x[:100], y[:100], epochs=2, batch_size=10)
         # And a model that is captured for the first time.
         other = rl.Trainer(rl.mlp([64, 8, 3], rng=0), rl.SoftmaxCrossEntropy(), rl.SGD(0.01))
         for _ in range(4):
@@ -291,6 +292,33 @@ def test_a_child_forked_while_another_thread_uses_the_model(busy: str) -> None:
 
     with running(use):
         assert exits_of_children(8, child) == [0] * 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("kind", ["PCG64", "MT19937", "Philox", "SFC64"])
+def test_a_child_forked_while_another_thread_shuffles_draws_the_same_numbers(kind: str) -> None:
+    """The generator's lock was held by a thread that the child does not have: it would wait for ever."""
+    rng = np.random.Generator(getattr(np.random, kind)(3))
+    model = rl.mlp([64, 8, 3], rng=rng)
+    trainer = rl.Trainer(model, rl.SoftmaxCrossEntropy(), rl.SGD(0.01))
+    apart = rl.Trainer(rl.mlp([64, 8, 3], rng=0), rl.SoftmaxCrossEntropy(), rl.SGD(0.01), rng=5)
+    x, y = np.zeros((20, 64), np.float32), np.zeros(20, int)
+    expected = copy.deepcopy(rng).permutation(20).tolist()
+
+    def shuffle(stop: threading.Event) -> None:
+        with rng.bit_generator.lock, apart.rng.bit_generator.lock:
+            stop.wait(60)
+
+    def child() -> None:
+        signal.alarm(30)
+        assert trainer.rng is model.rng is not apart.rng
+        assert copy.deepcopy(trainer.rng).permutation(20).tolist() == expected
+        trainer.fit(x, y, epochs=2, batch_size=10)
+        apart.fit(x, y, epochs=2, batch_size=10)
+
+    with running(shuffle):
+        assert exits_of_children(2, child) == [0, 0]
+    assert trainer.rng is model.rng is rng
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -20,6 +20,7 @@ from relu_layers._files.formats import save_model
 from relu_layers._support.arguments import converted_array, integer, strict_array
 from relu_layers._support.configured import Array, Ops
 from relu_layers._support.files import AnyPath
+from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.text_table import aligned
 from relu_layers._support.usage import alone, still
 from relu_layers.layers import Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, Softmax
@@ -88,6 +89,7 @@ class Sequential:
     ) -> None:
         """Bind ``layers`` to new flat arrays of ``dtype``, values kept, or rounded if that is allowed."""
         flat_arrays.claim(layers, self)
+        renew_after_fork(self)
         self.layers = layers
         self.dtype = dtype
         self.ops = ops

@@ -14,6 +14,7 @@ from relu_layers._support.arguments import boolean, integer, real, strict_array
 from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array, Watched
 from relu_layers._support.files import AnyPath
+from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.usage import alone, still
 from relu_layers._training.captures import StepCaptures, StepParts
 from relu_layers._training.divergence import DivergenceError, divergence
@@ -126,6 +127,7 @@ class Trainer(Watched):
     def _prepare(self) -> None:
         """Make what is not part of the state."""
         model = self.model
+        renew_after_fork(self)
         self._moments = Moments(self.callbacks)
         self._interrupts = Interrupts()
         # Weights of dense layers, which the penalty is on: flat views of parameters and gradients.
@@ -343,8 +345,7 @@ class Trainer(Watched):
             line = TextProgress(epochs, len(batches)) if progress is True else None
             watchers = [line] if line is not None else [progress] if progress else []
             moments = Moments([*self.callbacks, *callbacks, *watchers])
-            validated, penalized = held_out is not None, self.l2_penalty > 0.0
-            self._recorded = recorded_columns(loss, penalized=penalized, validated=validated)
+            self._recorded = recorded_columns(loss, self.l2_penalty > 0.0, held_out is not None)
             try:
                 self._run_epochs(epochs, batches, held_out, moments)
             finally:

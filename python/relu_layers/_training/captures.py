@@ -91,6 +91,10 @@ class StepParts(NamedTuple):
     penalize: Callable[[int, Array | None], float]
 
 
+class _RecordingRefusedError(Exception):
+    """Another thread is recording."""
+
+
 def _not_captured(x: object, y: object, sample_weight: object) -> None:
     """Replay nothing: the `StepCaptures.step` of a trainer whose steps must run in the layers."""
 
@@ -198,7 +202,10 @@ class StepCaptures:
         key = _key(x, y, sample_weight)
         if not record or key in self._failed:
             return None
-        captured = self._record(x, y, sample_weight)
+        try:
+            captured = self._record(x, y, sample_weight)
+        except _RecordingRefusedError:  # only now: the next batch of this shape may be recorded
+            return None
         if captured is None:
             self._failed.add(key)
             return None
@@ -223,7 +230,7 @@ class StepCaptures:
             # Where another thread is recording, what follows would be done, not recorded.
             refused = capture.failure
             if refused is not None:
-                return None
+                raise _RecordingRefusedError
             _, outputs, _ = parts.passes.loss_and_gradients(
                 as_loss(loss, model.ops),
                 *batch,

@@ -151,7 +151,7 @@ class EpochMeter:
             self._model.ops.mark_active(x, active)
 
 
-def recorded_columns(loss: Loss, *, penalized: bool, validated: bool) -> tuple[str, ...]:
+def recorded_columns(loss: Loss, penalized: bool, validated: bool) -> tuple[str, ...]:
     """Return the names of the columns that a fit records."""
     measured = ("loss",) if loss.metric_name is None else ("loss", "accuracy")
     validation = tuple(f"validation_{name}" for name in measured) if validated else ()

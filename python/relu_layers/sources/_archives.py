@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from relu_layers._files.archive import refuse_long_directory
-from relu_layers._files.damage import ToldError, damage_as_value_error
+from relu_layers._files.damage import NamedFileError, damage_as_value_error
 from relu_layers._support.files import check_regular, open_regular
 from relu_layers.sources._files import FileArray, npy_header, opened_array
 from relu_layers.sources._spool import Spool, refuse_full_disk
@@ -41,7 +41,7 @@ def npz_array(path: Path, name: str) -> FileArray:
         entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
         entry = entries.get(name)
         if entry is None:
-            raise ToldError(unknown(path, "array", name, entries))
+            raise NamedFileError(unknown(path, "array", name, entries))
         _refuse_odd_entry(name, entry, path.stat().st_size)
         if entry.compress_type == zipfile.ZIP_STORED:
             return _stored(path, name, entry)
@@ -232,10 +232,10 @@ def _data_set(path: Path, name: str, file: Any) -> FileArray:
     if data is None or not hasattr(data, "chunks"):
         names: list[str] = []
         file.visititems(lambda key, item: names.append(key) if hasattr(item, "chunks") else None)
-        raise ToldError(unknown(path, "data set", name, names))
+        raise NamedFileError(unknown(path, "data set", name, names))
     _refuse_odd_data(name, data, file)
     if data.dtype.kind not in "fiub" or data.ndim == 0:
-        raise ToldError(
+        raise NamedFileError(
             f"{path}: data set {name!r} is {data.dtype} of shape {data.shape}, expected rows of numbers"
         )
     place = data.id.get_offset()

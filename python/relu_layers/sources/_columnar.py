@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers._files.damage import ToldError, damage_as_value_error
+from relu_layers._files.damage import NamedFileError, damage_as_value_error
 from relu_layers._support.files import check_regular
 from relu_layers.sources._archives import refuse_too_large
-from relu_layers.sources._elsewhere import read_elsewhere
+from relu_layers.sources._reading_process import read_in_other_process
 from relu_layers.sources.csv_file import chosen_names
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -69,10 +69,12 @@ def columnar_blocks(path: Path, suffix: str, columns: Collection[str] | None, mo
             "most": most,
         }
         _require_library(suffix)
-        told = read_elsewhere("relu_layers.sources._columnar:check", job)
-        if told is not None:
-            named = told.replace(str(path.absolute()), str(path), 1)
-            raise ToldError(named if str(path) in named else f"{path} is not {_kind(suffix)} file: {named}")
+        failure = read_in_other_process("relu_layers.sources._columnar:check", job)
+        if failure is not None:
+            named = failure.replace(str(path.absolute()), str(path), 1)
+            raise NamedFileError(
+                named if str(path) in named else f"{path} is not {_kind(suffix)} file: {named}"
+            )
         while len(_checked) >= _MOST_REMEMBERED:
             del _checked[next(iter(_checked))]
         _checked[key] = None
@@ -80,7 +82,7 @@ def columnar_blocks(path: Path, suffix: str, columns: Collection[str] | None, mo
 
 
 def check(job: dict[str, Any]) -> None:
-    """Read a whole file, as `read_elsewhere` asks it of another process."""
+    """Read a whole file, as `read_in_other_process` asks it of another process."""
     for _ in _blocks(
         Path(os.fsdecode(bytes.fromhex(job["path"]))), job["suffix"], job["columns"], job["most"]
     ):

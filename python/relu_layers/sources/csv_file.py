@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from relu_layers._files.damage import ToldError
+from relu_layers._files.damage import NamedFileError
 from relu_layers._support.arguments import nearest
 from relu_layers._support.files import open_regular
 
@@ -73,7 +73,7 @@ def chosen_names(path: Path, names: Sequence[str], columns: Collection[str] | No
     known, wanted = set(names), None if columns is None else set(columns)
     for name in columns or ():
         if name not in known:
-            raise ToldError(unknown(path, "column", name, names))
+            raise NamedFileError(unknown(path, "column", name, names))
     return [name for name in names if wanted is None or name in wanted]
 
 

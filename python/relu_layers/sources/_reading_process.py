@@ -25,13 +25,13 @@ _ADDRESSES_PER_BYTE = 64
 _BEGUN, _RIGHT, _WRONG = b"b", b"r", b"w"
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from relu_layers.sources._elsewhere import serve; serve(sys.argv[2])"
+    "from relu_layers.sources._reading_process import serve; serve(sys.argv[2])"
 )
 _lock = threading.Lock()
 _readers: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
 
 
-def read_elsewhere(place: str, job: dict[str, Any]) -> str | None:
+def read_in_other_process(place: str, job: dict[str, Any]) -> str | None:
     """Let another process call a function that reads a file, and return how it ends.
 
     Parameters
