@@ -288,6 +288,17 @@ class TrainingReplay:
         losses: object,
         penalties: object,
     ) -> tuple[int, int]: ...
+    def gradient(
+        self,
+        capture: Capture,
+        x: object,
+        y: object,
+        sample_weight: object,
+        order: object,
+        first_row: int,
+        rows: int,
+    ) -> tuple[float, int, float] | None: ...
+    def update(self, capture: Capture, count: int) -> bool: ...
 
 class InferenceReplay:
     """Captured inferences of one model."""

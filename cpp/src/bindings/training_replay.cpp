@@ -151,6 +151,55 @@ class TrainingReplay {
         return owned(Py_BuildValue("nn", done, stretch.correct));
     }
 
+    // The two halves of a step, between which several processes add their gradients. gradient() fills the gradients
+    // from `rows` rows from first_row on, in the given order or as they lie, and returns the loss, how many
+    // predictions were right, and the penalty. The counters of dropout stay. None is what it is for step().
+    py::object gradient(py::handle capture_object, py::handle x, py::handle y, py::handle sample_weight,
+                        py::handle order, index_t first_row, index_t rows) {
+        const Batch sources = {x.ptr(), y.ptr(), sample_weight.ptr()};
+        const Capture& capture = object_of<Capture>(capture_object);
+        const std::shared_ptr<const Entry> entry = entry_of(capture);
+        if (!current() || !guard_.may_step() || entry == nullptr) return py::none();
+        const UsageGuard::Step in_use(guard_);
+        Held held;
+        hold(held, sources);
+        if (!order.is_none()) held.hold(order.ptr());
+        replay::Stretch stretch{};
+        stretch.first_row = first_row;
+        stretch.rows = rows;
+        stretch.steps = 1;
+        Training training;
+        if (!prepare(training, *entry) || !locate(stretch, capture, sources)) return py::none();
+        stretch.order = order.is_none() ? nullptr : data_of<index_t>(order);
+        Moment now;
+        Outcome outcome;
+        if (capture.long_enough()) {
+            const ReleasedGil released;
+            outcome = replay::gradient(training, stretch, now);
+        } else {
+            outcome = replay::gradient(training, stretch, now);
+        }
+        if (outcome != Outcome::done) return py::none();
+        return owned(Py_BuildValue("dnd", now.number, now.correct, now.penalty));
+    }
+
+    // Updates from the gradients, the sum of those of `count` minibatches, and counts the update; false, with
+    // everything as before, where the layers have to do it.
+    bool update(py::handle capture_object, index_t count) {
+        const Capture& capture = object_of<Capture>(capture_object);
+        if (!current() || !guard_.may_step() || entry_of(capture) == nullptr) return false;
+        const UsageGuard::Step in_use(guard_);
+        double rate = rate_;
+        if (!constant_ && !scheduled_rate(*training_.progress.updates, rate)) return false;
+        const std::shared_ptr<const Entry> entry = entry_of(capture);
+        Training training;
+        if (!current() || entry == nullptr || !prepare(training, *entry)) return false;
+        Moment now;
+        if (!capture.long_enough()) return replay::update(training, now, rate, count) == Outcome::done;
+        const ReleasedGil released;
+        return replay::update(training, now, rate, count) == Outcome::done;
+    }
+
   private:
     static constexpr std::size_t most_entries = 8;
 
@@ -269,6 +318,8 @@ void bind_training_replay(py::module_& m) {
         "accumulate, counters)",
         {method<&TrainingReplay::add>("add(capture)"), method<&TrainingReplay::find>("find(x, y, sample_weight)"),
          method<&TrainingReplay::renew>("renew()"), method<&TrainingReplay::step>("step(x, y, sample_weight)"),
+         method<&TrainingReplay::gradient>("gradient(capture, x, y, sample_weight, order, first_row, rows)"),
+         method<&TrainingReplay::update>("update(capture, count)"),
          method<&TrainingReplay::stretch>("stretch(capture, x, y, sample_weight, order, first_row, rows, steps, "
                                           "seconds, close_last, losses, penalties)")},
         {property<&TrainingReplay::current>("current")});

@@ -18,24 +18,7 @@ Outcome take_gradient(const Training& t, Moment& now, double rate, bool close) {
         return Outcome::done;
     }
     if (count > 1) t.program->run(Phase::combine, now);
-    double scale = 1;
-    if (t.clip_norm > 0) {
-        const double loss = now.number;
-        now.number = 0;
-        t.program->run(Phase::norm, now);
-        const double norm = std::sqrt(now.number);
-        now.number = loss;
-        if (!std::isfinite(norm)) return Outcome::diverged;
-        if (norm > t.clip_norm) scale = t.clip_norm / norm;
-    }
-    now.rate = rate;
-    now.grad_scale = scale / double(count);
-    now.updates = *progress.updates - t.recorded_updates;
-    t.program->run(Phase::update, now);
-    *progress.summed = 0;
-    *progress.updates += 1;
-    *progress.last_rate = rate;
-    return Outcome::done;
+    return update(t, now, rate, count);
 }
 
 // Bytes that are on their way from memory while others are copied.
@@ -61,7 +44,41 @@ void gather(const Source& source, const index_t* order, index_t rows, index_t kn
     }
 }
 
+// Brings minibatch i of the stretch to where the program reads it, or the program to it.
+void place(const Stretch& stretch, index_t i, Moment& now) {
+    const auto input = static_cast<std::size_t>(Slot::input);
+    const index_t row = stretch.first_row + i * stretch.rows;
+    for (std::size_t k = 0; k < 3; ++k) {
+        const Source& source = stretch.sources[k];
+        if (source.data == nullptr) continue;
+        if (stretch.order != nullptr)
+            gather(source, stretch.order + row, stretch.rows, (stretch.steps - i) * stretch.rows);
+        else now.shift[input + k] = source.data + row * source.row_bytes - source.batch;
+    }
+}
+
 }  // namespace
+
+Outcome update(const Training& t, Moment& now, double rate, std::int64_t count) {
+    double scale = 1;
+    if (t.clip_norm > 0) {
+        const double loss = now.number;
+        now.number = 0;
+        t.program->run(Phase::norm, now);
+        const double norm = std::sqrt(now.number);
+        now.number = loss;
+        if (!std::isfinite(norm)) return Outcome::diverged;
+        if (norm > t.clip_norm) scale = t.clip_norm / norm;
+    }
+    now.rate = rate;
+    now.grad_scale = scale / double(count);
+    now.updates = *t.progress.updates - t.recorded_updates;
+    t.program->run(Phase::update, now);
+    *t.progress.summed = 0;
+    *t.progress.updates += 1;
+    *t.progress.last_rate = rate;
+    return Outcome::done;
+}
 
 Outcome gradient(const Training& t, Moment& now) {
     now.forwards = t.counter_count == 0 ? 0 : *t.counters[0] - t.recorded_counter;
@@ -79,6 +96,13 @@ Outcome gradient(const Training& t, Moment& now) {
     return Outcome::done;
 }
 
+Outcome gradient(const Training& t, const Stretch& stretch, Moment& now) {
+    place(stretch, 0, now);
+    const Outcome outcome = gradient(t, now);
+    if (outcome == Outcome::done) t.program->run(Phase::observe, now);
+    return outcome;
+}
+
 Outcome step(const Training& t, Moment& now, double rate, bool close) {
     Outcome outcome = gradient(t, now);
     if (outcome == Outcome::done) outcome = take_gradient(t, now, rate, close);
@@ -93,18 +117,10 @@ index_t run(const Training& t, Stretch& stretch, Outcome& outcome) {
     const auto begin = Clock::now();
     index_t next_look = 1;
     const std::int64_t first_update = *t.progress.updates;
-    const auto input = static_cast<std::size_t>(Slot::input);
     Moment now;
     stretch.correct = 0;
     for (index_t i = 0; i < stretch.steps; ++i) {
-        const index_t row = stretch.first_row + i * stretch.rows;
-        for (std::size_t k = 0; k < 3; ++k) {
-            const Source& source = stretch.sources[k];
-            if (source.data == nullptr) continue;
-            if (stretch.order != nullptr)
-                gather(source, stretch.order + row, stretch.rows, (stretch.steps - i) * stretch.rows);
-            else now.shift[input + k] = source.data + row * source.row_bytes - source.batch;
-        }
+        place(stretch, i, now);
         const std::int64_t update = stretch.one_rate ? 0 : *t.progress.updates - first_update;
         outcome = step(t, now, stretch.rates[update], stretch.close_last && i + 1 == stretch.steps);
         if (outcome != Outcome::done) return i;

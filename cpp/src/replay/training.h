@@ -36,6 +36,9 @@ enum class Outcome { done, refused, diverged };
 // Fills the gradients and now.number, the loss, for the batch that now.shift points to.
 Outcome gradient(const Training& training, Moment& now);
 
+// Updates from the gradients, the sum of those of `count` minibatches.
+Outcome update(const Training& training, Moment& now, double rate, std::int64_t count);
+
 // gradient(), then what the trainer does with it; `close` completes the group even if it is not full.
 Outcome step(const Training& training, Moment& now, double rate, bool close);
 
@@ -60,6 +63,10 @@ struct Stretch {
     double* penalties;  // result: what the penalty added to each loss
     index_t correct;    // result: right predictions of all steps, where they are counted
 };
+
+// gradient() for the first minibatch of a stretch, which it also counts: the half of a step that comes before several
+// processes add their gradients. Results are in `now`.
+Outcome gradient(const Training& training, const Stretch& stretch, Moment& now);
 
 // Runs steps until all are done, the time is over or one ends otherwise. Returns how many are done.
 index_t run(const Training& training, Stretch& stretch, Outcome& outcome);
