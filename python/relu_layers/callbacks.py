@@ -39,6 +39,9 @@ class Callback:
     refresh_seconds : float
         Seconds between two calls of `on_step_end` in a `Trainer.fit`, about, as a progress bar wants it: captured steps
         run on in between. 0, the default, is every step.
+    every_rank : bool
+        Whether it runs on every rank of a training on several. The default is rank 0 alone, as fits what prints or
+        writes; what changes the model has to run on all. `Trainer.stop` on one rank stops all.
 
     Notes
     -----
@@ -47,6 +50,7 @@ class Callback:
     """
 
     refresh_seconds: float = 0.0
+    every_rank: bool = False
 
     def on_fit_begin(self, trainer: Any) -> None:
         """Before the first epoch of a `Trainer.fit`."""
@@ -103,6 +107,8 @@ class EarlyStopping(Callback, Configured):
     The best value and its weights stay from one `Trainer.fit` to the next of the same trainer; the count of
     epochs without improvement stays too, unless it was what ended the last one.
     """
+
+    every_rank = True
 
     def __init__(
         self,
@@ -243,14 +249,19 @@ BUILT_IN: dict[str, type[Any]] = {"EarlyStopping": EarlyStopping}
 
 
 class Moments:
-    """The methods of some callbacks, by moment; methods of `Callback` itself, which do nothing, are left out."""
+    """The methods of some callbacks, by moment; methods of `Callback` itself, which do nothing, are left out.
+
+    On a rank above 0 only callbacks with ``every_rank`` count.
+    """
 
     __slots__ = (*MOMENTS, "seconds_between_steps")
 
-    def __init__(self, callbacks: Iterable[Any]) -> None:
+    def __init__(self, callbacks: Iterable[Any], rank: int = 0) -> None:
         found: dict[str, list[Callable[..., None]]] = {name: [] for name in MOMENTS}
         for callback in callbacks:
             check_callback(callback)
+            if rank and not getattr(callback, "every_rank", False):
+                continue
             for name in MOMENTS:
                 method = getattr(callback, name, None)
                 if method is not None and getattr(method, "__func__", None) is not getattr(Callback, name):

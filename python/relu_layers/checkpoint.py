@@ -22,6 +22,7 @@ from relu_layers._support.arguments import nearest
 from relu_layers._support.configured import Array
 from relu_layers._support.files import AnyPath
 from relu_layers._support.usage import still
+from relu_layers._training.communicator import check_communicator
 from relu_layers.layers import Dropout, ParameterLayer
 from relu_layers.model import Sequential
 
@@ -107,7 +108,7 @@ def _trainer_document(trainer: Any) -> dict[str, Any]:
         },
         "options": {
             "clip_norm": trainer.clip_norm,
-            "accumulate": trainer.accumulate,
+            "accumulate": trainer.group_size,
             "l2_penalty": trainer.l2_penalty,
             "capture": trainer.capture,
         },
@@ -125,6 +126,7 @@ def restore_trainer(
     loss: Any = None,
     optimizer: Any = None,
     callbacks: Sequence[Any] = (),
+    communicator: Any = None,
 ) -> Any:
     """Return the trainer in ``path``, ready to go on; what is passed replaces what would be rebuilt.
 
@@ -135,6 +137,8 @@ def restore_trainer(
     path : path-like
     model, loss, optimizer, callbacks
         Used instead of what the file describes; an optimizer and callbacks get their state from the file.
+    communicator : Communicator or None
+        Ranks that share the minibatches of an update.
 
     Raises
     ------
@@ -145,7 +149,23 @@ def restore_trainer(
     document = _verified(where, function_of(where, "read", training=True)[0](where))
     if document["kind"] != "trainer":
         raise ValueError(f"{where} holds a model without its training: use relu_layers.load")
-    return _checked(where, _trainer_from, trainer_class, document, model, loss, optimizer, callbacks)
+    options = document["options"]
+    if communicator is not None:
+        check_communicator("Trainer.restore", communicator)
+        options = _checked(where, _shared_options, options, communicator)
+    made = (model, loss, optimizer, callbacks)
+    return _checked(where, _trainer_from, trainer_class, {**document, "options": options}, *made)
+
+
+def _shared_options(options: dict[str, Any], communicator: Any) -> dict[str, Any]:
+    """Return the options of each of several trainers that together make the updates of the file."""
+    group, ranks = options["accumulate"], communicator.size
+    if group % ranks:
+        raise ValueError(
+            f"its updates take {group} minibatches, which {ranks} ranks cannot share: expected a number of ranks that "
+            f"divides {group}"
+        )
+    return {**options, "accumulate": group // ranks, "communicator": communicator}
 
 
 def _trainer_from(

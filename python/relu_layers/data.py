@@ -257,8 +257,9 @@ class StreamedMinibatches(Ordered):
         self._buffers = tuple(
             empty((height, *field.shape), dtype) for field, dtype in zip(source.fields, dtypes, strict=True)
         )
-        # What the buffers hold: the first minibatch, the number of rows, and their order in the pass.
+        # What the buffers hold: the place of the first minibatch, the number of rows, and their order in the pass.
         self._first, self._held = -1, 0
+        self._asked_for: Array = np.arange(len(self))
         self._local = np.empty(height, dtype=np.intp) if shuffle else None
 
     def draw(self) -> Array | None:
@@ -274,25 +275,36 @@ class StreamedMinibatches(Ordered):
         part = slice(start, start + self.batch_size)
         return tuple(array[part] if local is None else array[local[part]] for array in arrays)
 
+    def ask_for(self, numbers: Array) -> None:
+        """Read only these minibatches from now on, in ascending order: those of one rank."""
+        self._asked_for = numbers
+        self._first = -1
+
     def window(self, number: int, order: Array | None) -> tuple[tuple[Array, ...], Array | None, int]:
         """Return the buffers, filled with minibatch ``number`` and those around it, and its place in them."""
-        first = number - number % self._batches
+        place = int(np.searchsorted(self._asked_for, number))
+        first = place - place % self._batches
         if first != self._first:
             self._first = -1
-            self._fill(first * self.batch_size, order)
+            self._fill(self._asked_for[first : first + self._batches], order)
             self._first = first
         held = tuple(buffer[: self._held] for buffer in self._buffers)
         local = None if self._local is None else self._local[: self._held]
-        return held, local, (number - first) * self.batch_size
+        return held, local, (place - first) * self.batch_size
 
-    def _fill(self, start: int, order: Array | None) -> None:
-        stop = min(start + self._batches * self.batch_size, self.rows)
-        self._held = stop - start
+    def _fill(self, numbers: Array, order: Array | None) -> None:
+        """Read the rows of these minibatches."""
+        first, last = int(numbers[0]), int(numbers[-1])
+        rows: range | Array = range(first * self.batch_size, min((last + 1) * self.batch_size, self.rows))
+        if last - first >= len(numbers):
+            rows = (numbers[:, None] * self.batch_size + np.arange(self.batch_size)).reshape(-1)
+            rows = rows[rows < self.rows]
+        self._held = len(rows)
         held = tuple(buffer[: self._held] for buffer in self._buffers)
         if order is None or self._local is None:
-            self._source.take(range(start, stop), held)
+            self._source.take(rows, held)
             return
-        chosen = order[start:stop]
+        chosen = order[rows.start : rows.stop] if isinstance(rows, range) else order[rows]
         ascending = np.argsort(chosen)
         self._local[ascending] = np.arange(self._held)
         self._source.take(chosen[ascending], held)

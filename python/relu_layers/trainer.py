@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Self
 
 import numpy as np
@@ -17,11 +17,14 @@ from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.usage import alone, still
 from relu_layers._training.captures import StepCaptures, StepParts
+from relu_layers._training.communicator import Communicator, check_communicator
+from relu_layers._training.copying import Copied
 from relu_layers._training.divergence import DivergenceError, divergence
 from relu_layers._training.examples import Examples, examples_or_source, held_out_examples
 from relu_layers._training.interrupts import Interrupts
 from relu_layers._training.loop import Loop
 from relu_layers._training.meter import StepResult, recorded_columns
+from relu_layers._training.team import Team
 from relu_layers.callbacks import Moments, TextProgress, check_callback
 from relu_layers.data import Ordered
 from relu_layers.history import History
@@ -32,13 +35,13 @@ from relu_layers.optimizers import Optimizer
 
 __all__ = ["DivergenceError", "Trainer"]
 
-# What `Trainer._prepare` makes, which is not part of the state.
-_PREPARED = ("_moments", "_interrupts", "_penalized", "_dropouts", "_inference", "_stopping", "_captures")
+# Epoch and batch, for messages.
+_Place = tuple[int, int] | None
 # Rows that pass through the model at once when it is only evaluated: the results do not depend on it.
 _EVALUATED_AT_ONCE = 1024
 
 
-class Trainer(Watched):
+class Trainer(Copied, Watched):
     """Trains a model.
 
     Parameters
@@ -52,7 +55,7 @@ class Trainer(Watched):
     clip_norm : float or None, keyword
         Largest norm of the gradient over all parameters that are not frozen.
     accumulate : int, keyword
-        Minibatches per update.
+        Minibatches per update, of each rank where there are several.
     l2_penalty : float, keyword
         ``l2_penalty / 2 * sum(weight**2) / rows`` over the weights of all Dense layers, biases left out, is added to
         the objective of each minibatch, as scikit-learn's ``alpha``; with sample weights ``rows`` is their sum. Its
@@ -65,6 +68,10 @@ class Trainer(Watched):
     capture : bool, keyword
         Whether repeated steps are recorded and replayed without Python, to the same bits. False runs every step
         in the Python layers, for debugging.
+    communicator : Communicator or None, keyword
+        Processes that train this model together, such as `relu_layers.distributed.world` returns. An update then
+        takes ``accumulate`` minibatches of each rank, and all results are those of one process with
+        ``accumulate`` times the number of ranks, to the last bit. `fit` and `step` are called on all ranks alike.
 
     Attributes
     ----------
@@ -82,6 +89,10 @@ class Trainer(Watched):
     """
 
     _recorded: tuple[str, ...] = ()
+    _PREPARED = (
+        *("_moments", "_interrupts", "_penalized", "_dropouts", "_inference", "_stopping", "_captures"),
+        *("_rank", "_ranks", "_team"),
+    )
 
     def __init__(
         self,
@@ -95,6 +106,7 @@ class Trainer(Watched):
         callbacks: Sequence[Any] = (),
         rng: np.random.Generator | int | None = None,
         capture: bool = True,
+        communicator: Communicator | None = None,
     ) -> None:
         if not isinstance(model, Sequential):
             raise TypeError(f"Trainer: model is {model!r}, expected a Sequential")
@@ -114,6 +126,7 @@ class Trainer(Watched):
             check_callback(callback)
         self.callbacks = tuple(callbacks)
         self.capture = boolean("Trainer", "capture", capture)
+        self.communicator = check_communicator("Trainer", communicator)
         self.rng = model.rng if rng is None else np.random.default_rng(rng)
         optimizer.bind(model)
         self.model, self.loss, self.optimizer = model, loss, optimizer
@@ -126,9 +139,10 @@ class Trainer(Watched):
 
     def _prepare(self) -> None:
         """Make what is not part of the state."""
-        model = self.model
+        model, ranks = self.model, self.communicator
+        self._rank, self._ranks = (0, 1) if ranks is None else (int(ranks.rank), int(ranks.size))
         renew_after_fork(self)
-        self._moments = Moments(self.callbacks)
+        self._moments = Moments(self.callbacks, self._rank)
         self._interrupts = Interrupts()
         # Weights of dense layers, which the penalty is on: flat views of parameters and gradients.
         self._penalized = [
@@ -143,11 +157,19 @@ class Trainer(Watched):
         as_loss(self.loss, model.ops)
         parts = StepParts(model._passes, self._depth, self._progress, self._group_sum, self._penalize)
         self._captures = StepCaptures(self, parts, self._moments)
+        self._team: Team | None = None
+        if ranks is not None and self._ranks > 1:
+            self._team = Team(ranks, self, parts, self._captures, self._backpropagate, self._apply)
 
     @property
     def steps(self) -> int:
         """Minibatches so far."""
         return int(self._progress[0])
+
+    @property
+    def group_size(self) -> int:
+        """Minibatches of an update, over all ranks."""
+        return self.accumulate * self._ranks
 
     @property
     def recorded(self) -> tuple[str, ...]:
@@ -170,9 +192,18 @@ class Trainer(Watched):
         ------
         DivergenceError
             The loss is not finite; parameters and optimizer are as before the step.
+        RankError
+            Another rank could not take part.
+
+        Notes
+        -----
+        On several ranks each brings a minibatch of its own, and gets its own loss: together they are as many steps
+        of one process, the minibatch of rank 0 first.
         """
         value = self._captures.step(x, y, sample_weight)
         if value is None:
+            if self._team is not None:
+                return self._team.step(x, y, sample_weight, self._moments)
             value = self._step_in_layers(x, y, sample_weight)
         for end in self._moments.on_step_end:
             end(self, self.steps, value)
@@ -188,40 +219,23 @@ class Trainer(Watched):
         return value
 
     def _run_step(
-        self,
-        x: Array,
-        y: Array,
-        sample_weight: Array | None = None,
-        *,
-        close: bool = False,
-        place: tuple[int, int] | None = None,
+        self, x: Array, y: Array, weight: Array | None = None, *, close: bool = False, place: _Place = None
     ) -> StepResult:
         """Run one step in the layers: gradients, their sum over the group, and the update that completes it.
 
-        ``close`` ends the group of accumulated minibatches even if it is not complete; ``place`` is epoch and batch
-        for messages. What raises leaves parameters, optimizer and masks as they were.
+        ``close`` ends the group of accumulated minibatches even if it is not complete. What raises leaves parameters,
+        optimizer and masks as they were.
         """
-        model = self.model
-        guard = model.exclusive()
+        guard = self.model.exclusive()
         guard.begin_step()
         masks = [layer.state_dict() for layer in self._dropouts]
         try:
-            value, outputs, _ = model._passes.loss_and_gradients(
-                as_loss(self.loss, model.ops),
-                x,
-                y,
-                sample_weight,
-                depth=self._depth,
-                before_backward=lambda value, outputs: self._check_finite(
-                    "the loss", value, x, outputs, place
-                ),
-            )
-            penalty = self._penalize(len(outputs), sample_weight) if self.l2_penalty else 0.0
+            result = self._backpropagate(x, y, weight, place=place)
             count = int(self._progress[1]) + 1
             if count < self.accumulate and not close:
                 self._add_to_group(count)
             else:
-                self._update(count, x, outputs, place)
+                self._update(count, x, result.outputs, place)
         except BaseException:
             for layer, state in zip(self._dropouts, masks, strict=True):
                 layer.load_state_dict(state)
@@ -229,6 +243,19 @@ class Trainer(Watched):
         finally:
             guard.end_step()
         self._progress[0] += 1
+        return result
+
+    def _backpropagate(self, x: Array, y: Array, weight: Array | None = None, *, place: _Place) -> StepResult:
+        """Fill the model's gradients from one minibatch, those of the penalty included."""
+        loss, passes = as_loss(self.loss, self.model.ops), self.model._passes
+
+        def check(value: float, outputs: Array) -> None:
+            self._check_finite("the loss", value, x, outputs, place)
+
+        value, outputs, _ = passes.loss_and_gradients(
+            loss, x, y, weight, depth=self._depth, before_backward=check
+        )
+        penalty = self._penalize(len(outputs), weight) if self.l2_penalty else 0.0
         return StepResult(value, outputs, penalty)
 
     def _add_to_group(self, count: int) -> None:
@@ -240,22 +267,26 @@ class Trainer(Watched):
             self.model.ops.accumulate(total, gradients)
         self._progress[1] = count
 
-    def _update(self, count: int, x: Array, outputs: Array, place: tuple[int, int] | None) -> None:
+    def _update(self, count: int, x: Array, outputs: Array, place: _Place) -> None:
         """Update from the gradients of a group of ``count`` minibatches, of which x is the last."""
-        model, optimizer = self.model, self.optimizer
+        model = self.model
         if count > 1:
             # Into the model's own array, so that callbacks find the sum where gradients always are.
             model.ops.accumulate(model.flat_grads, self._sum)
         for ready in self._moments.on_gradients_ready:
             ready(self)
-        scale = 1.0
+        self._apply(count, x, outputs, place)
+        self._progress[1] = 0
+
+    def _apply(self, count: int, x: Array | None, outputs: Array | None, place: _Place) -> None:
+        """Clip and update from the sum of ``count`` gradients, the last one from x where this rank had it."""
+        optimizer, scale = self.optimizer, 1.0
         if self.clip_norm is not None:
             norm = optimizer.gradient_norm()
             self._check_finite("the gradient norm", norm, x, outputs, place)
             if norm > self.clip_norm:
                 scale = self.clip_norm / norm
         optimizer.update(scale / count)
-        self._progress[1] = 0
 
     def _penalize(self, rows: int, sample_weight: Array | None) -> float:
         """Add the penalty to the gradients and return what it adds to the loss."""
@@ -272,7 +303,7 @@ class Trainer(Watched):
         return self._sum
 
     def _check_finite(
-        self, what: str, value: float, x: Array, outputs: Array, place: tuple[int, int] | None
+        self, what: str, value: float, x: Array | None, outputs: Array | None, place: _Place
     ) -> None:
         """Raise a DivergenceError unless ``value`` is finite."""
         if math.isfinite(value):
@@ -327,30 +358,35 @@ class Trainer(Watched):
         A wrong label or shape is found before the first step and changes nothing. After any exception model
         and optimizer are as after the last whole step, and training can go on.
         """
-        epochs = integer("Trainer.fit", "epochs", epochs, minimum=0)
-        batch_size = integer("Trainer.fit", "batch_size", batch_size, minimum=1)
-        if not callable(shuffle):
-            shuffle = boolean("Trainer.fit", "shuffle", shuffle)
-        if progress is not None and not isinstance(progress, bool):
-            check_callback(progress)
-        given = self._examples("Trainer.fit", x, y, sample_weight)
-        kinds: dict[str, Any] = {"dtype": self.model.dtype, "loss": self.loss}
-        held_out = held_out_examples("Trainer.fit: validation", validation, **kinds)
-        with self.model._guard:
-            loss = as_loss(self.loss, self.model.ops)
-            given.check("Trainer.fit", loss, self._outputs)
-            if held_out is not None:
-                held_out.check("Trainer.fit: validation", loss, self._outputs)
-            batches = given.minibatches(batch_size, shuffle, self.rng)
-            line = TextProgress(epochs, len(batches)) if progress is True else None
-            watchers = [line] if line is not None else [progress] if progress else []
-            moments = Moments([*self.callbacks, *callbacks, *watchers])
-            self._recorded = recorded_columns(loss, self.l2_penalty > 0.0, held_out is not None)
-            try:
-                self._run_epochs(epochs, batches, held_out, moments)
-            finally:
-                if line is not None:
-                    line.close()
+        with self._team or nullcontext():
+            epochs = integer("Trainer.fit", "epochs", epochs, minimum=0)
+            batch_size = integer("Trainer.fit", "batch_size", batch_size, minimum=1)
+            if not callable(shuffle):
+                shuffle = boolean("Trainer.fit", "shuffle", shuffle)
+            if progress is not None and not isinstance(progress, bool):
+                check_callback(progress)
+            given = self._examples("Trainer.fit", x, y, sample_weight)
+            kinds: dict[str, Any] = {"dtype": self.model.dtype, "loss": self.loss}
+            held_out = held_out_examples("Trainer.fit: validation", validation, **kinds)
+            with self.model._guard:
+                loss = as_loss(self.loss, self.model.ops)
+                given.check("Trainer.fit", loss, self._outputs, self._rank, self._ranks)
+                if held_out is not None:
+                    held_out.check("Trainer.fit: validation", loss, self._outputs, self._rank, self._ranks)
+                batches = given.minibatches(batch_size, shuffle, self.rng)
+                if self._team is not None:
+                    settings = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle}
+                    self._team.agree(settings, given, held_out)
+                line = TextProgress(epochs, len(batches)) if progress is True else None
+                watchers = [line] if line is not None else [progress] if progress else []
+                team = [] if self._team is None else [self._team]
+                moments = Moments([*self.callbacks, *callbacks, *watchers, *team], self._rank)
+                self._recorded = recorded_columns(loss, self.l2_penalty > 0.0, held_out is not None)
+                try:
+                    self._run_epochs(epochs, batches, held_out, moments)
+                finally:
+                    if line is not None:
+                        line.close()
         return self.history
 
     def _run_epochs(
@@ -358,7 +394,10 @@ class Trainer(Watched):
     ) -> None:
         """Run the epochs of one fit: what it is given is checked, and the model is this thread's alone."""
         captures, history, former = self._captures, self.history, self._moments
-        loop = Loop(self, batches, moments, captures, self._interrupts, self._run_step, epochs=epochs)
+        loop: Any = Loop(self, batches, moments, captures, self._interrupts, self._run_step, epochs=epochs)
+        evaluate: Callable[[Examples], dict[str, float]] = self._evaluate
+        if self._team is not None:
+            loop, evaluate = self._team.loop(batches, moments, epochs), self._team.evaluate
         self._stopping = False
         self._watch(moments)
         with self._interrupts:
@@ -371,7 +410,7 @@ class Trainer(Watched):
                         break
                     row = loop.epoch(history.epochs + 1)
                     if validation is not None:
-                        row |= {f"validation_{name}": v for name, v in self._evaluate(validation).items()}
+                        row |= {f"validation_{name}": v for name, v in evaluate(validation).items()}
                     row["learning_rate"] = self.optimizer.last_learning_rate
                     row["dead_units"] = captures.meter.dead_units()
                     history.append(row)
@@ -423,9 +462,11 @@ class Trainer(Watched):
 
         Between two calls of `fit` or `step`, or at the end of an epoch from a callback. From within an epoch
         all is kept but the epoch's place: training would go on with a new epoch. While another thread trains it is
-        a RuntimeError: the file would mix the states of two steps.
+        a RuntimeError: the file would mix the states of two steps. Of several ranks rank 0 writes, and the others do
+        nothing.
         """
-        checkpoint.save_trainer(self, path)
+        if self._rank == 0:
+            checkpoint.save_trainer(self, path)
 
     @classmethod
     def restore(
@@ -436,15 +477,16 @@ class Trainer(Watched):
         loss: Any = None,
         optimizer: Optimizer | None = None,
         callbacks: Sequence[Any] = (),
+        communicator: Communicator | None = None,
     ) -> Self:
         """Return the trainer that `save_checkpoint` wrote; what is passed replaces what would be rebuilt.
 
         A user's own layer, loss, schedule (in its optimizer) or callback cannot be rebuilt: pass it, freshly
-        made, and it gets the state from the file. Otherwise it is a ValueError that names it.
+        made, and it gets the state from the file. Otherwise it is a ValueError that names it. The ranks of
+        ``communicator`` may be as many as divide the minibatches of an update, and all read the file.
         """
-        trainer: Self = checkpoint.restore_trainer(
-            cls, path, model=model, loss=loss, optimizer=optimizer, callbacks=callbacks
-        )
+        made: dict[str, Any] = {"model": model, "loss": loss, "optimizer": optimizer, "callbacks": callbacks}
+        trainer: Self = checkpoint.restore_trainer(cls, path, communicator=communicator, **made)
         return trainer
 
     def state_dict(self) -> dict[str, Any]:
@@ -471,29 +513,6 @@ class Trainer(Watched):
             self._progress[:] = steps, summed
             if total is not None:
                 np.copyto(self._group_sum(), total)
-
-    def _state(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in _PREPARED}
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A pickler writes what it gets here later, when another thread may train: so it gets copies, made at once.
-        with still(self.model, "pickling"):
-            state = copy.deepcopy(self._state())
-        state["model"]._unshared = True
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.optimizer.bind(self.model)
-        self._prepare()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        result = type(self).__new__(type(self))
-        memo[id(self)] = result
-        with still(self.model, "copying"):
-            state = copy.deepcopy(self._state(), memo)
-        result.__setstate__(state)
-        return result
 
     def __repr__(self) -> str:
         return (

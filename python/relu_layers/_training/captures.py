@@ -108,6 +108,8 @@ class StepCaptures:
         ``step(x, y, sample_weight)`` returns the loss, or None where the layers have to be run.
     stretch : callable
         Runs many steps: ``TrainingReplay.stretch`` of the extension.
+    gradient, update : callable
+        Run the halves of a step, between which ranks add their gradients: those of ``TrainingReplay`` too.
     meter : EpochMeter
         Collects what an epoch records; captured steps feed it too.
     most_steps : int
@@ -122,7 +124,8 @@ class StepCaptures:
     def watch(self, moments: Moments) -> None:
         """Note the callbacks of the steps to come: one between gradient and update has to be called from there."""
         self._moments = moments
-        whole = self._possible and not moments.on_gradients_ready
+        alone = self._trainer._ranks == 1
+        whole = self._possible and alone and not moments.on_gradients_ready
         self.step = self._replay.step if whole else _not_captured
 
     def _forget(self) -> None:
@@ -163,6 +166,7 @@ class StepCaptures:
             [layer.shared_counter for layer in self._dropouts],
         )
         self.stretch = self._replay.stretch
+        self.gradient, self.update = self._replay.gradient, self._replay.update
         self.watch(self._moments)
 
     def refresh(self) -> None:
@@ -214,6 +218,13 @@ class StepCaptures:
         if len(self._captured) > _CAPTURES:
             self._captured.pop(next(iter(self._captured)))
         return captured
+
+    def capture_rows(
+        self, x: Array, y: Array, sample_weight: Array | None, rows: slice, record: bool
+    ) -> Captured | None:
+        """Return `capture` for a minibatch that is part of larger arrays."""
+        weight = None if sample_weight is None else sample_weight[rows]
+        return self.capture(x[rows], y[rows], weight, record)
 
     def _record(self, x: Array, y: Array, sample_weight: Array | None) -> Captured | None:
         """Run the trainer's step with the extension recording; None where something cannot be recorded."""

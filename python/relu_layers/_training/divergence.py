@@ -18,11 +18,20 @@ class DivergenceError(ArithmeticError):
 
 
 def divergence(
-    model: Any, depth: int, x: Array, outputs: Array, *, what: str, value: float, where: str, rate: float
+    model: Any,
+    depth: int,
+    x: Array | None,
+    outputs: Array | None,
+    *,
+    what: str,
+    value: float,
+    where: str,
+    rate: float,
 ) -> DivergenceError:
     """Return the error for ``what`` being ``value`` in the pass over x that has just run.
 
-    ``depth`` is the number of layers before the loss, ``where`` names the step, ``rate`` is the learning rate.
+    x and the outputs are None where the passes were those of several ranks. ``depth`` is the number of layers before
+    the loss, ``where`` names the step, ``rate`` is the learning rate.
     """
     return DivergenceError(
         f"training diverged in {where}: {what} is {value}; {_cause(model, depth, x, outputs)}; "
@@ -31,8 +40,10 @@ def divergence(
     )
 
 
-def _cause(model: Any, depth: int, x: Array, outputs: Array) -> str:
+def _cause(model: Any, depth: int, x: Array | None, outputs: Array | None) -> str:
     """Name the first array of the forward pass that has an infinity or NaN."""
+    if x is None:
+        return "the losses of all minibatches are finite, so a gradient or their sum overflowed"
     if not np.isfinite(x).all():
         row = int(np.argwhere(~np.isfinite(x))[0][0])
         return f"row {row} of the batch itself is not finite"

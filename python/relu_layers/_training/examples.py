@@ -37,13 +37,25 @@ class Examples(NamedTuple):
         dtypes = [array.dtype for array in given]
         return StreamedMinibatches(source, dtypes, batch_size=batch_size, shuffle=shuffle, rng=rng)
 
-    def targets(self) -> Iterator[tuple[int, Array]]:
-        """Yield the targets in parts, each with the number of rows before it: views, or rows read for once."""
-        step = _TARGETS_AT_ONCE if hasattr(self.y, "source") else max(len(self.y), 1)
-        for start in range(0, len(self.y), step):
-            yield start, self.y[start : start + step]
+    @property
+    def streamed(self) -> bool:
+        """Whether the rows are read from a source."""
+        return hasattr(self.x, "source")
 
-    def check(self, owner: str, loss: Loss, outputs: Callable[[Array], Array]) -> None:
+    def targets(self, rank: int = 0, ranks: int = 1) -> Iterator[tuple[int, Array]]:
+        """Yield the targets in parts, each with the number of rows before it: views, or rows read for once.
+
+        Each of several ranks reads its share of a source.
+        """
+        if not self.streamed:
+            yield 0, self.y
+            return
+        for start in range(rank * _TARGETS_AT_ONCE, len(self.y), ranks * _TARGETS_AT_ONCE):
+            yield start, self.y[start : start + _TARGETS_AT_ONCE]
+
+    def check(
+        self, owner: str, loss: Loss, outputs: Callable[[Array], Array], rank: int = 0, ranks: int = 1
+    ) -> None:
         """Raise now what a loss of the package would find wrong later: shapes, dtypes, any label.
 
         ``outputs(x)`` returns what the loss looks at.
@@ -51,7 +63,7 @@ class Examples(NamedTuple):
         if isinstance(loss, FunctionLoss):
             return
         y = outputs(self.x[:1])
-        loss.check_labels(owner, y, self.targets())
+        loss.check_labels(owner, y, self.targets(rank, ranks))
         weight = None if self.sample_weight is None else self.sample_weight[:1]
         loss(y, self.y[:1], sample_weight=weight)
 

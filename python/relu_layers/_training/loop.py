@@ -15,7 +15,7 @@ from relu_layers.callbacks import Moments
 from relu_layers.data import Ordered
 
 # Steps of one `fit` from which on they are captured: that costs some ten steps of a small network.
-_STEPS_WORTH_A_CAPTURE = 16
+STEPS_WORTH_A_CAPTURE = 16
 # Seconds after which a stretch of captured steps lets Python look for a signal.
 _LONGEST_STRETCH = 0.05
 
@@ -54,7 +54,7 @@ class Loop:
         self._trainer, self._batches, self._moments = trainer, batches, moments
         self._captures, self._interrupts, self._run_step = captures, interrupts, run_step
         self._total = len(batches)
-        self._record = epochs * self._total >= _STEPS_WORTH_A_CAPTURE
+        self._record = epochs * self._total >= STEPS_WORTH_A_CAPTURE
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Run one epoch and return the columns that its batches gave."""
@@ -95,9 +95,7 @@ class Loop:
         (x, y, *rest), local, start = batches.window(number, order)
         weight = rest[0] if rest else None
         batch = slice(start, start + rows)
-        captured = captures.capture(
-            x[batch], y[batch], None if weight is None else weight[batch], self._record
-        )
+        captured = captures.capture_rows(x, y, weight, batch, self._record)
         if captured is None:
             return 0, 0.0
         seconds = min(_LONGEST_STRETCH, moments.seconds_between_steps)

@@ -21,6 +21,21 @@ class StepResult(NamedTuple):
     penalty: float
 
 
+class BatchMeasure(NamedTuple):
+    """What an epoch takes from one minibatch.
+
+    ``share`` is what the mean of its loss divided by, ``right`` of ``counted`` predictions are right, ``penalty`` is
+    that of each of its ``rows``.
+    """
+
+    loss: float
+    share: float
+    right: float
+    counted: float
+    penalty: float
+    rows: float
+
+
 class EpochMeter:
     """Loss, accuracy and dead units of the epoch so far.
 
@@ -46,7 +61,7 @@ class EpochMeter:
     def begin(self) -> None:
         """Forget the last epoch."""
         self._loss_sum = self._share_sum = 0.0
-        self._penalty_sum, self._rows = 0.0, 0
+        self._penalty_sum = self._rows = 0.0
         self._right = self._counted = 0.0
         for active in self._active:
             if active is not None:
@@ -54,18 +69,41 @@ class EpochMeter:
 
     def add(self, result: StepResult, target: Array, sample_weight: Array | None = None) -> None:
         """Add a batch that ran in the layers, and what it was compared with."""
+        self.take(self.measure(result, target, sample_weight))
+
+    def measure(self, result: StepResult, target: Array, sample_weight: Array | None = None) -> BatchMeasure:
+        """Return what a batch that ran in the layers adds, and mark the units that it made active."""
         value, y, penalty = result
-        self._penalty_sum += penalty * len(y)
-        self._rows += len(y)
         share = self._loss.batch_share(len(y), target, sample_weight)
-        self._share_sum += share
-        self._loss_sum += value * share
         if self._loss.counts_with_op(y, target):
-            self._right += self._loss.count_right(y, target)
-            self._counted += target.size
+            right, counted = float(self._loss.count_right(y, target)), float(target.size)
         else:
-            self.add_accuracy(y, target)
+            right, counted = self.accurate(y, target)
         self._mark_active()
+        return BatchMeasure(value, share, right, counted, penalty, len(y))
+
+    def measure_captured(
+        self,
+        loss: float,
+        penalty: float,
+        right: float,
+        counted: float,
+        rows: int,
+        target: Array,
+        sample_weight: Array | None,
+    ) -> BatchMeasure:
+        """Return the same for a batch of ``rows`` rows whose measures a capture found."""
+        share = self._loss.batch_share(rows, target, sample_weight)
+        return BatchMeasure(loss, share, right, counted, penalty, rows)
+
+    def take(self, measure: BatchMeasure) -> None:
+        """Add what `measure` returned, here or on another rank."""
+        self._penalty_sum += measure.penalty * measure.rows
+        self._rows += measure.rows
+        self._share_sum += measure.share
+        self._loss_sum += measure.loss * measure.share
+        self._right += measure.right
+        self._counted += measure.counted
 
     def observe(self, y: Array, target: Array) -> tuple[int, bool]:
         """Run the ops of `add` alone, for a capture: `add_stretch` adds what they find.
@@ -116,11 +154,17 @@ class EpochMeter:
 
     def add_accuracy(self, y: Array, target: Array) -> None:
         """Add a batch's right predictions, as the loss counts them."""
+        right, counted = self.accurate(y, target)
+        self._right += right
+        self._counted += counted
+
+    def accurate(self, y: Array, target: Array) -> tuple[float, float]:
+        """Return how many predictions the loss says are right, and of how many; 0 of 0 where it does not say."""
         accuracy = self._loss.accuracy(y, target)
-        if accuracy is not None and accuracy == accuracy:
-            counted = self._loss.positions(target)
-            self._right += accuracy * counted
-            self._counted += counted
+        if accuracy is None or accuracy != accuracy:
+            return 0.0, 0.0
+        counted = float(self._loss.positions(target))
+        return accuracy * counted, counted
 
     def record(self) -> dict[str, Any]:
         """Return the epoch's columns."""
@@ -139,6 +183,23 @@ class EpochMeter:
         return tuple(
             0 if active is None else active.size - int(np.count_nonzero(active)) for active in self._active
         )
+
+    def marks(self) -> bytes:
+        """Return which units of this epoch were active: what another rank's `add_marks` takes."""
+        widths = np.array([0 if active is None else len(active) for active in self._active], dtype=np.int64)
+        return widths.tobytes() + b"".join(active.tobytes() for active in self._active if active is not None)
+
+    def add_marks(self, marks: bytes) -> None:
+        """Add the units that were active on another rank."""
+        start = 8 * len(self._units)
+        for place, width in enumerate(np.frombuffer(marks[:start], dtype=np.int64).tolist()):
+            if not width:
+                continue
+            active = self._active[place]
+            if active is None or len(active) != width:
+                active = self._active[place] = np.zeros(width, dtype=np.uint8)
+            active |= np.frombuffer(marks[start : start + width], dtype=np.uint8)
+            start += width
 
     def _mark_active(self) -> None:
         for place, index in enumerate(self._units):
