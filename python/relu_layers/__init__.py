@@ -71,6 +71,7 @@ _MODULES = (
     "callbacks",
     "checkpoint",
     "data",
+    "distributed",
     "explanation",
     "formats",
     "gradient_check",
