@@ -87,6 +87,9 @@ class Settings:
     clip_norm: float | None
     epochs: int
     batch_size: int
+    accumulate: int
+    checkpoint: str | None
+    resume: str | None
     patience: int
     seed: int
     threads: int | None

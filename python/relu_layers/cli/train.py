@@ -113,6 +113,22 @@ _Fraction = RealRange(min=0.0, max=1.0, max_open=True)
 @click.option("--epochs", type=click.IntRange(min=1), help="Default: 60.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Default: 32.")
 @click.option(
+    "--accumulate",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Minibatches of an update; under mpiexec of each process.",
+)
+@click.option(
+    "--checkpoint", type=click.Path(dir_okay=False), metavar="FILE", help="Written after every epoch (.npz)."
+)
+@click.option(
+    "--resume",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Go on from a checkpoint; where it is the file of --checkpoint it may be missing.",
+)
+@click.option(
     "--patience",
     type=click.IntRange(min=0),
     help="Epochs without a lower validation loss before stopping; 0: never. Default: 15.",
@@ -133,7 +149,8 @@ def train(**options: Any) -> None:
 
     DATA is digits, two-moons or xor, or a file with column names (CSV, TSV, Parquet, Arrow, NPZ, HDF5); --target
     says which
-    column to predict. digits and xor bring their own defaults.
+    column to predict. digits and xor bring their own defaults. Started by mpiexec or srun, its processes train
+    together, with the results of one process whose --accumulate is as many times larger.
     """
     with readable():
         run(settings_from(options), Console(highlight=False))

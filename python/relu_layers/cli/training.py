@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -11,34 +13,108 @@ from rich.console import Console
 from relu_layers import runtime
 from relu_layers.callbacks import EarlyStopping
 from relu_layers.cli import report
+from relu_layers.cli.checkpointing import SaveEpochs, finished, resumed
 from relu_layers.cli.dataset import Dataset, prepare
 from relu_layers.cli.progress import EpochTable
 from relu_layers.cli.settings import Settings, optimizer_from, schedule_from
+from relu_layers.distributed import launched, world
 from relu_layers.layers import Dense, Dropout, ReLU
 from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential
 from relu_layers.trainer import Trainer
 
 
+class Job(NamedTuple):
+    """What is ready before the first step."""
+
+    data: Dataset
+    trainer: Trainer
+    folder: Path | None
+
+
 def run(settings: Settings, console: Console) -> None:
-    """Prepare the data, train, score and write; after Ctrl-C the same, and exit code 130."""
+    """Prepare the data, train, score and write; after Ctrl-C the same, and exit code 130.
+
+    Started several times by mpiexec it trains on all processes together; the first of them prints and writes.
+    """
+    communicator = None if launched() is None else world()
+    first = communicator is None or communicator.rank == 0
+    with _one_voice(first):
+        job = _agreed(communicator, settings, console if first else Console(quiet=True), first)
+        table, interrupted = _fit(console if first else Console(quiet=True), settings, job)
+    if first and job.folder is not None:
+        _finish(settings, console, job, table, interrupted)
+    if interrupted:
+        raise SystemExit(130)
+
+
+@contextmanager
+def _one_voice(first: bool) -> Iterator[None]:
+    """Let only the first process print an error that all of them have."""
+    try:
+        yield
+    except Exception:
+        if first:
+            raise
+        raise SystemExit(1) from None
+
+
+def _agreed(communicator: Any, settings: Settings, console: Console, first: bool) -> Job:
+    """Return what `_prepare` does, if it worked for every process; one that fails would let the others wait."""
+    if communicator is None:
+        return _prepare(None, settings, console, first)
+    job, failure = None, None
+    try:
+        job = _prepare(communicator, settings, console, first)
+    except Exception as error:
+        failure = error
+    failures = communicator.allgather(None if failure is None else f"{type(failure).__name__}: {failure}")
+    if failure is not None:
+        raise failure
+    for rank, text in enumerate(failures):
+        if text is not None and job is not None:
+            _remove_if_empty(job.folder)
+            raise ValueError(f"process {rank} of {len(failures)}: {text}")
+    assert job is not None
+    return job
+
+
+def _prepare(communicator: Any, settings: Settings, console: Console, first: bool) -> Job:
+    """Read the data, make the trainer and the folder, print the head."""
     schedule_from(settings.schedule, settings.learning_rate, 1)
     if settings.threads is not None:
         runtime.set_num_threads(settings.threads)
     data_rng, model_rng, trainer_rng = np.random.default_rng(settings.seed).spawn(3)
     data = prepare(settings, data_rng)
     model, loss = build(settings, data, model_rng)
-    updates = settings.epochs * -(-len(data.train[0]) // settings.batch_size)
-    optimizer = optimizer_from(settings, updates)
-    trainer = Trainer(model, loss, optimizer, clip_norm=settings.clip_norm, rng=trainer_rng)
-    folder = report.output_folder(settings.output, settings.data)
-    _print_head(console, settings, data, model)
-    try:
-        table, interrupted = _fit(console, settings, data, trainer)
-    except Exception:
-        if not any(folder.iterdir()):
-            folder.rmdir()
-        raise
+    group = settings.accumulate * (1 if communicator is None else communicator.size)
+    minibatches = -(-len(data.train[0]) // settings.batch_size)
+    optimizer = optimizer_from(settings, settings.epochs * -(-minibatches // group))
+    trainer = Trainer(
+        model,
+        loss,
+        optimizer,
+        clip_norm=settings.clip_norm,
+        accumulate=settings.accumulate,
+        callbacks=[EarlyStopping(patience=settings.patience)] if settings.patience else [],
+        rng=trainer_rng,
+        communicator=communicator,
+    )
+    trainer = resumed(trainer, settings.resume, settings.checkpoint, communicator)
+    folder = report.output_folder(settings.output, settings.data) if first else None
+    _print_head(console, settings, data, trainer.model, group)
+    return Job(data, trainer, folder)
+
+
+def _remove_if_empty(folder: Path | None) -> None:
+    if folder is not None and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _finish(settings: Settings, console: Console, job: Job, table: EpochTable, interrupted: bool) -> None:
+    """Print how it ended, score, and write."""
+    trainer, folder = job.trainer, job.folder
+    assert folder is not None
     if interrupted:
         epoch = trainer.history.epochs + 1
         report.say(console, f"interrupted in epoch {epoch}: the model is as after its last whole step")
@@ -47,10 +123,8 @@ def run(settings: Settings, console: Console) -> None:
         if settings.patience:
             line += f"; kept the weights of epoch {table.best['epoch']}, the lowest validation loss"
         report.say(console, line)
-    _print_score(console, data, trainer)
+    _print_score(console, job.data, trainer)
     _write(console, settings, folder, trainer)
-    if interrupted:
-        raise SystemExit(130)
 
 
 def build(settings: Settings, data: Dataset, rng: np.random.Generator) -> tuple[Sequential, Loss]:
@@ -71,16 +145,17 @@ def build(settings: Settings, data: Dataset, rng: np.random.Generator) -> tuple[
     return model, SquaredError()
 
 
-def _fit(console: Console, settings: Settings, data: Dataset, trainer: Trainer) -> tuple[EpochTable, bool]:
+def _fit(console: Console, settings: Settings, job: Job) -> tuple[EpochTable, bool]:
     """Train with the table on the screen; the second result is whether Ctrl-C ended it."""
-    watchers: list[Any] = []
-    if settings.patience:
-        watchers.append(EarlyStopping(patience=settings.patience))
+    data, trainer = job.data, job.trainer
+    watchers: list[Any] = [SaveEpochs(settings.checkpoint)] if settings.checkpoint else []
+    epochs = 0 if finished(trainer) else max(settings.epochs - trainer.history.epochs, 0)
     with EpochTable(console, settings.epochs) as table:
+        table.history = trainer.history
         try:
             trainer.fit(
                 *data.train,
-                epochs=settings.epochs,
+                epochs=epochs,
                 batch_size=settings.batch_size,
                 validation=data.validation if len(data.validation[0]) else None,
                 progress=False,
@@ -88,22 +163,26 @@ def _fit(console: Console, settings: Settings, data: Dataset, trainer: Trainer) 
             )
         except KeyboardInterrupt:
             return table, True
+        except Exception:
+            _remove_if_empty(job.folder)
+            raise
     return table, False
 
 
-def _print_head(console: Console, settings: Settings, data: Dataset, model: Sequential) -> None:
+def _print_head(console: Console, settings: Settings, data: Dataset, model: Sequential, group: int) -> None:
     """Print data, split and model."""
     parts = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes_text = ", ".join(f"{len(x):,} {name}" for name, (x, _) in parts.items() if len(x))
     features = data.preprocessing.n_features
     sizes = "-".join(map(str, (features, *settings.hidden, len(data.classes) or 1)))
+    batches = f"batches of {settings.batch_size}" + (f", {group} in an update" if group > 1 else "")
     for note in data.notes:
         report.say(console, note)
     report.say(console, f"{data.table.name}: {data.table.rows:,} rows, {features:,} features; {sizes_text}")
     report.say(
         console,
         f"model {sizes}, {model.flat_params.size:,} parameters, {settings.dtype}; {settings.optimizer}, "
-        f"rate {settings.learning_rate:g} ({settings.schedule}), batches of {settings.batch_size}, "
+        f"rate {settings.learning_rate:g} ({settings.schedule}), {batches}, "
         f"seed {settings.seed}; {runtime.target()}, {runtime.get_num_threads()} threads",
     )
     console.print()
