@@ -179,7 +179,7 @@ MUTATIONS = (
         "order[i] * source.row_bytes, bytes - 4)",
         CAPTURES,
     ),
-    Mutation("a group that is not cleared", REPLAY, literal("*progress.summed = 0;"), "", CAPTURES),
+    Mutation("a group that is not cleared", REPLAY, literal("*t.progress.summed = 0;"), "", CAPTURES),
     Mutation("a dropout counter that stays", REPLAY, literal("++*t.counters[i];"), "(void)i;", CAPTURES),
     Mutation(
         "a group's gradient not divided",

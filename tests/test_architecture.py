@@ -51,6 +51,7 @@ ORDER = [
     "formats",
     "interop",
     "sources",
+    "distributed",
     "bench",
     "cli",
     "__main__",
@@ -86,6 +87,7 @@ ONLY_IN = {
     "numba": {"bench"},
     "onnx": {"bench", "formats"},
     "onnxruntime": {"bench", "cli"},
+    "mpi4py": {"distributed"},
 }
 # Inside the benchmark each opponent's library stays with its opponent.
 OPPONENT_FILES = {
