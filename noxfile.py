@@ -113,7 +113,6 @@ def thread_sanitizer(session: nox.Session) -> None:
         names = [
             f"-DRELU_LAYERS_NAMESPACE=baseline::{suffix}",
             f"-DRELU_LAYERS_ELEMENT={element}",
-            "-mno-mmx",
         ]
         for kernel in sorted(Path("cpp/src/kernels").glob("*.cpp")):
             objects.append(str(folder / f"{kernel.stem}_{suffix}.o"))

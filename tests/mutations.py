@@ -83,7 +83,7 @@ MUTATIONS = (
         literal("const V after = before * momentum + g * learning_rate;"),
         "const V after = sizeof(lanes) > 1 ? fma(g, broadcast(learning_rate), before * momentum)"
         " : before * momentum + g * learning_rate;",
-        "tests/ops/test_same_bits.py tests/test_optimizers.py",
+        "tests/ops/test_definitions.py",
     ),
     Mutation(
         "decay on the wrong side",
@@ -104,7 +104,7 @@ MUTATIONS = (
         "cpp/src/kernels/elu.cpp",
         literal("v > zero ? g : g"),
         "v >= zero ? g : g",
-        "tests/ops/test_agreement.py tests/ops/test_reference.py",
+        "tests/ops/test_definitions.py",
     ),
     Mutation(
         "weights of a loss squared",
@@ -118,7 +118,7 @@ MUTATIONS = (
         "cpp/src/kernels/dropout.cpp",
         literal("(words) >= threshold"),
         "(words) > threshold",
-        "tests/ops/test_agreement.py",
+        "tests/ops/test_definitions.py",
     ),
     # Ops.
     Mutation(
@@ -133,7 +133,7 @@ MUTATIONS = (
         "cpp/src/ops/blocked.h",
         literal("constexpr index_t block_k = 512;"),
         "constexpr index_t block_k = 256;",
-        "tests/ops/test_agreement.py tests/ops/test_products.py tests/ops/test_same_bits.py",
+        "tests/ops/test_definitions.py",
     ),
     # Threads.
     Mutation(

@@ -127,6 +127,7 @@ struct Network {
         std::vector<double> rates(examples / rows + 1);
         for (std::size_t i = 0; i < rates.size(); ++i) rates[i] = 0.1 / double(i + 1);
         std::vector<double> losses(examples / rows);
+        std::vector<double> penalties(examples / rows);
         replay::Stretch stretch{};
         stretch.sources[0] = {reinterpret_cast<const std::byte*>(data.x.data()), reinterpret_cast<std::byte*>(x.data()),
                               inputs * index_t(sizeof(float))};
@@ -139,6 +140,7 @@ struct Network {
         stretch.rates = rates.data();
         stretch.close_last = true;
         stretch.losses = losses.data();
+        stretch.penalties = penalties.data();
         replay::Outcome outcome = replay::Outcome::done;
         if (replay::run(training(), stretch, outcome) != stretch.steps) ++wrong;
     }

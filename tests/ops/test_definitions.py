@@ -1,0 +1,118 @@
+"""Parts of the ops' definitions that random numbers do not show: blocks, tails, kinks, thresholds met exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import relu_layers as rl
+
+LENGTH = 67  # four vectors of 16 and a tail of 3
+Op = Callable[..., Any]
+
+
+def normal(seed: int, dtype: Any, *shape: int) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+ELEMENTWISE: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "relu_forward": lambda ops, x, dy: ops.relu_forward(x, 0.3),
+    "relu_backward": lambda ops, x, dy: ops.relu_backward(x, dy, 0.3),
+    "elu_forward": lambda ops, x, dy: ops.elu_forward(x, 0.7),
+    "elu_backward": lambda ops, x, dy: ops.elu_backward(x, dy, 0.7),
+    "sigmoid_forward": lambda ops, x, dy: ops.sigmoid_forward(x),
+    "sigmoid_backward": lambda ops, x, dy: ops.sigmoid_backward(x, dy),
+    "tanh_forward": lambda ops, x, dy: ops.tanh_forward(x),
+    "tanh_backward": lambda ops, x, dy: ops.tanh_backward(x, dy),
+    "dropout_forward": lambda ops, x, dy: ops.dropout_forward(x, 0.4, key=5, counter=6),
+    "squared_error": lambda ops, x, dy: ops.squared_error(x, dy, normalization="none")[1],
+    "sigmoid_cross_entropy": lambda ops, x, dy: ops.sigmoid_cross_entropy(x, dy, normalization="none")[1],
+}
+COMMON = {"weight_decay": 0.01, "grad_scale": 0.7, "learning_rate": 0.3}
+UPDATES: dict[str, tuple[int, dict[str, Any]]] = {
+    "sgd": (1, {"momentum": 0.9, "nesterov": False}),
+    "sgd nesterov": (1, {"momentum": 0.9, "nesterov": True}),
+    "adagrad": (1, {}),
+    "rmsprop": (1, {"rho": 0.9}),
+    "adadelta": (2, {"rho": 0.9}),
+    "adam": (2, {"step": 3}),
+    "adamw": (2, {"step": 3}),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_an_element_is_the_same_in_a_vector_and_in_a_tail(native: Any, name: str, dtype: Any) -> None:
+    op = ELEMENTWISE[name]
+    x, dy = normal(1, dtype, LENGTH), normal(2, dtype, LENGTH)
+    whole = op(native, x, dy)
+    for length in range(1, LENGTH):
+        assert op(native, x[:length], dy[:length]).tobytes() == whole[:length].tobytes(), length
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", UPDATES)
+def test_an_update_is_the_same_in_a_vector_and_in_a_tail(native: Any, name: str, dtype: Any) -> None:
+    states, options = UPDATES[name]
+    update = getattr(native, f"{name.split()[0]}_update")
+
+    def updated(length: int) -> list[Any]:
+        arrays = [normal(seed, dtype, LENGTH)[:length].copy() for seed in (1, 2)]
+        arrays += [np.abs(normal(seed, dtype, LENGTH))[:length].copy() for seed in range(3, 3 + states)]
+        update(*arrays, **COMMON, **options)
+        return arrays
+
+    whole = updated(LENGTH)
+    for length in range(1, LENGTH):
+        for ours, all_of_them in zip(updated(length), whole, strict=True):
+            assert ours.tobytes() == all_of_them[:length].tobytes(), length
+
+
+@pytest.mark.parametrize("rows", [2, 3, 8, 40])
+@pytest.mark.parametrize("columns", [1, 5, 64, 300])
+@pytest.mark.parametrize("layout", ["rows", "columns"])
+def test_products_add_up_blocks_of_512(native: Any, rows: int, columns: int, layout: str) -> None:
+    """2^24 + 1 is 2^24 in float32: ones get lost in the chain of the first block, and in no other.
+
+    1535 ones follow: 511 in the first block, 512 and 512 in two blocks of their own.
+    """
+    a = np.ones((rows, 1536), np.float32)
+    a[:, 0] = 2.0**24
+    b = np.ones((1536, columns), np.float32)
+    if layout == "columns":
+        b = np.asfortranarray(b)
+    assert (native.matmul(a, b) == 2.0**24 + 1024).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_kink_of_elu_has_the_gradient_alpha(ops: Any, dtype: Any) -> None:
+    y = np.zeros(LENGTH, dtype)
+    y[::2] = -0.0
+    dy = normal(3, dtype, LENGTH)
+    for alpha in (0.0, 0.5, 2.0):
+        np.testing.assert_array_equal(ops.elu_backward(y, dy, alpha), dy * dtype(alpha))
+
+
+def mask_word(ops: Any, element: int) -> int:
+    """Return the number that decides on an element, found by asking which rates leave it."""
+    x = np.ones(element + 1, np.float32)
+    low, high = 0, 2**32 - 1  # kept at `low`, dropped from some rate up to `high` on
+    while high - low > 1:
+        middle = (low + high) // 2
+        kept = ops.dropout_forward(x, middle / 2**32, key=11, counter=12)[element] != 0
+        low, high = (middle, high) if kept else (low, middle)
+    return low
+
+
+def test_dropout_keeps_what_meets_the_threshold(native: Any) -> None:
+    """At the rate of its own word an element is kept, one unit further it is not: as the specification says."""
+    for element in (0, 3, 16, 40):
+        word = mask_word(rl.ops.reference, element)
+        x = np.ones(LENGTH, np.float32)
+        for threshold, kept in ((word, True), (word + 1, False)):
+            for ops in (rl.ops.reference, native):
+                y = ops.dropout_forward(x, threshold / 2**32, key=11, counter=12)
+                assert (y[element] != 0) == kept
