@@ -15,7 +15,7 @@ import pytest
 
 import relu_layers as rl
 from relu_layers.cli.tables import load_table
-from relu_layers.sources import _columnar, _reading_process, csv_file
+from relu_layers.sources import _reading_process, csv_file
 from relu_layers.sources._archives import MOST_IN_MEMORY, refuse_too_large
 
 h5py = pytest.importorskip("h5py")
@@ -196,6 +196,33 @@ def test_only_regular_files_are_tables(tmp_path: Path, read: Any, suffix: str, k
         read(path)
 
 
+# --- HDF5: the library that reads it is compiled ---
+
+
+def test_hdf5_over_which_its_library_runs_in_a_circle_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the file's heap a text of 2**64 - 16 bytes, with its header of 16, takes none: there is always one more."""
+    monkeypatch.setattr(_reading_process, "_SECONDS", 1)
+    data = bytearray(good(tmp_path / "good.h5"))
+    length = data.index(b"GCOL") + 16 + 8
+    assert data[length] == 1
+    data[length : length + 8] = (2**64 - 16).to_bytes(8, "little")
+    (tmp_path / "circle.h5").write_bytes(data)
+    with pytest.raises(
+        ValueError, match=r"circle\.h5 is damaged .* takes more than 1 seconds of processor time"
+    ):
+        load_table(str(tmp_path / "circle.h5"))
+    assert len(load_table(str(tmp_path / "good.h5")).columns) == 6
+
+
+def test_hdf5_texts_that_were_never_written_are_counted(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file.create_dataset("y", (2**22,), "S1", chunks=(1024,))
+    with pytest.raises(ValueError, match="claim to unpack to 67,108,864"):
+        load_table(str(tmp_path / "empty.h5"))
+
+
 # --- Parquet and Arrow ---
 
 
@@ -206,7 +233,7 @@ def test_a_reader_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytest.Monk
     reader = _reading_process._readers[os.getpid(), place]
     reader.kill()
     reader.wait()
-    _columnar._checked.clear()
+    _reading_process._checked.clear()
     assert len(load_table(str(tmp_path / "good.parquet")).columns) == 3
     assert _reading_process._readers[os.getpid(), place] is not reader
 
@@ -220,6 +247,24 @@ def test_a_file_at_which_the_reader_dies_is_refused(tmp_path: Path, monkeypatch:
         assert "the library that reads it fails" in failure
 
 
+def test_a_file_at_which_the_reader_never_ends_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "endless.py").write_text("def read(job):\n    while True:\n        pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(_reading_process, "_SECONDS", 0)
+    failure = _reading_process.read_in_other_process("endless:read", {"bytes": 2**20})
+    assert failure == "the library that reads it takes more than 1 seconds of processor time"
+
+
+def test_a_full_disk_there_is_met_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "full.py").write_text(
+        "import errno\n\ndef read(job):\n    raise OSError(errno.ENOSPC, 'full')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert _reading_process.read_in_other_process("full:read", {"bytes": 0}) is None
+
+
 def test_what_is_no_exception_there_is_a_message_here() -> None:
     failure = _reading_process.read_in_other_process("sys:exit", {"bytes": 0, "why": "a BaseException"})
     assert failure is not None
@@ -229,7 +274,7 @@ def test_what_is_no_exception_there_is_a_message_here() -> None:
 def test_a_forked_process_has_a_reader_of_its_own(tmp_path: Path) -> None:
     good(tmp_path / "good.parquet")
     load_table(str(tmp_path / "good.parquet"))
-    _columnar._checked.clear()
+    _reading_process._checked.clear()
     assert all(process == os.getpid() for process, _ in _reading_process._readers)
     key = (os.getpid() + 1, "x")
     assert key not in _reading_process._readers

@@ -22,10 +22,15 @@ def damage_as_value_error(message: str) -> Iterator[None]:
     except (MemoryError, ImportError, NamedFileError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
+        if is_of_the_machine(error):
             raise
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise NamedFileError(f"{message}: {reason}") from None
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Return whether an error is one of a full or failing disk, or of too many open files."""
+    return isinstance(error, OSError) and error.errno in _MACHINE_ERRORS
 
 
 class NamedFileError(ValueError):

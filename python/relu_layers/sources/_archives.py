@@ -1,4 +1,7 @@
-"""NPZ and HDF5: arrays that are stored as they are stay where they are, compressed ones are unpacked once."""
+"""NPZ and HDF5: arrays that are stored as they are stay where they are, compressed ones are unpacked once.
+
+The HDF5 library is compiled, and over some damaged files it runs in a circle: another process reads each file first.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from relu_layers._files.archive import refuse_long_directory
 from relu_layers._files.damage import NamedFileError, damage_as_value_error
 from relu_layers._support.files import check_regular, open_regular
 from relu_layers.sources._files import FileArray, npy_header, opened_array
+from relu_layers.sources._reading_process import failure_of_reading, path_of
 from relu_layers.sources._spool import Spool, refuse_full_disk
 from relu_layers.sources.csv_file import unknown
 
@@ -29,6 +33,7 @@ MOST_ON_DISK = 1032
 _SMALL = 32 * 2**20
 _LONGEST_HEADER = 2**16
 _TEXTS_AT_ONCE = 64
+_BYTES_PER_TEXT = 16
 
 
 def npz_array(path: Path, name: str) -> FileArray:
@@ -161,12 +166,16 @@ def _refuse_other_size(path: Path, name: str, entry: zipfile.ZipInfo, size: int)
         raise ValueError(f"array {name!r} has {entry.file_size} bytes, its header says {size}")
 
 
-def open_hdf5(path: Path) -> Any:
-    """Return an HDF5 file, open for reading."""
+def _require_h5py() -> Any:
     try:
         import h5py
     except ImportError as error:
         raise ImportError('an HDF5 file needs h5py: pip install "relu_layers[data]"') from error
+    return h5py
+
+
+def _open_hdf5(path: Path) -> Any:
+    h5py = _require_h5py()
     check_regular(path)
     with damage_as_value_error(f"{path} is damaged or no HDF5 file"):
         return h5py.File(path, "r")
@@ -174,15 +183,47 @@ def open_hdf5(path: Path) -> Any:
 
 def hdf5_array(path: Path, name: str) -> FileArray:
     """Return a data set of an HDF5 file by its path in it."""
-    with damage_as_value_error(f"{path} is damaged: data set {name!r}"), open_hdf5(path) as file:
-        return _data_set(path, name, file)
+    _check_hdf5(path, name)
+    return _hdf5_array(path, name)
 
 
 def hdf5_arrays(path: Path) -> dict[str, Any]:
     """Return the data sets of the root group of an HDF5 file in memory: numbers or text."""
+    _check_hdf5(path, None)
+    return _hdf5_arrays(path)
+
+
+def check_hdf5(job: dict[str, Any]) -> None:
+    """Read of an HDF5 file what will be read, as `failure_of_reading` asks it of another process."""
+    if job["name"] is None:
+        _hdf5_arrays(path_of(job))
+    else:
+        _hdf5_array(path_of(job), job["name"])
+
+
+def _check_hdf5(path: Path, name: str | None) -> None:
+    """Raise a ValueError for a file over which the library would run in a circle, or fail."""
+    _require_h5py()
+    check_regular(path)
+    failure = failure_of_reading("relu_layers.sources._archives:check_hdf5", path, name=name)
+    if failure is not None:
+        raise NamedFileError(
+            failure if str(path) in failure else f"{path} is damaged or no HDF5 file: {failure}"
+        )
+
+
+def _hdf5_array(path: Path, name: str) -> FileArray:
+    with damage_as_value_error(f"{path} is damaged: data set {name!r}"), _open_hdf5(path) as file:
+        return _data_set(path, name, file)
+
+
+def _hdf5_arrays(path: Path) -> dict[str, Any]:
     size, total = path.stat().st_size, 0
     found: dict[str, Any] = {}
-    with damage_as_value_error(f"{path} is damaged or no HDF5 file of plain arrays"), open_hdf5(path) as file:
+    with (
+        damage_as_value_error(f"{path} is damaged or no HDF5 file of plain arrays"),
+        _open_hdf5(path) as file,
+    ):
         for name in file:
             item = file.get(name)
             if item is None:
@@ -190,9 +231,9 @@ def hdf5_arrays(path: Path) -> dict[str, Any]:
             if not hasattr(item, "chunks"):
                 continue
             _refuse_odd_data(name, item, file)
-            total += item.nbytes
-            refuse_too_large(total, size, MOST_IN_MEMORY)
             text = item.dtype.kind in "OS" and item.ndim
+            total += item.size * max(item.dtype.itemsize, _BYTES_PER_TEXT if text else 0)
+            refuse_too_large(total, size, MOST_IN_MEMORY)
             found[name] = _texts(item, size) if text else np.asarray(item[()])
     return found
 
@@ -201,8 +242,9 @@ def _texts(data: Any, size: int) -> Any:
     """Return a data set of text, its rows read few at a time: many may stand for one long text in the file."""
     texts: list[str] = []
     total = 0
-    for start in range(0, len(data), _TEXTS_AT_ONCE):
-        read = [one.decode() for one in np.ravel(data[start : start + _TEXTS_AT_ONCE])]
+    step = max(_TEXTS_AT_ONCE, _SMALL // max(size, data.dtype.itemsize * math.prod(data.shape[1:]), 1))
+    for start in range(0, len(data), step):
+        read = [one.decode() for one in np.ravel(data[start : start + step])]
         total += sum(map(len, read))
         refuse_too_large(total, size, MOST_IN_MEMORY)
         texts += read

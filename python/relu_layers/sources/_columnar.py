@@ -7,7 +7,6 @@ does. That takes a third of a second for the first file, and the time of the rea
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,16 +16,13 @@ import numpy as np
 from relu_layers._files.damage import NamedFileError, damage_as_value_error
 from relu_layers._support.files import check_regular
 from relu_layers.sources._archives import refuse_too_large
-from relu_layers.sources._reading_process import read_in_other_process
+from relu_layers.sources._reading_process import failure_of_reading, path_of
 from relu_layers.sources.csv_file import chosen_names
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Columns: TypeAlias = dict[str, Array]
 
 _BLOCK_BYTES = 32 * 2**20
-# Files that were read whole, as they were then.
-_checked: dict[tuple[Any, ...], None] = {}
-_MOST_REMEMBERED = 64
 
 
 def columnar_blocks(path: Path, suffix: str, columns: Collection[str] | None, most: int) -> Iterator[Columns]:
@@ -50,42 +46,24 @@ def columnar_blocks(path: Path, suffix: str, columns: Collection[str] | None, mo
         Neither polars nor pyarrow is installed.
     """
     check_regular(path)
-    here = os.stat(path)
-    key = (
-        str(path),
-        here.st_ino,
-        here.st_size,
-        here.st_mtime_ns,
-        frozenset(columns or ()),
-        columns is None,
-        most,
+    _require_library(suffix)
+    failure = failure_of_reading(
+        "relu_layers.sources._columnar:check",
+        path,
+        suffix=suffix,
+        columns=None if columns is None else sorted(columns),
+        most=most,
     )
-    if key not in _checked:
-        job = {
-            "path": os.fsencode(path.absolute()).hex(),
-            "bytes": here.st_size,
-            "suffix": suffix,
-            "columns": None if columns is None else sorted(columns),
-            "most": most,
-        }
-        _require_library(suffix)
-        failure = read_in_other_process("relu_layers.sources._columnar:check", job)
-        if failure is not None:
-            named = failure.replace(str(path.absolute()), str(path), 1)
-            raise NamedFileError(
-                named if str(path) in named else f"{path} is not {_kind(suffix)} file: {named}"
-            )
-        while len(_checked) >= _MOST_REMEMBERED:
-            del _checked[next(iter(_checked))]
-        _checked[key] = None
+    if failure is not None:
+        raise NamedFileError(
+            failure if str(path) in failure else f"{path} is not {_kind(suffix)} file: {failure}"
+        )
     yield from _blocks(path, suffix, columns, most)
 
 
 def check(job: dict[str, Any]) -> None:
-    """Read a whole file, as `read_in_other_process` asks it of another process."""
-    for _ in _blocks(
-        Path(os.fsdecode(bytes.fromhex(job["path"]))), job["suffix"], job["columns"], job["most"]
-    ):
+    """Read a whole file, as `failure_of_reading` asks it of another process."""
+    for _ in _blocks(path_of(job), job["suffix"], job["columns"], job["most"]):
         pass
 
 

@@ -1,4 +1,4 @@
-"""A process beside this one that reads files first whose readers may end the process that they run in.
+"""A process beside this one that reads files first whose readers may end the process that they run in, or never end.
 
 It is started when first needed, reads one file after another, ends by itself when it was idle for a while or this
 process has ended, and is replaced when a file was the end of it.
@@ -13,15 +13,22 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+from relu_layers._files.damage import is_of_the_machine
 
 _IDLE_SECONDS = 20.0
 # Address space that it may have beyond what it started with: for its threads, its blocks, and for what a file may
 # unpack to at once.
 _ADDRESSES = 4 * 2**30
 _ADDRESSES_PER_BYTE = 64
+# Processor time that it may take over a file: far more than any needs, so that one whose reader runs in a circle ends.
+_SECONDS = 10
+_BYTES_PER_SECOND = 2**20
 _BEGUN, _RIGHT, _WRONG = b"b", b"r", b"w"
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -29,6 +36,46 @@ _PROGRAM = (
 )
 _lock = threading.Lock()
 _readers: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
+# Files that were read whole, as they were then.
+_checked: dict[tuple[Any, ...], None] = {}
+_MOST_REMEMBERED = 64
+
+
+def failure_of_reading(place: str, path: Path, **job: Any) -> str | None:
+    """Let another process read a file, unless it did so already, and return how that fails.
+
+    Parameters
+    ----------
+    place : str
+        ``"module:function"``, called with ``job`` and the path, which is absolute there.
+    path : Path
+        Of a file that exists.
+    job : dict
+        Of JSON values.
+
+    Returns
+    -------
+    str or None
+        The reason, which names the file by ``path`` if at all; None if all went well.
+    """
+    status = os.stat(path)
+    key = (place, str(path), status.st_ino, status.st_size, status.st_mtime_ns, json.dumps(job))
+    if key in _checked:
+        return None
+    absolute = path.absolute()
+    encoded = os.fsencode(absolute).hex()
+    failure = read_in_other_process(place, {**job, "path": encoded, "bytes": status.st_size})
+    if failure is not None:
+        return failure.replace(str(absolute), str(path), 1)
+    while len(_checked) >= _MOST_REMEMBERED:
+        del _checked[next(iter(_checked))]
+    _checked[key] = None
+    return None
+
+
+def path_of(job: dict[str, Any]) -> Path:
+    """Return the path in a job of `failure_of_reading`."""
+    return Path(os.fsdecode(bytes.fromhex(job["path"])))
 
 
 def read_in_other_process(place: str, job: dict[str, Any]) -> str | None:
@@ -49,7 +96,8 @@ def read_in_other_process(place: str, job: dict[str, Any]) -> str | None:
     """
     if not sys.executable:
         return None
-    line = json.dumps(job).encode() + b"\n"
+    seconds = _SECONDS + job["bytes"] // _BYTES_PER_SECOND
+    line = json.dumps([job, seconds]).encode() + b"\n"
     with _lock:
         try:
             for _ in range(2):
@@ -72,7 +120,10 @@ def read_in_other_process(place: str, job: dict[str, Any]) -> str | None:
             return None
         if answer[:1] == _WRONG:
             return str(json.loads(answer[1:]))
-        return f"the library that reads it fails (exit code {_end(place)})"
+        code = _end(place)
+        if code == -getattr(signal, "SIGXCPU", 0):
+            return f"the library that reads it takes more than {seconds} seconds of processor time"
+        return f"the library that reads it fails (exit code {code})"
 
 
 def serve(place: str) -> None:
@@ -97,8 +148,8 @@ def serve(place: str) -> None:
             os._exit(0)
         answers.write(_BEGUN)
         answers.flush()
-        job = json.loads(line)
-        _limit(start + _ADDRESSES + _ADDRESSES_PER_BYTE * job["bytes"])
+        job, seconds = json.loads(line)
+        _limit(start + _ADDRESSES + _ADDRESSES_PER_BYTE * job["bytes"], seconds)
         answers.write(_answer(read, job) + b"\n")
         answers.flush()
 
@@ -109,6 +160,8 @@ def _answer(read: Callable[[Any], object], job: dict[str, Any]) -> bytes:
     except ValueError as error:
         return _WRONG + json.dumps(str(error)).encode()
     except BaseException as error:
+        if is_of_the_machine(error):  # the process that asks meets it itself
+            return _RIGHT
         return _WRONG + json.dumps(f"{type(error).__name__}: {error}").encode()
     return _RIGHT
 
@@ -120,15 +173,21 @@ def _addresses() -> int:
     return 0
 
 
-def _limit(most: int) -> None:
-    """Give this process no more address space, so that a file cannot take the memory of the machine."""
+def _limit(addresses: int, seconds: int) -> None:
+    """Give this process no more address space and time, so that a file cannot take the memory of the machine."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        _lower(resource.RLIMIT_AS, addresses)
+        _lower(resource.RLIMIT_CPU, int(time.process_time()) + 1 + seconds)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _lower(resource_kind: int, most: int) -> None:
+    import resource
+
+    hard = resource.getrlimit(resource_kind)[1]
+    resource.setrlimit(resource_kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _reader(place: str) -> subprocess.Popen[bytes]:
