@@ -205,8 +205,47 @@ def test_what_shares_a_generator_shares_it_in_a_pickle_and_a_copy() -> None:
     assert trainer.model.flat_params.tobytes() == second.model.flat_params.tobytes()
 
 
+@pytest.mark.parametrize(
+    "copied", [lambda t: pickle.loads(pickle.dumps(t)), copy.deepcopy], ids=["pickle", "copy"]
+)
+def test_what_stands_beside_a_trainer_stays_its_own(copied: Any) -> None:
+    """A dict of model, optimizer and trainer is of one training before and after: not of three."""
+    trainer = made()
+    trainer.step(X[:16], Y[:16])
+    beside = {
+        "model": trainer.model,
+        "trainer": trainer,
+        "optimizer": trainer.optimizer,
+        "loss": trainer.loss,
+    }
+    again = copied(beside)
+    assert again["model"] is again["trainer"].model
+    assert again["optimizer"] is again["trainer"].optimizer
+    assert again["loss"] is again["trainer"].loss
+    for one in (trainer, again["trainer"]):
+        one.step(X[16:32], Y[16:32])
+    assert again["model"].flat_params.tobytes() == trainer.model.flat_params.tobytes()
+
+
+class StepsWhenPickled:
+    trainer: Any = None
+
+    def __reduce__(self) -> Any:
+        self.trainer.step(X[:16], Y[:16])
+        return StepsWhenPickled, ()
+
+
+def test_a_trainer_that_is_trained_while_it_is_pickled_is_refused() -> None:
+    """The model's arrays would be of one step, the optimizer's of the next."""
+    trainer = made()
+    spy = StepsWhenPickled()
+    spy.trainer = trainer
+    trainer.callbacks = (spy,)
+    with pytest.raises(RuntimeError, match="mix the states of two steps"):
+        pickle.dumps(trainer)
+
+
 def test_a_pickled_trainer_can_be_copied_and_pickled_while_it_is_trained_again() -> None:
-    """What a pickler sees is marked as a copy of its own; what comes out of the pickle is not."""
     trainer = pickle.loads(pickle.dumps(made()))
     pause = Pause()
     thread = threading.Thread(

@@ -64,9 +64,6 @@ class Sequential:
     >>> model.predict(images)  # doctest: +SKIP
     """
 
-    # Whether this is a copy that only a pickler sees, which need not copy it once more.
-    _unshared = False
-
     def __init__(
         self,
         *layers: Any,
@@ -293,10 +290,9 @@ class Sequential:
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickler writes what it gets here later, when another thread may train: so it gets copies, made at once.
-        if self._unshared:
-            return self._state()
+        # The generator alone stays, which others in the pickle may share.
         with still(self, "pickling"):
-            return copy.deepcopy(self._state())
+            return copy.deepcopy(self._state(), {id(self.rng): self.rng})
 
     def _state(self) -> dict[str, Any]:
         ops = self.ops.__name__ if isinstance(self.ops, ModuleType) else self.ops

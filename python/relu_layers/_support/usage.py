@@ -30,7 +30,7 @@ def still(model: Any, what: str) -> Iterator[None]:
     try:
         guard.begin_inference()
     except RuntimeError:
-        raise RuntimeError(_in_use("trained", what)) from None
+        raise RuntimeError(mixed("trained", what)) from None
     try:
         yield
     finally:
@@ -47,14 +47,15 @@ def alone(model: Any, what: str) -> Iterator[None]:
     try:
         guard.__enter__()
     except RuntimeError:
-        raise RuntimeError(_in_use("used", what)) from None
+        raise RuntimeError(mixed("used", what)) from None
     try:
         yield
     finally:
         guard.__exit__(None, None, None)
 
 
-def _in_use(how: str, what: str) -> str:
+def mixed(how: str, what: str) -> str:
+    """Return the message for ``what`` is done, as in `still`, to a model that another thread uses, as ``how`` says."""
     return (
         f"the model is being {how} by another thread, and {what} it would mix the states of two steps: wait for that "
         "thread, or do it there, in a callback such as on_epoch_end"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, ClassVar, Self
 
-from relu_layers._support.usage import still
+from relu_layers._support.usage import mixed, still
 
 
 class Copied:
@@ -23,16 +23,14 @@ class Copied:
         return {**state, "communicator": None, "accumulate": trainer.group_size}
 
     def __getstate__(self) -> dict[str, Any]:
+        # Not copied here, so that what else is in the pickle (the model, say) stays one object with what this holds.
         trainer: Any = self
-        # A pickler writes what it gets here later, when another thread may train: so it gets copies, made at once.
         with still(trainer.model, "pickling"):
-            state = copy.deepcopy(self._state())
-        state["model"]._unshared = True
-        return state
+            return {**self._state(), "_unchanged": _Unchanged(trainer)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         trainer: Any = self
-        trainer.__dict__.update(state)
+        trainer.__dict__.update({name: value for name, value in state.items() if name != "_unchanged"})
         trainer.optimizer.bind(trainer.model)
         trainer._prepare()
 
@@ -44,3 +42,20 @@ class Copied:
             state = copy.deepcopy(self._state(), memo)
         result.__setstate__(state)
         return result
+
+
+class _Unchanged:
+    """Last in a trainer's pickle: refuses one whose parts were written before and after a step of another thread."""
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+        self._then = self._now()
+
+    def _now(self) -> tuple[int, int]:
+        return self._trainer.steps, len(self._trainer.history)
+
+    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
+        with still(self._trainer.model, "pickling"):
+            if self._now() != self._then:
+                raise RuntimeError(mixed("trained", "pickling"))
+        return bool, ()

@@ -40,18 +40,6 @@ class BaseMLP(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
     model_: Sequential
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A pickled trainer holds a copy of its model, made together with the optimizer's state: so it stands for both.
-        state = dict(super().__getstate__())
-        if "_trainer" in state and state["_trainer"].model is state.get("model_"):
-            del state["model_"]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "model_" not in state and "_trainer" in state:
-            self.model_ = self._trainer.model
-
     @property
     def coefs_(self) -> list[Array]:
         """Weights of each layer, (fan_in, fan_out), views into the model."""
