@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from relu_layers._support.files import write_atomically
+from relu_layers._support.files import write_atomically, write_folder_atomically
 
 
 def test_the_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -61,3 +63,50 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         write_atomically(os.fspath(tmp_path / "nowhere" / "file.bin"), lambda file: None)
+
+
+def test_a_folder_is_replaced_and_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    target = tmp_path / "kept"
+    pid = os.fork() if hasattr(os, "fork") else 0
+    if hasattr(os, "fork"):
+        if pid == 0:
+
+            def end(part: str) -> None:
+                (Path(part) / "x").write_text("half")
+                os._exit(9)
+
+            write_folder_atomically(target, end)
+        os.waitpid(pid, 0)
+        (left,) = os.listdir(tmp_path)
+        assert left.startswith(f".kept.{pid}-")
+    for content in ("first", "second"):
+        write_folder_atomically(target, lambda part, content=content: (Path(part) / "x").write_text(content))
+        assert os.listdir(tmp_path) == ["kept"]
+        assert (target / "x").read_text() == content
+    with pytest.raises(KeyboardInterrupt):
+        write_folder_atomically(target, lambda _: _interrupt())
+    assert os.listdir(tmp_path) == ["kept"]
+    assert (target / "x").read_text() == "second"
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are synced on POSIX systems")
+def test_a_folder_that_cannot_be_synced_is_an_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    path = tmp_path / "file.bin"
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        write_atomically(path, lambda file: file.write(b"new"))
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == b"new"

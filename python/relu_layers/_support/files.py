@@ -38,9 +38,9 @@ def write_atomically(path: AnyPath, write: Callable[[BinaryIO], object], *, stre
     """Let ``write`` fill a temporary file in the folder of ``path``, sync it and rename it over ``path``.
 
     A symbolic link stays one: the file that it points at is replaced. The new file takes the mode of the one it
-    replaces, and its owner and group where that is allowed. When anything is raised, Ctrl-C included, the
-    temporary file is removed and what was at ``path`` is as before. Temporary files that killed processes left
-    for the same name are removed.
+    replaces, and its owner and group where that is allowed. When anything is raised before the renaming, Ctrl-C
+    included, the temporary file is removed and what was at ``path`` is as before. Temporary files that killed
+    processes left for the same name are removed.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def write_atomically(path: AnyPath, write: Callable[[BinaryIO], object], *, stre
     ------
     OSError
         The folder is missing or not writable, the disk is full, what is there is read-only, a folder or, without
-        ``stream``, no regular file. It names ``path``, not the temporary file.
+        ``stream``, no regular file; or the folder cannot be synced after the renaming. It names ``path``, not the
+        temporary file.
     """
     shown = os.fsdecode(path)
     here = _existing(shown)
@@ -94,7 +95,40 @@ def write_atomically(path: AnyPath, write: Callable[[BinaryIO], object], *, stre
         if held is not None:
             os.close(held)
         _in_use.discard(part)
-    _sync_folder(folder)
+    try:
+        _sync_folder(folder)
+    except OSError as error:
+        _raise_for(shown, folder, error)
+
+
+def write_folder_atomically(path: AnyPath, write: Callable[[str], object]) -> None:
+    """Let ``write`` fill a temporary folder beside ``path``, given its name, and put it in place of ``path``.
+
+    Folders above are made. When anything is raised, Ctrl-C included, the temporary folder is removed and what was at
+    ``path`` is as before. Temporary folders that killed processes left for the same name are removed.
+    """
+    target = os.path.realpath(os.fsdecode(path))
+    above, name = os.path.split(target)
+    os.makedirs(above, exist_ok=True)
+    remove_strays(above, name)
+    part = temporary_name(target)
+    held = None
+    try:
+        _in_use.add(part)
+        os.mkdir(part)
+        held = _locked_folder(part)
+        write(part)
+        with suppress(FileNotFoundError):
+            _remove(target)
+        os.replace(part, target)
+    except BaseException:
+        with suppress(OSError):
+            _remove(part)
+        raise
+    finally:
+        if held is not None:
+            os.close(held)
+        _in_use.discard(part)
 
 
 def write_text(path: AnyPath, text: str) -> None:
@@ -170,6 +204,17 @@ def lock(descriptor: int) -> bool:
 def _locked_copy(descriptor: int) -> int | None:
     """Return a descriptor that keeps a file locked after ``descriptor`` is closed, None if it cannot be locked."""
     return os.dup(descriptor) if lock(descriptor) else None
+
+
+def _locked_folder(path: str) -> int | None:
+    """Return a descriptor that keeps a folder locked, None if it cannot be locked."""
+    if _take_lock is None:
+        return None
+    opened = os.open(path, os.O_RDONLY)
+    if lock(opened):
+        return opened
+    os.close(opened)
+    return None
 
 
 def _kept_part(name: str) -> str:
@@ -315,5 +360,6 @@ __all__ = [
     "remove_strays",
     "temporary_name",
     "write_atomically",
+    "write_folder_atomically",
     "write_text",
 ]

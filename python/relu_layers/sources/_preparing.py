@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from relu_layers._support.files import write_folder_atomically
 from relu_layers.preprocessing import CategoryColumn, ClassTarget, Preprocessing
 from relu_layers.preprocessing.columns import as_column, is_text
 from relu_layers.sources._files import FileArray, open_npy
@@ -59,18 +59,14 @@ def prepared(
     arrays_kept = _kept(folder, plan, preprocessing)
     if arrays_kept is not None:
         return FileSource(arrays_kept, preprocessing, buffer_bytes)
-    part = folder.with_name(f".{name}.{os.getpid()}-{os.urandom(4).hex()}.part")
-    part.mkdir(parents=True)
-    try:
+
+    def write(part: str) -> None:
         stamps = _stamps(plan.files)
-        _written(plan, blocks, preprocessing, part)
+        _written(plan, blocks, preprocessing, Path(part))
         note = {"stamps": stamps, "preprocessing": preprocessing.to_dict()}
-        (part / _NOTE).write_text(json.dumps(note), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+        (Path(part) / _NOTE).write_text(json.dumps(note), encoding="utf-8")
+
+    write_folder_atomically(folder, write)
     return FileSource(_opened(folder), preprocessing, buffer_bytes)
 
 
