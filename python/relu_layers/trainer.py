@@ -226,7 +226,7 @@ class Trainer(Copied, Watched):
         ``close`` ends the group of accumulated minibatches even if it is not complete. What raises leaves parameters,
         optimizer and masks as they were.
         """
-        guard = self.model.exclusive()
+        guard = self.model._guard
         guard.begin_step()
         masks = [layer.state_dict() for layer in self._dropouts]
         try:
@@ -441,7 +441,8 @@ class Trainer(Copied, Watched):
         ``top_k`` a label counts as right among the ``top_k`` largest logits.
         """
         top_k = integer("Trainer.evaluate", "top_k", top_k, minimum=1)
-        return self._evaluate(self._examples("Trainer.evaluate", x, y, sample_weight), top_k)
+        with still(self.model, "evaluating"):
+            return self._evaluate(self._examples("Trainer.evaluate", x, y, sample_weight), top_k)
 
     def _evaluate(self, given: Examples, top_k: int = 1) -> dict[str, float]:
         loss = as_loss(self.loss, self.model.ops)
@@ -450,8 +451,7 @@ class Trainer(Copied, Watched):
 
     def _outputs(self, x: Any) -> Array:
         """Return what the loss looks at for all rows: a new array."""
-        with still(self.model, "evaluating"):
-            return self._inference.infer_in_parts(x, _EVALUATED_AT_ONCE)
+        return self._inference.infer_in_parts(x, _EVALUATED_AT_ONCE)
 
     def _examples(self, owner: str, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
         """Return the rows that a method is given, in the dtypes of the model and the loss."""

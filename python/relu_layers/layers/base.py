@@ -75,11 +75,14 @@ class Layer(Configured):
     def _kept(self) -> Any:
         """Return what the last training forward kept for backward."""
         if self._saved is None:
-            raise RuntimeError(
-                f"{self!r}: backward must follow forward(x, training=True), one backward for each; "
-                "the last call on this layer was something else"
-            )
+            raise self._not_after_forward()
         return self._saved
+
+    def _not_after_forward(self) -> RuntimeError:
+        return RuntimeError(
+            f"{self!r}: backward must follow forward(x, training=True), one backward for each; "
+            "the last call on this layer was something else"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # A copied or pickled layer starts unbound: no ops (a module), no activations of a pass under way.

@@ -102,7 +102,9 @@ class Dense(ParameterLayer):
 
         With a slope (at least 0), x came out of a ReLU of that slope, and dx is the gradient of what went in.
         """
-        x, grads = self._kept(), self._gradients
+        x, grads = self._saved, self._gradients
+        if x is None:
+            raise self._not_after_forward()
         if need_dx and out is None:
             out = np.empty(x.shape, dtype=x.dtype)
         dbias = grads.get("bias")
