@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from relu_layers import layers
+from relu_layers._files.document import refuse_too_many_layers
 from relu_layers._support.configured import Array
 from relu_layers.formats.onnx import _operators as operators
 from relu_layers.formats.onnx._chain import Chain, Comparison, Made
@@ -21,6 +22,7 @@ def chain_of(graph: Graph) -> Chain:
     for node in graph.nodes:
         _read(chain, node)
     chain.finish()
+    refuse_too_many_layers(len(chain.layers))
     return chain
 
 
