@@ -1,8 +1,9 @@
 """Time of an update on several ranks: measured here on two, computed for up to 1,024.
 
 ``mpiexec -n 2 python benchmarks/distributed.py [--latency 2e-6 --bandwidth 10e9]`` prints, as Markdown, the speed of
-two ranks as a ratio to one (interleaved, medians), and the table of docs/distributed.md from the formula there. Latency
-(seconds) and bandwidth (bytes a second) between ranks are those of the machine unless given.
+two ranks as a ratio to one and beside PyTorch's DistributedDataParallel where that is installed (interleaved, medians,
+one thread a rank), and the table of docs/distributed.md from the formula there. Latency (seconds) and bandwidth
+(bytes a second) between ranks are those of the machine unless given.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -61,25 +63,55 @@ def rows_of(net: tuple[int, ...], batch: int, seed: int) -> tuple[Any, Any]:
     return x, y
 
 
-def compared(communicator: Any, net: tuple[int, ...], batch: int, rounds: int = 15) -> tuple[float, float]:
-    """Return the median seconds of an update of one rank alone and of all ranks, measured in turn."""
-    alone, together = trainer_of(net), trainer_of(net, communicator)
+def step_of_torch(communicator: Any, net: tuple[int, ...], x: Any, y: Any) -> Callable[[], object] | None:
+    """Return a step of DistributedDataParallel over gloo, None without PyTorch."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    if not torch.distributed.is_initialized():
+        torch.set_num_threads(1)
+        where = communicator.bcast(tempfile.mktemp())
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{where}", rank=communicator.rank, world_size=communicator.size
+        )
+    layers: list[Any] = []
+    for a, b in pairwise(net):
+        layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Sequential(*layers[:-1]))
+    loss = torch.nn.MSELoss() if net[-1] == 1 else torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(model(inputs), targets).backward()
+        optimizer.step()
+
+    return step
+
+
+def compared(communicator: Any, net: tuple[int, ...], batch: int, rounds: int = 15) -> list[float]:
+    """Return the median seconds of an update of one rank alone, of all ranks, and of PyTorch's, measured in turn."""
     x, y = rows_of(net, batch, communicator.rank)
-    calls = max(int(0.02 / median_seconds(lambda: alone.step(x, y), 0.02)), 3)
+    alone, together = trainer_of(net), trainer_of(net, communicator)
+    peer = step_of_torch(communicator, net, x, y)
+    steps = [lambda: alone.step(x, y), lambda: together.step(x, y), *([] if peer is None else [peer])]
+    calls = max(int(0.02 / median_seconds(steps[0], 0.02)), 3)
     calls = int(communicator.bcast(calls))
-    times: tuple[list[float], list[float]] = ([], [])
+    times: list[list[float]] = [[] for _ in steps]
     for round_ in range(rounds + 1):
-        for trainer, found in zip((alone, together), times, strict=True):
+        for step, found in zip(steps, times, strict=True):
             communicator.Barrier()
             begin = time.perf_counter()
-            if trainer is together or not communicator.rank:
+            if step is not steps[0] or not communicator.rank:
                 for _ in range(calls):
-                    trainer.step(x, y)
+                    step()
             else:  # one rank alone: the others wait without using a processor
                 time.sleep(0.02)
             if round_:
                 found.append((time.perf_counter() - begin) / calls)
-    return statistics.median(times[0]), statistics.median(times[1])
+    return [statistics.median(found) for found in times]
 
 
 def link(communicator: Any) -> tuple[float, float]:
@@ -139,13 +171,16 @@ def main() -> None:
     print(
         f"latency {latency * 1e6:.1f} us, bandwidth {bandwidth / 1e9:.1f} GB/s, adding {adding / 1e9:.1f} GB/s\n"
     )
-    print("| network | rows a rank | one rank | two ranks | samples a second, two ranks over one |")
-    print("|---|---:|---:|---:|---:|")
-    for (net, batch), (alone, together) in zip(NETS, measured, strict=True):
-        name = "-".join(map(str, net))
-        print(
-            f"| {name} | {batch} | {alone * 1e6:.1f} us | {together * 1e6:.1f} us | {2 * alone / together:.2f} |"
-        )
+    peer = len(measured[0]) > 2
+    print(
+        "| network | rows a rank | one rank | two ranks | samples a second, two ranks over one |"
+        + " PyTorch DDP over two ranks |" * peer
+    )
+    print("|---|---:|---:|---:|---:|" + "---:|" * peer)
+    for (net, batch), (alone, together, *torch) in zip(NETS, measured, strict=True):
+        cells = ["-".join(map(str, net)), str(batch), f"{alone * 1e6:.1f} us", f"{together * 1e6:.1f} us"]
+        cells += [f"{2 * alone / together:.2f}", *(f"{other / together:.1f}" for other in torch)]
+        print(f"| {' | '.join(cells)} |")
     python = max(measured[0][1] - measured[0][0] - 2 * latency, 0.0)
     latency, bandwidth = given.latency or latency, given.bandwidth or bandwidth
     print(
@@ -154,7 +189,7 @@ def main() -> None:
     )
     print("| network | " + " | ".join(f"{ranks:,}" for ranks in RANKS) + " |")
     print("|---|" + "---:|" * len(RANKS))
-    for (net, _), (alone, _) in zip(NETS, measured, strict=True):
+    for (net, _), (alone, *_) in zip(NETS, measured, strict=True):
         parameters = sum((a + 1) * b for a, b in pairwise(net))
         cells = []
         for ranks in RANKS:
