@@ -19,6 +19,21 @@ from relu_layers.ops.reference.arrays import (
     separate,
 )
 
+__all__ = [
+    "relu_forward",
+    "relu_backward",
+    "threshold_forward",
+    "threshold_backward",
+    "prelu_forward",
+    "prelu_backward",
+    "elu_forward",
+    "elu_backward",
+    "sigmoid_forward",
+    "sigmoid_backward",
+    "tanh_forward",
+    "tanh_backward",
+]
+
 _quiet = np.errstate(all="ignore")
 
 
