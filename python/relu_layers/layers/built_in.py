@@ -9,6 +9,7 @@ from relu_layers.layers.log_softmax import LogSoftmax
 from relu_layers.layers.prelu import PReLU
 from relu_layers.layers.relu import ReLU
 from relu_layers.layers.sigmoid import Sigmoid
+from relu_layers.layers.silu import SiLU
 from relu_layers.layers.softmax import Softmax
 from relu_layers.layers.tanh import Tanh
 from relu_layers.layers.threshold import Threshold
@@ -21,6 +22,7 @@ __all__ = [
     "PReLU",
     "ReLU",
     "Sigmoid",
+    "SiLU",
     "Softmax",
     "Tanh",
     "Threshold",
