@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,12 @@ import pytest
 
 Array = np.ndarray[Any, np.dtype[Any]]
 NumericalGradient = Callable[[Callable[[], float], Array], Array]
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C where whoever started the tests ignores it, as a shell does for what it puts into the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def four_point_gradient(value: Callable[[], float], at: Array, step: float = 1e-3) -> Array:

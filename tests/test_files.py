@@ -557,3 +557,37 @@ def test_history_as_csv_is_what_it_was(tmp_path: Path) -> None:
         ["1", "0.5", "1", "2"],
         ["2", "0.25", "0", "3"],
     ]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".onnx"])
+def test_an_interrupt_at_any_line_of_a_save_comes_out_as_one(tmp_path: Path, suffix: str) -> None:
+    """The archive's own clean-up raised a ValueError over Ctrl-C, or complained in its destructor."""
+    if suffix == ".onnx":
+        pytest.importorskip("onnx")
+    path = tmp_path / f"model{suffix}"
+    MODEL.save(path)
+    content, number, done = path.read_bytes(), 0, False
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal left
+        if event == "line" and any(part in frame.f_code.co_filename for part in ("zipfile", "relu_layers")):
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    while not done:
+        number += 7
+        left = number
+        former = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            MODEL.save(path)
+            done = True
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(former)
+        assert path.read_bytes() == content
+        assert os.listdir(tmp_path) == [path.name]
+    assert number > 100

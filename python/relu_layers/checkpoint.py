@@ -15,6 +15,7 @@ import numpy as np
 
 from relu_layers import callbacks as callback_module
 from relu_layers import layers, losses, optimizers
+from relu_layers._files.document import MOST_LAYERS, refuse_too_many_layers
 from relu_layers._files.formats import FORMATS, Format, function_of
 from relu_layers._files.generator import generator_document, set_generator
 from relu_layers._files.parameter_names import fitted
@@ -28,8 +29,6 @@ from relu_layers.model import Sequential
 
 _FORMAT = "relu_layers"
 _VERSION = 1
-# Each layer is an object: no file may ask for any number of them.
-MOST_LAYERS = 2**14
 
 
 def save(model: Sequential, path: AnyPath, **options: Any) -> None:
@@ -294,8 +293,7 @@ def _model_in(whole: dict[str, Any], model: Sequential | None) -> Sequential:
     if model is not None:
         _fill_model(model, document)
         return model
-    if len(document["layers"]) > MOST_LAYERS:
-        raise ValueError(f"it has {len(document['layers'])} layers, more than {MOST_LAYERS}")
+    refuse_too_many_layers(len(document["layers"]))
     advice = "build the model and pass it as model="
     made = [
         _rebuilt(f"layer {i}", entry, layers.BUILT_IN, advice) for i, entry in enumerate(document["layers"])

@@ -95,8 +95,8 @@ def interrupted(options: dict[str, Any], fit: Fit, callbacks: list[Any], pipe: i
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     trainer = new_trainer(**options)
-    os.write(pipe, b"ready   ")
     try:
+        os.write(pipe, b"ready   ")
         fit(trainer, callbacks)
     except KeyboardInterrupt:
         os.write(pipe, f"{time.time():17.6f}".encode())

@@ -148,3 +148,12 @@ def test_every_single_byte_of_all_files_may_change(reader: str, tmp_path: Path, 
 def test_many_mutated_files(reader: str, tmp_path: Path, damage: Any) -> None:
     read, accept, name, seeds = READERS[reader]
     damage.read_all(damage.mutations(seeds, MUTATIONS, seed=1), tmp_path / name, read, accept)
+
+
+def test_a_file_of_very_many_layers_is_refused(tmp_path: Path) -> None:
+    """Each is an object of several, and 100,000 took minutes; the battery holds the time."""
+    layer = 'layer { name: "r" type: "ReLU" bottom: "d" top: "d" }\n'
+    path = tmp_path / "long.prototxt"
+    path.write_text('input: "d" input_dim: 1 input_dim: 2\n' + layer * 20_000)
+    with pytest.raises(ValueError, match="it has 20000 layers, more than 16384"):
+        rl.load(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ def check_layers(layers: tuple[Any, ...]) -> None:
         raise ValueError("Sequential: no layers; pass at least one, such as Dense(784, 10)")
     if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
         raise TypeError("Sequential: pass the layers one by one: Sequential(*layers)")
+    seen: set[int] = set()
     for index, layer in enumerate(layers):
         if isinstance(layer, type):
             raise TypeError(
@@ -45,10 +47,11 @@ def check_layers(layers: tuple[Any, ...]) -> None:
             raise TypeError(
                 f"Sequential: layer {index} is itself a model; pass its layers: *copy.deepcopy(model).layers"
             )
-        if any(layer is other for other in layers[:index]):
+        if id(layer) in seen:
             raise ValueError(
                 f"Sequential: {named(index, layer)} appears twice; make one object for each place"
             )
+        seen.add(id(layer))
     _check_sizes(layers)
 
 
@@ -103,11 +106,21 @@ def claim(layers: tuple[Any, ...], model: Any) -> None:
 
 def accepts(layer: object, method: str, keyword: str) -> bool:
     """Return whether ``layer.method`` takes the named keyword."""
+    function = getattr(layer, method, None)
+    # What layers of one class share is looked at once: a signature takes long.
+    function = getattr(function, "__func__", function)
     try:
-        parameters = inspect.signature(getattr(layer, method)).parameters
-    except (AttributeError, TypeError, ValueError):
+        return keyword in _parameter_names(function)
+    except TypeError:  # not hashable, or not callable
         return False
-    return keyword in parameters
+
+
+@lru_cache(maxsize=256)
+def _parameter_names(function: Any) -> frozenset[str]:
+    try:
+        return frozenset(inspect.signature(function).parameters)
+    except ValueError:
+        return frozenset()
 
 
 def is_managed(layer: object) -> bool:

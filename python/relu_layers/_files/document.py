@@ -20,7 +20,15 @@ _LONGEST = 32 * 2**20
 _DEEPEST = 40
 # Each becomes a Python object; a table of a hundred thousand columns needs some six hundred thousand.
 _MOST_VALUES = 2**20
+# Each layer is an object of several: no file may ask for any number of them.
+MOST_LAYERS = 2**14
 _DTYPES = frozenset(f"{kind}{size}" for kind in "biuf" for size in (1, 2, 4, 8))
+
+
+def refuse_too_many_layers(count: int) -> None:
+    """Raise a ValueError for a file that describes more than `MOST_LAYERS` layers."""
+    if count > MOST_LAYERS:
+        raise ValueError(f"it has {count} layers, more than {MOST_LAYERS}")
 
 
 def pack(document: dict[str, Any], reserved: Collection[str] = ()) -> tuple[bytes, dict[str, Array]]:

@@ -36,13 +36,21 @@ def write(document: dict[str, Any], path: str) -> None:
     members[_CHECKSUM] = np.frombuffer(digest(members), np.uint8)
 
     def fill(file: BinaryIO) -> None:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for member, array in members.items():
-                entry = zipfile.ZipInfo(f"{member}.npy")
-                with archive.open(entry, "w", force_zip64=True) as stream:
-                    np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+        archive = _Archive(file, "w", zipfile.ZIP_STORED)
+        for member, array in members.items():
+            entry = zipfile.ZipInfo(f"{member}.npy")
+            with archive.open(entry, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+        archive.close()
 
     write_atomically(path, fill)
+
+
+class _Archive(zipfile.ZipFile):
+    """An archive that only `close` completes, no context and no destructor: after Ctrl-C they raise errors over it."""
+
+    def __del__(self) -> None:
+        pass
 
 
 def read(path: str) -> dict[str, Any]:

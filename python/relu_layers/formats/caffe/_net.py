@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from relu_layers._files.document import refuse_too_many_layers
 from relu_layers.formats.caffe._schema import Message
 
 _TYPES_OF_V1 = {
@@ -44,10 +45,11 @@ def layers_of(net: Message, state: State | None) -> list[CaffeLayer]:
     Raises
     ------
     ValueError
-        The layers are of the first format, or one has rules both to include and to exclude it.
+        The layers are too many or of the first format, or one has rules both to include and to exclude it.
     """
     if net["layers"] and net["layer"]:
         raise ValueError("the net has both 'layer' and 'layers', expected one of them")
+    refuse_too_many_layers(len(net["layer"]) + len(net["layers"]))
     if state is not None and "state" in net:
         given = net.part("state")
         state = State(given["phase"] or state.phase, given["level"], (*state.stages, *given["stage"]))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from relu_layers import layers
+from relu_layers._files.document import refuse_too_many_layers
 from relu_layers._files.formulas import written_as
 from relu_layers._support.configured import Array
 from relu_layers.formats.onnx import _operators as operators
@@ -32,6 +33,7 @@ def chain_of(graph: Graph) -> Chain:
             index += count
             chain.current = graph.nodes[index - 1].outputs[0]
     chain.finish()
+    refuse_too_many_layers(len(chain.layers))
     return chain
 
 
