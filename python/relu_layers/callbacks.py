@@ -203,14 +203,22 @@ class EarlyStopping(Callback, Configured):
         return super().__getstate__() | {"_owner": None}
 
 
+def _redraws(stream: Any) -> bool:
+    """Return whether a stream is a notebook's, which shows what follows a carriage return in its place."""
+    return type(stream).__module__.partition(".")[0] in ("ipykernel", "pyodide_kernel", "google")
+
+
 class TextProgress(Callback):
-    """A line on stderr that fills up on a terminal, elsewhere a line per epoch: ``fit(progress=True)``."""
+    """A line on stderr that fills up on a terminal or in a notebook, elsewhere a line per epoch.
+
+    ``fit(progress=True)`` has one.
+    """
 
     refresh_seconds = _REFRESH_SECONDS
 
     def __init__(self, epochs: int, batches: int) -> None:
         self._stream = sys.stderr
-        self._live = self._stream is not None and self._stream.isatty()
+        self._live = self._stream is not None and (self._stream.isatty() or _redraws(self._stream))
         self._epochs, self._batches = epochs, batches
         self._epoch = self._first = 0
         self._shown = 0.0

@@ -55,6 +55,8 @@ class Sequential(Fixed):
         All parameters, all gradients.
     preprocessing : object or None
         What the data went through before training; travels with the model's file.
+    predicts : {"numbers", "classes"} or None
+        What `predict` returns, as the loss of the last trainer had it; None leaves that to the last layer.
 
     Notes
     -----
@@ -66,6 +68,8 @@ class Sequential(Fixed):
     >>> model.predict(images)  # doctest: +SKIP
     """
 
+    preprocessing: Any
+    predicts: str | None
     _FIXED: ClassVar[Mapping[str, str]] = {
         "layers": "make a new Sequential of the layers wanted; layers keep their values",
         "params": "model.params[name] = array, or model.load_params(mapping)",
@@ -86,7 +90,8 @@ class Sequential(Fixed):
         kind = _float_dtype(dtype)
         ops = native_ops if ops is None else ops
         self.rng = np.random.default_rng(rng)
-        self.preprocessing: Any = None
+        self.preprocessing = None
+        self.predicts = None
         self._assemble(layers, kind, ops)
         for layer in layers:
             if isinstance(layer, Dropout):
@@ -179,18 +184,54 @@ class Sequential(Fixed):
         Returns
         -------
         ndarray
-            By the last layer: after a Sigmoid 0 or 1 for each output (y > 0.5), of y's shape; with two or
-            more outputs the index of the largest along the class axis (that of Softmax or LogSoftmax, else the
-            last); with one output y itself. So a model with several regression outputs, or with one logit, is
-            read through ``model(x)`` instead.
+            After training with a loss of numbers, such as SquaredError, y itself. Else by the last layer: after a
+            Sigmoid 0 or 1 for each output (y > 0.5), of y's shape; with two or more outputs the index of the
+            largest along the class axis (that of Softmax or LogSoftmax, else the last); with one output y itself.
+
+        Warns
+        -----
+        UserWarning
+            The model has a preprocessing, and x looks as if it had not been through it.
         """
-        y = self(self._converted(x))
+        given = self._converted(x)
+        if self.preprocessing is not None:
+            from relu_layers.preprocessing.predicting import warn_of_unscaled
+
+            warn_of_unscaled(self, given)
+        y = self(given)
         last = self._last_layer()
+        if self.predicts == "numbers":
+            return y
         if isinstance(last, Sigmoid):
             return (y > 0.5).astype(np.intp)
         if isinstance(last, (Softmax, LogSoftmax)):
             return np.asarray(np.argmax(y, axis=last.axis))
         return y if y.ndim == 0 or y.shape[-1] < 2 else np.asarray(np.argmax(y, axis=-1))
+
+    def predict_table(self, table: Any, *, unknown: str = "error") -> Array:
+        """Return a prediction for each row of a table, through the preprocessing that came with the model.
+
+        Parameters
+        ----------
+        table : frame, mapping of columns, list of dicts, or array_like (rows, columns)
+            As the file that the model was trained on: numbers in their units, categories as text. Columns are found
+            by name, those of an array by their place.
+        unknown : {"error", "zero"}, keyword
+            What a category means that was not in training.
+
+        Returns
+        -------
+        ndarray (rows,)
+            The class, or the number in the unit of the target.
+
+        Raises
+        ------
+        ValueError
+            The model has no preprocessing, or the table does not fit it.
+        """
+        from relu_layers.preprocessing.predicting import predict_table
+
+        return predict_table(self, table, unknown)
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities for x, which is converted to the model's dtype once where it differs.
@@ -321,7 +362,7 @@ class Sequential(Fixed):
 
     def _state(self) -> dict[str, Any]:
         ops = self.ops.__name__ if isinstance(self.ops, ModuleType) else self.ops
-        names = ("layers", "dtype", "rng", "preprocessing")
+        names = ("layers", "dtype", "rng", "preprocessing", "predicts")
         return {name: getattr(self, name) for name in names} | {"ops": ops}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -335,6 +376,7 @@ class Sequential(Fixed):
     def __setstate__(self, state: dict[str, Any]) -> None:
         ops = state["ops"]
         self.rng, self.preprocessing = state["rng"], state["preprocessing"]
+        self.predicts = state.get("predicts")
         self._assemble(
             tuple(state["layers"]),
             state["dtype"],

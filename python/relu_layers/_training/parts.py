@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from relu_layers._support.attributes import refuse_fixed, refuse_unknown
 from relu_layers.callbacks import Moments, as_callbacks
-from relu_layers.losses import training_depth
+from relu_layers.losses import Loss, training_depth
 
 
 class Parts:
@@ -31,13 +31,23 @@ class Parts:
             trainer: Any = self
             trainer._watch(Moments(self.callbacks, trainer._rank))
 
+    @property
+    def loss(self) -> Any:
+        """What is minimised; one that ends the network elsewhere is refused."""
+        return self.__dict__["loss"]
+
+    @loss.setter
+    def loss(self, value: Any) -> None:
+        trainer: Any = self
+        if "loss" in self.__dict__ and training_depth(trainer.model.layers, value) != trainer._depth:
+            raise ValueError(
+                f"Trainer: {value!r} wants other outputs of the model than {trainer.loss!r}; make a new Trainer"
+            )
+        self.__dict__["loss"] = value
+        if isinstance(value, Loss):  # a callable may stand for anything
+            trainer.model.predicts = "numbers" if value.metric_name is None else "classes"
+
     def _check_attribute(self, name: str, value: object) -> None:
-        """Raise an AttributeError, or a ValueError, where setting the attribute would be of no effect."""
+        """Raise an AttributeError where setting the attribute would be of no effect."""
         refuse_fixed(self, name, value, self._FIXED)
         refuse_unknown(self, name)
-        if name == "loss" and "_depth" in self.__dict__ and "model" in self.__dict__:
-            trainer: Any = self
-            if training_depth(trainer.model.layers, value) != trainer._depth:
-                raise ValueError(
-                    f"Trainer: {value!r} wants other outputs of the model than {trainer.loss!r}; make a new Trainer"
-                )
