@@ -12,21 +12,12 @@ from relu_layers._support.program import leave_on_interrupt
 leave_on_interrupt()
 
 from relu_layers import ops, schedules
+from relu_layers._support.spelling import unknown_name
 from relu_layers.callbacks import Callback, EarlyStopping
 from relu_layers.checkpoint import load
 from relu_layers.history import History
-from relu_layers.layers import (
-    ELU,
-    Dense,
-    Dropout,
-    LogSoftmax,
-    PReLU,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Tanh,
-    Threshold,
-)
+from relu_layers.layers import built_in
+from relu_layers.layers.built_in import *
 from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential, mlp
 from relu_layers.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
@@ -99,31 +90,21 @@ _FUNCTIONS = {
 }
 
 __all__ = [
-    "ELU",
     "SGD",
     "AdaDelta",
     "AdaGrad",
     "Adam",
     "AdamW",
     "Callback",
-    "Dense",
     "DivergenceError",
-    "Dropout",
     "EarlyStopping",
     "Explanation",
     "History",
-    "LogSoftmax",
-    "PReLU",
     "RMSProp",
-    "ReLU",
     "Sequential",
-    "Sigmoid",
     "SigmoidCrossEntropy",
-    "Softmax",
     "SoftmaxCrossEntropy",
     "SquaredError",
-    "Tanh",
-    "Threshold",
     "Trainer",
     "__version__",
     "build_info",
@@ -155,6 +136,8 @@ __all__ = [
     "threads",
     "use_target",
 ]
+__all__ += built_in.__all__
+del built_in
 
 
 def __getattr__(name: str) -> Any:
@@ -163,7 +146,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"relu_layers.{name}")
     if name in _FUNCTIONS:
         return getattr(import_module(_FUNCTIONS[name]), name)
-    raise AttributeError(f"module 'relu_layers' has no attribute {name!r}")
+    raise AttributeError(unknown_name(name, __all__))
 
 
 def __dir__() -> list[str]:

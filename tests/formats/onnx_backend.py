@@ -130,6 +130,7 @@ _EVALUATIONS: dict[str, Callable[[Node, Operands], Any]] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Add": _plus,
+    "Mul": lambda node, operands: np.multiply(*operands),
     "Relu": lambda node, operands: ops.relu_forward(operands[0]),
     "LeakyRelu": lambda node, operands: ops.relu_forward(operands[0], operators.number_of(node, "alpha")),
     "PRelu": _prelu,

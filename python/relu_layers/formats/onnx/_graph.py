@@ -12,14 +12,16 @@ from onnx import AttributeProto, defs
 
 from relu_layers._support.arguments import nearest
 from relu_layers._support.configured import Array
+from relu_layers.formats.onnx._composed import composed
 from relu_layers.formats.onnx._tensors import array_of
 
 # The operators that are read, and the newest version of each whose meaning is known here. What comes later may mean
 # something else.
 NEWEST = {
-    "Gemm": 13, "MatMul": 13, "Add": 14, "Relu": 14, "LeakyRelu": 16, "PRelu": 16, "Elu": 22, "Sigmoid": 13,
-    "Tanh": 13, "ThresholdedRelu": 22, "Softmax": 13, "LogSoftmax": 13, "Flatten": 25, "Reshape": 25, "Dropout": 22,
+    "Gemm": 13, "MatMul": 13, "Add": 14, "Relu": 14, "LeakyRelu": 16, "PRelu": 16, "Elu": 22,
+    "ThresholdedRelu": 22, "Softmax": 13, "LogSoftmax": 13, "Flatten": 25, "Reshape": 25, "Dropout": 22,
     "Identity": 25, "Cast": 28, "Constant": 25, "Transpose": 25, "Where": 16, "Greater": 13, "LessOrEqual": 16,
+    **{step.op_type: step.version for steps in composed().values() for step in steps},
 }  # fmt: skip
 _STANDARD = ("", "ai.onnx")
 

@@ -9,9 +9,11 @@ import numpy as np
 
 from relu_layers import layers
 from relu_layers._files.document import refuse_too_many_layers
+from relu_layers._files.formulas import written_as
 from relu_layers._support.configured import Array
 from relu_layers.formats.onnx import _operators as operators
 from relu_layers.formats.onnx._chain import Chain, Comparison, Made
+from relu_layers.formats.onnx._composed import activation_at, composed
 from relu_layers.formats.onnx._folding import FOLDED, cast_dtype, folded, row_of, scaled
 from relu_layers.formats.onnx._graph import Graph, Node
 
@@ -19,8 +21,17 @@ from relu_layers.formats.onnx._graph import Graph, Node
 def chain_of(graph: Graph) -> Chain:
     """Return the layers of a graph whose nodes follow one another; a ValueError names the node that does not."""
     chain = Chain(graph)
-    for node in graph.nodes:
-        _read(chain, node)
+    index = 0
+    while index < len(graph.nodes):
+        found = None if chain.comparison else activation_at(graph.nodes, index, chain.current)
+        if found is None:
+            _read(chain, graph.nodes[index])
+            index += 1
+        else:
+            kind, count = found
+            chain.add(layers.BUILT_IN[kind])
+            index += count
+            chain.current = graph.nodes[index - 1].outputs[0]
     chain.finish()
     refuse_too_many_layers(len(chain.layers))
     return chain
@@ -121,8 +132,6 @@ _ELEMENTWISE = {
     "Relu": _Elementwise(layers.ReLU),
     "LeakyRelu": _Elementwise(layers.ReLU, ("alpha",)),
     "Elu": _Elementwise(layers.ELU, ("alpha",)),
-    "Sigmoid": _Elementwise(layers.Sigmoid),
-    "Tanh": _Elementwise(layers.Tanh),
     "ThresholdedRelu": _Elementwise(lambda alpha: layers.Threshold(alpha, 0.0), ("alpha",)),
 }
 
@@ -134,6 +143,13 @@ def _elementwise(chain: Chain, node: Node) -> None:
     if node.op_type == "Elu" and values[0] < 0.0:
         raise ValueError(f"{node}: alpha is {values[0]}, expected at least 0")
     chain.add(lambda: make(*values))
+
+
+def _part(chain: Chain, node: Node) -> None:
+    """Refuse an operator of activations without settings where it makes none of them."""
+    chain.check_takes_current(node)
+    forms = [text for text in written_as("onnx").values() if f"{node.op_type}-" in text]
+    raise ValueError(f"{node} is read only in {' or '.join(forms)}")
 
 
 def _prelu(chain: Chain, node: Node) -> None:
@@ -232,6 +248,7 @@ def _where(chain: Chain, node: Node) -> None:
 
 
 _READERS: dict[str, Callable[[Chain, Node], None]] = {
+    **{step.op_type: _part for steps in composed().values() for step in steps},
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Add": _plus,
