@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
-
-import numpy as np
 
 from relu_layers import layers
 from relu_layers._files.document import refuse_too_many_layers
 from relu_layers._support.configured import Array
+from relu_layers.formats.onnx import _around as around
 from relu_layers.formats.onnx import _operators as operators
-from relu_layers.formats.onnx._chain import Chain, Comparison, Made
+from relu_layers.formats.onnx._around import ASIDE
+from relu_layers.formats.onnx._chain import Chain, Comparison
 from relu_layers.formats.onnx._folding import FOLDED, cast_dtype, folded, row_of, scaled
 from relu_layers.formats.onnx._graph import Graph, Node
+from relu_layers.formats.onnx._labels import BEHIND_LABELS
+from relu_layers.formats.onnx._lengths import ROWS, computed
 
 
 def chain_of(graph: Graph) -> Chain:
@@ -27,26 +30,71 @@ def chain_of(graph: Graph) -> Chain:
 
 
 def _read(chain: Chain, node: Node) -> None:
+    node = replace(node, inputs=tuple(map(chain.known_as, node.inputs)))
     if node.op_type in FOLDED and all(name in chain.constants for name in node.inputs):
         chain.constants[node.outputs[0]] = folded(node, chain.constants)
+        return
+    if node.op_type in ("Identity", "Cast") and node.input(0) == chain.current:
+        if node.op_type == "Cast" and not chain.labels:
+            _check_cast(chain, node)
+        chain.same(node.outputs[0], node.input(0))
+        return
+    if node.op_type != "Reshape" and not chain.lengths.keys().isdisjoint(node.inputs):
+        chain.lengths[node.outputs[0]] = computed(node, chain.lengths, chain.constants)
         return
     waiting = chain.comparison
     if waiting is not None and node.op_type != "Where":
         raise ValueError(
             f"{node} stands between a {waiting.op_type} and its Where: only layers in a row are read"
         )
+    _check_branches(chain, node)
+    reader = around.READERS.get(node.op_type) or _READERS.get(node.op_type)
+    if reader is None:
+        raise ValueError(f"{node} is read only where what it takes is constant")
+    if chain.labels and node.op_type not in BEHIND_LABELS:
+        raise ValueError(f"{node} computes with labels: only what goes before is read")
+    if node.op_type not in _KEEP_PENDING:
+        chain.settle()
+    if chain.squeezed and node.op_type in _NEED_ROWS:
+        raise ValueError(f"{node} follows a Squeeze: expected rows")
+    if reader(chain, node) is not ASIDE and chain.comparison is None:
+        chain.current = node.outputs[0]
+
+
+def _check_branches(chain: Chain, node: Node) -> None:
+    """Raise unless a node takes constants, the current value, or what belongs to it."""
+    waiting, pending, last = chain.comparison, chain.pending, chain.layers[-1:]
+    allowed = {chain.current}
+    if waiting is not None:
+        allowed.add(waiting.name)
+    if pending is not None and node.op_type == "Concat":
+        allowed.add(pending.source)
+    if last and last[0].op_type == "Sigmoid" and node.op_type == "Mul":
+        allowed.add(last[0].source)
     for name in filter(None, node.inputs):
-        if name not in chain.constants and name not in (chain.current, waiting and waiting.name):
+        if name not in chain.constants and name not in chain.lengths and name not in allowed:
             raise ValueError(
                 f"{node} takes {name!r}, but the layer before gives {chain.current!r}: "
                 "only layers in a row are read, no branches"
             )
-    reader = _READERS.get(node.op_type)
-    if reader is None:
-        raise ValueError(f"{node} is read only where what it takes is constant")
-    reader(chain, node)
-    if chain.comparison is None:
-        chain.current = node.outputs[0]
+
+
+# Operators before which factors and summands may wait for the next Dense, and those that need the axis of features.
+_KEEP_PENDING = (
+    "Add", "Sub", "Mul", "Div", "BatchNormalization", "Scaler", "Gemm", "MatMul", "Flatten", "Reshape", "Shape",
+    "Concat",
+)  # fmt: skip
+_NEED_ROWS = (
+    "Gemm",
+    "MatMul",
+    "Softmax",
+    "LogSoftmax",
+    "PRelu",
+    "BatchNormalization",
+    "Split",
+    "ArgMax",
+    "Squeeze",
+)
 
 
 # --- products ---
@@ -72,8 +120,11 @@ def _gemm(chain: Chain, node: Node) -> None:
 
 
 def _matmul(chain: Chain, node: Node) -> None:
-    chain.check_takes_current(node)
-    _dense(chain, node, chain.operand(node), None)
+    turned = around.takes_columns(chain, node)
+    if not turned:
+        chain.check_takes_current(node)
+    weight = chain.operand(node, 0 if turned else 1)
+    _dense(chain, node, weight.T if turned else weight, None)
 
 
 def _dense(chain: Chain, node: Node, weight: Array, bias: Array | None) -> None:
@@ -83,28 +134,10 @@ def _dense(chain: Chain, node: Node, weight: Array, bias: Array | None) -> None:
     shape = chain.shape
     if shape is not None and (len(shape) < 2 or shape[-1] not in (None, inputs)):
         raise ValueError(f"{node} takes {inputs} features, but gets values of shape {shape}")
-    params = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-    chain.add(lambda: layers.Dense(inputs, outputs, bias=bias is not None), **params)
+    weight, bias = chain.taken_in(weight, bias)
+    chain.add_dense(weight, bias)
     chain.positional |= chain.rank != 2
     chain.shape = None if shape is None else (*shape[:-1], outputs)
-
-
-def _plus(chain: Chain, node: Node) -> None:
-    """Fold a constant into the bias of the Dense before."""
-    before = chain.layers[-1] if chain.layers else None
-    if before is None or "weight" not in before.params:
-        raise ValueError(f"{node} follows no product: it is read as the bias of the Gemm or MatMul before it")
-    at = int(node.input(0) == chain.current)
-    if not at and node.version < 7:
-        raise ValueError(f"{node}: before opset 7 its constant must be input 1")
-    given = chain.operand(node, at)
-    operators.check_broadcast(node, chain.shape, given.shape)
-    weight, bias = before.params["weight"], before.params.get("bias")
-    inputs, outputs = weight.shape
-    more = row_of(node, given, outputs, chain.rank)
-    with np.errstate(all="ignore"):
-        total = more if bias is None else bias + more
-    chain.layers[-1] = Made(lambda: layers.Dense(inputs, outputs), {"weight": weight, "bias": total})
 
 
 # --- activations ---
@@ -133,7 +166,7 @@ def _elementwise(chain: Chain, node: Node) -> None:
     values = [operators.short_number(operators.number_of(node, name)) for name in attributes]
     if node.op_type == "Elu" and values[0] < 0.0:
         raise ValueError(f"{node}: alpha is {values[0]}, expected at least 0")
-    chain.add(lambda: make(*values))
+    chain.add(lambda: make(*values), node.op_type)
 
 
 def _prelu(chain: Chain, node: Node) -> None:
@@ -179,11 +212,7 @@ def _dropout(chain: Chain, node: Node) -> None:
 # --- nodes that leave values as they are ---
 
 
-def _identity(chain: Chain, node: Node) -> None:
-    chain.check_takes_current(node)
-
-
-def _cast(chain: Chain, node: Node) -> None:
+def _check_cast(chain: Chain, node: Node) -> None:
     to = cast_dtype(node)
     if to != chain.dtype:
         raise ValueError(f"{node} turns {chain.dtype} into {to}: expected one type throughout")
@@ -198,7 +227,9 @@ def _flatten(chain: Chain, node: Node) -> None:
 
 def _reshape(chain: Chain, node: Node) -> None:
     chain.check_takes_current(node)
-    wanted = operators.target_shape(node, chain.constants)
+    if chain.labels:
+        return
+    wanted = _wanted(chain, node)
     rows, features = chain.shape[0] if chain.shape else None, chain.row_features
     # What may stand for the number of rows, given what stands for the features.
     fine = [(-1, features), (rows, features), (rows, -1)]
@@ -209,6 +240,16 @@ def _reshape(chain: Chain, node: Node) -> None:
             f"{node} of values of shape {chain.shape} to {wanted}, expected one row to stay one row"
         )
     chain.join_row_axes(node)
+
+
+def _wanted(chain: Chain, node: Node) -> tuple[int | None, ...]:
+    """Return the shape that a Reshape is given; the open number of rows is None, as in a shape."""
+    found = chain.lengths.get(node.input(1)) if node.version >= 5 else None
+    if found is None:
+        return operators.target_shape(node, chain.constants)
+    if found.scalar or None in found.values or ROWS in found.values[1:]:
+        raise ValueError(f"{node}: its shape is computed of lengths that are not known")
+    return tuple(value if isinstance(value, int) else None for value in found.values)
 
 
 # --- Threshold, which is two nodes ---
@@ -234,14 +275,11 @@ def _where(chain: Chain, node: Node) -> None:
 _READERS: dict[str, Callable[[Chain, Node], None]] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
-    "Add": _plus,
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
     "PRelu": _prelu,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
     "Dropout": _dropout,
-    "Identity": _identity,
-    "Cast": _cast,
     "Flatten": _flatten,
     "Reshape": _reshape,
     "LessOrEqual": _compare,
