@@ -29,9 +29,9 @@ def load(path: AnyPath, *, output: str | None = None, finite: bool = True) -> Se
     """Return the network in an ONNX file: one input, layers in a row, one output.
 
     Weights keep their values; a transposed Gemm is transposed, its alpha and beta and constants that are added or
-    multiplied beside it go into weight and bias. Data beside the file are read from its folder. What does nothing in inference is left out, except Dropout, which becomes a layer. Where the
-    file flattens its input, the model takes rows that are flat already. Preprocessing that `save` wrote comes
-    back.
+    multiplied beside it go into weight and bias. Data beside the file are read from its folder. What does nothing
+    in inference is left out, except Dropout, which becomes a layer. Where the file flattens its input, the model
+    takes rows that are flat already. Preprocessing that `save` wrote comes back.
 
     Parameters
     ----------
