@@ -280,6 +280,7 @@ LAYERS = {
     "bent elu": lambda: rl.ELU(0.5),
     "tanh": lambda: rl.Tanh(),
     "sigmoid": lambda: rl.Sigmoid(),
+    "silu": lambda: rl.SiLU(),
     "threshold": lambda: rl.Threshold(0.0, 0.0),
     "jump": lambda: rl.Threshold(0.0, 0.5),
     "softmax": lambda: rl.Softmax(),
@@ -566,6 +567,7 @@ ACTIVATIONS = st.sampled_from(
         lambda features: rl.ELU(0.4),
         lambda features: rl.Tanh(),
         lambda features: rl.Sigmoid(),
+        lambda features: rl.SiLU(),
         lambda features: rl.Threshold(0.1, 0.1),
         lambda features: rl.Dropout(0.3),
     ]

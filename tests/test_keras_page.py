@@ -204,6 +204,7 @@ def test_layers_are_equal() -> None:
         (shared, rl.PReLU(1, slope_init=0.0)),
         (keras.layers.ELU(alpha=0.7), rl.ELU(0.7)),
         (keras.layers.Activation("sigmoid"), rl.Sigmoid()),
+        (keras.layers.Activation("silu"), rl.SiLU()),
         (keras.layers.Activation("tanh"), rl.Tanh()),
         (keras.layers.Softmax(), rl.Softmax()),
     ]

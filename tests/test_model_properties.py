@@ -19,6 +19,7 @@ ACTIVATIONS = (
     lambda: rl.PReLU(1),
     rl.ELU,
     rl.Sigmoid,
+    rl.SiLU,
     rl.Tanh,
     lambda: rl.Threshold(0.1, 0.2),
     rl.Softmax,

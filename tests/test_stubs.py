@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
 from pathlib import Path
 
@@ -40,16 +39,6 @@ def compiled() -> dict[str, list[str]]:
     return found
 
 
-def test_the_stub_is_what_its_script_writes() -> None:
-    script = Path(__file__).parent.parent / "cpp/write_stub.py"
-    spec = importlib.util.spec_from_file_location("write_stub", script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert ast.dump(ast.parse(module.stub())) == ast.dump(ast.parse(STUB.read_text(encoding="utf-8")))
-
-
 def test_ops_have_the_signatures_and_docstrings_of_the_reference() -> None:
     assert set(native.__all__) <= set(relu_layers.ops.__all__)
     for name in native.__all__:
@@ -64,7 +53,9 @@ def test_ops_have_the_signatures_and_docstrings_of_the_reference() -> None:
 
 
 def test_functions_and_parameters_agree() -> None:
-    assert declared() == compiled()
+    ops = {name: signature(getattr(reference, name)) for name in native.__all__}
+    assert declared() | ops == compiled()
+    assert declared().keys().isdisjoint(ops)
 
 
 def test_classes_agree() -> None:

@@ -15,18 +15,8 @@ from relu_layers import ops, schedules
 from relu_layers.callbacks import Callback, EarlyStopping
 from relu_layers.checkpoint import load
 from relu_layers.history import History
-from relu_layers.layers import (
-    ELU,
-    Dense,
-    Dropout,
-    LogSoftmax,
-    PReLU,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Tanh,
-    Threshold,
-)
+from relu_layers.layers import built_in
+from relu_layers.layers.built_in import *
 from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential, mlp
 from relu_layers.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
@@ -99,31 +89,21 @@ _FUNCTIONS = {
 }
 
 __all__ = [
-    "ELU",
     "SGD",
     "AdaDelta",
     "AdaGrad",
     "Adam",
     "AdamW",
     "Callback",
-    "Dense",
     "DivergenceError",
-    "Dropout",
     "EarlyStopping",
     "Explanation",
     "History",
-    "LogSoftmax",
-    "PReLU",
     "RMSProp",
-    "ReLU",
     "Sequential",
-    "Sigmoid",
     "SigmoidCrossEntropy",
-    "Softmax",
     "SoftmaxCrossEntropy",
     "SquaredError",
-    "Tanh",
-    "Threshold",
     "Trainer",
     "__version__",
     "build_info",
@@ -155,6 +135,8 @@ __all__ = [
     "threads",
     "use_target",
 ]
+__all__ += built_in.__all__
+del built_in
 
 
 def __getattr__(name: str) -> Any:

@@ -50,7 +50,15 @@ class Network:
         for index, (inputs, outputs) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
             layers.append(rl.Dense(inputs, outputs))
             if index < len(self.sizes) - 2:
-                made = [rl.ReLU(0.1), rl.ELU(), rl.Tanh(), rl.PReLU(outputs), rl.Sigmoid(), rl.Dropout(0.3)]
+                made = [
+                    rl.ReLU(0.1),
+                    rl.ELU(),
+                    rl.Tanh(),
+                    rl.PReLU(outputs),
+                    rl.Sigmoid(),
+                    rl.SiLU(),
+                    rl.Dropout(0.3),
+                ]
                 layers.append(made[self.kinds[index]])
         return rl.Sequential(*(layers or [rl.ReLU(0.1), rl.Softmax()]), dtype=self.dtype, rng=3)
 

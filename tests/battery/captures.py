@@ -76,6 +76,7 @@ def drawn_layers(of: Random, inputs: int, outputs: int) -> list[Any]:
             partial(rl.PReLU, of.choice((1, width))),
             lambda: rl.ELU(of.choice((0.5, 1.0))),
             rl.Sigmoid,
+            rl.SiLU,
             rl.Tanh,
             lambda: rl.Threshold(0.1, -0.2),
             rl.Softmax,

@@ -110,6 +110,24 @@ def test_kernels_that_compute_something_else_fail(
             },
             None,
         ),
+        (
+            {
+                "proc/self/cgroup": "4:cpuset:/x\n3:cpuacct,cpu:/a/b\n",
+                "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us": "250000\n",
+                "sys/fs/cgroup/cpu/a/cpu.cfs_period_us": "100000\n",
+                "sys/fs/cgroup/cpu/a/b/cpu.cfs_quota_us": "900000\n",
+                "sys/fs/cgroup/cpu/a/b/cpu.cfs_period_us": "100000\n",
+            },
+            2.5,
+        ),
+        ({"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/cpu.max": "300000 100000\n"}, 3.0),
+        (
+            {
+                "proc/self/cgroup": f"0::/{'d' * 5000}\nno line\n0::/a:b\n",
+                "sys/fs/cgroup/a:b/cpu.max": "1 2\n",
+            },
+            0.5,
+        ),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "nonsense\n"}, None),
         ({}, None),
     ],
@@ -121,7 +139,7 @@ def test_the_least_quota_of_all_control_groups_counts(
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    assert machine.cpu_quota(tmp_path) == quota
+    assert machine.cpu_quota(str(tmp_path)) == quota
 
 
 def test_threads_follow_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,7 @@ def random_model(rng: np.random.Generator, dtype: Any) -> rl.Sequential:
             lambda: rl.PReLU(1),
             lambda: rl.ELU(float(rng.uniform(0, 2))),
             lambda: rl.Sigmoid(),
+            lambda: rl.SiLU(),
             lambda: rl.Tanh(),
             lambda: rl.Softmax(),
             lambda: rl.Dropout(0.5),
@@ -225,7 +226,7 @@ def test_every_activation_at_its_edges(dtype: Any, tmp_path: Path) -> None:
     x = np.array(edges, dtype).reshape(-1, 1)
     exact = [rl.ReLU(), rl.ReLU(0.5), rl.ReLU(-0.5), rl.ReLU(1e-60), rl.PReLU(1), rl.Threshold(0.0, 0.25),
              rl.Threshold(-np.inf, np.inf), rl.Threshold(np.inf, -np.inf)]  # fmt: skip
-    rounded = [rl.ELU(), rl.ELU(0.0), rl.Sigmoid(), rl.Tanh(), rl.Softmax()]
+    rounded = [rl.ELU(), rl.ELU(0.0), rl.Sigmoid(), rl.SiLU(), rl.Tanh(), rl.Softmax()]
     models = [
         rl.Sequential(layer, rl.Dense(1, 1, bias=False, weight_init=1.0), dtype=dtype)
         for layer in exact + rounded
@@ -290,7 +291,16 @@ def test_every_finite_weight_keeps_its_bits(dtype: Any, tmp_path: Path) -> None:
 @needs_gcc
 @pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm")
 def test_the_code_needs_nothing_but_mathematics(tmp_path: Path) -> None:
-    layers = [rl.Dense(4, 9), rl.ELU(), rl.Dense(9, 9), rl.Sigmoid(), rl.Tanh(), rl.Dense(9, 3), rl.Softmax()]
+    layers = [
+        rl.Dense(4, 9),
+        rl.ELU(),
+        rl.Dense(9, 9),
+        rl.Sigmoid(),
+        rl.SiLU(),
+        rl.Tanh(),
+        rl.Dense(9, 3),
+        rl.Softmax(),
+    ]
     rl.Sequential(*layers).save(tmp_path / "net.h")
     (tmp_path / "use.c").write_text(
         '#include "net.h"\nint use(const float *x);\nint use(const float *x) { return net_predict(x); }\n'

@@ -224,7 +224,7 @@ REFUSED: dict[str, tuple[list[Any], Any, str]] = {
     "a normalization of other channels": (
         [node("BatchNormalization", ["x", *BN5], ["h"]), GEMM], ("n", 3), "has 5 channels"),
     "the product of two values": (
-        [FIRST, node("Mul", ["h", "h"], ["y"])], ("n", 3), "must be constant"),
+        [FIRST, node("Mul", ["h", "h"], ["y"])], ("n", 3), "read only in s = Sigmoid"),
     "columns that are joined": ([node("Concat", ["x", "mean"], ["y"], axis=1)], ("n", 3), "is read as .1 - p, p."),
     "labels of another axis": ([node("ArgMax", ["x"], ["y"], axis=0)], ("n", 3), "of the last axis"),
     "something computed of labels": (

@@ -52,7 +52,7 @@ RUN = {
     "LessOrEqual": r"test_less_equal(_bcast|_u?int\d+)?_cpu",
     "LogSoftmax": r"test_(logsoftmax_(?!.*expanded)\w+|LogSoftmax|log_softmax_\w+)_cpu",
     "MatMul": r"test_matmul_\w+_cpu",
-    "Mul": r"test_mul(_bcast|_example|_u?int\d+)?_cpu|test_operator_non_float_params_cpu",
+    "Mul": r"test_mul(_bcast|_example|_u?int\d+)?_cpu",
     "PRelu": r"test_(prelu_(example|broadcast)|PReLU_\w+)_cpu",
     "Relu": r"test_(relu|ReLU|single_relu_model)_cpu",
     "Reshape": r"test_reshape_(?!.*string)\w+_cpu",
@@ -63,7 +63,7 @@ RUN = {
     "ThresholdedRelu": r"test_thresholdedrelu(_default|_example)?_cpu",
     "Transpose": r"test_transpose_\w+_cpu|test_operator_(transpose|permute2)_cpu",
     "Where": r"test_where(_long)?_example_cpu",
-    "several": r"test_(Linear_no_bias|PixelShuffle)_cpu",
+    "several": r"test_(Linear_no_bias|PixelShuffle|operator_non_float_params)_cpu",
 }
 LEFT_OUT = {
     r"test_batchnorm_(example|epsilon)_training_mode_cpu": "what is read and run here is inference",

@@ -148,6 +148,13 @@ RULES: dict[str, tuple[Any, str]] = {
     "elu, default": (model_of([make_node("Elu", ["x"], ["y"])]), "ELU()"),
     "sigmoid": (model_of([make_node("Sigmoid", ["x"], ["y"])]), "Sigmoid()"),
     "tanh": (model_of([make_node("Tanh", ["x"], ["y"])]), "Tanh()"),
+    "silu": (model_of([make_node("Sigmoid", ["x"], ["s"]), make_node("Mul", ["x", "s"], ["y"])]), "SiLU()"),
+    "silu, mirrored": (model_of([make_node("Sigmoid", ["x"], ["s"]), make_node("Mul", ["s", "x"], ["y"])]), "SiLU()"),
+    "silu after a dense": (
+        model_of([make_node("Gemm", ["x", "w", "b"], ["z"]), make_node("Sigmoid", ["z"], ["s"]),
+                  make_node("Mul", ["s", "z"], ["y"])], {"w": W, "b": B}),
+        "Dense(3, 5), SiLU()",
+    ),
     "thresholded relu": (model_of([make_node("ThresholdedRelu", ["x"], ["y"], alpha=0.4)]), "Threshold(0.4, 0.0)"),
     "thresholded relu, default": (model_of([make_node("ThresholdedRelu", ["x"], ["y"])]), "Threshold(1.0, 0.0)"),
     "threshold as where": (
@@ -522,6 +529,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: model_of([make_node("LeakyRelu", ["x"], ["y"], alpha=1)]), "'alpha' is INT, expected FLOAT"),
     "a slope without end": (
         lambda: model_of([make_node("LeakyRelu", ["x"], ["y"], alpha=float("inf"))]), "alpha is inf"),
+    "a product that is no SiLU": (
+        lambda: model_of([make_node("Mul", ["x", "x"], ["y"])]), "read only in s = Sigmoid-13"),
+    "a product with another layer's output": (
+        lambda: model_of([make_node("Tanh", ["x"], ["s"]), make_node("Mul", ["s", "x"], ["y"])]), "no branches"),
     "an ELU with a negative alpha": (
         lambda: model_of([make_node("Elu", ["x"], ["y"], alpha=-1.0)]), "alpha is -1.0, expected at least 0"),
     "too few inputs": (lambda: model_of([make_node("PRelu", ["x"], ["y"])]), ".PRelu. has 1 inputs, expected 2 to 2"),

@@ -30,6 +30,7 @@ ACTIVATIONS = {
     "PReLU": lambda: rl.PReLU(1),
     "ELU": lambda: rl.ELU(0.7),
     "Sigmoid": rl.Sigmoid,
+    "SiLU": rl.SiLU,
     "Tanh": rl.Tanh,
     "Threshold": lambda: rl.Threshold(0.1, -0.2),
     "Softmax": rl.Softmax,

@@ -33,6 +33,7 @@ def everything(dtype: Any = torch.float64) -> Any:
         nn.Tanh(),
         nn.Linear(7, 6),
         nn.Sigmoid(),
+        nn.SiLU(),
         nn.Linear(6, 6),
         nn.Threshold(0.1, -0.2),
         nn.PReLU(),

@@ -18,6 +18,7 @@ LAYERS = {
     "shared prelu": lambda: rl.PReLU(1),
     "elu": lambda: rl.ELU(0.7),
     "sigmoid": lambda: rl.Sigmoid(),
+    "silu": lambda: rl.SiLU(),
     "tanh": lambda: rl.Tanh(),
     "threshold": lambda: rl.Threshold(0.2, -0.5),
     "softmax": lambda: rl.Softmax(),

@@ -26,6 +26,7 @@ from relu_layers.ops import reference
         (rl.PReLU(4, slope_init=0.1), "PReLU(4, slope_init=0.1)"),
         (rl.ELU(), "ELU()"),
         (rl.Sigmoid(), "Sigmoid()"),
+        (rl.SiLU(), "SiLU()"),
         (rl.Tanh(), "Tanh()"),
         (rl.Threshold(1, 2), "Threshold(1.0, 2.0)"),
         (rl.Softmax(), "Softmax()"),

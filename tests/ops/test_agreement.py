@@ -50,6 +50,7 @@ UNARY = {
     "threshold_forward": lambda o, x: o.threshold_forward(x, 0.5, -2.0),
     "elu_forward": lambda o, x: o.elu_forward(x, 1.3),
     "sigmoid_forward": lambda o, x: o.sigmoid_forward(x),
+    "silu_forward": lambda o, x: o.silu_forward(x),
     "tanh_forward": lambda o, x: o.tanh_forward(x),
     "dropout_forward": lambda o, x: o.dropout_forward(x, 0.3, key=2**63 + 5, counter=2**40),
 }
@@ -58,6 +59,7 @@ BINARY = {
     "threshold_backward": lambda o, x, d: o.threshold_backward(x, d, 0.5),
     "elu_backward": lambda o, x, d: o.elu_backward(x, d, 1.3),
     "sigmoid_backward": lambda o, x, d: o.sigmoid_backward(x, d),
+    "silu_backward": lambda o, x, d: o.silu_backward(x, d),
     "tanh_backward": lambda o, x, d: o.tanh_backward(x, d),
 }
 

@@ -26,6 +26,7 @@ GRADIENTS = [
     "relu_backward",
     "elu_backward",
     "sigmoid_backward",
+    "silu_backward",
     "tanh_backward",
     "softmax_backward",
     "log_softmax_backward",

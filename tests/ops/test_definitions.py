@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ ELEMENTWISE: dict[str, Callable[[Any, Any, Any], Any]] = {
     "elu_backward": lambda ops, x, dy: ops.elu_backward(x, dy, 0.7),
     "sigmoid_forward": lambda ops, x, dy: ops.sigmoid_forward(x),
     "sigmoid_backward": lambda ops, x, dy: ops.sigmoid_backward(x, dy),
+    "silu_forward": lambda ops, x, dy: ops.silu_forward(x),
+    "silu_backward": lambda ops, x, dy: ops.silu_backward(x, dy),
     "tanh_forward": lambda ops, x, dy: ops.tanh_forward(x),
     "tanh_backward": lambda ops, x, dy: ops.tanh_backward(x, dy),
     "dropout_forward": lambda ops, x, dy: ops.dropout_forward(x, 0.4, key=5, counter=6),
@@ -94,6 +97,34 @@ def test_the_kink_of_elu_has_the_gradient_alpha(ops: Any, dtype: Any) -> None:
     dy = normal(3, dtype, LENGTH)
     for alpha in (0.0, 0.5, 2.0):
         np.testing.assert_array_equal(ops.elu_backward(y, dy, alpha), dy * dtype(alpha))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_silu_at_its_edges(ops: Any, dtype: Any) -> None:
+    """Cell by cell: x, y, dy/dx. From Python's own numbers where the formula can be evaluated, limits elsewhere."""
+    points = [
+        (np.inf, np.inf, 1.0),
+        (np.finfo(dtype).max, np.finfo(dtype).max, 1.0),
+        (0.0, 0.0, 0.5),
+        (-0.0, -0.0, 0.5),
+        (1.0, 1 / (1 + math.exp(-1)), 0.9276705118714866),
+        (-1.2784645427610738, -0.27846454276107380, 0.0),  # the minimum
+        (-20.0, -20 / (1 + math.exp(20)), -19 * math.exp(-20)),
+        (np.finfo(dtype).min, -0.0, -0.0),
+        (-np.inf, -0.0, -0.0),
+        (np.nan, np.nan, np.nan),
+    ]
+    eps = np.finfo(dtype).eps
+    for length in (*range(1, 20), LENGTH):
+        cells = np.array([points[i % len(points)] for i in range(length)])
+        x, y, slope = (cells[:, i].astype(dtype) for i in range(3))
+        found = ops.silu_forward(x)
+        np.testing.assert_allclose(found, y, rtol=8 * eps)
+        np.testing.assert_array_equal(np.signbit(found[x <= 0]), np.signbit(y[x <= 0]))
+        dx = ops.silu_backward(x, np.full(length, 2, dtype))
+        np.testing.assert_allclose(dx, 2 * slope, rtol=32 * eps, atol=4 * eps)
+    with pytest.raises(ValueError, match="out"):
+        ops.silu_forward(x, out=x)
 
 
 def mask_word(ops: Any, element: int) -> int:

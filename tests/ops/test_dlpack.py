@@ -74,6 +74,8 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "elu_forward": (X,),
     "elu_backward": (X, DY),
     "sigmoid_forward": (X,),
+    "silu_forward": (X,),
+    "silu_backward": (X, DY),
     "tanh_backward": (X, DY),
     "threshold_forward": (X, 0.1, -1.0),
     "dense_forward": (X, WEIGHT, BIAS),

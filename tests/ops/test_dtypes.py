@@ -74,6 +74,8 @@ ARRAYS: dict[str, dict[str, tuple[int, ...]]] = {
     "sigmoid_backward": {"y": MATRIX, "dy": MATRIX, "out": MATRIX},
     "sigmoid_cross_entropy": {"logits": MATRIX, "targets": MATRIX, "sample_weight": (ROWS,), "out": MATRIX},
     "sigmoid_forward": {"x": MATRIX, "out": MATRIX},
+    "silu_backward": {"x": MATRIX, "dy": MATRIX, "out": MATRIX},
+    "silu_forward": {"x": MATRIX, "out": MATRIX},
     "softmax_backward": {"y": MATRIX, "dy": MATRIX, "out": MATRIX},
     "softmax_cross_entropy": {
         "logits": MATRIX,
@@ -196,6 +198,7 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "PReLU": lambda: rl.PReLU(COLUMNS),
     "ELU": rl.ELU,
     "Sigmoid": rl.Sigmoid,
+    "SiLU": rl.SiLU,
     "Tanh": rl.Tanh,
     "Threshold": lambda: rl.Threshold(0.1, 0.2),
     "Softmax": rl.Softmax,

@@ -73,6 +73,12 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Any], Callable[..., Any], bool, float
         True,
         0.0,
     ),
+    "silu": (
+        lambda o, x, out=None: o.silu_forward(x, out=out),
+        lambda o, s, d, out=None: o.silu_backward(s, d, out=out),
+        False,
+        0.0,
+    ),
     "tanh": (
         lambda o, x, out=None: o.tanh_forward(x, out=out),
         lambda o, s, d, out=None: o.tanh_backward(s, d, out=out),

@@ -109,6 +109,11 @@ def test_activations_are_torchs(torch: Any) -> None:
             lambda: reference.sigmoid_forward(x),
             lambda y: reference.sigmoid_backward(y, dy),
         ),
+        (
+            functional.silu,
+            lambda: reference.silu_forward(x),
+            lambda y: reference.silu_backward(x, dy),
+        ),
         (torch.tanh, lambda: reference.tanh_forward(x), lambda y: reference.tanh_backward(y, dy)),
         (
             lambda v: functional.prelu(v, torch.tensor(slope)),

@@ -36,6 +36,7 @@ def test_the_same_bits_for_every_target_and_number_of_threads(dtype: Any) -> Non
                 rl.ops.softmax_forward(y, 0),
             ]
             results += [rl.ops.tanh_forward(y), rl.ops.elu_forward(y), rl.ops.sigmoid_forward(y)]
+            results += [rl.ops.silu_forward(y), rl.ops.silu_backward(y, dy)]
             labels = made.integers(0, n, m)
             for loss, gradient in (
                 rl.ops.softmax_cross_entropy(y, labels),

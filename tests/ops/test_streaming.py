@@ -28,6 +28,8 @@ OPS: dict[str, Callable[..., Any]] = {
     "elu_backward": lambda x, dy, out: rl.ops.elu_backward(x, dy, 0.7, out=out),
     "sigmoid_forward": lambda x, dy, out: rl.ops.sigmoid_forward(x, out=out),
     "sigmoid_backward": lambda x, dy, out: rl.ops.sigmoid_backward(x, dy, out=out),
+    "silu_forward": lambda x, dy, out: rl.ops.silu_forward(x, out=out),
+    "silu_backward": lambda x, dy, out: rl.ops.silu_backward(x, dy, out=out),
     "tanh_forward": lambda x, dy, out: rl.ops.tanh_forward(x, out=out),
     "tanh_backward": lambda x, dy, out: rl.ops.tanh_backward(x, dy, out=out),
 }

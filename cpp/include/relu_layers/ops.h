@@ -42,6 +42,11 @@ template <class T>
 void sigmoid_forward(Rows<const T> x, T* y);
 template <class T>
 void sigmoid_backward(Rows<const T> y, Rows<const T> dy, T* dx);
+// y = x * s with s = 1 / (1 + exp(-x)), -0 at -inf; dx = dy * s * (1 + x * (1 - s)), its limits at infinity.
+template <class T>
+void silu_forward(Rows<const T> x, T* y);
+template <class T>
+void silu_backward(Rows<const T> x, Rows<const T> dy, T* dx);
 // y = tanh(x); dx = dy * (1 - y) * (1 + y).
 template <class T>
 void tanh_forward(Rows<const T> x, T* y);

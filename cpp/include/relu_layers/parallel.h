@@ -14,6 +14,9 @@ int num_threads();
 void set_num_threads(int n);
 // What RELU_LAYERS_NUM_THREADS says, or else what the processor affinity, the cgroup quota and OMP_NUM_THREADS allow.
 int default_num_threads();
+// How many processors' time the control groups of this process grant, the least of its own and all that it is inside; 0
+// without a limit. `root` is where /proc and /sys are, "/" but for tests.
+double cpu_quota(const char* root);
 // For tests: work of at least this many nanoseconds is split, and sleeping workers are woken for it; negative restores
 // the measured thresholds.
 void set_parallel_threshold(double nanoseconds);

@@ -113,6 +113,14 @@ py::object sigmoid_backward(Call& call, Argument y, Argument dy, Argument out) {
     return gradient(call, y, dy, out, [](auto ys, auto dys, auto* dx) { ops::sigmoid_backward(ys, dys, dx); });
 }
 
+py::object silu_forward(Call& call, Argument x, Argument out) {
+    return map(call, x, out, InPlace::no, work_of_exponential, [](auto xs, auto* y) { ops::silu_forward(xs, y); });
+}
+
+py::object silu_backward(Call& call, Argument x, Argument dy, Argument out) {
+    return gradient(call, x, dy, out, [](auto xs, auto dys, auto* dx) { ops::silu_backward(xs, dys, dx); });
+}
+
 py::object tanh_forward(Call& call, Argument x, Argument out) {
     return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::tanh_forward(xs, y); });
 }
@@ -200,6 +208,8 @@ void bind_elementwise(py::module_& m) {
     define<&elu_backward>(m, "elu_backward(y, dy, alpha=1.0, *, out=None)");
     define<&sigmoid_forward>(m, "sigmoid_forward(x, *, out=None)");
     define<&sigmoid_backward>(m, "sigmoid_backward(y, dy, *, out=None)");
+    define<&silu_forward>(m, "silu_forward(x, *, out=None)");
+    define<&silu_backward>(m, "silu_backward(x, dy, *, out=None)");
     define<&tanh_forward>(m, "tanh_forward(x, *, out=None)");
     define<&tanh_backward>(m, "tanh_backward(y, dy, *, out=None)");
     define<&dropout<InPlace::no>>(m, "dropout_forward(x, rate, *, key, counter, out=None)");

@@ -26,6 +26,11 @@ py::object refused_target() {
     return name == nullptr ? py::none() : owned(to_python(name));
 }
 
+py::object granted(const char* root) {
+    const double quota = cpu_quota(root);
+    return quota > 0 ? owned(PyFloat_FromDouble(quota)) : py::none();
+}
+
 }  // namespace
 
 void bind_runtime(py::module_& m) {
@@ -38,6 +43,7 @@ void bind_runtime(py::module_& m) {
     define<&use_target>(m, "use_target(name)");
     define<&num_threads>(m, "num_threads()");
     define<&default_num_threads>(m, "default_num_threads()");
+    define<&granted>(m, "cpu_quota(root='/')");
     define<&set_num_threads>(m, "set_num_threads(n)");
     define<&set_parallel_threshold>(m, "set_parallel_threshold(nanoseconds)");
 }

@@ -43,6 +43,15 @@ void sigmoid_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
 }
 
 template <class T>
+void silu_forward(Rows<const T> x, T* y) {
+    map1(x, y, 0.6, kernels<T>().silu_forward);
+}
+template <class T>
+void silu_backward(Rows<const T> x, Rows<const T> dy, T* dx) {
+    map2(x, dy, dx, 0.7, kernels<T>().silu_backward);
+}
+
+template <class T>
 void tanh_forward(Rows<const T> x, T* y) {
     map1(x, y, 0.6, kernels<T>().tanh_forward);
 }
@@ -71,6 +80,8 @@ void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t coun
     template void elu_backward(Rows<const T>, Rows<const T>, T, T*);       \
     template void sigmoid_forward(Rows<const T>, T*);                      \
     template void sigmoid_backward(Rows<const T>, Rows<const T>, T*);      \
+    template void silu_forward(Rows<const T>, T*);                         \
+    template void silu_backward(Rows<const T>, Rows<const T>, T*);         \
     template void tanh_forward(Rows<const T>, T*);                         \
     template void tanh_backward(Rows<const T>, Rows<const T>, T*);         \
     template void dropout(Rows<const T>, double, std::uint64_t, std::uint64_t, T*);

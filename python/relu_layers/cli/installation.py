@@ -7,8 +7,9 @@ import os
 import numpy as np
 
 from relu_layers import ops, runtime
+from relu_layers._core import cpu_quota
 from relu_layers.cli.info import cpu_name
-from relu_layers.cli.machine import cpu_quota, numpy_blas, threads_granted, usable_processors
+from relu_layers.cli.machine import numpy_blas, threads_granted, usable_processors
 from relu_layers.sanity import Check
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from relu_layers._core import cpu_quota
+
 _BLAS = re.compile(r"openblas|mkl_rt|mkl_core|libblis|libcblas|libblas|accelerate|libatlas", re.I)
 
 
@@ -18,43 +20,6 @@ def usable_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return how many processors' time the control groups grant, None without a limit.
-
-    Version 2 has ``cpu.max`` in every group up to the top, version 1 a quota beside a period; the least counts.
-    """
-    grants = []
-    groups = root / "sys/fs/cgroup"
-    for line in _lines(root / "proc/self/cgroup"):
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            base = groups
-        elif "cpu" in controllers.split(","):
-            base = groups / "cpu"
-        else:
-            continue
-        own = Path(path.lstrip("/"))
-        for part in (own, *own.parents):
-            grants += _grants(base / part)
-    return min(grants, default=None)
-
-
-def _grants(group: Path) -> list[float]:
-    pairs = [line.split() for line in _lines(group / "cpu.max")]
-    quota, period = _lines(group / "cpu.cfs_quota_us"), _lines(group / "cpu.cfs_period_us")
-    if quota and period:
-        pairs.append([quota[0], period[0]])
-    found = []
-    for pair in pairs:
-        try:
-            share = int(pair[0]) / int(pair[1])
-        except (ValueError, IndexError, ZeroDivisionError):  # "max" is no limit
-            continue
-        if share > 0.0:
-            found.append(share)
-    return found
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The texts of an explanation and the formulas of layers, from the files in ``data``."""
+"""The texts of an explanation and the formulas of layers, from the file in ``data`` and the table of formulas."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from relu_layers._files.formulas import formulas
 from relu_layers._support.arguments import choice
 
 LANGUAGES = ("en", "ja")
@@ -24,12 +25,6 @@ def data_file(name: str) -> str:
 def catalogue() -> dict[str, dict[str, str]]:
     """Return key -> language -> text."""
     return tomllib.loads(data_file("texts.toml"))
-
-
-@cache
-def formulas() -> dict[str, dict[str, str]]:
-    """Return class name -> form -> formula; a caller may add an entry for a layer of its own."""
-    return tomllib.loads(data_file("formulas.toml"))
 
 
 def language() -> str:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from relu_layers._files.formulas import written_as
 from relu_layers._support.arguments import nearest
 from relu_layers._support.files import AnyPath, write_atomically
 from relu_layers.formats import c_header_code as code
 from relu_layers.formats.c_header_tables import preprocessing_tables
 from relu_layers.formats.c_header_values import identifier, numbers, scalar
-from relu_layers.layers import ELU, Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax, Tanh, Threshold
+from relu_layers.layers import BUILT_IN, ELU, Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax, Threshold
 from relu_layers.model import Sequential
 from relu_layers.runtime import __version__
 
@@ -239,8 +240,7 @@ _WRITERS: dict[type[Any], Callable[[Any, str, Sequential, str], _Piece]] = {
     ReLU: _relu,
     PReLU: _prelu,
     ELU: _elu,
-    Sigmoid: _plain("sigmoid"),
-    Tanh: _plain("tanh"),
     Threshold: _threshold,
     Softmax: _plain("softmax"),
+    **{BUILT_IN[kind]: _plain(kind.lower()) for kind in written_as("c")},
 }

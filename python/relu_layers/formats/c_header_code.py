@@ -9,7 +9,28 @@ from __future__ import annotations
 
 import re
 
+from relu_layers._files.formulas import formulas, written_as
+
+
+def _elementwise(kind: str, code: str) -> str:
+    """Return the function of an activation without settings, from the code that computes y from x."""
+    formula = formulas()[kind]["plain"].format(x="x", y="y")
+    return f"""
+/* {formula} */
+static inline void @_{kind.lower()}(REAL *values, int n)
+{{
+    int i;
+    for (i = 0; i < n; ++i) {{
+        const REAL x = values[i];
+        {code}
+        values[i] = y;
+    }}
+}}
+"""
+
+
 FUNCTIONS = {
+    **{kind.lower(): _elementwise(kind, code) for kind, code in written_as("c").items()},
     "dense": """
 /* a * b + c, rounded once where the processor can. */
 static inline REAL @_multiply_add(REAL a, REAL b, REAL c)
@@ -84,24 +105,6 @@ static inline void @_elu(REAL *x, int n, REAL alpha)
 {
     int i;
     for (i = 0; i < n; ++i) x[i] = x[i] > 0 ? x[i] : alpha * expm1#(x[i]);
-}
-""",
-    "sigmoid": """
-/* 1 / (1 + exp(-x)), without overflow. */
-static inline void @_sigmoid(REAL *x, int n)
-{
-    int i;
-    for (i = 0; i < n; ++i) {
-        const REAL e = exp#(-fabs#(x[i]));
-        x[i] = (x[i] < 0 ? e : 1) / (1 + e);
-    }
-}
-""",
-    "tanh": """
-static inline void @_tanh(REAL *x, int n)
-{
-    int i;
-    for (i = 0; i < n; ++i) x[i] = tanh#(x[i]);
 }
 """,
     "threshold": """

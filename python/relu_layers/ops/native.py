@@ -7,85 +7,16 @@ the argument, what came and what was expected. Everything is checked and allocat
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from relu_layers import _core
-from relu_layers._core import (
-    accumulate,
-    adadelta_update,
-    adagrad_update,
-    adam_update,
-    adamw_update,
-    count_agreeing,
-    count_correct,
-    dense_backward,
-    dense_forward,
-    dropout_backward,
-    dropout_forward,
-    elu_backward,
-    elu_forward,
-    l2_penalty,
-    log_softmax_backward,
-    log_softmax_forward,
-    mark_active,
-    matmul,
-    prelu_backward,
-    prelu_forward,
-    relu_backward,
-    relu_forward,
-    rmsprop_update,
-    sgd_update,
-    sigmoid_backward,
-    sigmoid_cross_entropy,
-    sigmoid_forward,
-    softmax_backward,
-    softmax_cross_entropy,
-    softmax_forward,
-    squared_error,
-    sum_of_squares,
-    tanh_backward,
-    tanh_forward,
-    threshold_backward,
-    threshold_forward,
-)
 from relu_layers.ops import reference
 
-__all__ = [
-    "accumulate",
-    "adadelta_update",
-    "adagrad_update",
-    "adam_update",
-    "adamw_update",
-    "count_agreeing",
-    "count_correct",
-    "dense_backward",
-    "dense_forward",
-    "dropout_backward",
-    "dropout_forward",
-    "elu_backward",
-    "elu_forward",
-    "l2_penalty",
-    "log_softmax_backward",
-    "log_softmax_forward",
-    "mark_active",
-    "matmul",
-    "prelu_backward",
-    "prelu_forward",
-    "relu_backward",
-    "relu_forward",
-    "rmsprop_update",
-    "sgd_update",
-    "sigmoid_backward",
-    "sigmoid_cross_entropy",
-    "sigmoid_forward",
-    "softmax_backward",
-    "softmax_cross_entropy",
-    "softmax_forward",
-    "squared_error",
-    "sum_of_squares",
-    "tanh_backward",
-    "tanh_forward",
-    "threshold_backward",
-    "threshold_forward",
-]
-
-for _name in __all__:
-    _core.document(globals()[_name], getattr(reference, _name).__doc__)
+# Type checkers take the names from the reference, whose signatures are the extension's; at run time the list does it.
+if TYPE_CHECKING:
+    from relu_layers.ops.reference import *
+else:
+    __all__ = reference.__all__
+    for _name in __all__:
+        globals()[_name] = getattr(_core, _name)
+        _core.document(globals()[_name], getattr(reference, _name).__doc__)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from relu_layers import layers
+from relu_layers._files.formulas import written_as
 from relu_layers._support.configured import Array
 from relu_layers.formats.onnx import _affine as affine
 from relu_layers.formats.onnx import _operators as operators
 from relu_layers.formats.onnx._chain import Chain
+from relu_layers.formats.onnx._composed import composed
 from relu_layers.formats.onnx._folding import axes_of
 from relu_layers.formats.onnx._graph import Node
 from relu_layers.formats.onnx._labels import check_arg_max
@@ -21,6 +23,20 @@ from relu_layers.formats.onnx._lengths import of_shape
 ASIDE = object()
 
 
+# --- parts of activations ---
+
+
+_PARTS = {step.op_type for steps in composed().values() for step in steps}
+
+
+def _part(chain: Chain, node: Node) -> None:
+    """Refuse an operator of activations without settings where it makes none of them."""
+    if len(node.inputs) == 1:
+        chain.check_takes_current(node)
+    forms = [text for text in written_as("onnx").values() if f"{node.op_type}-" in text]
+    raise ValueError(f"{node} is read only in {' or '.join(forms)}")
+
+
 # --- constants ---
 
 
@@ -28,6 +44,8 @@ def _arithmetic(chain: Chain, node: Node) -> None:
     if chain.current not in node.inputs:
         raise ValueError(f"{node}: one of its inputs must be {chain.current!r}, got {', '.join(node.inputs)}")
     at = int(node.input(0) == chain.current)
+    if node.op_type in _PARTS and node.input(at) not in chain.constants:
+        _part(chain, node)
     if at == 0 and node.version < 7:
         raise ValueError(f"{node}: before opset 7 its constant must be input 1")
     given = chain.constant(node, at)
@@ -194,6 +212,7 @@ def _zip_map(chain: Chain, node: Node) -> None:
 
 
 READERS: dict[str, Callable[[Chain, Node], Any]] = {
+    **dict.fromkeys(_PARTS, _part),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
     "BatchNormalization": _normalization,
     "Scaler": _scaler,

@@ -79,6 +79,14 @@ def cast_dtype(node: Node) -> np.dtype[Any]:
     return FLOATS[to]
 
 
+def keeps_type(node: Node, dtype: np.dtype[Any]) -> bool:
+    """Return whether a Cast casts to a type."""
+    try:
+        return cast_dtype(node) == dtype
+    except ValueError:
+        return False
+
+
 def scaled(array: Array, factor: float) -> Array:
     """Return ``factor * array``, the array itself for 1."""
     if factor == 1.0:

@@ -12,6 +12,7 @@ from onnx import helper
 from relu_layers import layers
 from relu_layers._support.arguments import nearest
 from relu_layers._support.configured import Array
+from relu_layers.formats.onnx._composed import composed
 from relu_layers.model import Sequential
 
 
@@ -135,6 +136,14 @@ def _threshold(place: _Place) -> None:
     place.node("Where", inputs=[below, value, place.source])
 
 
+def _plain(place: _Place) -> None:
+    """Write an activation without settings as the nodes of its form."""
+    names = {"x": place.source, "y": place.target}
+    for step in composed()[type(place.layer).__name__]:
+        result = names.setdefault(step.result, f"{place.index}.{step.result}")
+        place.node(step.op_type, inputs=[names[name] for name in step.operands], target=result)
+
+
 def _dropout(place: _Place) -> None:
     place.node("Dropout", place.constant("ratio", np.float32(place.layer.rate)))
 
@@ -144,10 +153,9 @@ _WRITERS: dict[type, Callable[[_Place], None]] = {
     layers.ReLU: _relu,
     layers.PReLU: lambda place: place.node("PRelu", place.parameter("slope")),
     layers.ELU: lambda place: place.node("Elu", alpha=place.float32("alpha")),
-    layers.Sigmoid: lambda place: place.node("Sigmoid"),
-    layers.Tanh: lambda place: place.node("Tanh"),
     layers.Threshold: _threshold,
     layers.Softmax: lambda place: place.node("Softmax", axis=place.layer.axis),
     layers.LogSoftmax: lambda place: place.node("LogSoftmax", axis=place.layer.axis),
     layers.Dropout: _dropout,
+    **{layers.BUILT_IN[kind]: _plain for kind in composed()},
 }

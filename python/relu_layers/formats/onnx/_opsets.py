@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from onnx import AttributeProto, defs
 
 from relu_layers._support.arguments import nearest
+from relu_layers.formats.onnx._composed import composed
 from relu_layers.formats.onnx._tensors import array_of
 
 STANDARD = ("", "ai.onnx")
@@ -18,9 +19,10 @@ ML = "ai.onnx.ml"
 # something else.
 NEWEST = {
     "Gemm": 13, "MatMul": 13, "Add": 14, "Sub": 14, "Mul": 14, "Div": 14, "BatchNormalization": 15, "Relu": 14,
-    "LeakyRelu": 16, "PRelu": 16, "Elu": 22, "Sigmoid": 13, "Tanh": 13, "ThresholdedRelu": 22, "Softmax": 13,
-    "LogSoftmax": 13, "Flatten": 25, "Reshape": 25, "Dropout": 22, "Identity": 25, "Cast": 28, "Constant": 25,
+    "LeakyRelu": 16, "PRelu": 16, "Elu": 22, "ThresholdedRelu": 22, "Softmax": 13, "LogSoftmax": 13,
+    "Flatten": 25, "Reshape": 25, "Dropout": 22, "Identity": 25, "Cast": 28, "Constant": 25,
     "Transpose": 25, "Where": 16, "Greater": 13, "LessOrEqual": 16,
+    **{step.op_type: step.version for steps in composed().values() for step in steps},
 }  # fmt: skip
 # Those that compute nothing by themselves: the lengths in a Reshape, columns, what makes a label of scores.
 AROUND = {"Shape": 25, "Gather": 13, "Concat": 13, "Unsqueeze": 25, "Squeeze": 25, "Split": 18, "ArgMax": 13}

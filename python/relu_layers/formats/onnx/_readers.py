@@ -13,7 +13,8 @@ from relu_layers.formats.onnx import _around as around
 from relu_layers.formats.onnx import _operators as operators
 from relu_layers.formats.onnx._around import ASIDE
 from relu_layers.formats.onnx._chain import Chain, Comparison
-from relu_layers.formats.onnx._folding import FOLDED, cast_dtype, folded, row_of, scaled
+from relu_layers.formats.onnx._composed import activation_at
+from relu_layers.formats.onnx._folding import FOLDED, cast_dtype, folded, keeps_type, row_of, scaled
 from relu_layers.formats.onnx._graph import Graph, Node
 from relu_layers.formats.onnx._labels import BEHIND_LABELS
 from relu_layers.formats.onnx._lengths import ROWS, computed
@@ -22,22 +23,42 @@ from relu_layers.formats.onnx._lengths import ROWS, computed
 def chain_of(graph: Graph) -> Chain:
     """Return the layers of a graph whose nodes follow one another; a ValueError names the node that does not."""
     chain = Chain(graph)
-    for node in graph.nodes:
-        _read(chain, node)
+    nodes = _without_names(chain, graph.nodes)
+    index = 0
+    while index < len(nodes):
+        found = None if chain.comparison or chain.labels else activation_at(nodes, index, chain.current)
+        if found is None:
+            _read(chain, nodes[index])
+            index += 1
+        else:
+            kind, count = found
+            chain.settle()
+            chain.add(layers.BUILT_IN[kind], kind)
+            index += count
+            chain.current = nodes[index - 1].outputs[0]
     chain.finish()
     refuse_too_many_layers(len(chain.layers))
     return chain
 
 
+def _without_names(chain: Chain, nodes: tuple[Node, ...]) -> list[Node]:
+    """Return the nodes but those that only give a computed value a second name; nodes take its first one."""
+    computed = {chain.current}
+    kept = []
+    for each in nodes:
+        node = replace(each, inputs=tuple(map(chain.known_as, each.inputs)))
+        if not computed.isdisjoint(node.inputs):
+            computed.update(node.outputs)
+            if node.op_type == "Identity" or (node.op_type == "Cast" and keeps_type(node, chain.dtype)):
+                chain.same(node.outputs[0], node.input(0))
+                continue
+        kept.append(node)
+    return kept
+
+
 def _read(chain: Chain, node: Node) -> None:
-    node = replace(node, inputs=tuple(map(chain.known_as, node.inputs)))
     if node.op_type in FOLDED and all(name in chain.constants for name in node.inputs):
         chain.constants[node.outputs[0]] = folded(node, chain.constants)
-        return
-    if node.op_type in ("Identity", "Cast") and node.input(0) == chain.current:
-        if node.op_type == "Cast" and not chain.labels:
-            _check_cast(chain, node)
-        chain.same(node.outputs[0], node.input(0))
         return
     if node.op_type != "Reshape" and not chain.lengths.keys().isdisjoint(node.inputs):
         chain.lengths[node.outputs[0]] = computed(node, chain.lengths, chain.constants)
@@ -63,14 +84,12 @@ def _read(chain: Chain, node: Node) -> None:
 
 def _check_branches(chain: Chain, node: Node) -> None:
     """Raise unless a node takes constants, the current value, or what belongs to it."""
-    waiting, pending, last = chain.comparison, chain.pending, chain.layers[-1:]
+    waiting, pending = chain.comparison, chain.pending
     allowed = {chain.current}
     if waiting is not None:
         allowed.add(waiting.name)
     if pending is not None and node.op_type == "Concat":
         allowed.add(pending.source)
-    if last and last[0].op_type == "Sigmoid" and node.op_type == "Mul":
-        allowed.add(last[0].source)
     for name in filter(None, node.inputs):
         if name not in chain.constants and name not in chain.lengths and name not in allowed:
             raise ValueError(
@@ -154,8 +173,6 @@ _ELEMENTWISE = {
     "Relu": _Elementwise(layers.ReLU),
     "LeakyRelu": _Elementwise(layers.ReLU, ("alpha",)),
     "Elu": _Elementwise(layers.ELU, ("alpha",)),
-    "Sigmoid": _Elementwise(layers.Sigmoid),
-    "Tanh": _Elementwise(layers.Tanh),
     "ThresholdedRelu": _Elementwise(lambda alpha: layers.Threshold(alpha, 0.0), ("alpha",)),
 }
 
@@ -212,10 +229,9 @@ def _dropout(chain: Chain, node: Node) -> None:
 # --- nodes that leave values as they are ---
 
 
-def _check_cast(chain: Chain, node: Node) -> None:
-    to = cast_dtype(node)
-    if to != chain.dtype:
-        raise ValueError(f"{node} turns {chain.dtype} into {to}: expected one type throughout")
+def _cast(chain: Chain, node: Node) -> None:
+    if not chain.labels:
+        raise ValueError(f"{node} turns {chain.dtype} into {cast_dtype(node)}: expected one type throughout")
 
 
 def _flatten(chain: Chain, node: Node) -> None:
@@ -280,6 +296,7 @@ _READERS: dict[str, Callable[[Chain, Node], None]] = {
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
     "Dropout": _dropout,
+    "Cast": _cast,
     "Flatten": _flatten,
     "Reshape": _reshape,
     "LessOrEqual": _compare,

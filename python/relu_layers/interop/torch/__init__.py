@@ -13,20 +13,22 @@ supported.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 try:
     import torch as _torch  # noqa: F401 - first, so that its absence raises this package's error
 except ImportError as error:
     raise ImportError('relu_layers.interop.torch needs PyTorch: pip install "relu_layers[torch]"') from error
 
 from relu_layers.interop.torch._activations import (
+    PLAIN,
     dropout,
     elu,
     log_softmax,
     prelu,
     relu,
-    sigmoid,
     softmax,
-    tanh,
     threshold,
 )
 from relu_layers.interop.torch._losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
@@ -48,12 +50,18 @@ __all__ = [
     "optimizer_from_torch",
     "prelu",
     "relu",
-    "sigmoid",
     "sigmoid_cross_entropy",
     "softmax",
     "softmax_cross_entropy",
     "squared_error",
-    "tanh",
     "threshold",
     "to_torch",
 ]
+__all__ += PLAIN
+
+if TYPE_CHECKING:  # the activations without settings, such as tanh
+
+    def __getattr__(name: str) -> Callable[[Any], Any]: ...
+
+else:
+    globals().update(PLAIN)

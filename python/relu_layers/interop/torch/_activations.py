@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch.autograd import Function
 
 from relu_layers import ops
+from relu_layers._files.formulas import formulas, written_as
 from relu_layers.interop.torch._tensors import Tensor, new, once, read, view
 
 
@@ -101,21 +104,22 @@ def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     return ELU.apply(x, {"alpha": alpha})
 
 
-Sigmoid = _function("Sigmoid", "sigmoid", keeps="y")
+def _without_settings(kind: str) -> Callable[[Tensor], Tensor]:
+    """Return the function of an activation without settings, documented by its formula."""
+    name = kind.lower()
+    kept = next(iter(inspect.signature(getattr(ops, f"{name}_backward")).parameters))
+    function = _function(kind, name, keeps="x" if kept == "x" else "y")
+
+    def activation(x: Tensor) -> Tensor:
+        return function.apply(x, {})
+
+    activation.__name__ = activation.__qualname__ = name
+    activation.__doc__ = f"{kind}: ``{formulas()[kind]['plain'].format(x='x', y='y')}``."
+    return activation
 
 
-def sigmoid(x: Tensor) -> Tensor:
-    """Logistic function ``y = 1 / (1 + exp(-x))``."""
-    return Sigmoid.apply(x, {})
-
-
-Tanh = _function("Tanh", "tanh", keeps="y")
-
-
-def tanh(x: Tensor) -> Tensor:
-    """Hyperbolic tangent ``y = tanh(x)``."""
-    return Tanh.apply(x, {})
-
+# The functions of all activations without settings, by name.
+PLAIN = {kind.lower(): _without_settings(kind) for kind in written_as("module")}
 
 Softmax = _function("Softmax", "softmax", keeps="y")
 

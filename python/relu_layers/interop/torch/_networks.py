@@ -15,11 +15,23 @@ import numpy as np
 import torch
 from torch import nn
 
+from relu_layers._files.formulas import written_as
 from relu_layers._support.arguments import boolean
 from relu_layers._support.configured import Array
 from relu_layers.interop.torch._foreign import refuse
 from relu_layers.interop.torch._tensors import Tensor, view
-from relu_layers.layers import ELU, Dense, Dropout, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh, Threshold
+from relu_layers.layers import (
+    BUILT_IN,
+    ELU,
+    Dense,
+    Dropout,
+    Layer,
+    LogSoftmax,
+    PReLU,
+    ReLU,
+    Softmax,
+    Threshold,
+)
 from relu_layers.model import Sequential
 
 _DTYPES: dict[Any, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
@@ -76,6 +88,14 @@ def _elu(owner: str, place: str, module: Any) -> ELU:
     return ELU(module.alpha)
 
 
+def _plain(kind: type[Layer]) -> Callable[[str, str, Any], Layer]:
+    return lambda owner, place, module: kind()
+
+
+# Activations without settings, and their modules.
+_PLAIN: dict[type[Layer], Any] = {
+    BUILT_IN[kind]: getattr(nn, name) for kind, name in written_as("module").items()
+}
 # Converters of modules; None stands for modules that do nothing to rows of features.
 _READERS: dict[Any, Callable[[str, str, Any], Any]] = {
     nn.Linear: _linear,
@@ -83,14 +103,13 @@ _READERS: dict[Any, Callable[[str, str, Any], Any]] = {
     nn.LeakyReLU: lambda owner, place, module: ReLU(module.negative_slope),
     nn.PReLU: lambda owner, place, module: PReLU(module.num_parameters),
     nn.ELU: _elu,
-    nn.Sigmoid: lambda owner, place, module: Sigmoid(),
-    nn.Tanh: lambda owner, place, module: Tanh(),
     nn.Threshold: lambda owner, place, module: Threshold(module.threshold, module.value),
     nn.Softmax: _softmax,
     nn.LogSoftmax: _softmax,
     nn.Dropout: _dropout,
     nn.Flatten: _flatten,
     nn.Identity: lambda owner, place, module: None,
+    **{module: _plain(layer) for layer, module in _PLAIN.items()},
 }
 
 
@@ -161,8 +180,9 @@ def from_torch(module: Any, *, share: bool = False, rng: Any = None) -> Sequenti
     Parameters
     ----------
     module : torch.nn.Module
-        An ``nn.Sequential``, nested ones included, of Linear, ReLU, LeakyReLU, PReLU, ELU, Sigmoid, Tanh, Threshold,
-        Softmax, LogSoftmax, Dropout, Flatten and Identity, or one of these alone. float32 or float64 on the CPU.
+        An ``nn.Sequential``, nested ones included, of Linear, ReLU, LeakyReLU, PReLU, ELU, Threshold, Softmax,
+        LogSoftmax, Dropout, Flatten, Identity and the activations without settings that this package has (Sigmoid,
+        Tanh and others), or one of these alone. float32 or float64 on the CPU.
     share : bool, keyword
         False copies the values and leaves the module as it is. True also moves the module's parameters into the
         model's memory: the same ``nn.Parameter`` objects, which optimizers know, then hold views of
@@ -245,12 +265,11 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {
     ReLU: lambda layer: nn.LeakyReLU(layer.negative_slope) if layer.negative_slope else nn.ReLU(),
     PReLU: lambda layer: nn.PReLU(layer.features, device="meta"),
     ELU: lambda layer: nn.ELU(layer.alpha),
-    Sigmoid: lambda layer: nn.Sigmoid(),
-    Tanh: lambda layer: nn.Tanh(),
     Threshold: lambda layer: nn.Threshold(layer.threshold, layer.value),
     Softmax: lambda layer: nn.Softmax(dim=layer.axis),
     LogSoftmax: lambda layer: nn.LogSoftmax(dim=layer.axis),
     Dropout: lambda layer: nn.Dropout(layer.rate),
+    **dict.fromkeys(_PLAIN, lambda layer: _PLAIN[type(layer)]()),
 }
 
 

@@ -19,6 +19,23 @@ from relu_layers.ops.reference.arrays import (
     separate,
 )
 
+__all__ = [
+    "relu_forward",
+    "relu_backward",
+    "threshold_forward",
+    "threshold_backward",
+    "prelu_forward",
+    "prelu_backward",
+    "elu_forward",
+    "elu_backward",
+    "sigmoid_forward",
+    "sigmoid_backward",
+    "silu_forward",
+    "silu_backward",
+    "tanh_forward",
+    "tanh_backward",
+]
+
 _quiet = np.errstate(all="ignore")
 
 
@@ -215,6 +232,29 @@ def sigmoid_backward(y: FloatArray, dy: FloatArray, *, out: FloatArray | None = 
     dy = float_array("sigmoid_backward", "dy", dy, like=y, shape=y.shape)
     out = output("sigmoid_backward", out, y.shape, y.dtype, reads=[y], may_alias=[dy])
     out[...] = dy * (y * (1 - y))
+    return out
+
+
+@_quiet
+def silu_forward(x: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Sigmoid linear unit ``y = x * sigmoid(x)``, -0 at -inf. `out` may not overlap x."""
+    x = float_array("silu_forward", "x", x)
+    out = output("silu_forward", out, x.shape, x.dtype, reads=[x])
+    out[...] = np.maximum(x, np.finfo(x.dtype).min) * sigmoid_forward(x)
+    return out
+
+
+@_quiet
+def silu_backward(x: FloatArray, dy: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Gradient of `silu_forward`: ``dx = dy * s * (1 + x * (1 - s))`` with ``s = sigmoid(x)``.
+
+    At infinity the factor of dy is its limit, 1 or -0. ``out=dy`` is allowed.
+    """
+    x = float_array("silu_backward", "x", x)
+    dy = float_array("silu_backward", "dy", dy, like=x, shape=x.shape)
+    out = output("silu_backward", out, x.shape, x.dtype, reads=[x], may_alias=[dy])
+    finite = np.clip(x, np.finfo(x.dtype).min, np.finfo(x.dtype).max)
+    out[...] = dy * (sigmoid_forward(x) * (1 + finite * sigmoid_forward(np.asarray(-x))))
     return out
 
 

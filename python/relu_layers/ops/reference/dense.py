@@ -15,6 +15,12 @@ from relu_layers.ops.reference.arrays import (
     separate,
 )
 
+__all__ = [
+    "dense_forward",
+    "dense_backward",
+    "matmul",
+]
+
 _quiet = np.errstate(all="ignore")
 
 

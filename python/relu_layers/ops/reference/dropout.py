@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 
 from relu_layers.ops.reference.arrays import FloatArray, float_array, output
 
+__all__ = [
+    "dropout_forward",
+    "dropout_backward",
+]
+
 _quiet = np.errstate(all="ignore")
 
 _WORD = np.uint64(0xFFFFFFFF)

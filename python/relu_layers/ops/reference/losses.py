@@ -22,6 +22,12 @@ from numpy.typing import NDArray
 from relu_layers.ops.reference.arrays import FloatArray, as_array, class_axis, float_array, output
 from relu_layers.ops.reference.softmax import shifted_row_terms
 
+__all__ = [
+    "softmax_cross_entropy",
+    "sigmoid_cross_entropy",
+    "squared_error",
+]
+
 _quiet = np.errstate(all="ignore")
 
 NORMALIZATIONS = ("valid", "full", "batch_size", "none")

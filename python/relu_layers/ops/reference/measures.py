@@ -9,6 +9,15 @@ from numpy.typing import NDArray
 
 from relu_layers.ops.reference.arrays import FloatArray, as_array, float_array, output, writable
 
+__all__ = [
+    "sum_of_squares",
+    "accumulate",
+    "l2_penalty",
+    "mark_active",
+    "count_correct",
+    "count_agreeing",
+]
+
 _quiet = np.errstate(all="ignore")
 
 

@@ -10,6 +10,13 @@ import numpy as np
 
 from relu_layers.ops.reference.arrays import FloatArray, class_axis, float_array, output
 
+__all__ = [
+    "softmax_forward",
+    "softmax_backward",
+    "log_softmax_forward",
+    "log_softmax_backward",
+]
+
 _quiet = np.errstate(all="ignore")
 
 

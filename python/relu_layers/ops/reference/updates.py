@@ -14,6 +14,15 @@ import numpy as np
 
 from relu_layers.ops.reference.arrays import FloatArray, float_array, output
 
+__all__ = [
+    "sgd_update",
+    "adagrad_update",
+    "rmsprop_update",
+    "adadelta_update",
+    "adam_update",
+    "adamw_update",
+]
+
 _quiet = np.errstate(all="ignore")
 
 

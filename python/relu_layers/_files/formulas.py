@@ -1,0 +1,19 @@
+"""How layers, losses and optimizers are written elsewhere: formulas, programs, and the words of other formats."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def formulas() -> dict[str, dict[str, str]]:
+    """Return class name -> form -> text; a caller may add an entry for a layer of its own."""
+    text = files("relu_layers._files").joinpath("formulas.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def written_as(form: str) -> dict[str, str]:
+    """Return class name -> text of all that are written in one form."""
+    return {kind: forms[form] for kind, forms in formulas().items() if form in forms}
