@@ -37,6 +37,12 @@ def _part(chain: Chain, node: Node) -> None:
     raise ValueError(f"{node} is read only in {' or '.join(forms)}")
 
 
+def _exp(chain: Chain, node: Node) -> None:
+    raise ValueError(
+        f"{node} is read only in x > 0 ? x : alpha * (exp(x) - 1), as Exp, Sub, Mul, Greater, Where"
+    )
+
+
 # --- constants ---
 
 
@@ -214,6 +220,7 @@ def _zip_map(chain: Chain, node: Node) -> None:
 READERS: dict[str, Callable[[Chain, Node], Any]] = {
     **dict.fromkeys(_PARTS, _part),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
+    "Exp": _exp,
     "BatchNormalization": _normalization,
     "Scaler": _scaler,
     "Split": _split,

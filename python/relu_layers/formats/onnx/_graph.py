@@ -68,10 +68,13 @@ class Graph:
     metadata: dict[str, str]
 
 
-def graph_of(model: Any, output: str | None = None, external: External | None = None) -> Graph:
+def graph_of(
+    model: Any, output: str | None = None, external: External | None = None, *, source: str | None = None
+) -> Graph:
     """Return the graph of a ModelProto, or the part of it that leads to ``output``.
 
-    ``external`` reads what tensors keep outside the file; without it that is refused.
+    ``external`` reads what tensors keep outside the file; without it that is refused. With ``source``, a value inside
+    the graph is the input, and what it comes from is not looked at.
 
     Raises
     ------
@@ -98,11 +101,12 @@ def graph_of(model: Any, output: str | None = None, external: External | None = 
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     if len(initializers) != len(graph.initializer):
         raise ValueError("two initializers have the same name")
-    needed, wanted = _needed(graph.node, [value.name for value in outputs])
+    needed, wanted = _needed(graph.node, [value.name for value in outputs], source)
     nodes = tuple(_node(index, graph.node[index], opset, opset_ml) for index in needed)
     constants = {name: array_of(tensor, external) for name, tensor in initializers.items() if name in wanted}
     # Before IR version 4 every initializer is among the inputs too.
-    inputs = tuple(_value(each) for each in graph.input if each.name not in initializers)
+    given = graph.input if source is None else [each for each in graph.value_info if each.name == source]
+    inputs = tuple(_value(each) for each in given if each.name not in initializers)
     _check_names(nodes, [value.name for value in inputs], list(constants), outputs)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     return Graph(nodes, constants, inputs, outputs, metadata)
@@ -147,14 +151,14 @@ def _value(proto: Any) -> Value:
     return Value(proto.name, tensor.elem_type, shape)
 
 
-def _needed(nodes: Sequence[Any], outputs: Iterable[str]) -> tuple[list[int], set[str]]:
+def _needed(nodes: Sequence[Any], outputs: Iterable[str], source: str | None) -> tuple[list[int], set[str]]:
     """Return the indices of the nodes that lead to ``outputs``, and all names that are used on the way."""
     wanted = set(outputs)
     indices = []
     # Some programs write constants behind the nodes that take them.
     order = sorted(range(len(nodes)), key=lambda index: nodes[index].op_type != "Constant")
     for index in reversed(order):
-        if not wanted.isdisjoint(name for name in nodes[index].output if name):
+        if not wanted.isdisjoint(name for name in nodes[index].output if name and name != source):
             indices.append(index)
             wanted.update(nodes[index].input)
     return indices[::-1], wanted

@@ -16,7 +16,7 @@ from relu_layers.formats.onnx._chain import Chain
 from relu_layers.formats.onnx._external import External
 from relu_layers.formats.onnx._graph import graph_of
 from relu_layers.formats.onnx._labels import scores_among
-from relu_layers.formats.onnx._metadata import PREPROCESSING
+from relu_layers.formats.onnx._metadata import NETWORK, PREPROCESSING
 from relu_layers.formats.onnx._readers import chain_of
 from relu_layers.formats.onnx._wire import check_bytes
 from relu_layers.model import Sequential
@@ -92,13 +92,16 @@ def proto_of(data: bytes) -> Any:
 def _model_in(data: bytes, output: str | None, finite: bool, external: External) -> Sequential:
     proto = proto_of(data)
     names = [value.name for value in proto.graph.output]
+    source, end = _network(proto)
+    if output is None:
+        output = end
     if output is None and len(names) > 1:
         output = scores_among(proto.graph.node, names)
     if output is None and len(names) > 1:
         raise ValueError(
             f"it has {len(names)} outputs ({', '.join(names)}), expected one; choose with output="
         )
-    graph = graph_of(proto, output, external)
+    graph = graph_of(proto, output, external, source=source)
     chain = chain_of(graph)
     if finite:
         _check_finite(chain)
@@ -109,6 +112,20 @@ def _model_in(data: bytes, output: str | None, finite: bool, external: External)
                        for name, value in made.params.items()})  # fmt: skip
     model.preprocessing = preprocessing
     return model
+
+
+def _network(proto: Any) -> tuple[str | None, str | None]:
+    """Return where the network begins and ends in a graph that `save` wrote with preprocessing, else None twice."""
+    text = next((entry.value for entry in proto.metadata_props if entry.key == NETWORK), None)
+    if text is None:
+        return None, None
+    try:
+        source, end = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        source = end = None
+    if not isinstance(source, str) or not isinstance(end, str):
+        raise ValueError(f"its entry {NETWORK} is damaged: {str(text)[:100]!r}")
+    return source, end
 
 
 def _check_finite(chain: Chain) -> None:

@@ -24,8 +24,18 @@ NEWEST = {
     "Transpose": 25, "Where": 16, "Greater": 13, "LessOrEqual": 16,
     **{step.op_type: step.version for steps in composed().values() for step in steps},
 }  # fmt: skip
-# Those that compute nothing by themselves: the lengths in a Reshape, columns, what makes a label of scores.
-AROUND = {"Shape": 25, "Gather": 13, "Concat": 13, "Unsqueeze": 25, "Squeeze": 25, "Split": 18, "ArgMax": 13}
+# Those that make no layer by themselves: Exp in an ELU of several nodes, the lengths in a Reshape, columns, what makes
+# a label of scores.
+AROUND = {
+    "Shape": 25,
+    "Gather": 13,
+    "Concat": 13,
+    "Unsqueeze": 25,
+    "Squeeze": 25,
+    "Split": 18,
+    "ArgMax": 13,
+    "Exp": 13,
+}
 AROUND_ML = {"Scaler": 1, "ArrayFeatureExtractor": 1, "ZipMap": 1}
 
 _ROW_STATISTICS = "it normalises each row by the row's own numbers, which no layer here does"

@@ -18,6 +18,7 @@ from relu_layers.formats.onnx._folding import FOLDED, cast_dtype, folded, keeps_
 from relu_layers.formats.onnx._graph import Graph, Node
 from relu_layers.formats.onnx._labels import BEHIND_LABELS
 from relu_layers.formats.onnx._lengths import ROWS, computed
+from relu_layers.formats.onnx._selected import Selected, selected_at
 
 
 def chain_of(graph: Graph) -> Chain:
@@ -26,8 +27,14 @@ def chain_of(graph: Graph) -> Chain:
     nodes = _without_names(chain, graph.nodes)
     index = 0
     while index < len(nodes):
-        found = None if chain.comparison or chain.labels else activation_at(nodes, index, chain.current)
-        if found is None:
+        free = not (chain.comparison or chain.labels)
+        chosen = selected_at(nodes, index, chain.current, chain.constants, chain.dtype) if free else None
+        found = activation_at(nodes, index, chain.current) if free else None
+        if chosen is not None:
+            _selected(chain, chosen)
+            index += chosen.nodes
+            chain.current = nodes[index - 1].outputs[0]
+        elif found is None:
             _read(chain, nodes[index])
             index += 1
         else:
@@ -39,6 +46,16 @@ def chain_of(graph: Graph) -> Chain:
     chain.finish()
     refuse_too_many_layers(len(chain.layers))
     return chain
+
+
+def _selected(chain: Chain, chosen: Selected) -> None:
+    slope = chosen.params.get("slope")
+    if slope is not None and slope.size > 1:
+        if not chain.shape or chain.shape[-1] not in (None, slope.size) or chain.vector or chain.columns:
+            raise ValueError(f"slopes of shape {slope.shape} for values of shape {chain.shape}")
+        chain.positional |= chain.rank != 2
+    chain.settle()
+    chain.add(chosen.make, "", **chosen.params)
 
 
 def _without_names(chain: Chain, nodes: tuple[Node, ...]) -> list[Node]:
