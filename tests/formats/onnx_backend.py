@@ -16,6 +16,7 @@ from onnx.backend import base
 
 from relu_layers import ops
 from relu_layers.formats.onnx import _operators as operators
+from relu_layers.formats.onnx._affine import of_normalization
 from relu_layers.formats.onnx._folding import cast_dtype
 from relu_layers.formats.onnx._graph import Graph, Node, graph_of, node_of
 from relu_layers.formats.onnx._tensors import FLOATS
@@ -66,8 +67,29 @@ def _plus(node: Node, operands: Operands) -> Array:
         b = b.reshape(b.shape + (1,) * (a.ndim - axis - b.ndim))
     if node.version < 7 and a.shape != b.shape and not node.attributes.get("broadcast"):
         raise ValueError(f"shapes {a.shape} and {b.shape} differ, which before opset 7 needs broadcast=1")
-    result: Array = a + b
+    result: Array = _ARITHMETIC[node.op_type](a, b)
     return result
+
+
+def _divided(a: Array, b: Array) -> Array:
+    """Return the quotient, of integers without what is behind the point."""
+    with np.errstate(all="ignore"):
+        quotient: Array = np.asarray(a / b)
+        return np.trunc(quotient).astype(a.dtype) if a.dtype.kind in "iu" else quotient
+
+
+_ARITHMETIC: dict[str, Callable[..., Array]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": _divided,
+}
+
+
+def _normalization(node: Node, operands: Operands) -> Array:
+    x = operands[0]
+    scale, shift = of_normalization(node, list(operands[1:5]), max(x.ndim, 2))
+    return np.asarray(x * scale + shift).astype(x.dtype)
 
 
 def _prelu(node: Node, operands: Operands) -> Array:
@@ -129,8 +151,8 @@ def _transpose(node: Node, operands: Operands) -> Array:
 _EVALUATIONS: dict[str, Callable[[Node, Operands], Any]] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
-    "Add": _plus,
-    "Mul": lambda node, operands: np.multiply(*operands),
+    **dict.fromkeys(_ARITHMETIC, _plus),
+    "BatchNormalization": _normalization,
     "Relu": lambda node, operands: ops.relu_forward(operands[0]),
     "LeakyRelu": lambda node, operands: ops.relu_forward(operands[0], operators.number_of(node, "alpha")),
     "PRelu": _prelu,

@@ -38,8 +38,10 @@ FLOATS = "(FLOAT_to_DOUBLE|DOUBLE_to_FLOAT)"
 # Names of ONNX's tests by operator; every test that consists of supported operators is here or below.
 RUN = {
     "Add": r"test_add(_bcast|_u?int\d+)?_cpu|test_operator_(add_\w+|addconstant)_cpu",
+    "BatchNormalization": r"test_batchnorm_(epsilon|example)_cpu|test_BatchNorm[123]d_\w+_cpu",
     "Cast": rf"test_(cast_{FLOATS}|castlike_{FLOATS}_expanded)_cpu",
     "Constant": r"test_constant_cpu",
+    "Div": r"test_div(_bcast|_example|_u?int\d+|_int\d+_trunc)?_cpu",
     "Dropout": r"test_dropout_\w+_cpu|test_training_dropout_zero_ratio(_mask)?_cpu",
     "Elu": r"test_(elu(_default|_example)?|ELU)_cpu",
     "Flatten": r"test_flatten_\w+_cpu|test_operator_(flatten|view)_cpu",
@@ -56,6 +58,7 @@ RUN = {
     "Reshape": r"test_reshape_(?!.*string)\w+_cpu",
     "Sigmoid": r"test_(sigmoid(_example)?|Sigmoid)_cpu",
     "Softmax": r"test_(softmax_(?!.*expanded)\w+|Softmax)_cpu",
+    "Sub": r"test_sub(_bcast|_example|_u?int\d+)?_cpu",
     "Tanh": r"test_(tanh(_example)?|Tanh)_cpu",
     "ThresholdedRelu": r"test_thresholdedrelu(_default|_example)?_cpu",
     "Transpose": r"test_transpose_\w+_cpu|test_operator_(transpose|permute2)_cpu",
@@ -63,6 +66,7 @@ RUN = {
     "several": r"test_(Linear_no_bias|PixelShuffle|operator_non_float_params)_cpu",
 }
 LEFT_OUT = {
+    r"test_batchnorm_(example|epsilon)_training_mode_cpu": "what is read and run here is inference",
     r"test_training_dropout(_default)?(_mask)?_cpu": "its masks come from NumPy's old generator, ours from Philox",
     r"test_identity_(sequence|opt)_cpu": "sequences and optionals are no tensors",
     rf"test_cast_(?!{FLOATS}_cpu)\w+_cpu|test_castlike_(?!{FLOATS}_)\w+_expanded_cpu": "no model here has these types",

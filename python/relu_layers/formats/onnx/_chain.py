@@ -9,19 +9,27 @@ from typing import NamedTuple
 import numpy as np
 
 from relu_layers._support.configured import Array
+from relu_layers.formats.onnx._affine import Affine, row_shaped
 from relu_layers.formats.onnx._graph import Graph, Node
+from relu_layers.formats.onnx._lengths import Lengths
 from relu_layers.formats.onnx._operators import short_number
 from relu_layers.formats.onnx._tensors import FLOATS, type_name
-from relu_layers.layers import Layer
+from relu_layers.layers import Dense, Layer
 
 Shape = tuple[int | None, ...] | None
 
 
+# A diagonal Dense, for constants that stand beside no other, is no larger.
+_MOST_DIAGONAL = 512
+
+
 class Made(NamedTuple):
-    """A layer to be made, and the values of its parameters."""
+    """A layer to be made, the values of its parameters, and the operator and the value that it was made from."""
 
     make: Callable[[], Layer]
     params: dict[str, Array]
+    op_type: str = ""
+    source: str = ""
 
 
 class Comparison(NamedTuple):
@@ -49,6 +57,15 @@ class Chain:
     positional : bool
         Whether a layer so far depends on the axes, so that flattening the input beforehand would change it.
     comparison : Comparison or None
+    pending : Affine or None
+        Factor and summand that the next Dense takes in.
+    vector, columns, squeezed, labels : bool
+        Whether the value has no axis of rows; has its rows as columns; has lost a last axis of length 1; is what a
+        classifier makes of its scores.
+    lengths : dict
+        Values that are lengths of axes.
+    used : set of str
+        Names that a node or output takes.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -69,32 +86,121 @@ class Chain:
         self.shape: Shape = source.shape
         self.positional = False
         self.comparison: Comparison | None = None
+        self.pending: Affine | None = None
+        self.columns = self.squeezed = self.labels = False
+        self.vector = source.shape is not None and len(source.shape) == 1
+        if self.vector:
+            self.shape = (None, *(source.shape or ()))
+        self.lengths: dict[str, Lengths] = {}
+        self.used = used
+        self._same: dict[str, str] = {}
 
     def finish(self) -> None:
         """Raise unless the last layer gives the declared output."""
         target = self._target
-        if self.current != target.name:
+        self.settle()
+        if self.current != self.known_as(target.name):
             raise ValueError(
                 f"output {target.name!r} does not come from the last layer, which gives {self.current!r}"
             )
+        if not self.layers:
+            raise ValueError("it has no layer: its output is its input")
+        if self.labels:
+            return
         if FLOATS.get(target.kind) != self.dtype:
             raise ValueError(
                 f"output {target.name!r} is {type_name(target.kind)}, but the input is {self.dtype}"
             )
         if target.shape is not None and self.shape is not None:
-            pairs = zip(target.shape, self.shape, strict=False)
-            if len(target.shape) != len(self.shape) or any(
+            shape = self.shape[1:] if self.vector else self.shape[:-1] if self.squeezed else self.shape
+            shape = shape[::-1] if self.columns else shape
+            pairs = zip(target.shape, shape, strict=False)
+            if len(target.shape) != len(shape) or any(
                 None not in pair and pair[0] != pair[1] for pair in pairs
             ):
                 raise ValueError(
-                    f"output {target.name!r} is declared as {target.shape}, but comes as {self.shape}"
+                    f"output {target.name!r} is declared as {target.shape}, but comes as {shape}"
                 )
-        if not self.layers:
-            raise ValueError("it has no layer: its output is its input")
 
-    def add(self, make: Callable[[], Layer], **params: Array) -> None:
-        """Append a layer."""
-        self.layers.append(Made(make, params))
+    def add(self, make: Callable[[], Layer], op_type: str = "", **params: Array) -> None:
+        """Append a layer that takes the current value."""
+        self.layers.append(Made(make, params, op_type, self.current))
+
+    def add_dense(self, weight: Array, bias: Array | None) -> None:
+        """Append a Dense."""
+        inputs, outputs = weight.shape
+        params = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        self.add(lambda: Dense(inputs, outputs, bias=bias is not None), "Dense", **params)
+
+    def replace_dense(self, weight: Array, bias: Array | None) -> None:
+        """Put another Dense where the last layer is."""
+        source = self.layers.pop().source
+        self.add_dense(weight, bias)
+        self.layers[-1] = self.layers[-1]._replace(source=source)
+
+    def same(self, name: str, other: str) -> None:
+        """Note that a value is another one under a second name."""
+        self._same[name] = self.known_as(other)
+
+    def known_as(self, name: str) -> str:
+        """Return the first name of a value."""
+        return self._same.get(name, name)
+
+    def affine(self, node: Node, scale: Array, shift: Array) -> None:
+        """Multiply the current value with constants and add others: in the Dense before, or in the next."""
+        scale, shift = (row_shaped(node, each, self.shape) for each in (scale, shift))
+        last = self.layers[-1] if self.layers else None
+        if self.pending is not None:
+            self.pending = self.pending.then(scale, shift, node)
+        elif (
+            last is not None
+            and last.op_type == "Dense"
+            and not (self.squeezed and scale.size > 1 < shift.size)
+        ):
+            self._into_last(Affine(scale, shift, self.current, node))
+        else:
+            self.pending = Affine(scale, shift, self.current, node)
+
+    def _into_last(self, affine: Affine) -> None:
+        weight, bias = self.layers[-1].params["weight"], self.layers[-1].params.get("bias")
+        scale, shift = affine.row(weight.shape[1])
+        before = 0.0 if bias is None else bias.astype(np.float64)
+        if (scale != 1.0).any():
+            weight = (weight.astype(np.float64) * scale).astype(self.dtype)
+        if bias is not None or affine.node.op_type not in ("Mul", "Div"):
+            bias = np.asarray(before * scale + shift).astype(self.dtype)
+        self.replace_dense(weight, bias)
+
+    def taken_in(self, weight: Array, bias: Array | None) -> tuple[Array, Array | None]:
+        """Return weight and bias of a Dense that does what is pending too."""
+        if self.pending is None:
+            return weight, bias
+        scale, shift = self.pending.row(weight.shape[0])
+        self.pending = None
+        wide = weight.astype(np.float64)
+        if shift.any():
+            bias = np.asarray(shift @ wide + (0.0 if bias is None else bias)).astype(self.dtype)
+        return np.asarray(wide * scale[:, None]).astype(self.dtype), bias
+
+    def settle(self) -> None:
+        """Make a diagonal Dense of what is pending, behind a Dense that says how long a row is; else a ValueError."""
+        if self.pending is None:
+            return
+        features = self.shape[-1] if self.shape else None
+        node = self.pending.node
+        if (
+            features is None
+            or features > _MOST_DIAGONAL
+            or not any(made.op_type == "Dense" for made in self.layers)
+        ):
+            raise ValueError(
+                f"{node} follows no product and none follows it: constants go into the Gemm or MatMul beside them"
+            )
+        scale, shift = self.pending.row(features)
+        self.pending = None
+        weight, summand = np.diag(scale).astype(self.dtype), shift.astype(self.dtype)
+        self.add_dense(weight, summand if shift.any() else None)
+        self.positional |= self.rank != 2
 
     @property
     def rank(self) -> int | None:
@@ -124,6 +230,15 @@ class Chain:
             )
         return found
 
+    def constant(self, node: Node, index: int) -> Array:
+        """Return an operand as it stands beside rows: transposed where the values are columns."""
+        found = self.operand(node, index)
+        if (self.vector and found.ndim > 1) or (self.columns and found.ndim != 2 and found.size > 1):
+            raise ValueError(
+                f"{node}: {node.input(index)!r} of shape {found.shape} does not keep a column a column"
+            )
+        return found.T if self.columns else found
+
     def number(self, node: Node, index: int) -> float:
         """Return an input that must be one constant number."""
         given, rank = self.operand(node, index), self.rank
@@ -133,8 +248,12 @@ class Chain:
 
     def join_row_axes(self, node: Node) -> None:
         """Join all axes but the first; where there are more, the model itself will take rows that are joined."""
+        if self.columns or self.squeezed or self.vector:
+            raise ValueError(f"{node}: expected rows")
         if self.rank == 2:
             return
         if self.positional or self.rank in (0, 1):
             raise ValueError(f"{node} of values of shape {self.shape} after a layer that needs these axes")
+        if self.pending is not None:
+            self.pending = self.pending.joined((None,) if self.shape is None else self.shape[1:])
         self.shape = (self.shape[0] if self.shape else None, self.row_features)

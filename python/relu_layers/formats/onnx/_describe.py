@@ -10,9 +10,9 @@ import onnx
 from relu_layers._support.files import AnyPath
 from relu_layers.formats.onnx._graph import node_of
 from relu_layers.formats.onnx._load import bytes_of, proto_of
-from relu_layers.formats.onnx._metadata import PREPROCESSING
+from relu_layers.formats.onnx._metadata import AROUND_NETWORK, NETWORK, PREPROCESSING
+from relu_layers.formats.onnx._opsets import ML, STANDARD
 
-_STANDARD = ("", "ai.onnx")
 # A graph of more nodes is listed up to here.
 _MOST_NODES = 1000
 
@@ -31,7 +31,10 @@ def describe(path: AnyPath) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{where} cannot be read: {error}") from None
     opsets = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
-    opset = next((version for domain, version in opsets.items() if domain in _STANDARD), 1)
+    opset = next((version for domain, version in opsets.items() if domain in STANDARD), 1)
+    opset_ml = opsets.get(ML, 1)
+    # What `save` puts around a network is passed over by `load`.
+    own = any(entry.key == NETWORK for entry in proto.metadata_props)
     constants = {tensor.name for tensor in proto.graph.initializer}
     return {
         "opset": ", ".join(f"{domain} {version}" for domain, version in opsets.items()),
@@ -41,7 +44,7 @@ def describe(path: AnyPath) -> dict[str, Any]:
         "outputs": [_value(value) for value in proto.graph.output],
         "initializers": len(constants),
         "preprocessing": any(entry.key == PREPROCESSING for entry in proto.metadata_props),
-        "parts": [_part(node, opset) for node in proto.graph.node[:_MOST_NODES]],
+        "parts": [_part(node, opset, opset_ml, own=own) for node in proto.graph.node[:_MOST_NODES]],
         "parts in all": len(proto.graph.node),
     }
 
@@ -59,10 +62,11 @@ def _known(kind: int) -> bool:
     return kind in onnx.TensorProto.DataType.values()
 
 
-def _part(node: Any, opset: int) -> dict[str, str]:
+def _part(node: Any, opset: int, opset_ml: int, *, own: bool) -> dict[str, str]:
     problem = ""
     try:
-        node_of(node, opset)
+        if not (own and node.name.startswith(AROUND_NETWORK)):
+            node_of(node, opset, opset_ml)
     except ValueError as error:
         problem = str(error)
     return {"name": node.name, "type": node.op_type, "problem": problem}

@@ -13,8 +13,10 @@ import onnx
 from relu_layers._support.arguments import boolean
 from relu_layers._support.files import AnyPath, open_regular
 from relu_layers.formats.onnx._chain import Chain
+from relu_layers.formats.onnx._external import External
 from relu_layers.formats.onnx._graph import graph_of
-from relu_layers.formats.onnx._metadata import PREPROCESSING
+from relu_layers.formats.onnx._labels import scores_among
+from relu_layers.formats.onnx._metadata import NETWORK, PREPROCESSING
 from relu_layers.formats.onnx._readers import chain_of
 from relu_layers.formats.onnx._wire import check_bytes
 from relu_layers.model import Sequential
@@ -26,16 +28,17 @@ _LARGEST = 2**31 - 1  # a message of protobuf ends there
 def load(path: AnyPath, *, output: str | None = None, finite: bool = True) -> Sequential:
     """Return the network in an ONNX file: one input, layers in a row, one output.
 
-    Weights keep their values; a transposed Gemm is transposed, its alpha and beta and an Add after it go into
-    weight and bias. What does nothing in inference is left out, except Dropout, which becomes a layer. Where the
-    file flattens its input, the model takes rows that are flat already. Preprocessing that `save` wrote comes
-    back.
+    Weights keep their values; a transposed Gemm is transposed, its alpha and beta and constants that are added or
+    multiplied beside it go into weight and bias. Data beside the file are read from its folder. What does nothing
+    in inference is left out, except Dropout, which becomes a layer. Where the file flattens its input, the model
+    takes rows that are flat already. Preprocessing that `save` wrote comes back.
 
     Parameters
     ----------
     path : str, bytes or path-like
     output : str, optional
-        Which output to read, where the file has several; what only the others need is not looked at.
+        Which output to read, where the file has several; what only the others need is not looked at. Labels that
+        are made of another output's scores need no choice.
     finite : bool
         Whether NaN and infinities among the weights are refused.
 
@@ -50,15 +53,17 @@ def load(path: AnyPath, *, output: str | None = None, finite: bool = True) -> Se
         There is no such file.
     ValueError
         The file is damaged, holds something that is not supported (the message names the node), or keeps data
-        outside itself.
+        outside its folder.
     """
     if output is not None and not isinstance(output, str):
         raise TypeError(f"load: output is {output!r}, expected the name of an output")
     boolean("load", "finite", finite)
     where = fsdecode(path)
     data = bytes_of(where)
+    # Constants that overflow are found among the weights.
     try:
-        return _model_in(data, output, finite)
+        with np.errstate(all="ignore"):
+            return _model_in(data, output, finite, External(os.path.dirname(where)))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{where} cannot be loaded: {error}") from None
 
@@ -84,14 +89,19 @@ def proto_of(data: bytes) -> Any:
         raise ValueError(f"it is no ONNX model: {error}") from None
 
 
-def _model_in(data: bytes, output: str | None, finite: bool) -> Sequential:
+def _model_in(data: bytes, output: str | None, finite: bool, external: External) -> Sequential:
     proto = proto_of(data)
     names = [value.name for value in proto.graph.output]
+    source, end = _network(proto)
+    if output is None:
+        output = end
+    if output is None and len(names) > 1:
+        output = scores_among(proto.graph.node, names)
     if output is None and len(names) > 1:
         raise ValueError(
             f"it has {len(names)} outputs ({', '.join(names)}), expected one; choose with output="
         )
-    graph = graph_of(proto, output)
+    graph = graph_of(proto, output, external, source=source)
     chain = chain_of(graph)
     if finite:
         _check_finite(chain)
@@ -102,6 +112,20 @@ def _model_in(data: bytes, output: str | None, finite: bool) -> Sequential:
                        for name, value in made.params.items()})  # fmt: skip
     model.preprocessing = preprocessing
     return model
+
+
+def _network(proto: Any) -> tuple[str | None, str | None]:
+    """Return where the network begins and ends in a graph that `save` wrote with preprocessing, else None twice."""
+    text = next((entry.value for entry in proto.metadata_props if entry.key == NETWORK), None)
+    if text is None:
+        return None, None
+    try:
+        source, end = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        source = end = None
+    if not isinstance(source, str) or not isinstance(end, str):
+        raise ValueError(f"its entry {NETWORK} is damaged: {str(text)[:100]!r}")
+    return source, end
 
 
 def _check_finite(chain: Chain) -> None:

@@ -6,3 +6,7 @@ from __future__ import annotations
 PREPROCESSING = "relu_layers.preprocessing"
 # The classes alone, as a JSON list, for programs that read nothing else of it.
 CLASS_NAMES = "class_names"
+# Where the graph is more than the network: the names of the network's input and output in it, as a JSON list.
+NETWORK = "relu_layers.network"
+# How the names of the nodes around it begin.
+AROUND_NETWORK = "table."

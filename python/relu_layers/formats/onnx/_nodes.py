@@ -122,8 +122,36 @@ def _relu(place: _Place) -> None:
     slope = place.layer.negative_slope
     if slope == 0.0:
         place.node("Relu")
+    elif place.written.dtype == np.float64:
+        _select(place, place.source, place.constant("slope", np.float64(slope)))
     else:
         place.node("LeakyRelu", alpha=place.float32("negative_slope"))
+
+
+def _prelu(place: _Place) -> None:
+    slope = place.parameter("slope")
+    if place.written.dtype == np.float64:
+        _select(place, place.source, slope)
+    else:
+        place.node("PRelu", slope)
+
+
+def _elu(place: _Place) -> None:
+    if place.written.dtype != np.float64:
+        place.node("Elu", alpha=place.float32("alpha"))
+        return
+    power, less = f"{place.index}.power", f"{place.index}.less"
+    place.node("Exp", target=power)
+    place.node("Sub", inputs=[power, place.constant("one", np.float64(1))], target=less)
+    _select(place, less, place.constant("alpha", np.float64(place.layer.alpha)))
+
+
+def _select(place: _Place, below: str, factor: str) -> None:
+    """Write ``x > 0 ? x : below * factor``: in float64, where runtimes lack the operators, see `_selected`."""
+    product, above = f"{place.index}.below", f"{place.index}.above"
+    place.node("Mul", inputs=[below, factor], target=product)
+    place.node("Greater", place.constant("zero", np.float64(0)), target=above)
+    place.node("Where", inputs=[above, place.source, product])
 
 
 def _threshold(place: _Place) -> None:
@@ -151,8 +179,8 @@ def _dropout(place: _Place) -> None:
 _WRITERS: dict[type, Callable[[_Place], None]] = {
     layers.Dense: _dense,
     layers.ReLU: _relu,
-    layers.PReLU: lambda place: place.node("PRelu", place.parameter("slope")),
-    layers.ELU: lambda place: place.node("Elu", alpha=place.float32("alpha")),
+    layers.PReLU: _prelu,
+    layers.ELU: _elu,
     layers.Threshold: _threshold,
     layers.Softmax: lambda place: place.node("Softmax", axis=place.layer.axis),
     layers.LogSoftmax: lambda place: place.node("LogSoftmax", axis=place.layer.axis),

@@ -3,61 +3,134 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
-
-import numpy as np
 
 from relu_layers import layers
 from relu_layers._files.document import refuse_too_many_layers
-from relu_layers._files.formulas import written_as
 from relu_layers._support.configured import Array
+from relu_layers.formats.onnx import _around as around
 from relu_layers.formats.onnx import _operators as operators
-from relu_layers.formats.onnx._chain import Chain, Comparison, Made
-from relu_layers.formats.onnx._composed import activation_at, composed
-from relu_layers.formats.onnx._folding import FOLDED, cast_dtype, folded, row_of, scaled
+from relu_layers.formats.onnx._around import ASIDE
+from relu_layers.formats.onnx._chain import Chain, Comparison
+from relu_layers.formats.onnx._composed import activation_at
+from relu_layers.formats.onnx._folding import FOLDED, cast_dtype, folded, keeps_type, row_of, scaled
 from relu_layers.formats.onnx._graph import Graph, Node
+from relu_layers.formats.onnx._labels import BEHIND_LABELS
+from relu_layers.formats.onnx._lengths import ROWS, computed
+from relu_layers.formats.onnx._selected import Selected, selected_at
 
 
 def chain_of(graph: Graph) -> Chain:
     """Return the layers of a graph whose nodes follow one another; a ValueError names the node that does not."""
     chain = Chain(graph)
+    nodes = _without_names(chain, graph.nodes)
     index = 0
-    while index < len(graph.nodes):
-        found = None if chain.comparison else activation_at(graph.nodes, index, chain.current)
-        if found is None:
-            _read(chain, graph.nodes[index])
+    while index < len(nodes):
+        free = not (chain.comparison or chain.labels)
+        chosen = selected_at(nodes, index, chain.current, chain.constants, chain.dtype) if free else None
+        found = activation_at(nodes, index, chain.current) if free else None
+        if chosen is not None:
+            _selected(chain, chosen)
+            index += chosen.nodes
+            chain.current = nodes[index - 1].outputs[0]
+        elif found is None:
+            _read(chain, nodes[index])
             index += 1
         else:
             kind, count = found
-            chain.add(layers.BUILT_IN[kind])
+            chain.settle()
+            chain.add(layers.BUILT_IN[kind], kind)
             index += count
-            chain.current = graph.nodes[index - 1].outputs[0]
+            chain.current = nodes[index - 1].outputs[0]
     chain.finish()
     refuse_too_many_layers(len(chain.layers))
     return chain
+
+
+def _selected(chain: Chain, chosen: Selected) -> None:
+    slope = chosen.params.get("slope")
+    if slope is not None and slope.size > 1:
+        if not chain.shape or chain.shape[-1] not in (None, slope.size) or chain.vector or chain.columns:
+            raise ValueError(f"slopes of shape {slope.shape} for values of shape {chain.shape}")
+        chain.positional |= chain.rank != 2
+    chain.settle()
+    chain.add(chosen.make, "", **chosen.params)
+
+
+def _without_names(chain: Chain, nodes: tuple[Node, ...]) -> list[Node]:
+    """Return the nodes but those that only give a computed value a second name; nodes take its first one."""
+    computed = {chain.current}
+    kept = []
+    for each in nodes:
+        node = replace(each, inputs=tuple(map(chain.known_as, each.inputs)))
+        if not computed.isdisjoint(node.inputs):
+            computed.update(node.outputs)
+            if node.op_type == "Identity" or (node.op_type == "Cast" and keeps_type(node, chain.dtype)):
+                chain.same(node.outputs[0], node.input(0))
+                continue
+        kept.append(node)
+    return kept
 
 
 def _read(chain: Chain, node: Node) -> None:
     if node.op_type in FOLDED and all(name in chain.constants for name in node.inputs):
         chain.constants[node.outputs[0]] = folded(node, chain.constants)
         return
+    if node.op_type != "Reshape" and not chain.lengths.keys().isdisjoint(node.inputs):
+        chain.lengths[node.outputs[0]] = computed(node, chain.lengths, chain.constants)
+        return
     waiting = chain.comparison
     if waiting is not None and node.op_type != "Where":
         raise ValueError(
             f"{node} stands between a {waiting.op_type} and its Where: only layers in a row are read"
         )
+    _check_branches(chain, node)
+    reader = around.READERS.get(node.op_type) or _READERS.get(node.op_type)
+    if reader is None:
+        raise ValueError(f"{node} is read only where what it takes is constant")
+    if chain.labels and node.op_type not in BEHIND_LABELS:
+        raise ValueError(f"{node} computes with labels: only what goes before is read")
+    if node.op_type not in _KEEP_PENDING:
+        chain.settle()
+    if chain.squeezed and node.op_type in _NEED_ROWS:
+        raise ValueError(f"{node} follows a Squeeze: expected rows")
+    if reader(chain, node) is not ASIDE and chain.comparison is None:
+        chain.current = node.outputs[0]
+
+
+def _check_branches(chain: Chain, node: Node) -> None:
+    """Raise unless a node takes constants, the current value, or what belongs to it."""
+    waiting, pending = chain.comparison, chain.pending
+    allowed = {chain.current}
+    if waiting is not None:
+        allowed.add(waiting.name)
+    if pending is not None and node.op_type == "Concat":
+        allowed.add(pending.source)
     for name in filter(None, node.inputs):
-        if name not in chain.constants and name not in (chain.current, waiting and waiting.name):
+        if name not in chain.constants and name not in chain.lengths and name not in allowed:
             raise ValueError(
                 f"{node} takes {name!r}, but the layer before gives {chain.current!r}: "
                 "only layers in a row are read, no branches"
             )
-    reader = _READERS.get(node.op_type)
-    if reader is None:
-        raise ValueError(f"{node} is read only where what it takes is constant")
-    reader(chain, node)
-    if chain.comparison is None:
-        chain.current = node.outputs[0]
+
+
+# Operators before which factors and summands may wait for the next Dense, and those that need the axis of features.
+_KEEP_PENDING = (
+    "Add", "Sub", "Mul", "Div", "BatchNormalization", "Scaler", "Gemm", "MatMul", "Flatten", "Reshape", "Shape",
+    "Concat",
+)  # fmt: skip
+_NEED_ROWS = (
+    "Gemm",
+    "MatMul",
+    "Softmax",
+    "LogSoftmax",
+    "PRelu",
+    "BatchNormalization",
+    "Split",
+    "ArgMax",
+    "Squeeze",
+)
 
 
 # --- products ---
@@ -83,8 +156,11 @@ def _gemm(chain: Chain, node: Node) -> None:
 
 
 def _matmul(chain: Chain, node: Node) -> None:
-    chain.check_takes_current(node)
-    _dense(chain, node, chain.operand(node), None)
+    turned = around.takes_columns(chain, node)
+    if not turned:
+        chain.check_takes_current(node)
+    weight = chain.operand(node, 0 if turned else 1)
+    _dense(chain, node, weight.T if turned else weight, None)
 
 
 def _dense(chain: Chain, node: Node, weight: Array, bias: Array | None) -> None:
@@ -94,28 +170,10 @@ def _dense(chain: Chain, node: Node, weight: Array, bias: Array | None) -> None:
     shape = chain.shape
     if shape is not None and (len(shape) < 2 or shape[-1] not in (None, inputs)):
         raise ValueError(f"{node} takes {inputs} features, but gets values of shape {shape}")
-    params = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-    chain.add(lambda: layers.Dense(inputs, outputs, bias=bias is not None), **params)
+    weight, bias = chain.taken_in(weight, bias)
+    chain.add_dense(weight, bias)
     chain.positional |= chain.rank != 2
     chain.shape = None if shape is None else (*shape[:-1], outputs)
-
-
-def _plus(chain: Chain, node: Node) -> None:
-    """Fold a constant into the bias of the Dense before."""
-    before = chain.layers[-1] if chain.layers else None
-    if before is None or "weight" not in before.params:
-        raise ValueError(f"{node} follows no product: it is read as the bias of the Gemm or MatMul before it")
-    at = int(node.input(0) == chain.current)
-    if not at and node.version < 7:
-        raise ValueError(f"{node}: before opset 7 its constant must be input 1")
-    given = chain.operand(node, at)
-    operators.check_broadcast(node, chain.shape, given.shape)
-    weight, bias = before.params["weight"], before.params.get("bias")
-    inputs, outputs = weight.shape
-    more = row_of(node, given, outputs, chain.rank)
-    with np.errstate(all="ignore"):
-        total = more if bias is None else bias + more
-    chain.layers[-1] = Made(lambda: layers.Dense(inputs, outputs), {"weight": weight, "bias": total})
 
 
 # --- activations ---
@@ -142,14 +200,7 @@ def _elementwise(chain: Chain, node: Node) -> None:
     values = [operators.short_number(operators.number_of(node, name)) for name in attributes]
     if node.op_type == "Elu" and values[0] < 0.0:
         raise ValueError(f"{node}: alpha is {values[0]}, expected at least 0")
-    chain.add(lambda: make(*values))
-
-
-def _part(chain: Chain, node: Node) -> None:
-    """Refuse an operator of activations without settings where it makes none of them."""
-    chain.check_takes_current(node)
-    forms = [text for text in written_as("onnx").values() if f"{node.op_type}-" in text]
-    raise ValueError(f"{node} is read only in {' or '.join(forms)}")
+    chain.add(lambda: make(*values), node.op_type)
 
 
 def _prelu(chain: Chain, node: Node) -> None:
@@ -195,14 +246,9 @@ def _dropout(chain: Chain, node: Node) -> None:
 # --- nodes that leave values as they are ---
 
 
-def _identity(chain: Chain, node: Node) -> None:
-    chain.check_takes_current(node)
-
-
 def _cast(chain: Chain, node: Node) -> None:
-    to = cast_dtype(node)
-    if to != chain.dtype:
-        raise ValueError(f"{node} turns {chain.dtype} into {to}: expected one type throughout")
+    if not chain.labels:
+        raise ValueError(f"{node} turns {chain.dtype} into {cast_dtype(node)}: expected one type throughout")
 
 
 def _flatten(chain: Chain, node: Node) -> None:
@@ -214,7 +260,9 @@ def _flatten(chain: Chain, node: Node) -> None:
 
 def _reshape(chain: Chain, node: Node) -> None:
     chain.check_takes_current(node)
-    wanted = operators.target_shape(node, chain.constants)
+    if chain.labels:
+        return
+    wanted = _wanted(chain, node)
     rows, features = chain.shape[0] if chain.shape else None, chain.row_features
     # What may stand for the number of rows, given what stands for the features.
     fine = [(-1, features), (rows, features), (rows, -1)]
@@ -225,6 +273,16 @@ def _reshape(chain: Chain, node: Node) -> None:
             f"{node} of values of shape {chain.shape} to {wanted}, expected one row to stay one row"
         )
     chain.join_row_axes(node)
+
+
+def _wanted(chain: Chain, node: Node) -> tuple[int | None, ...]:
+    """Return the shape that a Reshape is given; the open number of rows is None, as in a shape."""
+    found = chain.lengths.get(node.input(1)) if node.version >= 5 else None
+    if found is None:
+        return operators.target_shape(node, chain.constants)
+    if found.scalar or None in found.values or ROWS in found.values[1:]:
+        raise ValueError(f"{node}: its shape is computed of lengths that are not known")
+    return tuple(value if isinstance(value, int) else None for value in found.values)
 
 
 # --- Threshold, which is two nodes ---
@@ -248,16 +306,13 @@ def _where(chain: Chain, node: Node) -> None:
 
 
 _READERS: dict[str, Callable[[Chain, Node], None]] = {
-    **{step.op_type: _part for steps in composed().values() for step in steps},
     "Gemm": _gemm,
     "MatMul": _matmul,
-    "Add": _plus,
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
     "PRelu": _prelu,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
     "Dropout": _dropout,
-    "Identity": _identity,
     "Cast": _cast,
     "Flatten": _flatten,
     "Reshape": _reshape,

@@ -12,8 +12,10 @@ from onnx import TensorProto, checker, defs, helper, numpy_helper
 
 from relu_layers._support.arguments import boolean, integer
 from relu_layers._support.files import AnyPath, write_atomically
-from relu_layers.formats.onnx._metadata import CLASS_NAMES, PREPROCESSING
+from relu_layers.formats.onnx._metadata import CLASS_NAMES, NETWORK, PREPROCESSING
 from relu_layers.formats.onnx._nodes import LayerNodes, nodes_of
+from relu_layers.formats.onnx._opsets import ML
+from relu_layers.formats.onnx._table import FEATURES, ML_OPSET, after, before, check_names
 from relu_layers.model import Sequential
 from relu_layers.runtime import __version__
 
@@ -33,12 +35,13 @@ def save(
     input_name: str = "input",
     output_name: str = "output",
     dropout: bool = False,
+    preprocessing: bool = False,
 ) -> None:
     """Write a model as an ONNX file that computes ``model(x)``, for rows ``x`` of shape (batch, features).
 
     Parameters are initializers with the names that they have in ``model.params``; what went before (the model's
-    preprocessing) travels in the file's metadata and is not part of the graph. The file is checked by
-    `onnx.checker` before it takes its place.
+    preprocessing) travels in the file's metadata, and with ``preprocessing`` is part of the graph. The file is
+    checked by `onnx.checker` before it takes its place.
 
     Parameters
     ----------
@@ -54,21 +57,30 @@ def save(
     dropout : bool
         Whether Dropout layers are written too. They do nothing in inference, so by default they are left out;
         written, they come back on loading.
+    preprocessing : bool
+        Whether the graph takes the raw columns of a table and standardises and encodes them itself. Numbers alone are
+        one input; with text each column is an input of shape (batch, 1) with its own name. More outputs follow the
+        network's: ``label`` and ``probabilities``, or ``prediction`` in the unit of the target.
 
     Raises
     ------
     ValueError
-        A layer has no operator, or the model is too large for the format.
+        A layer has no operator, the model is too large for the format, or ``preprocessing`` is asked of a model
+        without one.
     """
     _check_options(opset, batch, input_name, output_name)
     boolean("save", "dropout", dropout)
     where = fsdecode(path)
-    written = nodes_of(model, input_name, output_name, dropout=dropout)
+    source = FEATURES if boolean("save", "preprocessing", preprocessing) else input_name
+    written = nodes_of(model, source, output_name, dropout=dropout)
     size = sum(array.nbytes for array in written.initializers.values())
     if size > _LARGEST:
         raise ValueError(f"{where}: {size} bytes of parameters, an ONNX file holds {_LARGEST}")
     version = _DEFAULT_OPSET if opset is None else opset
-    data = _model_proto(model, written, version, batch, input_name, output_name).SerializeToString()
+    proto = _model_proto(model, written, version, batch, source, output_name)
+    if preprocessing:
+        _put_around(proto, model, written, batch, input_name)
+    data = proto.SerializeToString()
     checker.check_model(data, full_check=True)
     write_atomically(where, lambda file: file.write(data))
 
@@ -117,6 +129,29 @@ def _model_proto(
     )
     helper.set_model_props(proto, _metadata(model.preprocessing))
     return proto
+
+
+def _put_around(
+    proto: Any, model: Sequential, written: LayerNodes, batch: str | int, input_name: str
+) -> None:
+    """Put the preprocessing into a graph whose input are its features."""
+    graph = proto.graph
+    (features,), (output,) = list(graph.input), list(graph.output)
+    ends = [before(model, input_name), after(model, output.name, written.out_features)]
+    check_names(ends, {*written.initializers, *(name for node in written.nodes for name in node.output)})
+    nodes = [*ends[0].nodes, *graph.node, *ends[1].nodes]
+    del graph.node[:], graph.input[:]
+    graph.node.extend(nodes)
+    graph.value_info.append(features)
+    for end, values in zip(ends, (graph.input, graph.output), strict=True):
+        values.extend(
+            helper.make_tensor_value_info(name, kind, [batch, *lengths]) for name, kind, lengths in end.values
+        )
+        graph.initializer.extend(
+            numpy_helper.from_array(array, name) for name, array in end.initializers.items()
+        )
+    proto.opset_import.append(helper.make_opsetid(ML, ML_OPSET))
+    proto.metadata_props.add(key=NETWORK, value=json.dumps([features.name, output.name]))
 
 
 def _metadata(preprocessing: Any) -> dict[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 from onnx import TensorProto
 
 from relu_layers._support.configured import Array
+from relu_layers.formats.onnx._external import External
 
 FLOATS: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT: np.dtype(np.float32),
@@ -34,14 +35,23 @@ def type_name(kind: int) -> str:
         return f"type {kind}"
 
 
-def array_of(tensor: Any) -> Array:
-    """Return the array of a TensorProto, read-only; a ValueError names the tensor."""
+def array_of(tensor: Any, external: External | None = None) -> Array:
+    """Return the array of a TensorProto, read-only; a ValueError names the tensor.
+
+    Data outside the file are read with ``external``, and refused without it. Texts are an array of str objects.
+    """
     name = f"tensor {tensor.name!r}"
-    if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data or tensor.HasField("segment"):
+    outside = tensor.data_location == TensorProto.EXTERNAL or bool(tensor.external_data)
+    if (outside and external is None) or tensor.HasField("segment"):
         raise ValueError(f"{name} is kept outside the file, expected its data inside")
+    if tensor.data_type == TensorProto.STRING and not outside:
+        return _texts(tensor)
     if tensor.data_type not in _KINDS:
         expected = ", ".join(map(type_name, _KINDS))
-        raise ValueError(f"{name} is of {type_name(tensor.data_type)}, expected one of {expected}")
+        half = (
+            "; in PyTorch model.float() before the export" if "FLOAT16" in type_name(tensor.data_type) else ""
+        )
+        raise ValueError(f"{name} is of {type_name(tensor.data_type)}, expected one of {expected}{half}")
     dtype, field = _KINDS[tensor.data_type]
     shape = tuple(tensor.dims)
     if len(shape) > _MOST_AXES or min(shape, default=0) < 0:
@@ -51,6 +61,13 @@ def array_of(tensor: Any) -> Array:
     count = math.prod(shape)
     raw = tensor.raw_data
     elements = getattr(tensor, field)
+    if outside and external is not None:
+        if raw or len(elements) or tensor.data_location != TensorProto.EXTERNAL:
+            raise ValueError(f"{name} has data inside the file and outside")
+        try:
+            raw = external.read(tensor, count * dtype.itemsize)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     given = len(raw) // dtype.itemsize if raw else len(elements)
     if count != given or (raw and (len(elements) or len(raw) % dtype.itemsize)):
         held = f"{len(raw)} bytes" if raw else f"{len(elements)} elements"
@@ -63,3 +80,12 @@ def array_of(tensor: Any) -> Array:
     else:
         array = np.array(elements, dtype)
     return array.reshape(shape)
+
+
+def _texts(tensor: Any) -> Array:
+    """Return the texts of a TensorProto in one axis, whatever its dims: they name classes."""
+    if math.prod(tensor.dims) != len(tensor.string_data):
+        raise ValueError(
+            f"tensor {tensor.name!r} has dims {tuple(tensor.dims)[:9]}, but holds {len(tensor.string_data)} texts"
+        )
+    return np.array([bytes(text).decode(errors="replace") for text in tensor.string_data], object)

@@ -1,7 +1,7 @@
 """A look at the bytes of a model before protobuf makes objects of them.
 
 A message of two bytes becomes an object of a hundred, and messages may hold messages. So the fields are counted, and
-what no network of this package can have (subgraphs, functions, data outside the file) is refused while it is bytes.
+what no network of this package can have (subgraphs, functions, sequences) is refused while it is bytes.
 The numbers are those of onnx.proto; a field that is not listed is passed over, as protobuf does.
 """
 
@@ -38,9 +38,14 @@ _MESSAGES = {
         | dict.fromkeys((14, 15), "types as an attribute")
         | dict.fromkeys((22, 23), "sparse tensors"),
     ),
-    "tensor": _Message({16: "leaf"}, {3: "a segment of a tensor", 13: "data outside the file"}),
+    "tensor": _Message({13: "leaf", 16: "leaf"}, {3: "a segment of a tensor"}),
     "value": _Message({2: "type", 4: "leaf"}),
-    "type": _Message({1: "tensor type"}, dict.fromkeys((4, 5, 7, 8, 9), _NOT_A_TENSOR)),
+    # A ZipMap's output, a sequence of maps, is the one value that is no tensor.
+    "type": _Message({1: "tensor type", 4: "sequence"}, dict.fromkeys((5, 7, 8, 9), _NOT_A_TENSOR)),
+    "sequence": _Message({1: "element"}),
+    "element": _Message({5: "map"}, dict.fromkeys((4, 7, 8, 9), _NOT_A_TENSOR)),
+    "map": _Message({2: "map value"}),
+    "map value": _Message({1: "tensor type"}, dict.fromkeys((4, 5, 7, 8, 9), _NOT_A_TENSOR)),
     "tensor type": _Message({2: "shape"}),
     "shape": _Message({1: "leaf"}),
     "leaf": _Message(),
