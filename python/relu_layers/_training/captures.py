@@ -263,7 +263,7 @@ class StepCaptures:
                 optimizer.gradient_norm()
             capture.start(UPDATE)
             # At rate 1 what is recorded as the rate is the factor of each stretch of parameters.
-            optimizer._apply(1.0, 1.0)
+            optimizer._apply(optimizer._segments, 1.0, 1.0)
         except (TypeError, ValueError, IndexError):
             return None
         finally:

@@ -1,0 +1,40 @@
+"""Settings of a trainer that are checked whenever they are assigned: its optimizer and the norm it clips to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relu_layers._support.arguments import real
+from relu_layers.optimizers import Optimizer
+
+
+class Settings:
+    """Base of a trainer: what it updates with may be exchanged between two steps."""
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What updates the model; one that is assigned is bound to the model, or refused as by the constructor."""
+        optimizer: Optimizer = self.__dict__["_optimizer"]
+        return optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: Optimizer) -> None:
+        if not isinstance(value, Optimizer):
+            raise TypeError(f"Trainer: optimizer is {value!r}, expected one such as SGD(0.1)")
+        trainer: Any = self
+        value.bind(trainer.model)
+        trainer._optimizer = value
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest norm of the gradient over all parameters that are not frozen."""
+        limit: float | None = self.__dict__["_clip_norm"]
+        return limit
+
+    @clip_norm.setter
+    def clip_norm(self, value: float | None) -> None:
+        number = None if value is None else real("Trainer", "clip_norm", value)
+        if number is not None and number <= 0.0:
+            raise ValueError(f"Trainer: clip_norm is {number}, expected above 0, or None")
+        trainer: Any = self
+        trainer._clip_norm = number
