@@ -76,6 +76,7 @@ def dense_backward(
     dy: FloatArray,
     *,
     need_dx: bool = True,
+    accumulate: bool = False,
     negative_slope: float | None = None,
     out: tuple[FloatArray | None, FloatArray | None, FloatArray | None] | None = None,
 ) -> tuple[FloatArray | None, FloatArray, FloatArray]: ...
