@@ -249,8 +249,9 @@ class Trainer(Copied, Settings, Watched):
         def check(value: float, outputs: Array) -> None:
             self._check_finite("the loss", value, x, outputs, place)
 
+        frozen = passes.frozen(self.optimizer.frozen(self.model))
         value, outputs, _ = passes.loss_and_gradients(
-            loss, x, y, weight, depth=self._depth, before_backward=check
+            loss, x, y, weight, depth=self._depth, frozen=frozen, before_backward=check
         )
         penalty = self._penalize(len(outputs), weight) if self.l2_penalty else 0.0
         return StepResult(value, outputs, penalty)

@@ -35,6 +35,8 @@ class Watched(_core.Watched):
 
     # Private attributes that are part of the configuration all the same.
     _configuration: ClassVar[tuple[str, ...]] = ()
+    # Public attributes that are none: what was captured reads them whenever it needs them.
+    _live: ClassVar[frozenset[str]] = frozenset()
 
     def configuration(self) -> dict[str, Any]:
         """Return what a captured step depends on, by name: equal if it holds the very same objects."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from relu_layers._support.arguments import real
+from relu_layers._support.configured import Array
 from relu_layers.optimizers import Optimizer
 
 
 class Settings:
     """Base of a trainer: what it updates with may be exchanged between two steps."""
+
+    # Captured steps read it whenever they need it.
+    _live: ClassVar[frozenset[str]] = frozenset({"clip_norm"})
 
     @property
     def optimizer(self) -> Optimizer:
@@ -27,14 +33,18 @@ class Settings:
 
     @property
     def clip_norm(self) -> float | None:
-        """Largest norm of the gradient over all parameters that are not frozen."""
-        limit: float | None = self.__dict__["_clip_norm"]
-        return limit
+        """Largest norm of the gradient over all parameters that are not frozen; None for no limit."""
+        return float(self.shared_limit[0]) or None
 
     @clip_norm.setter
     def clip_norm(self, value: float | None) -> None:
-        number = None if value is None else real("Trainer", "clip_norm", value)
-        if number is not None and number <= 0.0:
+        number = 0.0 if value is None else real("Trainer", "clip_norm", value)
+        if value is not None and number <= 0.0:
             raise ValueError(f"Trainer: clip_norm is {number}, expected above 0, or None")
-        trainer: Any = self
-        trainer._clip_norm = number
+        self.shared_limit[0] = number
+
+    @property
+    def shared_limit(self) -> Array:
+        """The limit, float64 (1,), 0 for none, in the memory that captured steps read."""
+        limit: Array = self.__dict__.setdefault("_limit", np.zeros(1))
+        return limit

@@ -52,7 +52,8 @@ class Optimizer(Configured):
     # Of the ops namespace, called as op(param, grad, *slots, **settings, **common); the settings are attributes.
     op: ClassVar[str] = ""
     settings: ClassVar[tuple[str, ...]] = ()
-    _configuration = ("_schedule", "_multipliers", "_missed")
+    _configuration = ("_multipliers", "_missed")
+    _live = frozenset({"learning_rate"})
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Optimizer(Configured):
         # In memory of their own, where captured steps write them too; no rate yet is NaN.
         self._updates = np.zeros(1, dtype=np.int64)
         self._last_rate = np.full(1, np.nan)
+        self._schedule: Any = None
         self.learning_rate = learning_rate
         self.weight_decay = real(type(self).__name__, "weight_decay", weight_decay, minimum=0.0)
         self.regularization = choice(type(self).__name__, "regularization", regularization, REGULARIZATIONS)
@@ -100,12 +102,23 @@ class Optimizer(Configured):
 
     @property
     def learning_rate(self) -> Any:
-        """The schedule; a number that is assigned becomes `schedules.Constant`."""
+        """The schedule; a number that is assigned becomes `schedules.Constant`. Assigning costs no new capture."""
+        if isinstance(self._schedule, float):
+            self._schedule = schedules.Constant(self._schedule)
         return self._schedule
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        self._schedule = schedules.as_schedule(type(self).__name__, "learning_rate", value)
+        # A number stays one until somebody asks for the schedule: a loop may assign it before every step.
+        if type(value) is float and 0.0 <= value < math.inf:
+            self._schedule = value + 0.0  # no negative zero
+        else:
+            self._schedule = schedules.as_schedule(type(self).__name__, "learning_rate", value)
+
+    @property
+    def schedule_type(self) -> type:
+        """The class of the schedule."""
+        return schedules.Constant if isinstance(self._schedule, float) else type(self._schedule)
 
     @property
     def multipliers(self) -> Mapping[str, tuple[float, float]]:
@@ -201,6 +214,8 @@ class Optimizer(Configured):
     @property
     def learning_rate_now(self) -> float:
         """The learning rate of the next update; a ValueError if the schedule gives no finite number."""
+        if isinstance(self._schedule, float):
+            return self._schedule
         try:
             rate = float(self._schedule(self.updates))
         except OverflowError:
@@ -249,6 +264,9 @@ class Optimizer(Configured):
             if norm > clip_norm:
                 grad_scale *= clip_norm / norm
         self._apply(segments, rate, grad_scale)
+        for target in self._targets:
+            if not isinstance(target.owner, tuple):
+                target.owner.exclusive().parameters_changed()
         self._updates[0] += 1
         self._last_rate[0] = rate
         return norm
