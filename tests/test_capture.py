@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import os
 import pickle
@@ -343,10 +344,11 @@ def test_public_attributes_of_built_in_objects_are_all_watched() -> None:
     made += [rl.schedules.Constant(0.1), rl.schedules.Step(0.1, 0.5, 3), rl.schedules.Cosine(0.1, 10)]
     for each in made:
         for name in each.config():
-            replay = _core.InferenceReplay(_core.UsageGuard(), np.zeros(1))
+            replay = _core.InferenceReplay(_core.UsageGuard(), np.zeros(1), [each])
             assert replay.current
             setattr(each, name, getattr(each, name))
-            assert not replay.current, f"{each!r}.{name}"
+            # A rate is read whenever it is needed.
+            assert replay.current == (name == "learning_rate"), f"{each!r}.{name}"
 
 
 def test_wrong_arguments_are_refused_as_by_the_layers_and_change_nothing() -> None:
@@ -519,13 +521,15 @@ def test_backward_after_anything_but_a_training_forward() -> None:
         each.model(x)
         each.step(x, labels)
     dy = np.ones((4, 3), dtype=np.float32)
-    for between in (lambda: each.model(x), lambda: each.step(x, labels)):
-        each.model.forward(x, training=True)
-        between()
-        with pytest.raises(RuntimeError, match="backward must follow"):
-            each.model.backward(dy)
     each.model.forward(x, training=True)
+    each.step(x, labels)
+    with pytest.raises(RuntimeError, match=r"backward must follow.*updated in between"):
+        each.model.backward(dy)
+    each.model.forward(x, training=True)
+    each.model(x)  # inference disturbs nothing
     assert each.model.backward(dy).shape == x.shape
+    with pytest.raises(RuntimeError, match="backward must follow"):
+        each.model.backward(dy)
 
 
 @pytest.mark.parametrize("width", [8, 700])
@@ -777,3 +781,149 @@ def test_all_options_together_over_long_stretches(
         ends.append(end)
     assert ends[0] == ends[1]
     assert state(pair[0]) == state(pair[1])
+
+
+ELSEWHERE: dict[str, Callable[[rl.Trainer], object]] = {
+    "a training forward": lambda of: of.model.forward(np.ones((4, 5), np.float32), training=True),
+    "a pass": lambda of: of.model.run(np.ones((4, 5), np.float32)).backward(np.ones((4, 3), np.float32)),
+    "a step": lambda of: of.step(np.ones((4, 5), np.float32), np.zeros(4, int)),
+    "a layer's attribute": lambda of: setattr(of.model.layers[1], "rate", 0.5),
+    "the rate": lambda of: setattr(of.optimizer, "learning_rate", 0.5),
+    "an optimizer's setting": lambda of: setattr(of.optimizer, "momentum", 0.5),
+    "a loss's setting": lambda of: setattr(of.loss, "label_smoothing", 0.5),
+    "the clip norm": lambda of: setattr(of, "clip_norm", 0.5),
+    "accumulate": lambda of: setattr(of, "accumulate", 2),
+    "another trainer": lambda of: trainer(),
+    "a mask's state": lambda of: [
+        layer.load_state({"key": 1, "counter": 2}) for layer in of.model if isinstance(layer, rl.Dropout)
+    ],
+    "an optimizer": lambda of: setattr(of, "optimizer", rl.SGD(0.5)),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_what_happens_to_other_objects_costs_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = data(4, 5, 3)
+    other, each = trainer(NETWORKS["dropout"]), trainer(NETWORKS["dropout"], optimizer=rl.Adam(0.01))
+    for _ in range(3):
+        each.step(x, labels)
+        each.model(x)
+    ELSEWHERE[name](other)
+    assert not runs_in_layers(each, lambda: each.step(x, labels), monkeypatch)
+    assert not runs_in_layers(each, lambda: each.model(x), monkeypatch)
+
+
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_a_rate_or_a_limit_that_is_assigned_is_used_without_a_new_capture(
+    clip: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, labels = data(4, 5, 3)
+    pair = [trainer(capture=c, optimizer=rl.Adam(0.01), clip_norm=clip) for c in (False, True)]
+    rates = [
+        0.1,
+        0.05,
+        0.05,
+        1,
+        rl.schedules.Exponential(0.1, 0.5),
+        lambda n: 0.1 / (n + 1),
+        np.float32(0.25),
+        0.3,
+    ]
+    limits = [None, 0.5, 0.5, 1e-3, None, 2, 1e9, 0.1]
+    ends = []
+    for each in pair:
+        losses = [each.step(x, labels) for _ in range(3)]
+
+        def assign_and_step(each: rl.Trainer = each, losses: list[float] = losses) -> None:
+            for rate, limit in zip(rates, limits, strict=True):
+                each.optimizer.learning_rate = rate
+                each.clip_norm = limit
+                losses.append(each.step(x, labels))
+                if isinstance(rate, float):  # through the schedule that a reader gets
+                    each.optimizer.learning_rate.base = rate / 2
+                    losses.append(each.step(x, labels))
+
+        assert runs_in_layers(each, assign_and_step, monkeypatch) != each.capture
+        each.fit(np.tile(x, (10, 1)), np.tile(labels, 10), epochs=10, batch_size=4)
+        each.optimizer.learning_rate.base /= 2
+        each.fit(np.tile(x, (10, 1)), np.tile(labels, 10), epochs=10, batch_size=4)
+        ends.append((losses, state(each), repr(each.history.columns())))
+    assert ends[0] == ends[1]
+
+
+def test_nothing_keeps_a_trainer_alive() -> None:
+    """What counts the changes of a trainer outlives it without holding it."""
+    import gc
+    import weakref
+
+    x, labels = data(4, 5, 3)
+    each = trainer()
+    for _ in range(4):
+        each.step(x, labels)
+        each.model(x)
+    gone = [weakref.ref(each), weakref.ref(each.model), weakref.ref(each.optimizer)]
+    step = each._captures.step
+    del each
+    gc.collect()
+    assert gone[0]() is None
+    del step
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None, None]
+
+
+FROZEN_CASES = {
+    "trunk": {"0.weight": (0, 0), "0.bias": (0, 0), "2.weight": (0, 0), "2.bias": (0, 0)},
+    "middle": {"2.weight": (0, 1), "2.bias": (0, 1)},
+    "prelu": {"3.slope": (0, 1)},
+    "half a layer": {"2.bias": (0, 1)},
+    "end": {"5.weight": (0, 0), "5.bias": (0, 0)},
+    "all": {f"{i}.{n}": (0, 0) for i, n in ((0, "weight"), (0, "bias"), (2, "weight"), (2, "bias"))}
+    | {"3.slope": (0, 0), "5.weight": (0, 0), "5.bias": (0, 0)},
+}
+
+
+@pytest.mark.parametrize("case", FROZEN_CASES)
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("clip", [None, 0.05])
+def test_frozen_layers_cost_no_gradient_and_change_nothing_else(
+    case: str, accumulate: int, clip: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others learn the same bits as where every gradient is computed."""
+
+    def network() -> list[Any]:
+        return [rl.Dense(5, 8), rl.ReLU(0.1), rl.Dense(8, 6), rl.PReLU(6), rl.ReLU(), rl.Dense(6, 3)]
+
+    x, labels = data(16, 5, 3)
+    whole: list[int] = []
+    calls: list[Any] = []
+    original = Dense.backward
+
+    @functools.wraps(original)
+    def counting(self: Dense, dy: Any, **options: Any) -> Any:
+        calls.append((self, options))
+        return original(self, dy, **options)
+
+    monkeypatch.setattr(Dense, "backward", counting)
+    ends = []
+    for skipping in (False, True):
+        for capture in (False, True):
+            each = trainer(
+                network,
+                capture=capture,
+                optimizer=rl.Adam(0.01, multipliers=FROZEN_CASES[case]),
+                accumulate=accumulate,
+                clip_norm=clip,
+            )
+            if not skipping:
+                monkeypatch.setattr(rl.Adam, "frozen", lambda self, model: frozenset(), raising=False)
+            losses = [each.step(x, labels) for _ in range(9)]
+            each.fit(x, labels, epochs=6, batch_size=4)
+            ends.append((losses, state(each)))
+            if not skipping:
+                monkeypatch.delattr(rl.Adam, "frozen")
+            whole.append(sum(k.get("need_gradients", True) for _, k in calls))
+            calls.clear()
+    assert all(end == ends[0] for end in ends)
+    layers = [0, 2, 5]
+    skipped = [i for i in layers if f"{i}.weight" in FROZEN_CASES[case]]
+    assert (whole[2] < whole[0]) == bool(skipped)

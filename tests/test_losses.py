@@ -225,8 +225,8 @@ def test_a_loss_computes_with_the_ops_it_is_given():
         (rl.Sigmoid(), np.zeros((4, 3), int), losses.SigmoidCrossEntropy()),
         (rl.Tanh(), [0, 1, 2, 0], losses.SoftmaxCrossEntropy()),
         (rl.Tanh(), np.zeros((4, 5), bool), losses.SoftmaxCrossEntropy()),
-        (rl.Tanh(), np.zeros((4, 3), int), losses.SquaredError(0.5)),
-        (rl.Tanh(), np.zeros(4), losses.SquaredError(0.5)),
+        (rl.Tanh(), np.zeros((4, 3), int), losses.SquaredError()),
+        (rl.Tanh(), np.zeros(4), losses.SquaredError()),
         (rl.Softmax(), None, losses.SquaredError(0.5)),
     ],
 )

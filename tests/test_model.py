@@ -370,15 +370,13 @@ def test_backward_leaves_dy_alone(x):
     np.testing.assert_array_equal(dy, kept)
 
 
-@pytest.mark.parametrize("before", ["nothing", "inference", "backward", "failed forward"])
+@pytest.mark.parametrize("before", ["nothing", "backward", "failed forward"])
 def test_backward_without_a_training_forward_is_an_error(x, before):
     model = small()
     dy = np.ones((7, 3))
     if before != "nothing":
         model.forward(x, training=True)
-    if before == "inference":
-        model(x)
-    elif before == "backward":
+    if before == "backward":
         model.backward(dy)
     elif before == "failed forward":
         with pytest.raises(ValueError):
@@ -402,15 +400,17 @@ def test_the_trainers_pass_is_the_public_one(x):
     model.backward(dy)
     grads = model.flat_grads.copy()
     model.flat_grads[...] = np.nan
-    first = model._run_forward(x, 5)
+    first = model._passes.forward(x, 5)
     np.testing.assert_array_equal(first, y)
-    model._run_backward(dy, 5)
+    model._passes.backward(dy, 5, need_dx=False)
     np.testing.assert_array_equal(model.flat_grads, grads)
-    assert model._run_forward(x, 5) is first
-    np.testing.assert_array_equal(model._run_forward(x, 4), y_before_softmax := model._training_input(4))
+    assert model._passes.forward(x, 5) is first
+    np.testing.assert_array_equal(
+        model._passes.forward(x, 4), y_before_softmax := model._passes.training_input(4)
+    )
     assert y_before_softmax.shape == (7, 3)
-    assert model._training_input(0) is x
-    np.testing.assert_array_equal(model._training_input(1), np.tanh(x))
+    assert model._passes.training_input(0) is x
+    np.testing.assert_array_equal(model._passes.training_input(1), np.tanh(x))
 
 
 # --- copies ---

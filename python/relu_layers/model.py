@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Self, overload
 import numpy as np
 
 from relu_layers import ops as native_ops
-from relu_layers._core import UsageGuard, configuration_changed
+from relu_layers._core import UsageGuard
 from relu_layers._engine import flat_arrays
+from relu_layers._engine.alive import Pass, Runner, not_after_forward
 from relu_layers._engine.captures import InferenceCaptures
 from relu_layers._engine.passes import Passes
 from relu_layers._files.formats import save_model
@@ -118,6 +119,8 @@ class Sequential(Fixed):
         ]
         self._passes = Passes(layers, [(p, g) for p, g in views], dtype)
         self._guard = UsageGuard()
+        self._runner = Runner(self._passes, self._guard)
+        self._latest: Pass | None = None
         self._captures = InferenceCaptures(self._passes, layers, ops, self._guard, self.flat_params)
         self._made = True
 
@@ -269,34 +272,63 @@ class Sequential(Fixed):
         if not training:
             return self(x)
         x = strict_array("Sequential", "x", x, self.dtype)
-        configuration_changed()  # what comes next runs in the layers, which know that a backward is due
-        with self._guard:
-            return np.array(self._run_forward(x, len(self.layers)), order="C")
+        self._latest = None
+        self._latest = latest = self.training_pass(x)
+        y: Array = latest.y
+        return y
 
-    def backward(self, dy: Array) -> Array:
-        """Fill ``grads`` and return dx, a new array.
+    def backward(self, dy: Array, *, need_dx: bool = True, accumulate: bool = False) -> Any:
+        """Fill ``grads`` and return dx, a new array: `Pass.backward` of the latest pass.
 
-        Follows a ``forward(x, training=True)``, one backward for each; else it is a RuntimeError.
+        Follows a ``forward(x, training=True)`` or a ``run(x)``, one backward for each, without an update in between;
+        else it is a RuntimeError. Inference in between changes nothing.
+
+        Parameters
+        ----------
+        dy : ndarray
+            Of the shape of the outputs and the model's dtype.
+        need_dx : bool, keyword
+            False returns None and saves the product for the gradient of x.
+        accumulate : bool, keyword
+            Whether gradients are added to those that ``grads`` holds.
         """
-        dy = strict_array("Sequential", "dy", dy, self.dtype)
-        with self._guard:
-            return self._passes.backward(dy, len(self.layers), need_dx=True)
+        if self._latest is None:
+            raise not_after_forward("there is none")
+        return self._latest.backward(dy, need_dx=need_dx, accumulate=accumulate)
+
+    def run(self, x: Array) -> Pass:
+        """Return a training forward of its own, of which any number may be alive: see `Pass`.
+
+        Parameters
+        ----------
+        x : ndarray (batch, features), of the model's dtype
+            Kept, not copied: leave it unchanged until the pass's backward.
+        """
+        x = strict_array("Sequential", "x", x, self.dtype)
+        self._latest = self._runner.run(x, whole=True)
+        return self._latest
+
+    def input_gradient(self, x: Array, dy: Array) -> Array:
+        """Return the gradient of x where dy is that of ``model(x)``: inference, so Dropout does nothing.
+
+        ``grads``, and a pass that waits for its backward, stay as they are. Callable from many threads at once, but for
+        a model with layers of a user's own.
+
+        Parameters
+        ----------
+        x, dy : ndarray
+            Of the shapes of the model's inputs and outputs, and of its dtype.
+        """
+        x = strict_array("Sequential", "x", x, self.dtype)
+        return self._runner.input_gradient(x, strict_array("Sequential", "dy", dy, self.dtype))
+
+    def training_pass(self, x: Array) -> Pass:
+        """Return what `forward` runs: a `Pass` whose ``inputs`` and ``dys`` may be gone, quicker than `run`."""
+        return self._runner.run(x, whole=False)
 
     def exclusive(self) -> UsageGuard:
         """Return the context in which this thread alone uses the model; a clash is a RuntimeError."""
         return self._guard
-
-    def _run_forward(self, x: Array, depth: int) -> Array:
-        """Run the first ``depth`` layers for training; return a workspace buffer (x itself for depth 0)."""
-        return self._passes.forward(x, depth)
-
-    def _run_backward(self, dy: Array, depth: int) -> None:
-        """Fill the gradients of the first ``depth`` layers; the gradient of the model's input is left out."""
-        self._passes.backward(dy, depth, need_dx=False)
-
-    def _training_input(self, index: int) -> Array | None:
-        """Return what layer ``index`` got in the last training forward, readable until the next one."""
-        return self._passes.training_input(index)
 
     # --- parameters, files, copies ---
 
@@ -335,6 +367,7 @@ class Sequential(Fixed):
         with alone(self, "filling"):
             for key, value in values.items():
                 np.copyto(known[key], value)
+            self._guard.parameters_changed()
 
     def summary(self) -> str:
         """Return a table of layers, shapes, parameter counts and bytes."""

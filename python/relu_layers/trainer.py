@@ -25,7 +25,7 @@ from relu_layers._training.examples import Examples, examples_or_source, held_ou
 from relu_layers._training.interrupts import Interrupts
 from relu_layers._training.loop import Loop
 from relu_layers._training.meter import StepResult, recorded_columns
-from relu_layers._training.parts import Parts
+from relu_layers._training.settings import Settings
 from relu_layers._training.team import Team
 from relu_layers.callbacks import Moments, TextProgress, as_callbacks, check_callback
 from relu_layers.data import Ordered
@@ -43,7 +43,7 @@ _Place = tuple[int, int] | None
 _EVALUATED_AT_ONCE = 1024
 
 
-class Trainer(Copied, Parts, Watched):
+class Trainer(Copied, Settings, Watched):
     """Trains a model.
 
     Parameters
@@ -116,12 +116,8 @@ class Trainer(Copied, Parts, Watched):
         if not isinstance(model, Sequential):
             raise TypeError(f"Trainer: model is {model!r}, expected a Sequential")
         check_loss("Trainer", loss)
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"Trainer: optimizer is {optimizer!r}, expected one such as SGD(0.1)")
         self._depth = training_depth(model.layers, loss)
-        self.clip_norm = None if clip_norm is None else real("Trainer", "clip_norm", clip_norm)
-        if self.clip_norm is not None and self.clip_norm <= 0.0:
-            raise ValueError(f"Trainer: clip_norm is {clip_norm}, expected above 0, or None")
+        self.clip_norm = clip_norm
         self.accumulate = integer("Trainer", "accumulate", accumulate, minimum=1)
         self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty)
         if self.l2_penalty < 0.0:
@@ -130,8 +126,8 @@ class Trainer(Copied, Parts, Watched):
         self.capture = boolean("Trainer", "capture", capture)
         self.communicator = check_communicator("Trainer", communicator)
         self.rng = model.rng if rng is None else np.random.default_rng(rng)
-        optimizer.bind(model)
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.model, self.loss = model, loss
+        self.optimizer = optimizer
         self.history = History()
         # Minibatches so far, and those in the group that is not complete yet: in memory that captured steps write
         # too. The sum over the minibatches of that group.
@@ -254,8 +250,9 @@ class Trainer(Copied, Parts, Watched):
         def check(value: float, outputs: Array) -> None:
             self._check_finite("the loss", value, x, outputs, place)
 
+        frozen = passes.frozen(self.optimizer.frozen(self.model))
         value, outputs, _ = passes.loss_and_gradients(
-            loss, x, y, weight, depth=self._depth, before_backward=check
+            loss, x, y, weight, depth=self._depth, frozen=frozen, before_backward=check
         )
         penalty = self._penalize(len(outputs), weight) if self.l2_penalty else 0.0
         return StepResult(value, outputs, penalty)

@@ -77,10 +77,11 @@ void matmul_stack(index_t count, Matrix<const T> a, const index_t* a_offsets, Ma
 template <class T>
 void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, Rectifier<T> relu, T* y);
 // dx (batch, in) = dy @ weight^T; dweight (in, out) = x^T @ dy; dbias (out) = column sums of dy. dx and dbias may be
-// null. Where the ReLU (slope >= 0) is on, x is its output, and dx is the gradient of its input.
+// null. Where the ReLU (slope >= 0) is on, x is its output, and dx is the gradient of its input. With `accumulate`
+// dweight and dbias are added to what is there.
 template <class T>
 void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, Rectifier<T> relu, T* dx, T* dweight,
-                    T* dbias);
+                    T* dbias, bool accumulate = false);
 
 // ---- Softmax. One row of x holds classes * inner numbers, the classes `inner` apart: 1 where they are the last axis.
 

@@ -13,6 +13,7 @@ void bind_updates(pybind11::module_& m);
 void bind_measures(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_support(pybind11::module_& m);
+void bind_watched(pybind11::module_& m);
 void bind_capture(pybind11::module_& m);
 void bind_training_replay(pybind11::module_& m);
 void bind_inference_replay(pybind11::module_& m);

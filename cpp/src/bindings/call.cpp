@@ -83,18 +83,18 @@ void Call::read_floats(Array& array, Argument given) {
 }
 
 void Call::output(Array& array, Argument given, const Shape& shape) {
-    if (!given.is_none()) return update(array, given, shape, type_);
+    if (!given.is_none()) return update(array, given, shape, type_, Change::overwritten);
     array.name = given.name;
     allocate(array, shape, type_);
 }
 
-void Call::update(Array& array, Argument given, const Shape& shape, int type) {
+void Call::update(Array& array, Argument given, const Shape& shape, int type, Change change) {
     array.name = given.name;
-    if (!is_exact_array(given.value) && !is_memmap(given.value)) expect_writable(array, given, shape, type);
+    if (!is_exact_array(given.value) && !is_memmap(given.value)) expect_writable(array, given, shape, type, change);
     look(array, given.name, given.value);
     constexpr int needed = contiguous_flag | aligned_flag | writable_flag;
     if (array.type != type || (array.flags & needed) != needed || !array.same_shape(shape.ndim, shape.dims))
-        expect_writable(array, given, shape, type);
+        expect_writable(array, given, shape, type, change);
 }
 
 void Call::allocate(Array& array, const Shape& shape, int type) {

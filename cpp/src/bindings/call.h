@@ -124,6 +124,9 @@ class Held {
 
 class Call {
   public:
+    // Whether the values that an array has are overwritten, or changed.
+    enum class Change { overwritten, in_place };
+
     explicit Call(const char* op) : op_(op), recorder_(Recorder::current()) {}
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
@@ -149,7 +152,7 @@ class Call {
         else if (!given.is_none()) value_error(std::string(asked_by) + " is False, expected None as " + given.name);
     }
     // An array to be changed in place: strictly what is expected.
-    void update(Array& array, Argument given, const Shape& shape, int type);
+    void update(Array& array, Argument given, const Shape& shape, int type, Change change = Change::in_place);
     // The entries of `out` of an op with several results.
     template <std::size_t n>
     std::array<Argument, n> entries(Argument out) const {
@@ -217,7 +220,7 @@ class Call {
     void expect_entries(Argument out, Py_ssize_t count) const;
     bool is_memmap(PyObject* value);
     void import(Array& array, Argument given);
-    void expect_writable(const Array& array, Argument given, const Shape& shape, int type) const;
+    void expect_writable(const Array& array, Argument given, const Shape& shape, int type, Change change) const;
     void allocate(Array& array, const Shape& shape, int type);
     bool shares_memory(const Array& a, const Array& b);
     double convert_number(Argument given);

@@ -60,8 +60,6 @@ bool overlap(PyObject* a, PyObject* b) {
 
 namespace {
 
-void configuration_changed() { ++configuration; }
-
 // Gives a function of the extension its docstring, below the signature that it has.
 void document(py::handle function, const char* text) {
     if (!PyCFunction_Check(function.ptr())) throw py::type_error("document: expected a function of the extension");
@@ -76,14 +74,15 @@ void document(py::handle function, const char* text) {
 }  // namespace
 
 void bind_capture(py::module_& m) {
-    define<&configuration_changed>(m, "configuration_changed()");
     define<&document>(m, "document(function, text)");
     define_type<UsageGuard>(
         m, "UsageGuard()",
         {method<&UsageGuard::begin_inference>("begin_inference()"),
          method<&UsageGuard::end_inference>("end_inference()"), method<&UsageGuard::begin_step>("begin_step()"),
          method<&UsageGuard::end_step>("end_step()"), method<&UsageGuard::begin_training>("__enter__()"),
-         method<&UsageGuard::leave_training>("__exit__(kind, error, trace)")});
+         method<&UsageGuard::leave_training>("__exit__(kind, error, trace)"),
+         method<&UsageGuard::parameters_changed>("parameters_changed()")},
+        {property<&UsageGuard::version>("version")});
     define_type<Capture, py::handle, py::handle, py::handle, py::handle>(
         m, "Capture(input, target, sample_weight, output)",
         {method<&Capture::start>("start(phase)"), method<&Capture::stop>("stop()")},

@@ -7,10 +7,6 @@
 
 namespace relu_layers::bindings {
 
-// Counts every change of a public attribute of a layer, loss, optimizer, schedule or trainer: what was captured before
-// has to be looked at again.
-inline std::int64_t configuration = 0;
-
 // An array as a capture expects it: exactly this type and shape, contiguous.
 struct Expected {
     bool present = false;

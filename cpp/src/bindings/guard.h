@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bindings/forks.h"
+#include "relu_layers/types.h"
 
 namespace relu_layers::bindings {
 
@@ -60,11 +61,16 @@ class UsageGuard {
                 "between gradient and update); train it after that step, or train a copy: copy.deepcopy(model)");
         }
         stepping_ = true;
+        ++version_;
     }
     void end_step() {
         stepping_ = false;
         end_training();
     }
+
+    // Counts what may change the parameters: a training pass of an older version has nothing to do with them any more.
+    index_t version() const { return version_; }
+    void parameters_changed() { ++version_; }
 
     // Such a step for as long as this lives.
     class Step {
@@ -93,6 +99,7 @@ class UsageGuard {
     std::optional<Thread> trainer_;
     int depth_ = 0;
     bool stepping_ = false;
+    index_t version_ = 0;
     std::vector<Thread> readers_;
     unsigned long forks_ = Forks::count;
 };

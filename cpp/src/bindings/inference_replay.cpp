@@ -5,17 +5,19 @@
 #include "bindings/capture.h"
 #include "bindings/guard.h"
 #include "bindings/object.h"
+#include "bindings/watched.h"
 
 namespace relu_layers::bindings {
 namespace {
 
 class InferenceReplay {
   public:
-    InferenceReplay(py::handle guard, py::handle params)
+    // watched: the layers, a list of Watched objects.
+    InferenceReplay(py::handle guard, py::handle params, py::handle watched)
         : guard_object_(py::reinterpret_borrow<py::object>(guard)),
           guard_(object_of<UsageGuard>(guard)),
           params_(py::reinterpret_borrow<py::object>(params)),
-          configuration_(configuration) {}
+          configuration_(watched) {}
 
     void add(py::handle capture) {
         captures_.insert(captures_.begin(),
@@ -28,8 +30,8 @@ class InferenceReplay {
         for (const Entry& entry : captures_) found += entry.capture->expected(Slot::input).fits(x.ptr());
         return found;
     }
-    bool current() const { return configuration_ == configuration; }
-    void renew() { configuration_ = configuration; }
+    bool current() const { return configuration_.holds(); }
+    void renew() { configuration_.renew(); }
 
     // y, or None where only the layers themselves can tell what is to be done.
     py::object infer(py::handle x, py::handle out) {
@@ -101,15 +103,15 @@ class InferenceReplay {
     py::object guard_object_;
     UsageGuard& guard_;
     py::object params_;
-    std::int64_t configuration_;
+    Configuration configuration_;
     std::vector<Entry> captures_;
 };
 
 }  // namespace
 
 void bind_inference_replay(py::module_& m) {
-    define_type<InferenceReplay, py::handle, py::handle>(
-        m, "InferenceReplay(guard, params)",
+    define_type<InferenceReplay, py::handle, py::handle, py::handle>(
+        m, "InferenceReplay(guard, params, watched)",
         {method<&InferenceReplay::add>("add(capture)"), method<&InferenceReplay::count>("count(x)"),
          method<&InferenceReplay::renew>("renew()"), method<&InferenceReplay::infer>("infer(x, out)")},
         {property<&InferenceReplay::current>("current")});

@@ -61,9 +61,10 @@ int common_split(Call& call, std::initializer_list<Array*> arrays) {
 void read_run(Call& call, Array& array, Argument given) {
     call.read_floats(array, given);
     const std::string name = given.name;
-    if (array.ndim != 1 || !array.contiguous())
-        call.value_error(name + " has shape " + text_of(array) + (array.ndim == 1 ? " and is not contiguous" : "") +
-                         ", expected a contiguous 1-D array: pass np.ascontiguousarray(" + name + ").reshape(-1)");
+    if (!array.contiguous())
+        call.value_error(name + " has shape " + text_of(array) +
+                         " and is not C-contiguous, expected a C-contiguous array: pass np.ascontiguousarray(" + name +
+                         ")");
 }
 
 int class_axis(Call& call, const Array& array, Argument axis_) {

@@ -51,7 +51,7 @@ Placed<Matrix<const T>> matrix(Call& call, Array& array) {
 // The axis that holds the classes, counted from the front.
 int class_axis(Call& call, const Array& array, Argument axis);
 
-// An input that the op reads as one run of numbers, of any length: 1-D and contiguous, else a ValueError.
+// An input that the op reads as one run of numbers, of any shape: C-contiguous, else a ValueError.
 void read_run(Call& call, Array& array, Argument given);
 
 // A contiguous run of numbers. Copies the array where it must; nullptr for an absent one.

@@ -60,8 +60,11 @@ py::object dense_forward(Call& call, Argument x_, Argument weight_, Argument bia
 }
 
 py::object dense_backward(Call& call, Argument x_, Argument weight_, Argument dy_, Argument need_dx_,
-                          Argument negative_slope, Argument out_) {
+                          Argument accumulate_, Argument negative_slope, Argument out_) {
     const auto out = call.entries<3>(out_);
+    const bool accumulate = call.flag(accumulate_);
+    if (accumulate && (out[1].is_none() || out[2].is_none()))
+        call.value_error("accumulate is True, expected arrays to add to as out[1] and out[2]");
     const Slope slope(call, negative_slope);
     if (slope.on && !(slope.value >= 0))
         call.value_error("negative_slope is " + repr_of(negative_slope.value) +
@@ -90,7 +93,7 @@ py::object dense_backward(Call& call, Argument x_, Argument weight_, Argument dy
         const auto dbiases = dbias.run<T>();
         call.run((need_dx ? 2 : 1) * multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]), [=](Moment& now) {
             ops::dense_backward(xs(now), weights(now), dys(now), slope.rectifier<T>(), dxs(now), dweights(now),
-                                dbiases(now));
+                                dbiases(now), accumulate);
         });
     });
     return results.add(result(dx)).add(result(dweight)).add(result(dbias)).take();
@@ -219,7 +222,9 @@ py::object matmul(Call& call, Argument a_, Argument b_, Argument transpose_a, Ar
 void bind_matmul(py::module_& m) {
     define<&matmul>(m, "matmul(a, b, *, transpose_a=False, transpose_b=False, accumulate=False, out=None)");
     define<&dense_forward>(m, "dense_forward(x, weight, bias=None, *, negative_slope=None, out=None)");
-    define<&dense_backward>(m, "dense_backward(x, weight, dy, *, need_dx=True, negative_slope=None, out=None)");
+    define<&dense_backward>(m,
+                            "dense_backward(x, weight, dy, *, need_dx=True, accumulate=False, negative_slope=None, "
+                            "out=None)");
 }
 
 }  // namespace relu_layers::bindings

@@ -162,9 +162,13 @@ void Call::expect_shape(const Array& array, const Shape& shape) const {
 }
 
 // Says what is wrong with an array that is to be written; the caller found that something is.
-void Call::expect_writable(const Array& array, Argument given, const Shape& shape, int type) const {
+void Call::expect_writable(const Array& array, Argument given, const Shape& shape, int type, Change change) const {
     const std::string dtype = type == float32_type || type == float64_type ? float_name(type) : "uint8";
-    const std::string advice = ": pass np.empty(" + text_of(shape) + ", np." + dtype + ")";
+    // An array whose values count must not be made for the call alone: what it learns would be lost.
+    const std::string advice =
+        change == Change::overwritten
+            ? ": pass np.empty(" + text_of(shape) + ", np." + dtype + ")"
+            : ", since it is changed in place: keep one C-contiguous, writable array of " + dtype + " and pass that";
     if (!array.present())
         type_error(std::string(array.name) + " is " +
                    (given.is_none() ? "None" : article(short_type_name(given.value))) +

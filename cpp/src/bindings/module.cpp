@@ -17,6 +17,7 @@ PYBIND11_MODULE(_core, m) {
     bind_measures(m);
     bind_runtime(m);
     bind_support(m);
+    bind_watched(m);
     bind_capture(m);
     bind_training_replay(m);
     bind_inference_replay(m);

@@ -1,6 +1,5 @@
 // Replaying the steps of one trainer: what `trainer.step` calls first, and what `fit` runs many steps with.
 #include <array>
-#include <cmath>
 #include <memory>
 #include <vector>
 
@@ -8,6 +7,8 @@
 #include "bindings/capture.h"
 #include "bindings/guard.h"
 #include "bindings/object.h"
+#include "bindings/rate.h"
+#include "bindings/watched.h"
 #include "replay/training.h"
 
 namespace relu_layers::bindings {
@@ -27,24 +28,23 @@ T* data_of(py::handle array) {
 
 class TrainingReplay {
   public:
-    // progress: int64 (steps, summed); updates: int64 (1,); last_rate: float64 (1,); counters: a list of uint64 (1,).
+    // progress: int64 (steps, summed); updates: int64 (1,); last_rate: float64 (1,); constant: the class of constant
+    // schedules; clip_norm: float64 (1,), 0 for none; counters: a list of uint64 (1,); watched: Watched objects.
     TrainingReplay(py::handle guard, py::handle gradients, py::handle sum, py::handle progress, py::handle updates,
-                   py::handle last_rate, py::handle schedule, py::handle constant_rate, double clip_norm,
-                   index_t accumulate, py::handle counters)
+                   py::handle last_rate, py::handle optimizer, py::handle constant, py::handle clip_norm,
+                   index_t accumulate, py::handle counters, py::handle watched)
         : guard_(object_of<UsageGuard>(guard)),
           gradients_(gradients.ptr()),
-          schedule_(schedule.ptr()),
-          constant_(!constant_rate.is_none()),
-          rate_(constant_ ? from_python<double>(constant_rate.ptr()) : 0),
-          configuration_(configuration) {
-        for (const py::handle object : {guard, gradients, sum, progress, updates, last_rate, schedule, counters})
+          rate_(optimizer, constant),
+          clip_norm_(data_of<double>(clip_norm)),
+          configuration_(watched) {
+        for (const py::handle object : {guard, gradients, sum, progress, updates, last_rate, clip_norm, counters})
             kept_.push_back(py::reinterpret_borrow<py::object>(object));
         auto* counts = data_of<std::int64_t>(progress);
         training_.progress = {counts, counts + 1, data_of<std::int64_t>(updates), data_of<double>(last_rate)};
         training_.gradients = data_of<std::byte>(gradients);
         training_.gradient_bytes = static_cast<std::size_t>(bytes_of(gradients_));
         if (!sum.is_none()) training_.sum = data_of<std::byte>(sum);
-        training_.clip_norm = clip_norm;
         training_.accumulate = accumulate;
         for (const py::handle counter : py::reinterpret_borrow<py::list>(counters)) {
             kept_.push_back(py::reinterpret_borrow<py::object>(counter));
@@ -68,8 +68,8 @@ class TrainingReplay {
         const auto entry = fitting({x.ptr(), y.ptr(), sample_weight.ptr()});
         return entry == nullptr ? py::none() : entry->object;
     }
-    bool current() const { return configuration_ == configuration; }
-    void renew() { configuration_ = configuration; }
+    bool current() const { return configuration_.holds(); }
+    void renew() { configuration_.renew(); }
 
     // The loss of the step, or None, with everything as before, where only the layers themselves can tell what is to
     // be done: nothing fits, an argument is wrong, a number is not finite, the model is in use. The model becomes this
@@ -83,8 +83,8 @@ class TrainingReplay {
         const UsageGuard::Step in_use(guard_);
         Held held;
         if (entry->capture->long_enough()) hold(held, batch);
-        double rate = rate_;
-        if (!constant_ && !scheduled_rate(*training_.progress.updates, rate)) return py::none();
+        double rate = 0;
+        if (!rate_.after(*training_.progress.updates, rate)) return py::none();
         Number loss;
         entry = fitting(batch);
         if (!current() || entry == nullptr || touch_gradients(batch)) return py::none();
@@ -120,7 +120,6 @@ class TrainingReplay {
         stretch.rows = rows;
         stretch.steps = steps;
         stretch.seconds = seconds;
-        stretch.one_rate = constant_;
         index_t done = 0;
         if (steps > 0 && current() && guard_.may_step() && entry_of(capture) != nullptr) {
             const UsageGuard::Step in_use(guard_);
@@ -128,8 +127,9 @@ class TrainingReplay {
             hold(held, sources);
             for (const py::handle array : {order, losses, penalties})
                 if (!array.is_none()) held.hold(array.ptr());
-            std::vector<double> rates(1, rate_);
-            const bool rated = constant_ || scheduled_rates(stretch.steps, rates);
+            std::vector<double> rates(1);
+            stretch.one_rate = rate_.constant(rates[0]);
+            const bool rated = stretch.one_rate || scheduled_rates(stretch.steps, rates);
             const std::shared_ptr<const Entry> entry = entry_of(capture);
             Training training;
             if (rated && current() && entry != nullptr && prepare(training, *entry) &&
@@ -189,8 +189,8 @@ class TrainingReplay {
         const Capture& capture = object_of<Capture>(capture_object);
         if (!current() || !guard_.may_step() || entry_of(capture) == nullptr) return false;
         const UsageGuard::Step in_use(guard_);
-        double rate = rate_;
-        if (!constant_ && !scheduled_rate(*training_.progress.updates, rate)) return false;
+        double rate = 0;
+        if (!rate_.after(*training_.progress.updates, rate)) return false;
         const std::shared_ptr<const Entry> entry = entry_of(capture);
         Training training;
         if (!current() || entry == nullptr || !prepare(training, *entry)) return false;
@@ -246,6 +246,7 @@ class TrainingReplay {
             if (*counters_[i] - entry.counters[i] != *counters_[0] - entry.counters[0]) return false;
         if (*training_.progress.summed > 0 && training_.sum == nullptr) return false;
         training = training_;
+        training.clip_norm = *clip_norm_;
         training.program = &entry.capture->program();
         training.recorded_updates = entry.updates;
         training.recorded_counter = entry.counters.empty() ? 0 : entry.counters[0];
@@ -270,21 +271,13 @@ class TrainingReplay {
         return true;
     }
 
-    // What is no finite number of at least 0 is left to the layers, which also know what to say about it.
-    bool scheduled_rate(std::int64_t updates, double& rate) const {
-        const py::object number = owned(PyObject_CallFunction(schedule_, "L", static_cast<long long>(updates)));
-        rate = PyFloat_AsDouble(number.ptr());
-        if (PyErr_Occurred() == nullptr) return rate >= 0 && std::isfinite(rate);
-        PyErr_Clear();
-        return false;
-    }
     // A rate for every update of the next steps, fewer of them where one cannot be had.
     bool scheduled_rates(index_t& steps, std::vector<double>& rates) const {
         const std::int64_t updates = (*training_.progress.summed + steps) / training_.accumulate + 1;
         rates.assign(static_cast<std::size_t>(updates), 0);
         for (std::size_t i = 0; i < rates.size(); ++i) {
             try {
-                if (scheduled_rate(*training_.progress.updates + static_cast<std::int64_t>(i), rates[i])) continue;
+                if (rate_.after(*training_.progress.updates + static_cast<std::int64_t>(i), rates[i])) continue;
             } catch (const Raised&) {
                 // An error that is due later will come again when its step is the next.
                 if (i == 0 || PyErr_ExceptionMatches(PyExc_Exception) == 0) throw;
@@ -299,10 +292,9 @@ class TrainingReplay {
     std::vector<py::object> kept_;
     UsageGuard& guard_;
     PyObject* gradients_;
-    PyObject* schedule_;
-    bool constant_;
-    double rate_;
-    std::int64_t configuration_;
+    Rate rate_;
+    const double* clip_norm_;
+    Configuration configuration_;
     std::vector<std::uint64_t*> counters_;
     Training training_;  // without what differs from capture to capture
     std::vector<std::shared_ptr<const Entry>> entries_;
@@ -312,10 +304,10 @@ class TrainingReplay {
 
 void bind_training_replay(py::module_& m) {
     define_type<TrainingReplay, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle,
-                py::handle, double, index_t, py::handle>(
+                py::handle, py::handle, index_t, py::handle, py::handle>(
         m,
-        "TrainingReplay(guard, gradients, sum, progress, updates, last_rate, schedule, constant_rate, clip_norm, "
-        "accumulate, counters)",
+        "TrainingReplay(guard, gradients, sum, progress, updates, last_rate, optimizer, constant, clip_norm, "
+        "accumulate, counters, watched)",
         {method<&TrainingReplay::add>("add(capture)"), method<&TrainingReplay::find>("find(x, y, sample_weight)"),
          method<&TrainingReplay::renew>("renew()"), method<&TrainingReplay::step>("step(x, y, sample_weight)"),
          method<&TrainingReplay::gradient>("gradient(capture, x, y, sample_weight, order, first_row, rows)"),

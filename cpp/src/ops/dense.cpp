@@ -32,9 +32,9 @@ void add_block(const Matrix<const T>& x, index_t row, index_t first, index_t n, 
 
 // The same columns over all rows.
 template <class T>
-void add_all_blocks(const Matrix<const T>& x, index_t first, index_t n, T* sum) {
+void add_all_blocks(const Matrix<const T>& x, index_t first, index_t n, T* sum, bool accumulate) {
     if (x.rows <= block_rows * most_blocks_in_a_chain) {
-        for (index_t row = 0; row < x.rows; row += block_rows) add_block(x, row, first, n, sum, row > 0);
+        for (index_t row = 0; row < x.rows; row += block_rows) add_block(x, row, first, n, sum, accumulate || row > 0);
         return;
     }
     constexpr index_t together = 64;
@@ -46,18 +46,19 @@ void add_all_blocks(const Matrix<const T>& x, index_t first, index_t n, T* sum) 
             add_block(x, row, first + j, columns, block, false);
             for (index_t c = 0; c < columns; ++c) total[c] += double(block[c]);
         }
-        for (index_t c = 0; c < columns; ++c) sum[j + c] = static_cast<T>(total[c]);
+        for (index_t c = 0; c < columns; ++c)
+            sum[j + c] = static_cast<T>(accumulate ? double(sum[j + c]) + total[c] : total[c]);
     }
 }
 
 template <class T>
-void column_sums(Matrix<const T> x, T* sum) {
-    if (x.rows == 0) return std::fill(sum, sum + x.cols, T(0));
+void column_sums(Matrix<const T> x, T* sum, bool accumulate) {
+    if (x.rows == 0) return std::fill(sum, sum + (accumulate ? 0 : x.cols), T(0));
     constexpr index_t grain = 256 / index_t(sizeof(T));
     constexpr double element_ns = 0.05;
-    if (x.rows <= block_rows && x.rows * x.cols <= small_size) return add_block(x, 0, 0, x.cols, sum, false);
+    if (x.rows <= block_rows && x.rows * x.cols <= small_size) return add_block(x, 0, 0, x.cols, sum, accumulate);
     parallel_for(x.cols, grain, element_ns * double(x.rows) * double(x.cols),
-                 [&](index_t begin, index_t end) { add_all_blocks(x, begin, end - begin, sum + begin); });
+                 [&](index_t begin, index_t end) { add_all_blocks(x, begin, end - begin, sum + begin, accumulate); });
 }
 
 }  // namespace
@@ -69,24 +70,25 @@ void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, Rec
 
 template <class T>
 void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, Rectifier<T> relu, T* dx, T* dweight,
-                    T* dbias) {
+                    T* dbias, bool accumulate) {
     const Product<T> to_x{dy,
                           transposed(weight),
                           nullptr,
                           false,
                           {dx, dy.rows, weight.rows, weight.rows},
                           {relu.on, relu.negative_slope, x}};
-    const Product<T> to_weight{transposed(x), dy, nullptr, false, {dweight, weight.rows, weight.cols, weight.cols}};
+    const Product<T> to_weight{
+        transposed(x), dy, nullptr, accumulate, {dweight, weight.rows, weight.cols, weight.cols}};
     if (dx != nullptr) reserve(to_x);
     reserve(to_weight);
     if (dx != nullptr) multiply(to_x);
     multiply(to_weight);
-    if (dbias != nullptr) column_sums(dy, dbias);
+    if (dbias != nullptr) column_sums(dy, dbias, accumulate);
 }
 
 #define RELU_LAYERS_INSTANTIATE(T)                                                             \
     template void dense_forward(Matrix<const T>, Matrix<const T>, const T*, Rectifier<T>, T*); \
-    template void dense_backward(Matrix<const T>, Matrix<const T>, Matrix<const T>, Rectifier<T>, T*, T*, T*);
+    template void dense_backward(Matrix<const T>, Matrix<const T>, Matrix<const T>, Rectifier<T>, T*, T*, T*, bool);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)
 #undef RELU_LAYERS_INSTANTIATE

@@ -37,6 +37,11 @@ def can_be_captured(layers: Iterable[Any], namespace: Any) -> bool:
     )
 
 
+def watched(parts: Iterable[Any]) -> list[_core.Watched]:
+    """Return those of ``parts`` that count their changes."""
+    return [part for part in parts if isinstance(part, _core.Watched)]
+
+
 class Snapshot:
     """The configuration of some objects at one time."""
 
@@ -69,7 +74,7 @@ class InferenceCaptures:
         self._forget()
 
     def _forget(self) -> None:
-        self._replay = _core.InferenceReplay(self._guard, self._params)
+        self._replay = _core.InferenceReplay(self._guard, self._params, watched(self._layers))
         self._snapshot = Snapshot(self._layers)
         self._possible = can_be_captured(self._layers, self._namespace)
         self._seen: set[tuple[int, ...]] = set()

@@ -1,34 +1,27 @@
-"""Passes: running the layers of a model with the buffers between them, at inference and in training.
-
-Buffers are planned once per batch shape, reused, and never handed to a caller. A training pass keeps every layer's
-output until backward has read it; inference needs only the output before and the one after a layer, so a few arrays
-take turns. They are three because a layer that does the work of its neighbour reads what is two places away from
-what it writes. The gradients that flow backward take turns in the same way.
-"""
+"""Passes: running the layers of a model with the buffers between them, at inference and in training."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from relu_layers._engine import flat_arrays
-from relu_layers._support.arrays import empty
+from relu_layers._engine.buffers import SHAPES_KEPT, InferencePool, Shape, TrainingWorkspace, taking_turns
 from relu_layers._support.configured import Array
-from relu_layers.layers import Layer
+from relu_layers.layers import BUILT_IN, Layer
 from relu_layers.layers.mapping import checked_value
 from relu_layers.losses import Loss
 
-Shape = tuple[int, ...]
-
-# Batch shapes remembered per model: whole batches, an epoch's last batch, and validation have room; a server
-# that sees every batch size does not fill the memory.
-_SHAPES_KEPT = 8
 # An inference workspace above this size is given back after use: allocating it again costs less than what it
 # computes.
 _BYTES_KEPT = 64 * 2**20
+
+BUILT_IN_LAYERS = frozenset(BUILT_IN.values())
+# Numbers of layers whose parameters stay what they are.
+Frozen = frozenset[int]
+Units = list[tuple[int, ...]]
 
 
 class LossAndGradients(NamedTuple):
@@ -62,11 +55,11 @@ class Passes:
         views: list[tuple[dict[str, Array], dict[str, Array]]],
         dtype: np.dtype[Any],
     ) -> None:
-        self._layers = layers
-        self._views = views
-        self._dtype = dtype
+        self.layers = layers
+        self.views = views
+        self.dtype = dtype
         # A managed layer takes workspace buffers; a user's plain layer returns arrays of its own.
-        self._managed = tuple(map(flat_arrays.is_managed, layers))
+        self.managed = tuple(map(flat_arrays.is_managed, layers))
         self._keeps_shape = tuple(
             isinstance(layer, Layer) and type(layer).output_shape is Layer.output_shape for layer in layers
         )
@@ -74,9 +67,15 @@ class Passes:
         # Which layers can do the work of a ReLU beside them, and which of them are such ReLUs.
         self._fuses = tuple(map(flat_arrays.fuses_relu, layers))
         self._fusible = tuple(map(flat_arrays.is_fusible_relu, layers))
-        # Where backward may stop: no layer before this one has anything to learn.
-        learning = (i for i in range(len(layers)) if views[i][0] or not self._managed[i])
-        self._first_learning = next(learning, len(layers))
+        self._skips_gradients = tuple(
+            flat_arrays.accepts(layer, "backward", "need_gradients") for layer in layers
+        )
+        self._adds = tuple(flat_arrays.accepts(layer, "backward", "accumulate") for layer in layers)
+        # Backward may stop where no layer before has anything to learn.
+        self._learning = tuple(i for i in range(len(layers)) if views[i][0] or not self.managed[i])
+        # Layers of a user's keep what backward needs in themselves, so that they serve one pass at a time: which.
+        self.keeps_own_state = any(type(layer) not in BUILT_IN_LAYERS for layer in layers)
+        self.served: object = None
         # Inference passes by what does nothing outside training.
         self.inference_steps = tuple(
             i
@@ -85,30 +84,40 @@ class Passes:
         )
         self._inference_units = self._units(self.inference_steps)
         # By the layers that a training pass runs through, first and last: depth and where it stops.
-        self._forward_units: dict[int, list[tuple[int, ...]]] = {}
-        self._backward_units: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+        self._forward_units: dict[int, Units] = {}
+        self._backward_units: dict[tuple[int, int], Units] = {}
         for depth in (len(layers), len(layers) - 1):
-            self._plan(depth, self._first_learning)
-        self._pool = _InferencePool()
-        self._workspaces: dict[Shape, _TrainingWorkspace] = {}
-        self._current: _TrainingWorkspace | None = None
+            self._plan(depth, self.first_learning())
+        self._pool = InferencePool()
+        self._workspaces: dict[Shape, TrainingWorkspace] = {}
+        self._current: TrainingWorkspace | None = None
         # Depth of the training forward that waits for its backward.
         self._pending: int | None = None
 
+    def first_learning(self, frozen: Frozen = frozenset()) -> int:
+        """Return the first layer that learns; their number if there is none."""
+        return next((i for i in self._learning if i not in frozen), len(self.layers))
+
+    def frozen(self, keys: Container[str]) -> Frozen:
+        """Return the layers all of whose parameters are among ``keys``, such as ``"0.weight"``."""
+        return frozenset(
+            i for i, (own, _) in enumerate(self.views) if own and all(f"{i}.{name}" in keys for name in own)
+        )
+
     def first(self, depth: int) -> Passes:
         """Return the passes of the first ``depth`` layers alone, with buffers of their own."""
-        if depth == len(self._layers):
+        if depth == len(self.layers):
             return self
-        return Passes(self._layers[:depth], self._views[:depth], self._dtype)
+        return Passes(self.layers[:depth], self.views[:depth], self.dtype)
 
     # --- which layer does the work of its neighbour ---
 
-    def _units(self, order: Sequence[int]) -> list[tuple[int, ...]]:
+    def _units(self, order: Sequence[int]) -> Units:
         """Cut an order of layers into units: a layer and the ReLU that comes next, if it can do its work, or one layer.
 
         In a forward pass the ReLU is the one after the layer, in a backward pass the one before it.
         """
-        units: list[tuple[int, ...]] = []
+        units: Units = []
         for index in order:
             if self._fusible[index] and units and len(units[-1]) == 1 and self._fuses[units[-1][0]]:
                 units[-1] = *units[-1], index
@@ -123,11 +132,11 @@ class Passes:
 
     def _slope(self, unit: tuple[int, ...]) -> float | None:
         """Return the slope of the unit's ReLU if the layer beside it does its work now, else None."""
-        if len(unit) == 1 or getattr(self._layers[unit[0]].ops, "FUSES_RELU", False) is not True:
+        if len(unit) == 1 or getattr(self.layers[unit[0]].ops, "FUSES_RELU", False) is not True:
             return None
-        if flat_arrays.is_replaced(self._layers[unit[0]]) or flat_arrays.is_replaced(self._layers[unit[1]]):
+        if flat_arrays.is_replaced(self.layers[unit[0]]) or flat_arrays.is_replaced(self.layers[unit[1]]):
             return None
-        slope: float = self._layers[unit[1]].negative_slope
+        slope: float = self.layers[unit[1]].negative_slope
         # The gradient depends on the sign of x alone, which y has if the slope is not negative.
         return slope if slope >= 0.0 else None
 
@@ -135,7 +144,7 @@ class Passes:
 
     def infer(self, x: Array, out: Array | None) -> Array:
         """Return y in ``out`` or in a new array, computed in buffers of this call's own."""
-        self._pending = None
+        self._pending = self.served = None
         buffers, size = self._pool.take(x.shape), 0
         if buffers is None:
             buffers, size = self._inference_buffers(x)
@@ -168,11 +177,11 @@ class Passes:
     def _inference_buffers(self, x: Array) -> tuple[dict[int, Array | None], int]:
         """Return a buffer for the output of each layer but the last, and their size in bytes."""
         shapes, inner = self._shapes(x.shape), self.inference_steps[:-1]
-        buffers, size = _taking_turns([shapes[i] for i in inner], self._dtype)
+        buffers, size = taking_turns([shapes[i] for i in inner], self.dtype)
         return dict(zip(inner, buffers, strict=True)), size
 
     def _infer_in(self, buffers: dict[int, Array | None], x: Array, out: Array | None) -> Array:
-        layers, y, index = self._layers, x, 0
+        layers, y, index = self.layers, x, 0
         try:
             for unit in self._inference_units:
                 index, slope = unit[0], self._slope(unit)
@@ -180,13 +189,13 @@ class Passes:
                     y = layers[index].forward(y, False, negative_slope=slope, out=buffers.get(unit[1], out))
                     continue
                 for index in unit:
-                    if self._managed[index]:
+                    if self.managed[index]:
                         y = layers[index].forward(y, False, out=buffers.get(index, out))
                     else:
                         y = self._plain(index, y, False)
         except (ValueError, TypeError, IndexError) as error:
             self._raise_with_layer(error, index)
-        if self.inference_steps and self._managed[self.inference_steps[-1]]:
+        if self.inference_steps and self.managed[self.inference_steps[-1]]:
             return y
         # The last layer's own array, or x itself.
         if out is None:
@@ -206,6 +215,7 @@ class Passes:
         *,
         depth: int | None = None,
         need_dx: bool = False,
+        frozen: Frozen = frozenset(),
         before_backward: Callable[[float, Array], object] | None = None,
     ) -> LossAndGradients:
         """Run forward to the loss, the loss, and backward: the gradients of the layers are filled.
@@ -220,6 +230,8 @@ class Passes:
             Layers before the loss, all by default; see `relu_layers.losses.training_depth`.
         need_dx : bool, keyword
             Whether the gradient of x is computed too.
+        frozen : frozenset of int, keyword
+            Layers whose gradients are not wanted: they stay what they were.
         before_backward : callable, keyword
             Called as ``before_backward(value, outputs)`` between the loss and the backward pass.
 
@@ -228,7 +240,7 @@ class Passes:
         ValueError
             The loss returned a gradient of another shape or dtype than the outputs.
         """
-        depth = len(self._layers) if depth is None else depth
+        depth = len(self.layers) if depth is None else depth
         y = self.forward(x, depth)
         given, dy = loss(
             y, target, sample_weight=sample_weight, out=self._workspaces[x.shape].output_gradient(y)
@@ -239,20 +251,36 @@ class Passes:
         if not isinstance(dy, np.ndarray) or dy.shape != y.shape or dy.dtype != y.dtype:
             came = f"{dy.dtype} of shape {dy.shape}" if isinstance(dy, np.ndarray) else type(dy).__name__
             raise ValueError(f"{loss!r} returned a gradient {came}, expected {y.dtype} of {y.shape}")
-        dx = self.backward(dy, depth, need_dx)
+        dx = self.backward(dy, depth, need_dx, frozen)
         return LossAndGradients(value, y, dx if need_dx else None)
 
     def forward(self, x: Array, depth: int) -> Array:
         """Run the first ``depth`` layers for training; return a workspace buffer (x itself for depth 0)."""
         self._pending = None
-        if depth not in self._forward_units:
-            self._plan(depth, self._first_learning)
         workspace = self._workspaces.get(x.shape) or self._new_workspace(x.shape)
-        layers, outputs, results = self._layers, workspace.outputs, workspace.results
+        y = self.forward_in(workspace, self.layers, self.forward_units(depth), x)
+        self._current = workspace
+        self._pending = depth
+        return y
+
+    def forward_in(
+        self,
+        workspace: TrainingWorkspace,
+        layers: Sequence[Any],
+        units: Units,
+        x: Array,
+        training: bool = True,
+    ) -> Array:
+        """Run ``units`` of ``layers``, which are the model's or stand for them; return a workspace buffer.
+
+        Without ``training`` a user's own layers are run as at inference.
+        """
+        self.served = workspace
+        outputs, results = workspace.outputs, workspace.results
         workspace.x = y = x
         index = 0
         try:
-            for unit in self._forward_units[depth]:
+            for unit in units:
                 index, slope = unit[0], self._slope(unit)
                 if slope is not None:
                     relu = unit[1]
@@ -261,18 +289,16 @@ class Passes:
                     layers[relu]._saved = results[index] = results[relu] = y
                     continue
                 for index in unit:
-                    if self._managed[index]:
+                    if self.managed[index]:
                         y = layers[index].forward(y, True, out=outputs[index])
                     else:
-                        y = self._plain(index, y, True)
+                        y = self._plain(index, y, training)
                     results[index] = y
         except (ValueError, TypeError, IndexError) as error:
             self._raise_with_layer(error, index)
-        self._current = workspace
-        self._pending = depth
         return y
 
-    def backward(self, dy: Array, depth: int, need_dx: bool) -> Array:
+    def backward(self, dy: Array, depth: int, need_dx: bool, frozen: Frozen = frozenset()) -> Array:
         """Fill the gradients of the first ``depth`` layers and return dx; without ``need_dx`` stop early."""
         workspace = self._current
         if workspace is None or self._pending != depth:
@@ -280,31 +306,78 @@ class Passes:
                 "Sequential: backward must follow forward(x, training=True), one backward for each; "
                 "the last call on this model was something else (model(x) is inference)"
             )
-        layers, gradients = self._layers, workspace.gradients
-        stop = 0 if need_dx else self._first_learning
+        dy = self.backward_in(workspace, self.layers, dy, depth, need_dx, frozen)
+        self._pending = None
+        return dy
+
+    def forward_units(self, depth: int) -> Units:
+        """Return the forward pass through ``depth`` layers, cut into units."""
+        if depth not in self._forward_units:
+            self._plan(depth, self.first_learning())
+        return self._forward_units[depth]
+
+    def backward_units(self, depth: int, stop: int) -> Units:
+        """Return the backward pass from ``depth`` layers down to ``stop``, cut into units."""
         if (depth, stop) not in self._backward_units:
             self._plan(depth, stop)
+        return self._backward_units[depth, stop]
+
+    def backward_in(
+        self,
+        workspace: TrainingWorkspace,
+        layers: Sequence[Any],
+        dy: Array,
+        depth: int,
+        need_dx: bool,
+        frozen: Frozen = frozenset(),
+        *,
+        accumulate: bool = False,
+        units: Units | None = None,
+    ) -> Array:
+        """Fill gradients, or add to them, and return dx: what `forward_in` did with these layers, backward."""
+        gradients, dys = workspace.gradients, workspace.dys
+        stop = 0 if need_dx else self.first_learning(frozen)
+        if units is None:
+            units = self.backward_units(depth, stop)
         index = depth
         try:
-            for unit in self._backward_units[depth, stop]:
+            for unit in units:
                 index, slope = unit[0], self._slope(unit)
+                dys[index] = dy
+                wanted = self._wanted(index, frozen, accumulate)
                 if slope is not None:
                     relu = unit[1]
-                    dy = layers[index].backward(dy, negative_slope=slope, out=gradients[relu])
+                    dy = layers[index].backward(dy, **wanted, negative_slope=slope, out=gradients[relu])
                     layers[relu]._saved = None
                     continue
                 for index in unit:
-                    if not self._managed[index]:
-                        dy = layers[index].backward(dy)
-                        flat_arrays.adopt(layers[index].grads, self._views[index][1])
+                    dys[index] = dy
+                    wanted = self._wanted(index, frozen, accumulate)
+                    if not self.managed[index]:
+                        dy = self._plain_backward(index, dy, accumulate)
                     elif index == stop and not need_dx and self._skips_dx[index]:
-                        layers[index].backward(dy, need_dx=False)
+                        layers[index].backward(dy, need_dx=False, **wanted)
                     else:
-                        dy = layers[index].backward(dy, out=gradients[index])
+                        dy = layers[index].backward(dy, **wanted, out=gradients[index])
         except (ValueError, TypeError, IndexError) as error:
             self._raise_with_layer(error, index)
-        self._pending = None
-        return dy if self._managed[0] or not need_dx else np.array(dy, order="C")
+        return dy if not need_dx or (units and self.managed[units[-1][-1]]) else np.array(dy, order="C")
+
+    def _wanted(self, index: int, frozen: Frozen, accumulate: bool) -> dict[str, bool]:
+        """Return the keywords that say what a layer's backward has to do with its gradients."""
+        if index in frozen and self._skips_gradients[index]:
+            return {"need_gradients": False}
+        return {"accumulate": True} if accumulate and self._adds[index] else {}
+
+    def _plain_backward(self, index: int, dy: Array, accumulate: bool) -> Array:
+        """Run a user's layer backward and take its gradients."""
+        layer, views = self.layers[index], self.views[index][1]
+        before = {name: view.copy() for name, view in views.items()} if accumulate else {}
+        dx: Array = layer.backward(dy)
+        flat_arrays.adopt(layer.grads, views)
+        for name, values in before.items():
+            views[name] += values
+        return dx
 
     def training_input(self, index: int) -> Array | None:
         """Return what layer ``index`` got in the last training forward, readable until the next one."""
@@ -312,10 +385,14 @@ class Passes:
             return None
         return self._current.x if index == 0 else self._current.results[index - 1]
 
-    def _new_workspace(self, shape: Shape) -> _TrainingWorkspace:
-        """Allocate the buffers for training on batches of ``shape``."""
-        workspace = _TrainingWorkspace(self._shapes(shape), self._dtype)
-        if len(self._workspaces) >= _SHAPES_KEPT:
+    def workspace(self, shape: Shape, whole: bool = False) -> TrainingWorkspace:
+        """Return new buffers for training on batches of ``shape``."""
+        return TrainingWorkspace(self._shapes(shape), self.dtype, whole)
+
+    def _new_workspace(self, shape: Shape) -> TrainingWorkspace:
+        """Make the buffers that serve all training on batches of ``shape``."""
+        workspace = self.workspace(shape)
+        if len(self._workspaces) >= SHAPES_KEPT:
             self._workspaces.pop(next(iter(self._workspaces)))
         self._workspaces[shape] = workspace
         return workspace
@@ -326,9 +403,9 @@ class Passes:
         """Return each layer's output shape; None from the first layer on that does not say its own."""
         shapes: list[Shape | None] = []
         shape: Shape | None = x_shape
-        for index, layer in enumerate(self._layers):
+        for index, layer in enumerate(self.layers):
             try:
-                if not self._managed[index]:
+                if not self.managed[index]:
                     shape = None
                 elif shape is not None and not self._keeps_shape[index]:
                     shape = layer.output_shape(shape)
@@ -339,88 +416,20 @@ class Passes:
 
     def _plain(self, index: int, x: Array, training: bool) -> Array:
         """Run a user's layer and check what it returns."""
-        layer, params = self._layers[index], self._views[index][0]
+        layer, params = self.layers[index], self.views[index][0]
         if params:
             flat_arrays.adopt(layer.params, params)
         y = layer.forward(x, training=training)
-        if not isinstance(y, np.ndarray) or y.dtype != self._dtype:
+        if not isinstance(y, np.ndarray) or y.dtype != self.dtype:
             came = y.dtype if isinstance(y, np.ndarray) else type(y).__name__
-            raise TypeError(f"forward returned {came}, expected a {self._dtype} array")
+            raise TypeError(f"forward returned {came}, expected a {self.dtype} array")
         return y
 
     def _raise_with_layer(self, error: Exception, index: int) -> NoReturn:
         """Raise ``error`` again, its message closed by the layer's number and repr."""
-        context = f"(layer {index}, {self._layers[index]!r})"
+        context = f"(layer {index}, {self.layers[index]!r})"
         if type(error) in (ValueError, TypeError, IndexError):
             error.args = (f"{error} {context}",)
         else:
             error.add_note(context)
         raise error
-
-
-def _taking_turns(shapes: list[Shape | None], dtype: np.dtype[Any]) -> tuple[list[Array | None], int]:
-    """Return a buffer per shape, up to two places apart never in the same memory, and the bytes allocated."""
-    sizes = [0 if shape is None else math.prod(shape) for shape in shapes]
-    memory = [empty((max(sizes[turn::3], default=0),), dtype) for turn in range(3)]
-    buffers = [
-        None if shape is None else memory[i % 3][: sizes[i]].reshape(shape) for i, shape in enumerate(shapes)
-    ]
-    return buffers, sum(block.nbytes for block in memory)
-
-
-class _TrainingWorkspace:
-    """Outputs of all layers and gradients of their inputs, for one batch shape.
-
-    Attributes
-    ----------
-    x : ndarray or None
-        The batch of the last training forward: the caller's array.
-    outputs, gradients : list of ndarray or None
-        Output of layer i, gradient of the input of layer i; None where the layer's own result is taken as it
-        comes.
-    results : list of ndarray or None
-        What the layers returned in the last training forward: the outputs, or a layer's own arrays; for a layer
-        that did the work of the ReLU after it, that ReLU's output.
-    """
-
-    __slots__ = ("_output_gradient", "gradients", "outputs", "results", "x")
-
-    def __init__(self, shapes: list[Shape | None], dtype: np.dtype[Any]) -> None:
-        self.x: Array | None = None
-        self.outputs = [None if shape is None else empty(shape, dtype) for shape in shapes]
-        self.results = list(self.outputs)
-        # The gradient of the model's own input is asked for by backward alone, which returns a new array.
-        self.gradients, _ = _taking_turns([None, *shapes[:-1]], dtype)
-        self._output_gradient: Array | None = None
-
-    def output_gradient(self, y: Array) -> Array:
-        """Return the buffer that the loss of outputs ``y`` fills; made when it is first needed."""
-        buffer = self._output_gradient
-        if buffer is None or buffer.shape != y.shape:
-            buffer = self._output_gradient = empty(y.shape, y.dtype)
-        return buffer
-
-
-class _InferencePool:
-    """Inference buffers by batch shape: one set for each inference that runs at the same time."""
-
-    __slots__ = ("_free",)
-
-    def __init__(self) -> None:
-        self._free: dict[Shape, list[dict[int, Array | None]]] = {}
-
-    def take(self, x_shape: Shape) -> dict[int, Array | None] | None:
-        """Return a free set for batches of ``x_shape``, or None."""
-        try:
-            return self._free[x_shape].pop()
-        except (KeyError, IndexError):
-            return None
-
-    def give(self, x_shape: Shape, buffers: dict[int, Array | None]) -> None:
-        """Take back a set that is no longer in use."""
-        free = self._free.get(x_shape)
-        if free is None:
-            if len(self._free) >= _SHAPES_KEPT:
-                self._free.clear()
-            free = self._free.setdefault(x_shape, [])
-        free.append(buffers)

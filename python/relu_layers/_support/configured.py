@@ -40,6 +40,8 @@ class Watched(_core.Watched):
 
     # Private attributes that are part of the configuration all the same.
     _configuration: ClassVar[tuple[str, ...]] = ()
+    # Public attributes that are none: what was captured reads them whenever it needs them.
+    _live: ClassVar[frozenset[str]] = frozenset()
 
     # Attributes that hold together with others once the object is made, and what to write instead of replacing them.
     _FIXED: ClassVar[Mapping[str, str]] = {}

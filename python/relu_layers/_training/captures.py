@@ -24,6 +24,7 @@ from relu_layers._engine.captures import (
     UPDATE,
     Snapshot,
     can_be_captured,
+    watched,
 )
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
@@ -35,7 +36,7 @@ from relu_layers.losses import as_loss
 from relu_layers.optimizers import BUILT_IN as OPTIMIZERS
 
 # Attributes of a trainer that a captured step depends on.
-_OF_TRAINER = ("model", "loss", "optimizer", "clip_norm", "accumulate", "l2_penalty", "capture")
+_OF_TRAINER = ("model", "loss", "optimizer", "accumulate", "l2_penalty", "capture")
 # Shapes seen once whose second sight is worth a capture.
 _SHAPES_NOTED = 64
 # Captures of a trainer: as many as the extension keeps.
@@ -112,8 +113,6 @@ class StepCaptures:
         Run the halves of a step, between which ranks add their gradients: those of ``TrainingReplay`` too.
     meter : EpochMeter
         Collects what an epoch records; captured steps feed it too.
-    most_steps : int
-        Steps that one stretch may have: learning rates are asked for ahead, those of a user's schedule are not.
     """
 
     def __init__(self, trainer: Any, parts: StepParts, moments: Moments) -> None:
@@ -132,8 +131,8 @@ class StepCaptures:
         """Start without captures, for the trainer as it is now."""
         trainer, parts = self._trainer, self._parts
         model, loss, optimizer = trainer.model, trainer.loss, trainer.optimizer
-        schedule, accumulate = optimizer.learning_rate, trainer.accumulate
-        self._snapshot = Snapshot([*model.layers, loss, optimizer, *_schedules_in(schedule)])
+        parts_watched = [*model.layers, loss, optimizer]
+        self._snapshot = Snapshot(parts_watched)
         self._own = {name: getattr(trainer, name) for name in _OF_TRAINER}
         self._possible = (
             trainer.capture
@@ -148,26 +147,31 @@ class StepCaptures:
         self._seen: set[tuple[Any, ...]] = set()
         self._captured: dict[_core.Capture, Captured] = {}
         self._failed: set[tuple[Any, ...]] = set()
-        constant = type(schedule) is schedules.Constant
-        self.most_steps = 2**31 if constant else _RATES_AHEAD if type(schedule) in _BUILT_IN_SCHEDULES else 1
         self._dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
         updates, last_rate = optimizer.shared_progress
         self._replay = _core.TrainingReplay(
             model.exclusive(),
             model.flat_grads,
-            parts.group_sum() if accumulate > 1 else None,
+            parts.group_sum() if trainer.accumulate > 1 else None,
             parts.progress,
             updates,
             last_rate,
-            schedule,
-            schedule.base if constant else None,
-            trainer.clip_norm or 0.0,
-            accumulate,
+            optimizer,
+            schedules.Constant,
+            trainer.shared_limit,
+            trainer.accumulate,
             [layer.shared_counter for layer in self._dropouts],
+            watched([trainer, *parts_watched]),
         )
         self.stretch = self._replay.stretch
         self.gradient, self.update = self._replay.gradient, self._replay.update
         self.watch(self._moments)
+
+    @property
+    def most_steps(self) -> int:
+        """Steps that one stretch may have: learning rates are asked for ahead, those of a user's schedule are not."""
+        kind = self._trainer.optimizer.schedule_type
+        return 2**31 if kind is schedules.Constant else _RATES_AHEAD if kind in _BUILT_IN_SCHEDULES else 1
 
     def refresh(self) -> None:
         """Drop the captures if what they depend on has changed."""
@@ -247,6 +251,7 @@ class StepCaptures:
                 as_loss(loss, model.ops),
                 *batch,
                 depth=parts.depth,
+                frozen=parts.passes.frozen(optimizer.frozen(model)),
                 before_backward=lambda value, outputs: capture.start(BACKWARD),
             )
             if trainer.l2_penalty:
@@ -259,12 +264,11 @@ class StepCaptures:
                 model.ops.accumulate(total, model.flat_grads)
                 capture.start(COMBINE)
                 model.ops.accumulate(model.flat_grads, total)
-            if trainer.clip_norm is not None:
-                capture.start(NORM)
-                optimizer.gradient_norm()
+            capture.start(NORM)  # run where there is a limit at that time
+            optimizer.gradient_norm()
             capture.start(UPDATE)
             # At rate 1 what is recorded as the rate is the factor of each stretch of parameters.
-            optimizer._apply(1.0, 1.0)
+            optimizer._apply(optimizer._segments, 1.0, 1.0)
         except (TypeError, ValueError, IndexError):
             return None
         finally:
@@ -283,9 +287,3 @@ def _key(x: Array, y: Array, sample_weight: Array | None) -> tuple[Any, ...]:
 
 def _same_objects(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
     return len(now) == len(before) and all(a is b for a, b in zip(now, before, strict=True))
-
-
-def _schedules_in(schedule: Any) -> list[Any]:
-    """Return a schedule and those that it is made of."""
-    inner = getattr(schedule, "schedule", None)
-    return [schedule] if inner is None else [schedule, *_schedules_in(inner)]

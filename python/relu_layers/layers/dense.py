@@ -95,10 +95,15 @@ class Dense(ParameterLayer):
         dy: Array,
         *,
         need_dx: bool = True,
+        need_gradients: bool = True,
+        accumulate: bool = False,
         negative_slope: float | None = None,
         out: Array | None = None,
     ) -> Array:
         """Fill the gradients of weight and bias and return dx (None with ``need_dx=False``).
+
+        With ``accumulate`` they are added to what is there; without ``need_gradients`` they are left alone, and their
+        product is not computed.
 
         With a slope (at least 0), x came out of a ReLU of that slope, and dx is the gradient of what went in.
         """
@@ -107,13 +112,25 @@ class Dense(ParameterLayer):
             raise self._not_after_forward()
         if need_dx and out is None:
             out = np.empty(x.shape, dtype=x.dtype)
+        if not need_gradients:
+            return self._backward_to_x(x, dy, negative_slope, out)
         dbias = grads.get("bias")
         if dbias is None:
             dbias = self._scratch_dbias(x.dtype)
         weight = self._values["weight"]
         target = out if need_dx else None, grads["weight"], dbias
         fused = {} if negative_slope is None else {"negative_slope": negative_slope}
-        dx: Array = self.ops.dense_backward(x, weight, dy, need_dx=need_dx, out=target, **fused)[0]
+        dx: Array = self.ops.dense_backward(
+            x, weight, dy, need_dx=need_dx, accumulate=accumulate, out=target, **fused
+        )[0]
+        self._saved = None
+        return dx
+
+    def _backward_to_x(self, x: Array, dy: Array, slope: float | None, out: Array | None) -> Array:
+        """Return dx alone, the same bits as those of the whole backward."""
+        dx: Array = self.ops.matmul(dy, self._values["weight"], transpose_b=True, out=out)
+        if slope is not None:
+            self.ops.relu_backward(x, dx, slope, out=dx)
         self._saved = None
         return dx
 

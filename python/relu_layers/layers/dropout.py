@@ -62,7 +62,7 @@ class Dropout(Layer):
             raise ValueError("Dropout.load_state: key and counter must be below 2**64")
         self._key = key
         self._counter[0] = counter
-        configuration_changed()
+        configuration_changed(self)
 
     # Their former names.
     state, load_state = state_dict, load_state_dict

@@ -59,12 +59,26 @@ class PReLU(ParameterLayer):
         self._saved = x if training else None
         return y
 
-    def backward(self, dy: Array, *, need_dx: bool = True, out: Array | None = None) -> Array:
-        """Fill the gradient of the slopes and return dx (None with ``need_dx=False``)."""
-        x = self._kept()
+    def backward(
+        self,
+        dy: Array,
+        *,
+        need_dx: bool = True,
+        need_gradients: bool = True,
+        accumulate: bool = False,
+        out: Array | None = None,
+    ) -> Array:
+        """Fill the gradient of the slopes, or add to it, and return dx (None with ``need_dx=False``).
+
+        Without ``need_gradients`` that of the slopes is left alone.
+        """
+        x, grad = self._kept(), self._gradients["slope"]
         if need_dx and out is None:
             out = np.empty(x.shape, dtype=x.dtype)
-        target = out if need_dx else None, self._gradients["slope"]
+        own = grad if need_gradients and not accumulate else np.empty_like(grad)
+        target = out if need_dx else None, own
         dx: Array = self.ops.prelu_backward(x, self._values["slope"], dy, need_dx=need_dx, out=target)[0]
+        if accumulate and need_gradients:
+            self.ops.accumulate(grad, own)
         self._saved = None
         return dx

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.autograd import Function
 
-from relu_layers._support.configured import Array
 from relu_layers.interop.torch._networks import shared_parameters
 from relu_layers.interop.torch._tensors import Tensor, new, once, read, view
 from relu_layers.layers import BUILT_IN, Dropout
@@ -27,7 +26,8 @@ class Pass(Function):  # type: ignore[misc] # PyTorch is not seen by the type ch
         ctx.owner, ctx.array = owner, view(x)
         # The masks of this forward; in evaluation mode there are none.
         ctx.masks = [(layer, layer.state()) for layer in owner.dropouts] if learning else None
-        y = owner.model.forward(ctx.array, training=learning)
+        ctx.passed = owner.model.training_pass(ctx.array) if learning else None
+        y = owner.model(ctx.array) if ctx.passed is None else ctx.passed.y
         # Not read again, but autograd watches saved tensors: a change in place before backward is an error.
         ctx.save_for_backward(x, *parameters)
         return new(y)
@@ -37,12 +37,13 @@ class Pass(Function):  # type: ignore[misc] # PyTorch is not seen by the type ch
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         _ = ctx.saved_tensors
         model, transposed = ctx.owner.model, ctx.owner.transposed
+        passed, need_dx = ctx.passed, ctx.needs_input_grad[2]
         # Whether the intermediates are gone, or were never kept, as in evaluation mode.
-        gone = model._training_input(0) is not ctx.array or model._passes._pending is None
+        gone = passed is None or not passed.ready
         with _as_it_was(ctx.owner, ctx.masks) if gone else nullcontext():
             if gone:
-                model.forward(ctx.array, training=True)
-            dx = _run_backward(model, view(dy), ctx.needs_input_grad[2])
+                passed = model.training_pass(ctx.array)
+            dx = passed.backward(view(dy), need_dx=need_dx)
         # The model overwrites its gradients with every backward, while autograd keeps the arrays it is given.
         gradients = torch.from_numpy(model.flat_grads.copy())
         parts = gradients.split([array.size for array in model.grads.values()])
@@ -51,7 +52,7 @@ class Pass(Function):  # type: ignore[misc] # PyTorch is not seen by the type ch
             (part.T if turned else part) if needed else None
             for part, turned, needed in zip(shaped, transposed, ctx.needs_input_grad[3:], strict=True)
         )
-        return None, None, dx, *wanted
+        return None, None, new(dx) if need_dx else None, *wanted
 
 
 @contextmanager
@@ -76,15 +77,6 @@ def _as_it_was(owner: Module, masks: list[tuple[Dropout, dict[str, int]]] | None
             layer.rate = rate
 
 
-def _run_backward(model: Sequential, dy: Array, need_dx: bool) -> Tensor | None:
-    """Fill the model's gradients, and return dx if it is needed: the first layer's costs a product."""
-    if need_dx:
-        return new(model.backward(dy))
-    with model.exclusive():
-        model._run_backward(dy, len(model.layers))
-    return None
-
-
 class Module(nn.Module):  # type: ignore[misc]
     """A model inside a PyTorch program: its parameters are this module's, in the same memory.
 
@@ -102,8 +94,8 @@ class Module(nn.Module):  # type: ignore[misc]
     -----
     Parameters have PyTorch's names and shapes (a weight is a transposed view), so that ``state_dict`` fits the
     ``nn.Sequential`` that `to_torch` gives. In training mode Dropout is at work, in evaluation mode it is not.
-    Gradients come from the model's own backward. A second backward, or one after another forward, repeats the
-    forward first, and so does a backward in evaluation mode; with layers of a user's own it is a RuntimeError.
+    Gradients come from the model's own backward. A second backward repeats the forward first, and so does a backward in
+    evaluation mode; with layers of a user's own it is a RuntimeError, as is one after another forward.
 
     The parameters live in the CPU memory of the model. ``.to``, ``.double`` and the like would part them from it,
     and the next forward says so: convert the model instead, ``Module(model.astype(np.float64))``.

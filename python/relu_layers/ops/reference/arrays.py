@@ -58,6 +58,14 @@ def float_array(
     return array
 
 
+def contiguous(op: str, name: str, value: object) -> FloatArray:
+    """Return `value` as a C-contiguous float32 or float64 array of any shape."""
+    array = float_array(op, name, value)
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{op}: {name} must be C-contiguous: pass np.ascontiguousarray({name})")
+    return array
+
+
 def same_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
     """Say whether `b` is element for element the memory of `a` (an exact alias)."""
     return (

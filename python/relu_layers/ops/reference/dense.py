@@ -81,12 +81,14 @@ def dense_backward(
     dy: FloatArray,
     *,
     need_dx: bool = True,
+    accumulate: bool = False,
     negative_slope: float | None = None,
     out: tuple[FloatArray | None, FloatArray | None, FloatArray | None] | None = None,
 ) -> tuple[FloatArray | None, FloatArray, FloatArray]:
     """Gradients of `dense_forward`: ``dx = dy @ weight.T``, ``dweight = x.T @ dy``, ``dbias = dy.sum(0)``.
 
-    dx is None when not needed. All three are overwritten, never added to; None in `out` allocates that one. With a
+    dx is None when not needed. All three are overwritten, or with `accumulate` dweight and dbias are added to what
+    ``out[1]`` and ``out[2]`` hold; otherwise None in `out` allocates that one. With a
     `negative_slope` (>= 0), x is the output of a ReLU of that slope and dx the gradient of that ReLU's input:
     ``relu_backward(x, dy @ weight.T, negative_slope)``.
     """
@@ -98,6 +100,8 @@ def dense_backward(
     outs: tuple[Any, ...] = output_tuple(op, out, 3)
     if not need_dx and outs[0] is not None:
         raise ValueError(f"{op}: need_dx is False, so out[0] must be None")
+    if accumulate and (outs[1] is None or outs[2] is None):
+        raise ValueError(f"{op}: accumulate is True, so out[1] and out[2] must be the arrays to add to")
     reads = [x, weight, dy]
     dx = output(op, outs[0], x.shape, x.dtype, reads=reads, name="out[0]") if need_dx else None
     dweight = output(op, outs[1], weight.shape, x.dtype, reads=reads, name="out[1]")
@@ -109,8 +113,8 @@ def dense_backward(
         dx[...] = dy @ weight.T
         if negative_slope is not None:
             relu_backward(x, dx, negative_slope, out=dx)
-    dweight[...] = rows.T @ drows
-    dbias[...] = drows.sum(axis=0)
+    dweight[...] = dweight + rows.T @ drows if accumulate else rows.T @ drows
+    dbias[...] = dbias + drows.sum(axis=0) if accumulate else drows.sum(axis=0)
     return dx, dweight, dbias
 
 

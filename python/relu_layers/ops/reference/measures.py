@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relu_layers.ops.reference.arrays import FloatArray, as_array, float_array, output, writable
+from relu_layers.ops.reference.arrays import FloatArray, as_array, contiguous, float_array, output, writable
 
 __all__ = [
     "sum_of_squares",
@@ -24,18 +24,14 @@ _quiet = np.errstate(all="ignore")
 @_quiet
 def sum_of_squares(x: FloatArray) -> float:
     """Sum of ``x * x`` over a contiguous array of any shape, in float64 (the squared gradient norm)."""
-    x = float_array("sum_of_squares", "x", x)
-    if not x.flags.c_contiguous:
-        raise ValueError("sum_of_squares: x must be C-contiguous: pass np.ascontiguousarray(x)")
+    x = contiguous("sum_of_squares", "x", x)
     return float(np.sum(np.square(x, dtype=np.float64)))
 
 
 @_quiet
 def accumulate(total: FloatArray, grad: FloatArray) -> None:
-    """Add ``grad`` to ``total`` in place; both 1-D, contiguous, of one shape."""
-    grad = float_array("accumulate", "grad", grad)
-    if grad.ndim != 1 or not grad.flags.c_contiguous:
-        raise ValueError(f"accumulate: grad has shape {grad.shape}, expected a contiguous 1-D array")
+    """Add ``grad`` to ``total`` in place; both C-contiguous, of one shape."""
+    grad = contiguous("accumulate", "grad", grad)
     total = output(
         "accumulate",
         writable("accumulate", "total", total, grad.shape, grad.dtype),
@@ -64,7 +60,7 @@ def l2_penalty(
     Parameters
     ----------
     param, grad
-        1-D, contiguous, of one shape.
+        C-contiguous, of one shape.
     strength
         scikit-learn's ``alpha``.
     rows
@@ -72,9 +68,7 @@ def l2_penalty(
     sample_weight
         ``(rows,)``, of the dtype of param, or None.
     """
-    param = float_array("l2_penalty", "param", param)
-    if param.ndim != 1 or not param.flags.c_contiguous:
-        raise ValueError(f"l2_penalty: param has shape {param.shape}, expected a contiguous 1-D array")
+    param = contiguous("l2_penalty", "param", param)
     reads = [param]
     divisor = float(rows)
     if sample_weight is not None:

@@ -1,6 +1,6 @@
 """Optimizer updates in place, with the formulas of Caffe's solvers and AdamW.
 
-param, grad and state are 1-D contiguous arrays of one dtype and length: param and state change, grad not.
+param, grad and state are C-contiguous arrays of one dtype and shape, any shape: param and state change, grad not.
 The gradient that counts is ``g = grad * grad_scale + weight_decay * param`` (l2), or with
 ``weight_decay * sign(param)`` instead (l1).
 """
@@ -12,7 +12,7 @@ import operator
 
 import numpy as np
 
-from relu_layers.ops.reference.arrays import FloatArray, float_array, output
+from relu_layers.ops.reference.arrays import FloatArray, contiguous, output
 
 __all__ = [
     "sgd_update",
@@ -28,9 +28,7 @@ _quiet = np.errstate(all="ignore")
 
 def _arrays(op: str, param: FloatArray, grad: FloatArray, **state: FloatArray) -> None:
     """Check the arrays of an update before anything is written."""
-    grad = float_array(op, "grad", grad)
-    if grad.ndim != 1 or not grad.flags.c_contiguous:
-        raise ValueError(f"{op}: grad has shape {grad.shape}, expected a contiguous 1-D array")
+    grad = contiguous(op, "grad", grad)
     written: list[FloatArray] = []
     for name, array in {"param": param, **state}.items():
         written.append(

@@ -1,22 +1,62 @@
-"""The parts of a trainer that are assigned after it is made: each takes effect, or is refused with the way."""
+"""What of a trainer is assigned after it is made: each setting takes effect, or is refused with the way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
+from relu_layers._support.arguments import real
 from relu_layers._support.attributes import refuse_fixed, refuse_unknown
+from relu_layers._support.configured import Array
 from relu_layers.callbacks import Moments, as_callbacks
 from relu_layers.losses import Loss, training_depth
+from relu_layers.optimizers import Optimizer
 
 
-class Parts:
-    """Base of a trainer: its callbacks and its loss may be replaced, its model may not."""
+class Settings:
+    """Base of a trainer: loss, optimizer and callbacks may be exchanged between two steps, the model may not."""
 
     _FIXED: ClassVar[Mapping[str, str]] = {
         "model": "captured steps, buffers and the optimizer belong to it; make a new Trainer",
         "communicator": "make a new Trainer, or Trainer.restore(path, communicator=...)",
     }
+
+    # Captured steps read it whenever they need it.
+    _live: ClassVar[frozenset[str]] = frozenset({"clip_norm"})
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What updates the model; one that is assigned is bound to the model, or refused as by the constructor."""
+        optimizer: Optimizer = self.__dict__["_optimizer"]
+        return optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: Optimizer) -> None:
+        if not isinstance(value, Optimizer):
+            raise TypeError(f"Trainer: optimizer is {value!r}, expected one such as SGD(0.1)")
+        trainer: Any = self
+        value.bind(trainer.model)
+        trainer._optimizer = value
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest norm of the gradient over all parameters that are not frozen; None for no limit."""
+        return float(self.shared_limit[0]) or None
+
+    @clip_norm.setter
+    def clip_norm(self, value: float | None) -> None:
+        number = 0.0 if value is None else real("Trainer", "clip_norm", value)
+        if value is not None and number <= 0.0:
+            raise ValueError(f"Trainer: clip_norm is {number}, expected above 0, or None")
+        self.shared_limit[0] = number
+
+    @property
+    def shared_limit(self) -> Array:
+        """The limit, float64 (1,), 0 for none, in the memory that captured steps read."""
+        limit: Array = self.__dict__.setdefault("_limit", np.zeros(1))
+        return limit
 
     @property
     def callbacks(self) -> tuple[Any, ...]:

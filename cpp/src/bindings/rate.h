@@ -1,0 +1,54 @@
+// The learning rate of an optimizer as it is now: a number, a constant schedule, or what a schedule says.
+#pragma once
+
+#include <cmath>
+
+#include "bindings/python.h"
+
+namespace relu_layers::bindings {
+
+class Rate {
+  public:
+    // constant: the class of constant schedules, whose rate is their attribute `base`.
+    Rate(py::handle optimizer, py::handle constant)
+        : optimizer_(py::reinterpret_borrow<py::object>(optimizer)),
+          constant_(py::reinterpret_borrow<py::object>(constant)) {}
+
+    // The rate after so many updates. May run Python code. False for what is no finite number of at least 0, which is
+    // left to the layers: they also know what to say about it.
+    bool after(std::int64_t updates, double& rate) const {
+        const py::object schedule = now();
+        if (fixed(schedule, rate)) return usable(rate);
+        const py::object number = owned(PyObject_CallFunction(schedule.ptr(), "L", static_cast<long long>(updates)));
+        rate = PyFloat_AsDouble(number.ptr());
+        if (PyErr_Occurred() == nullptr) return usable(rate);
+        PyErr_Clear();
+        return false;
+    }
+    // Whether all updates have one rate.
+    bool constant(double& rate) const { return fixed(now(), rate) && usable(rate); }
+
+  private:
+    static bool usable(double rate) { return rate >= 0 && std::isfinite(rate); }
+    py::object now() const {
+        static PyObject* const name = PyUnicode_InternFromString("_schedule");
+        return owned(PyObject_GetAttr(optimizer_.ptr(), name));
+    }
+    bool fixed(const py::object& schedule, double& rate) const {
+        if (PyFloat_CheckExact(schedule.ptr())) {
+            rate = PyFloat_AS_DOUBLE(schedule.ptr());
+            return true;
+        }
+        if (reinterpret_cast<PyObject*>(Py_TYPE(schedule.ptr())) != constant_.ptr()) return false;
+        rate = PyFloat_AsDouble(owned(PyObject_GetAttrString(schedule.ptr(), "base")).ptr());
+        if (PyErr_Occurred() == nullptr) return true;
+        PyErr_Clear();
+        rate = std::nan("");
+        return true;
+    }
+
+    py::object optimizer_;
+    py::object constant_;
+};
+
+}  // namespace relu_layers::bindings

@@ -1,0 +1,105 @@
+#include "bindings/watched.h"
+
+#include <new>
+
+#include "bindings/bindings.h"
+#include "bindings/fastcall.h"
+
+namespace relu_layers::bindings {
+namespace {
+
+PyTypeObject* watched_type = nullptr;
+
+struct Watched {
+    PyObject_HEAD Changes changes;  // null while nothing looks at the object
+};
+
+Watched& watched(PyObject* object) { return *reinterpret_cast<Watched*>(object); }
+
+PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
+    PyObject* const self = type->tp_alloc(type, 0);
+    if (self != nullptr) new (&watched(self).changes) Changes();
+    return self;
+}
+
+void destroy(PyObject* self) {
+    PyTypeObject* const type = Py_TYPE(self);
+    watched(self).changes.~Changes();
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+// Whether replays read the attribute whenever they need it: the class names such attributes in `_live`.
+bool is_live(PyObject* self, PyObject* name) {
+    static PyObject* const live = PyUnicode_InternFromString("_live");
+    PyObject* const names = PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(self)), live);
+    const int found = names == nullptr ? -1 : PySequence_Contains(names, name);
+    Py_XDECREF(names);
+    if (found < 0) PyErr_Clear();
+    return found > 0;
+}
+
+// Asks the object itself whether it has such an attribute: 0, or -1 and the error is set.
+int check_attribute(PyObject* self, PyObject* name, PyObject* value) {
+    static PyObject* const check = PyUnicode_InternFromString("_check_attribute");
+    PyObject* const result = PyObject_CallMethodObjArgs(self, check, name, value, nullptr);
+    Py_XDECREF(result);
+    return result == nullptr ? -1 : 0;
+}
+
+// Sets or deletes an attribute; a public one counts as a change of the configuration.
+int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
+    const bool is_private = PyUnicode_GET_LENGTH(name) > 0 && PyUnicode_READ_CHAR(name, 0) == '_';
+    if (!is_private && value != nullptr && check_attribute(self, name, value) < 0) return -1;
+    const int failed = PyObject_GenericSetAttr(self, name, value);
+    if (failed != 0 || !watched(self).changes) return failed;
+    if (!is_private && !is_live(self, name)) ++*watched(self).changes;
+    return failed;
+}
+
+// Counts a change of what no public attribute holds.
+void configuration_changed(py::handle object) {
+    if (PyObject_TypeCheck(object.ptr(), watched_type) == 0)
+        throw py::type_error("configuration_changed: expected a Watched object");
+    if (watched(object.ptr()).changes) ++*watched(object.ptr()).changes;
+}
+
+// A class of Python's own making, for a pybind11 class would cost every subclass its metaclass.
+py::object type_of_watched() {
+    static PyType_Slot slots[] = {
+        {Py_tp_new, reinterpret_cast<void*>(&make)},
+        {Py_tp_dealloc, reinterpret_cast<void*>(&destroy)},
+        {Py_tp_setattro, reinterpret_cast<void*>(&set_attribute)},
+        {Py_tp_doc, const_cast<char*>("Watched()\n--\n\nBase of what captures depend on: a public attribute that is "
+                                      "set makes them look again.")},
+        {0, nullptr},
+    };
+    static PyType_Spec spec = {"relu_layers._core.Watched", static_cast<int>(sizeof(Watched)), 0,
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+    return owned(PyType_FromSpec(&spec));
+}
+
+}  // namespace
+
+Changes changes_of(py::handle object) {
+    if (PyObject_TypeCheck(object.ptr(), watched_type) == 0) throw py::type_error("expected a list of Watched objects");
+    Changes& changes = watched(object.ptr()).changes;
+    if (!changes) changes = std::make_shared<std::int64_t>(0);
+    return changes;
+}
+
+Configuration::Configuration(py::handle objects) {
+    const py::object list = owned(PySequence_List(objects.ptr()));
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list.ptr()); ++i)
+        changes_.push_back(changes_of(PyList_GET_ITEM(list.ptr(), i)));
+    renew();
+}
+
+void bind_watched(py::module_& m) {
+    const py::object type = type_of_watched();
+    watched_type = reinterpret_cast<PyTypeObject*>(py::object(type).release().ptr());
+    m.attr("Watched") = type;
+    define<&configuration_changed>(m, "configuration_changed(object)");
+}
+
+}  // namespace relu_layers::bindings
