@@ -69,7 +69,7 @@ EXITS: dict[str, tuple[str, int]] = {
         -signal.SIGTERM,
     ),
     "circles": (
-        "t = trainer()\nt.model.itself = t.model\nt.itself = t\nt.fit(x, y, epochs=1, batch_size=32)\n"
+        "t = trainer()\nt.model._itself = t.model\nt._itself = t\nt.fit(x, y, epochs=1, batch_size=32)\n"
         "sys.modules['__main__'].frozen = t",
         0,
     ),

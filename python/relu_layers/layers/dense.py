@@ -119,10 +119,11 @@ class Dense(ParameterLayer):
             dbias = self._scratch_dbias(x.dtype)
         weight = self._values["weight"]
         target = out if need_dx else None, grads["weight"], dbias
-        fused = {} if negative_slope is None else {"negative_slope": negative_slope}
-        dx: Array = self.ops.dense_backward(
-            x, weight, dy, need_dx=need_dx, accumulate=accumulate, out=target, **fused
-        )[0]
+        # Named where they are used only: an ops namespace of one's own need not know them.
+        options: dict[str, Any] = {"accumulate": True} if accumulate else {}
+        if negative_slope is not None:
+            options["negative_slope"] = negative_slope
+        dx: Array = self.ops.dense_backward(x, weight, dy, need_dx=need_dx, out=target, **options)[0]
         self._saved = None
         return dx
 
