@@ -160,7 +160,7 @@ def test_an_estimator_of_one_class_or_a_number_for_a_name(tmp_path: Path) -> Non
         (MLPClassifier(hidden_layer_sizes=(2,), max_iter=1, random_state=0), np.array([True, False] * 3)),
         (
             MLPClassifier(hidden_layer_sizes=(2,), max_iter=1, random_state=0),
-            np.array([1.5, 2.5, np.float32(3)] * 2),
+            np.array([1.0, 2.0, 3.0] * 2),
         ),
     ):
         model = to_model(estimator.fit(x, y), target=5)  # type: ignore[arg-type]
