@@ -202,7 +202,13 @@ def _trainer_from(
 
 def _callback_document(callback: Any) -> dict[str, Any]:
     state = callback.state_dict() if hasattr(callback, "state_dict") else {}
-    return {**_described(callback, callback_module.BUILT_IN), "state": state}
+    entry = {**_described(callback, callback_module.BUILT_IN), "state": state}
+    if state and not entry.get("own"):
+        try:
+            type(callback)(**entry["config"]).load_state_dict(state)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"a state of {entry['name']} cannot be saved: {error}") from error
+    return entry
 
 
 def _callbacks_from(entries: Sequence[dict[str, Any]], passed: Sequence[Any]) -> list[Any]:
@@ -251,11 +257,29 @@ def _name(thing: Any) -> str:
 
 
 def _described(thing: Any, built_in: Mapping[str, type[Any]]) -> dict[str, Any]:
-    """Return the name, and for a class of the package the configuration that rebuilds it."""
+    """Return the name, and for a class of the package the configuration that rebuilds it.
+
+    A configuration that rebuilds nothing, as an attribute that was set to a wrong value makes it, is a ValueError:
+    what is written can be read.
+    """
     name = _name(thing)
     if built_in.get(name) is not type(thing):
         return {"name": name, "own": True}
-    return {"name": name, "config": thing.config()}
+    config = thing.config()
+    # A user's own schedule is passed with its optimizer.
+    rebuilt = {key: 1.0 if _names_own(value) else value for key, value in config.items()}
+    try:
+        built_in[name](**rebuilt)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} cannot be saved, for no file of it could be loaded: {error}") from error
+    return {"name": name, "config": config}
+
+
+def _names_own(value: Any) -> bool:
+    """Return whether a part of a configuration, or one inside it, is described by its name alone."""
+    if not isinstance(value, dict) or "name" not in value:
+        return False
+    return "config" not in value or any(_names_own(part) for part in value["config"].values())
 
 
 def _rebuilt(what: str, entry: dict[str, Any], built_in: Mapping[str, type[Any]], advice: str) -> Any:

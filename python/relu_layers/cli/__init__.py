@@ -16,8 +16,12 @@ from relu_layers.cli.train import train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="relu_layers", prog_name="relu-layers")
 def program() -> None:
-    """Train ReLU networks on tables, apply them, and inspect files and the installation."""
+    """Train ReLU networks on tables, apply them, and inspect files and the installation.
+
+    Completion of bash: eval "$(_RELU_LAYERS_COMPLETE=bash_source relu-layers)"; zsh_source and fish_source likewise.
+    """
 
 
 program.add_command(train)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from relu_layers import checkpoint
 from relu_layers.cli import report
+from relu_layers.cli.baselines import constant_prediction
 from relu_layers.cli.errors import Problem, readable, refuse_overwriting
 from relu_layers.cli.examining import decimal_commas, refuse
 from relu_layers.cli.reading import reading_options
@@ -252,7 +253,10 @@ def _print_score(
             report.say(console, f"no score: {error}")
             return
         if isinstance(target, ClassTarget):
-            report.print_classification(console, part, None, truth, y.argmax(axis=1), target.classes)
+            most = constant_prediction(truth, len(target.classes))
+            share = float(np.mean(truth == most))
+            line = f"always {target.classes[int(most)]!r} would be right in {share:.2%}"
+            report.print_classification(console, part, None, truth, y, target.classes, line)
         else:
             decoded = preprocessing.decode_target(truth).ravel()
             report.print_regression(console, part, None, decoded, predicted)

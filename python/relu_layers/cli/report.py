@@ -15,6 +15,7 @@ from rich.text import Text
 
 from relu_layers._support.files import write_atomically
 from relu_layers.cli.errors import Problem
+from relu_layers.cli.scores import are_uneven, classification_scores, regression_scores
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _WIDEST_CONFUSION = 12
@@ -27,31 +28,55 @@ def say(console: Console, text: str, style: str = "") -> None:
 
 
 def print_classification(
-    console: Console, part: str, loss: float | None, labels: Array, predicted: Array, names: Sequence[object]
+    console: Console,
+    part: str,
+    loss: float | None,
+    labels: Array,
+    outputs: Array,
+    names: Sequence[object],
+    baselines: str = "",
 ) -> None:
-    """Print loss and accuracy, and the confusions between classes."""
-    right = int(np.sum(labels == predicted))
+    """Print loss and accuracy, what to compare with, the confusions, and scores per class where they are uneven."""
+    scores = classification_scores(labels, outputs, names)
+    right, predicted = scores["right"], outputs.argmax(axis=1)
     loss_text = "" if loss is None else f"loss {loss:.4f}, "
-    share = f"{right / len(labels):.2%} ({right:,} of {len(labels):,})"
+    share = f"{scores['accuracy']:.2%} ({right:,} of {len(labels):,})"
     say(console, f"{part}: {loss_text}accuracy {share}", "bold")
+    if baselines:
+        say(console, baselines)
     counts = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(counts, (labels, predicted), 1)
     if len(names) <= _WIDEST_CONFUSION:
         console.print(Text("rows: true class, columns: predicted", style="dim"))
         console.print(_confusion(counts, names))
+        if are_uneven(scores):
+            console.print(_per_class(scores["classes"]))
     elif right < len(labels):
         say(console, _mistakes(counts, names))
 
 
-def print_regression(console: Console, part: str, loss: float | None, truth: Array, predicted: Array) -> None:
+def print_regression(
+    console: Console, part: str, loss: float | None, truth: Array, predicted: Array, baselines: str = ""
+) -> None:
     """Print loss, R2, root mean squared error and mean absolute error, in the unit of the target."""
-    error = predicted - truth
-    spread = float(np.sum((truth - truth.mean()) ** 2))
-    score = f"R2 {1.0 - float(np.sum(error**2)) / spread:.4f}, " if spread else ""
+    scores = regression_scores(truth, predicted)
+    score = "" if scores["r2"] is None else f"R2 {scores['r2']:.4f}, "
     loss_text = "" if loss is None else f"loss {loss:.4f}, "
-    rmse, mae = float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error)))
-    line = f"{part}: {loss_text}{score}RMSE {rmse:.4g}, mean absolute error {mae:.4g} ({len(truth):,} rows)"
-    say(console, line, "bold")
+    error = f"RMSE {scores['rmse']:.4g}, mean absolute error {scores['mae']:.4g}"
+    say(console, f"{part}: {loss_text}{score}{error} ({len(truth):,} rows)", "bold")
+    if baselines:
+        say(console, baselines)
+
+
+def _per_class(classes: dict[str, dict[str, Any]]) -> Table:
+    """Return the table of scores per class."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in ("class", "rows", "recall", "F1", "AUC"):
+        table.add_column(name, justify="left" if name == "class" else "right", no_wrap=True)
+    for name, entry in classes.items():
+        cells = ["" if entry[key] is None else f"{entry[key]:.3f}" for key in ("recall", "f1", "auc")]
+        table.add_row(Text(_short(name)), f"{entry['rows']:,}", *cells)
+    return table
 
 
 def _confusion(counts: Array, names: Sequence[object]) -> Table:

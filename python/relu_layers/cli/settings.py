@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,12 +46,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "standardize": "column",
         "validation": 0.1,
         "test": 0.2,
-        "epochs": 60,
         "batch_size": 32,
-        "patience": 15,
         "label_smoothing": 0.0,
     },
-    "digits": {"hidden": (128, 64), "standardize": "table", "epochs": 40, "label_smoothing": 0.1},
+    "digits": {
+        "hidden": (128, 64),
+        "standardize": "table",
+        "epochs": 40,
+        "patience": 15,
+        "label_smoothing": 0.1,
+    },
     "xor": {
         "hidden": (30,),
         "validation": 0.0,
@@ -62,6 +66,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "learning_rate": 0.02,
     },
 }
+
+_EPOCHS, _PATIENCE, _STEPS = 60, 15, 3000
 
 
 @dataclass(frozen=True)
@@ -88,16 +94,19 @@ class Settings:
     warmup: float
     label_smoothing: float
     clip_norm: float | None
-    epochs: int
+    epochs: int | None
     batch_size: int
     accumulate: int
     checkpoint: str | None
     resume: str | None
-    patience: int
+    patience: int | None
     seed: int
     threads: int | None
     dtype: str
     output: str | None
+    class_weight: str | None = None
+    quiet: bool = False
+    as_json: bool = False
     form: CsvForm | None = None
 
 
@@ -121,13 +130,23 @@ def settings_from(options: dict[str, Any]) -> Settings:
     return Settings(**filled)
 
 
+def with_enough_steps(settings: Settings, rows: int) -> Settings:
+    """Return the settings with epochs and patience for a number of training rows, where the user gave none.
+
+    Few rows get more epochs: a network needs some thousand steps, however few rows there are.
+    """
+    epochs = settings.epochs or max(_EPOCHS, -(-_STEPS // -(-rows // settings.batch_size)))
+    patience = max(_PATIENCE, epochs // 5) if settings.patience is None else settings.patience
+    return replace(settings, epochs=epochs, patience=patience)
+
+
 def optimizer_from(settings: Settings, updates: int) -> Any:
     """Return the optimizer with its schedule; ``updates`` is their number in the whole run."""
     build = OPTIMIZERS[settings.optimizer][0]
     extra = {"momentum": settings.momentum} if settings.optimizer == "sgd" else {}
     rate = schedule_from(settings.schedule, settings.learning_rate, updates)
     if settings.warmup:
-        rate = schedules.Warmup(rate, max(round(settings.warmup * updates / settings.epochs), 1))
+        rate = schedules.Warmup(rate, max(round(settings.warmup * updates / (settings.epochs or 1)), 1))
     if settings.weight_decay is not None:
         extra["weight_decay"] = settings.weight_decay
     return build(rate, **extra)

@@ -110,8 +110,11 @@ _Fraction = RealRange(min=0.0, max=1.0, max_open=True)
 @click.option(
     "--label-smoothing", type=_Fraction, help="Share of a label spread over all classes. Default: 0."
 )
+@click.option(
+    "--class-weight", type=click.Choice(["balanced"]), help="Give every class the same weight in the loss."
+)
 @click.option("--clip-norm", type=_Positive, help="Largest norm of the gradient.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Default: 60.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Default: 60, or 3,000 steps of few rows.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Default: 32.")
 @click.option(
     "--accumulate",
@@ -132,7 +135,7 @@ _Fraction = RealRange(min=0.0, max=1.0, max_open=True)
 @click.option(
     "--patience",
     type=click.IntRange(min=0),
-    help="Epochs without a lower validation loss before stopping; 0: never. Default: 15.",
+    help="Epochs without a lower validation loss before stopping; 0: never. The best are kept. Default: 15 or more.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of split and weights."
@@ -145,6 +148,8 @@ _Fraction = RealRange(min=0.0, max=1.0, max_open=True)
     metavar="DIR",
     help="Default: a new folder named after DATA.",
 )
+@click.option("--quiet", is_flag=True, help="Print the score and nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON and nothing else.")
 @reading_options
 def train(**options: Any) -> None:
     """Train a network on DATA and write model.npz, history.csv and loss.png.

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import numpy as np
 from rich.console import Console
 
 from relu_layers import runtime
 from relu_layers.callbacks import EarlyStopping
 from relu_layers.cli import report
+from relu_layers.cli.baselines import constant_prediction, linear_outputs
 from relu_layers.cli.checkpointing import SaveEpochs, finished, resumed
 from relu_layers.cli.dataset import Dataset, prepare
 from relu_layers.cli.progress import EpochTable
-from relu_layers.cli.settings import Settings, optimizer_from, schedule_from
+from relu_layers.cli.scores import classification_scores, regression_scores
+from relu_layers.cli.settings import Settings, optimizer_from, schedule_from, with_enough_steps
 from relu_layers.distributed import launched, world
 from relu_layers.layers import Dense, Dropout, ReLU
 from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential
 from relu_layers.trainer import Trainer
 
+# Epochs without improvement that no training has: the best weights are kept all the same.
+_FOR_EVER = 2**31
+# Fewer rows than that choose no epoch: the loss of one of them decides.
+_FEW_ROWS = 20
+
 
 class Job(NamedTuple):
     """What is ready before the first step."""
 
+    settings: Settings
     data: Dataset
     trainer: Trainer
     folder: Path | None
@@ -38,12 +48,15 @@ def run(settings: Settings, console: Console) -> None:
     Started several times by mpiexec it trains on all processes together; the first of them prints and writes.
     """
     communicator = None if launched() is None else world()
+    score = console
+    if settings.quiet or settings.as_json:
+        console = Console(quiet=True)
     first = communicator is None or communicator.rank == 0
     with _one_voice(first):
         job = _agreed(communicator, settings, console if first else Console(quiet=True), first)
-        table, interrupted = _fit(console if first else Console(quiet=True), settings, job)
+        table, interrupted = _fit(console if first else Console(quiet=True), job)
     if first and job.folder is not None:
-        _finish(settings, console, job, table, interrupted)
+        _finish(console, score, job, table, interrupted)
     if interrupted:
         raise SystemExit(130)
 
@@ -86,6 +99,8 @@ def _prepare(communicator: Any, settings: Settings, console: Console, first: boo
         runtime.set_num_threads(settings.threads)
     data_rng, model_rng, trainer_rng = np.random.default_rng(settings.seed).spawn(3)
     data = prepare(settings, data_rng)
+    settings = with_enough_steps(settings, len(data.train[0]))
+    assert settings.epochs is not None
     model, loss = build(settings, data, model_rng)
     group = settings.accumulate * (1 if communicator is None else communicator.size)
     minibatches = -(-len(data.train[0]) // settings.batch_size)
@@ -96,14 +111,14 @@ def _prepare(communicator: Any, settings: Settings, console: Console, first: boo
         optimizer,
         clip_norm=settings.clip_norm,
         accumulate=settings.accumulate,
-        callbacks=[EarlyStopping(patience=settings.patience)] if settings.patience else [],
+        callbacks=[EarlyStopping(patience=settings.patience or _FOR_EVER)] if len(data.validation[0]) else [],
         rng=trainer_rng,
         communicator=communicator,
     )
     trainer = resumed(trainer, settings.resume, settings.checkpoint, communicator)
     folder = report.output_folder(settings.output, settings.data) if first else None
     _print_head(console, settings, data, trainer.model, group)
-    return Job(data, trainer, folder)
+    return Job(settings, data, trainer, folder)
 
 
 def _remove_if_empty(folder: Path | None) -> None:
@@ -111,19 +126,26 @@ def _remove_if_empty(folder: Path | None) -> None:
         folder.rmdir()
 
 
-def _finish(settings: Settings, console: Console, job: Job, table: EpochTable, interrupted: bool) -> None:
+def _finish(console: Console, score: Console, job: Job, table: EpochTable, interrupted: bool) -> None:
     """Print how it ended, score, and write."""
-    trainer, folder = job.trainer, job.folder
+    settings, trainer, folder = job.settings, job.trainer, job.folder
     assert folder is not None
     if interrupted:
         epoch = trainer.history.epochs + 1
         report.say(console, f"interrupted in epoch {epoch}: the model is as after its last whole step")
     else:
         line = f"{trainer.history.epochs} epochs in {table.seconds:.1f} s"
-        if settings.patience:
+        if trainer.callbacks:
             line += f"; kept the weights of epoch {table.best['epoch']}, the lowest validation loss"
         report.say(console, line)
-    _print_score(console, job.data, trainer)
+    scored = score_of(job)
+    if settings.as_json:
+        click.echo(json.dumps(scored | _run_facts(job, folder), indent=2))
+    else:
+        score.print()
+        _print_score(score, job, scored)
+        for warning in _warnings(job, scored, table):
+            report.say(score, warning, "yellow")
     _write(console, settings, folder, trainer)
 
 
@@ -141,13 +163,20 @@ def build(settings: Settings, data: Dataset, rng: np.random.Generator) -> tuple[
     model = Sequential(*layers, dtype=np.dtype(settings.dtype), rng=rng)
     model.preprocessing = data.preprocessing
     if data.classes:
-        return model, SoftmaxCrossEntropy(label_smoothing=settings.label_smoothing)
+        weights = None
+        if settings.class_weight == "balanced":
+            counts = np.bincount(data.train[1], minlength=outputs)
+            weights = (counts.sum() / (outputs * np.maximum(counts, 1))).tolist()
+        return model, SoftmaxCrossEntropy(label_smoothing=settings.label_smoothing, class_weight=weights)
+    if settings.class_weight is not None:
+        raise ValueError("--class-weight is for classes, but the target is a number")
     return model, SquaredError()
 
 
-def _fit(console: Console, settings: Settings, job: Job) -> tuple[EpochTable, bool]:
+def _fit(console: Console, job: Job) -> tuple[EpochTable, bool]:
     """Train with the table on the screen; the second result is whether Ctrl-C ended it."""
-    data, trainer = job.data, job.trainer
+    settings, data, trainer = job.settings, job.data, job.trainer
+    assert settings.epochs is not None
     watchers: list[Any] = [SaveEpochs(settings.checkpoint)] if settings.checkpoint else []
     epochs = 0 if finished(trainer) else max(settings.epochs - trainer.history.epochs, 0)
     with EpochTable(console, settings.epochs) as table:
@@ -188,20 +217,96 @@ def _print_head(console: Console, settings: Settings, data: Dataset, model: Sequ
     console.print()
 
 
-def _print_score(console: Console, data: Dataset, trainer: Trainer) -> None:
-    """Print loss and score on the test rows, or on the best others there are."""
+def score_of(job: Job) -> dict[str, Any]:
+    """Return the scores on the test rows, or on the best others there are, beside those of the baselines."""
+    data, trainer = job.data, job.trainer
     parts = {"test": data.test, "validation": data.validation, "training": data.train}
     name = next(name for name, (x, _) in parts.items() if len(x))
     x, y = parts[name]
-    loss = float(trainer.evaluate(x, y)["loss"])
+    decode, classes = data.preprocessing.decode_target, len(data.classes)
+    constant = constant_prediction(data.train[1], classes)
+    linear = linear_outputs(data.train, x, classes)
+    scored: dict[str, Any] = {"part": name, "loss": float(trainer.evaluate(x, y)["loss"])}
+    if classes:
+        scored |= classification_scores(y, trainer.model(x), data.classes)
+        baselines = {"majority": float(np.mean(y == constant))}
+        if linear is not None:
+            baselines["linear"] = float(np.mean(y == linear.argmax(axis=1)))
+        return {**scored, "baselines": baselines}
+    truth = decode(y).ravel()
+    scored |= regression_scores(truth, decode(trainer.model(x)).ravel())
+    level = float(decode(np.array(constant)))
+    baselines = {"mean": regression_scores(truth, np.full(len(truth), level))["r2"]}
+    if linear is not None:
+        baselines["linear"] = regression_scores(truth, decode(linear).ravel())["r2"]
+    return {**scored, "baselines": baselines}
+
+
+def _run_facts(job: Job, folder: Path) -> dict[str, Any]:
+    """Return where the model is and how it was trained."""
+    data = job.data
+    target = data.preprocessing.target
+    assert target is not None
+    sizes = {"training": data.train, "validation": data.validation, "test": data.test}
+    return {
+        "model": str(folder / "model.npz"),
+        "data": data.table.name,
+        "target": target.name,
+        "task": target.task,
+        "split": {name: len(x) for name, (x, _) in sizes.items()},
+        "epochs": job.trainer.history.epochs,
+        "seed": job.settings.seed,
+    }
+
+
+def _print_score(console: Console, job: Job, scored: dict[str, Any]) -> None:
+    """Print the scores, and what a model without inputs and a linear one reach."""
+    data, trainer, part = job.data, job.trainer, scored["part"]
+    x, y = {"test": data.test, "validation": data.validation, "training": data.train}[part]
     output = trainer.model(x)
-    part = name if name == "test" else f"{name} rows, for there are no test rows"
-    console.print()
+    where = part if part == "test" else f"{part} rows, for there are no test rows"
+    baselines = scored["baselines"]
     if data.classes:
-        report.print_classification(console, part, loss, y, output.argmax(axis=1), data.classes)
-    else:
-        decode = data.preprocessing.decode_target
-        report.print_regression(console, part, loss, decode(y).ravel(), decode(output).ravel())
+        most = data.classes[int(constant_prediction(data.train[1], len(data.classes)))]
+        line = f"baselines: always {most!r} {baselines['majority']:.2%}"
+        line += f", a linear model {baselines['linear']:.2%}" if "linear" in baselines else ""
+        report.print_classification(console, where, scored["loss"], y, output, data.classes, line)
+        return
+    shown = [f"{name} R2 {value:.4f}" for name, value in baselines.items() if value is not None]
+    line = f"baselines: {', '.join(shown)}".replace("mean R2", "the mean R2").replace(
+        "linear R2", "a linear model R2"
+    )
+    decode = data.preprocessing.decode_target
+    truth, predicted = decode(y).ravel(), decode(output).ravel()
+    report.print_regression(console, where, scored["loss"], truth, predicted, line if shown else "")
+
+
+def _warnings(job: Job, scored: dict[str, Any], table: EpochTable) -> list[str]:
+    """Return what the score should not be believed for, and what may help."""
+    lines = []
+    key = "accuracy" if job.data.classes else "r2"
+    score, baselines = scored[key], scored["baselines"]
+    constant = next(iter(baselines.values()))
+    if key == "r2" and score is not None and score < 0:
+        lines.append("R2 is below 0: the mean of the target would be a better prediction")
+    elif key == "accuracy" and score < constant:
+        lines.append("the accuracy is below that of the most frequent class")
+    if (
+        score is not None
+        and baselines.get("linear") is not None
+        and baselines["linear"] > score
+        and job.settings.hidden
+    ):
+        lines.append("a linear model is no worse here: --hidden none trains one")
+    held = len(job.data.validation[0])
+    if 0 < held < _FEW_ROWS:
+        lines.append(
+            f"validation has {held} rows, too few to choose the best epoch by; --validation takes more"
+        )
+    epochs = job.trainer.history.epochs
+    if held and epochs > 1 and table.best["epoch"] == epochs == job.settings.epochs:
+        lines.append(f"the last epoch was the best: --epochs {2 * epochs} may be better")
+    return lines
 
 
 def _write(console: Console, settings: Settings, folder: Path, trainer: Trainer) -> None:

@@ -175,7 +175,7 @@ class Preprocessing:
 
         Raises ValueError for missing values, a target with one value only, and a regression of text.
         """
-        return self.fit_target_blocks([{name: values}], name, task=task)
+        return self.fit_target_blocks([{name: values}], str(name), task=task)
 
     def fit_target_blocks(
         self, blocks: Iterable[Mapping[str, Any]], name: str, *, task: str | None = None
@@ -209,8 +209,11 @@ class Preprocessing:
         return self._fitted_target().decode(np.asarray(values))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-able lists, text and numbers; `from_dict` gives an equal object."""
-        return {
+        """Return everything as JSON-able lists, text and numbers; `from_dict` gives an equal object.
+
+        Raises ValueError for what `from_dict` would refuse, so that no file is written that cannot be read.
+        """
+        entries = {
             "format": _FORMAT,
             "standardize": self.standardize,
             "missing": self.missing,
@@ -218,6 +221,8 @@ class Preprocessing:
             "columns": [column.to_dict() for column in self.columns],
             "target": None if self.target is None else self.target.to_dict(),
         }
+        self.from_dict(entries)
+        return entries
 
     @classmethod
     def from_dict(cls, entries: Any) -> Preprocessing:

@@ -118,7 +118,7 @@ def to_model(fitted: Any, target: str = "target") -> Sequential:
     TypeError
         It is, or holds, something else.
     ValueError
-        It predicts several labels or outputs, or Poisson rates.
+        It predicts several labels or outputs, or Poisson rates, or was fitted on one class.
     """
     steps = [step for _, step in fitted.steps] if hasattr(fitted, "steps") else [fitted]
     estimator, before = steps[-1], [step for step in steps[:-1] if step != "passthrough"]
@@ -137,11 +137,15 @@ def to_model(fitted: Any, target: str = "target") -> Sequential:
     if not isinstance(estimator, MLPClassifier):
         if estimator.out_activation_ == "exp" or estimator.n_outputs_ > 1:
             raise ValueError("to_model: a model file predicts one number per row, without an exponential")
-        preprocessing.target = NumberTarget(target, 0.0, 1.0)
+        preprocessing.target = NumberTarget(str(target), 0.0, 1.0)
     elif estimator.n_outputs_ > 1 and estimator.out_activation_ == "logistic":
         raise ValueError("to_model: a model file predicts one class per row, not several labels")
     else:
-        preprocessing.target = ClassTarget(target, tuple(_class_name(one) for one in estimator.classes_))
+        if len(estimator.classes_) < 2:
+            raise ValueError(
+                f"to_model: it was fitted on the class {str(estimator.classes_[0])!r} alone, expected two or more"
+            )
+        preprocessing.target = ClassTarget(str(target), tuple(_class_name(one) for one in estimator.classes_))
         if estimator.n_outputs_ == 1:
             model = _with_two_outputs(model)
     model.preprocessing = preprocessing
