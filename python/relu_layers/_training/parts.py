@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 
 from relu_layers._support.attributes import refuse_fixed, refuse_unknown
 from relu_layers.callbacks import Moments, as_callbacks
+from relu_layers.history import History
 from relu_layers.losses import Loss, training_depth
 
 
 class Parts:
     """Base of a trainer: its callbacks and its loss may be replaced, its model may not."""
 
+    history: History
     _FIXED: ClassVar[Mapping[str, str]] = {
         "model": "captured steps, buffers and the optimizer belong to it; make a new Trainer",
         "communicator": "make a new Trainer, or Trainer.restore(path, communicator=...)",
