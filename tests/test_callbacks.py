@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import relu_layers as rl
 from relu_layers.callbacks import Callback, EarlyStopping
 from relu_layers.layers import Dense, ReLU
 from relu_layers.losses import SoftmaxCrossEntropy, SquaredError
@@ -469,3 +470,101 @@ def test_ctrl_c_ends_a_program_within_a_step(tmp_path: Any) -> None:
         process.send_signal(signal.SIGINT)
         assert process.stdout.read() == "whole\n"
     assert process.returncode == 0
+
+
+def records(callback: Any, losses: list[float], data: tuple[Any, Any], **settings: Any) -> Trainer:
+    """Train with a callback that is given these validation losses."""
+    x, y = data
+    made = rl.Trainer(rl.mlp([4, 5, 3], rng=0), rl.SoftmaxCrossEntropy(), rl.SGD(0.5))
+
+    class Told(Callback):
+        def on_fit_begin(self, trainer: Any) -> None:
+            callback.on_fit_begin(trainer)
+
+        def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+            callback.on_epoch_end(trainer, {**record, "validation_loss": losses[record["epoch"] - 1]})
+
+    made.fit(x, y, epochs=len(losses), batch_size=4, validation=(x, y), callbacks=Told(), **settings)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("monitor", "expected"),
+    [("validation_loss", [True, True, False, True, False, False]), (None, [True] * 6)],
+    ids=["best", "last"],
+)
+def test_the_model_of_the_best_or_of_the_last_epoch_is_saved(
+    monitor: str | None, expected: list[bool], data: tuple[Any, Any], tmp_path: Any
+) -> None:
+    seen = []
+
+    class Watched(rl.ModelCheckpoint):
+        def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+            super().on_epoch_end(trainer, record)
+            seen.append(bool((rl.load(self.path).flat_params == trainer.model.flat_params).all()))
+
+    records(Watched(tmp_path / "model.npz", monitor), [3.0, 2.0, 2.5, 1.0, 1.0, float("nan")], data)
+    assert seen == expected
+    with pytest.raises(ValueError, match="records no 'validation_los'"):
+        records(rl.ModelCheckpoint(tmp_path / "a.npz", "validation_los"), [1.0], data)
+
+
+def test_the_log_has_every_epoch_after_every_epoch(data: tuple[Any, Any], tmp_path: Any) -> None:
+    x, y = data
+    path = tmp_path / "log.csv"
+    lengths = []
+
+    def count(trainer: Any, record: dict[str, Any]) -> None:
+        lengths.append(len(path.read_text().splitlines()))
+
+    made = rl.Trainer(rl.mlp([4, 3], rng=0), rl.SoftmaxCrossEntropy(), rl.SGD(0.1))
+    made.fit(x, y, epochs=3, callbacks=[rl.CSVLog(path), count])
+    assert lengths == [2, 3, 4]
+    made.history.to_csv(tmp_path / "own.csv")
+    assert path.read_text() == (tmp_path / "own.csv").read_text()
+
+
+def test_the_rate_falls_where_the_loss_has_stopped_falling(data: tuple[Any, Any]) -> None:
+    losses = [3.0, 3.0, 3.0, 2.0, 2.0, 2.0, 2.0, 2.0]
+    made = records(rl.ReduceOnPlateau(0.5, patience=2), losses, data)
+    # Lowered after epochs 3, 6 and 8; the history has the rate of each epoch's last update.
+    assert made.history["learning_rate"].tolist() == [0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125, 0.125]
+    assert made.optimizer.learning_rate.base == 0.0625
+    made = records(rl.ReduceOnPlateau(0.1, patience=1, min_rate=0.2), [1.0] * 4, data)
+    assert made.optimizer.learning_rate.base == 0.2
+    made = records(rl.ReduceOnPlateau(0.5, patience=1, monitor="accuracy", min_delta=9.0), [1.0] * 3, data)
+    assert made.optimizer.learning_rate.base == 0.125
+    x, y = data
+    scheduled = rl.Trainer(
+        rl.mlp([4, 3]), rl.SoftmaxCrossEntropy(), rl.SGD(rl.schedules.Exponential(0.1, 0.9))
+    )
+    with pytest.raises(ValueError, match="expected a number"):
+        scheduled.fit(x, y, epochs=1, validation=(x, y), callbacks=rl.ReduceOnPlateau())
+
+
+def test_a_checkpoint_rebuilds_what_lowers_the_rate_and_not_what_writes_files(
+    data: tuple[Any, Any], tmp_path: Any
+) -> None:
+    x, y = data
+
+    def made(*callbacks: Any) -> Trainer:
+        model = rl.mlp([4, 5, 3], rng=0)
+        return rl.Trainer(model, rl.SoftmaxCrossEntropy(), rl.SGD(0.5), callbacks=callbacks)
+
+    straight = made(rl.ReduceOnPlateau(0.5, 1, "loss", 9.0))
+    straight.fit(x, y, epochs=4, batch_size=4)
+    halfway = made(rl.ReduceOnPlateau(0.5, 1, "loss", 9.0))
+    halfway.fit(x, y, epochs=2, batch_size=4)
+    halfway.save_checkpoint(tmp_path / "c.npz")
+    restored = rl.Trainer.restore(tmp_path / "c.npz")
+    restored.fit(x, y, epochs=2, batch_size=4)
+    assert restored.history["learning_rate"].tolist() == straight.history["learning_rate"].tolist()
+    np.testing.assert_array_equal(restored.model.flat_params, straight.model.flat_params)
+    logged = made(rl.CSVLog(tmp_path / "log.csv"))
+    logged.save_checkpoint(tmp_path / "c.npz")
+    with pytest.raises(ValueError, match="pass it in callbacks="):
+        rl.Trainer.restore(tmp_path / "c.npz")
+    again = rl.Trainer.restore(tmp_path / "c.npz", callbacks=rl.CSVLog(tmp_path / "other.csv"))
+    again.fit(x, y, epochs=1)
+    assert (tmp_path / "other.csv").exists()
+    assert not (tmp_path / "log.csv").exists()

@@ -51,6 +51,8 @@ def public_names(module: str) -> list[str]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return [str(name) for name in ast.literal_eval(node.value)]
+    if "__all__" in ast.unparse(tree):  # put together from the lists of other modules
+        return list(importlib.import_module(module).__all__)
     defined = (node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef))
     return [name for name in defined if not name.startswith("_")]
 

@@ -135,6 +135,33 @@ def test_a_callable_s_targets_are_its_own() -> None:
     trainer.fit(X, with_at(ONE, (5, 0), np.nan), epochs=1, batch_size=8)
 
 
+@pytest.mark.parametrize("capture", [True, False])
+def test_a_step_names_the_target_that_is_not_finite(capture: bool) -> None:
+    trainer = numbers()
+    trainer.capture = capture
+    for _ in range(4):
+        trainer.step(X, ONE)
+    with pytest.raises(rl.DivergenceError, match=r"y\[5, 0\] of the batch is nan"):
+        trainer.step(X, with_at(ONE, (5, 0), np.nan))
+
+
+def test_a_validation_row_that_is_not_finite_is_named() -> None:
+    bad = with_at(X, (9, 2), np.nan)
+    trainer = numbers()
+    with pytest.raises(ValueError, match=r"validation: x\[9, 2\] is nan"):
+        trainer.fit(X, ONE, epochs=1, validation=(bad, ONE))
+    assert trainer.steps == 0
+
+    class Filled(rl.ReLU):
+        """A layer of one's own may know what a NaN means."""
+
+        def forward(self, x: Any, training: bool = False, *, out: Any = None) -> Any:
+            return super().forward(np.nan_to_num(x), training, out=out)
+
+    model = rl.Sequential(Filled(), rl.Dense(4, 1), rng=0)
+    rl.Trainer(model, rl.SquaredError(), rl.SGD(0.01)).fit(bad, ONE, epochs=1, validation=(bad, ONE))
+
+
 @pytest.mark.parametrize(("value", "shown"), [(-0.5, "-0.5"), (np.nan, "nan"), (np.inf, "inf")])
 @pytest.mark.parametrize("capture", [True, False])
 def test_weights_are_finite_and_not_negative(value: float, shown: str, capture: bool) -> None:

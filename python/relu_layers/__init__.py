@@ -13,7 +13,7 @@ leave_on_interrupt()
 
 from relu_layers import ops, schedules
 from relu_layers._support.spelling import unknown_name
-from relu_layers.callbacks import Callback, EarlyStopping
+from relu_layers.callbacks import Callback, CSVLog, EarlyStopping, ModelCheckpoint, ReduceOnPlateau
 from relu_layers.checkpoint import load
 from relu_layers.history import History
 from relu_layers.layers import built_in
@@ -95,12 +95,15 @@ __all__ = [
     "AdaGrad",
     "Adam",
     "AdamW",
+    "CSVLog",
     "Callback",
     "DivergenceError",
     "EarlyStopping",
     "Explanation",
     "History",
+    "ModelCheckpoint",
     "RMSProp",
+    "ReduceOnPlateau",
     "Sequential",
     "SigmoidCrossEntropy",
     "SoftmaxCrossEntropy",

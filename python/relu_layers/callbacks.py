@@ -7,6 +7,7 @@ the history, or an object with some of the ``on_*`` methods of `Callback`.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 import weakref
@@ -15,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._support.arguments import boolean, integer, real
+from relu_layers._support.arguments import boolean, fraction, integer, real
 from relu_layers._support.configured import Array, Configured
+from relu_layers._support.files import AnyPath
+from relu_layers.schedules import Constant
 
 # Of the progress line: seconds between two drawings, columns of the bar.
 _REFRESH_SECONDS, _WIDTH = 0.1, 24
@@ -86,6 +89,23 @@ def _number(value: Any) -> float:
     return float(sum(value) if isinstance(value, (tuple, list)) else value)
 
 
+def _refuse_other_column(owner: str, monitor: Any, trainer: Any) -> None:
+    """Raise a ValueError unless the running fit records the column."""
+    if monitor not in trainer.recorded:
+        hint = "pass validation=(x, y) to fit, or " if str(monitor).startswith("validation") else ""
+        raise ValueError(
+            f"{owner}: this training records no {monitor!r}; "
+            f"{hint}choose monitor from {', '.join(trainer.recorded)}"
+        )
+
+
+def _is_better(monitor: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
+    """Return whether a value of a column is better than the best before, by more than ``min_delta``."""
+    if best is None:
+        return value == value
+    return (value - best if "accuracy" in monitor else best - value) > min_delta
+
+
 class EarlyStopping(Callback, Configured):
     """Ends a training whose ``monitor`` has stopped getting better, and keeps its best weights.
 
@@ -140,12 +160,7 @@ class EarlyStopping(Callback, Configured):
 
     def on_fit_begin(self, trainer: Any) -> None:
         """Check that the column will be there, and start afresh with another trainer."""
-        if self.monitor not in trainer.recorded:
-            hint = "pass validation=(x, y) to fit, or " if self.monitor.startswith("validation") else ""
-            raise ValueError(
-                f"EarlyStopping: this training records no {self.monitor!r}; "
-                f"{hint}choose monitor from {', '.join(trainer.recorded)}"
-            )
+        _refuse_other_column("EarlyStopping", self.monitor, trainer)
         if self._owner is not None and self._owner() is not trainer:
             self._forget()
         size = trainer.model.flat_params.shape
@@ -160,7 +175,7 @@ class EarlyStopping(Callback, Configured):
     def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
         """Compare this epoch with the best one."""
         value = _number(record[self.monitor])
-        if self._improved(value):
+        if _is_better(self.monitor, value, self.best, self.min_delta):
             self.best, self.best_epoch, self.waited = value, record["epoch"], 0
             if self.restore_best:
                 if self._weights is None:
@@ -171,12 +186,6 @@ class EarlyStopping(Callback, Configured):
         self.waited += 1
         if self.waited >= self.patience:
             trainer.stop()
-
-    def _improved(self, value: float) -> bool:
-        if self.best is None:
-            return value == value
-        change = value - self.best if "accuracy" in self.monitor else self.best - value
-        return change > self.min_delta
 
     def on_fit_end(self, trainer: Any, history: Any) -> None:
         """Put the best weights back."""
@@ -201,6 +210,137 @@ class EarlyStopping(Callback, Configured):
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_owner": None}
+
+
+class ModelCheckpoint(Callback, Configured):
+    """Saves the model after every epoch, or after those that were the best so far.
+
+    Parameters
+    ----------
+    path : path-like
+        Of the model's file; its suffix decides the format. Each epoch replaces it as a whole.
+    monitor : str or None
+        Column of the history; the file then holds the best epoch's model. Names with ``accuracy`` are better when
+        larger, all others when smaller. None saves the last epoch's.
+
+    Notes
+    -----
+    For a training that goes on bit for bit, `Trainer.save_checkpoint` keeps the optimizer's state too.
+    """
+
+    best: float | None
+
+    def __init__(self, path: AnyPath, monitor: str | None = None) -> None:
+        self.path = os.fsdecode(path)
+        self.monitor = monitor
+        self.best = None
+
+    def on_fit_begin(self, trainer: Any) -> None:
+        """Check that the column will be there."""
+        if self.monitor is not None:
+            _refuse_other_column("ModelCheckpoint", self.monitor, trainer)
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+        """Save, if this epoch is one to save."""
+        if self.monitor is not None:
+            value = _number(record[self.monitor])
+            if not _is_better(self.monitor, value, self.best):
+                return
+            self.best = value
+        trainer.model.save(self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set the best value."""
+        best = state["best"]
+        self.best = None if best is None else real("ModelCheckpoint", "best", best, finite=False)
+
+
+class CSVLog(Callback, Configured):
+    """Writes the history to a CSV file after every epoch, as `History.to_csv` does.
+
+    Parameters
+    ----------
+    path : path-like
+        It is replaced as a whole, so a reader never sees half a line; a restored trainer's file has all epochs.
+    """
+
+    def __init__(self, path: AnyPath) -> None:
+        self.path = os.fsdecode(path)
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+        """Write all epochs."""
+        trainer.history.to_csv(self.path)
+
+
+class ReduceOnPlateau(Callback, Configured):
+    """Lowers a constant learning rate when ``monitor`` has stopped getting better.
+
+    Parameters
+    ----------
+    factor : float
+        The rate is multiplied by it, above 0 and below 1.
+    patience : int
+        Epochs without improvement before that, and before the next time.
+    monitor : str
+        Column of the history. Names with ``accuracy`` are better when larger, all others when smaller.
+    min_delta : float
+        What counts as an improvement: a change by more than this.
+    min_rate : float
+        The rate does not fall below it.
+    """
+
+    every_rank = True
+    best: float | None
+    waited: int
+
+    def __init__(
+        self,
+        factor: float = 0.1,
+        patience: int = 10,
+        monitor: str = "validation_loss",
+        min_delta: float = 0.0,
+        min_rate: float = 0.0,
+    ) -> None:
+        self.factor = fraction("ReduceOnPlateau", "factor", factor)
+        self.patience = integer("ReduceOnPlateau", "patience", patience, minimum=1)
+        self.monitor = monitor
+        self.min_delta = real("ReduceOnPlateau", "min_delta", min_delta, minimum=0.0)
+        self.min_rate = real("ReduceOnPlateau", "min_rate", min_rate, minimum=0.0)
+        self.best, self.waited = None, 0
+
+    def on_fit_begin(self, trainer: Any) -> None:
+        """Check that the column will be there, and that the rate is a constant."""
+        _refuse_other_column("ReduceOnPlateau", self.monitor, trainer)
+        if not isinstance(trainer.optimizer.learning_rate, Constant):
+            raise ValueError(
+                f"ReduceOnPlateau: the learning rate is {trainer.optimizer.learning_rate!r}, expected a number"
+            )
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+        """Compare this epoch with the best one."""
+        value = _number(record[self.monitor])
+        if _is_better(self.monitor, value, self.best, self.min_delta):
+            self.best, self.waited = value, 0
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            rate = trainer.optimizer.learning_rate.base
+            trainer.optimizer.learning_rate = max(rate * self.factor, min(rate, self.min_rate))
+            self.waited = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value, and how long there was no better one."""
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set the state that `state_dict` returned."""
+        best = state["best"]
+        self.best = None if best is None else real("ReduceOnPlateau", "best", best, finite=False)
+        self.waited = integer("ReduceOnPlateau", "waited", state["waited"], minimum=0)
 
 
 def _redraws(stream: Any) -> bool:
@@ -260,8 +400,8 @@ class TextProgress(Callback):
         self._stream.flush()
 
 
-# Those that a checkpoint rebuilds.
-BUILT_IN: dict[str, type[Any]] = {"EarlyStopping": EarlyStopping}
+# Those that a checkpoint rebuilds. What writes files is passed to `Trainer.restore`: no file decides where to write.
+BUILT_IN: dict[str, type[Any]] = {kind.__name__: kind for kind in (EarlyStopping, ReduceOnPlateau)}
 
 
 class Moments:

@@ -213,7 +213,7 @@ def _callback_document(callback: Any) -> dict[str, Any]:
 
 def _callbacks_from(entries: Sequence[dict[str, Any]], passed: Sequence[Any]) -> list[Any]:
     """Return the callbacks in the order of the file, those passed in their places, further ones at the end."""
-    left = list(passed)
+    left = list(callback_module.as_callbacks("Trainer.restore", passed))
     result = []
     for entry in entries:
         callback = next((given for given in left if _name(given) == entry["name"]), None)

@@ -264,7 +264,7 @@ class SoftmaxCrossEntropy(Loss):
             out=out,
         )
         # The op has checked everything else: what is left are numbers that only this loss refuses.
-        if np.ndim(target) == np.ndim(y):
+        if getattr(target, "ndim", None) == y.ndim:
             refuse_no_distribution(type(self).__name__, "target", np.asarray(target), self.axis)
         return value, dy
 

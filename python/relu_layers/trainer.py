@@ -92,7 +92,6 @@ class Trainer(Copied, Settings, Watched):
     its norm is clipped; it is divided by the number of minibatches; decay is added; the optimizer updates.
     """
 
-    history: History
     _recorded: tuple[str, ...] = ()
     _PREPARED = (
         *("_moments", "_interrupts", "_penalized", "_dropouts", "_inference", "_stopping", "_captures"),
@@ -248,7 +247,7 @@ class Trainer(Copied, Settings, Watched):
         loss, passes = as_loss(self.loss, self.model.ops), self.model._passes
 
         def check(value: float, outputs: Array) -> None:
-            self._check_finite("the loss", value, x, outputs, place)
+            self._check_finite("the loss", value, x, outputs, place, y, weight)
 
         frozen = passes.frozen(self.optimizer.frozen(self.model))
         value, outputs, _ = passes.loss_and_gradients(
@@ -302,14 +301,14 @@ class Trainer(Copied, Settings, Watched):
         return self._sum
 
     def _check_finite(
-        self, what: str, value: float, x: Array | None, outputs: Array | None, place: _Place
+        self, what: str, value: float, x: Array | None, outputs: Array | None, place: _Place, *targets: Any
     ) -> None:
         """Raise a DivergenceError unless ``value`` is finite."""
         if math.isfinite(value):
             return
         where = f"step {self.steps + 1}" if place is None else f"epoch {place[0]}, batch {place[1]}"
         rate = self.optimizer.learning_rate_now
-        raise divergence(self.model, self._depth, x, outputs, what=what, value=value, where=where, rate=rate)
+        raise divergence(self.model, self._depth, (x, *targets), outputs, what, value, where, rate)
 
     def fit(
         self,
@@ -372,7 +371,9 @@ class Trainer(Copied, Settings, Watched):
                 loss = as_loss(self.loss, self.model.ops)
                 given.check("Trainer.fit", loss, self._outputs, self._rank, self._ranks)
                 if held_out is not None:
-                    held_out.check("Trainer.fit: validation", loss, self._outputs, self._rank, self._ranks)
+                    held_out.check_rows(
+                        "Trainer.fit: validation", loss, self._outputs, self._rank, self._ranks
+                    )
                 batches = given.minibatches(batch_size, shuffle, self.rng)
                 if self._team is not None:
                     settings = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle}

@@ -19,6 +19,7 @@ _owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDicti
 
 # What the built-in layers compute with, to see whether something was put in its place.
 _METHODS = {kind: (kind.forward, kind.backward) for kind in BUILT_IN.values()}
+_OTHER = None, None
 
 
 def named(index: int, layer: object) -> str:
@@ -146,12 +147,12 @@ def fuses_relu(layer: object) -> bool:
 
 def is_replaced(layer: Any) -> bool:
     """Return whether a built-in layer computes with a function that was put in place of its own."""
-    kind = type(layer)
-    own = _METHODS.get(kind)
-    if own is None:
-        return False
     attributes = layer.__dict__
-    return "forward" in attributes or "backward" in attributes or own != (kind.forward, kind.backward)
+    if "forward" in attributes or "backward" in attributes:
+        return type(layer) in _METHODS
+    kind = type(layer)
+    forward, backward = _METHODS.get(kind, _OTHER)
+    return forward is not None and (kind.forward is not forward or kind.backward is not backward)
 
 
 def is_fusible_relu(layer: object) -> bool:

@@ -54,6 +54,14 @@ def refuse_unknown(owner: Any, name: str) -> None:
 
 
 @cache
+def settable(kind: Any) -> frozenset[str]:
+    """Return the attributes of a class that may be set as they come: a quick answer for most."""
+    free = {name for name in _names(kind) if name not in kind._FIXED}
+    found = ((name, getattr(kind, name, None)) for name in free)
+    return frozenset(name for name, own in found if not isinstance(own, property) or own.fset is not None)
+
+
+@cache
 def _names(kind: type) -> frozenset[str]:
     """Return what instances of a class may have: the constructor's arguments and what the class annotates."""
     names = {name for base in kind.__mro__ for name in get_annotations(base)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from relu_layers import _core
 from relu_layers import ops as native_ops
-from relu_layers._support.attributes import refuse_fixed, refuse_unknown
+from relu_layers._support.attributes import refuse_fixed, refuse_unknown, settable
 from relu_layers._support.spelling import named_arguments
 
 _SPELLED = frozenset({"__init__", "fit", "evaluate"})
@@ -55,8 +55,10 @@ class Watched(_core.Watched):
 
     def _check_attribute(self, name: str, value: object) -> None:
         """Raise an AttributeError where a public attribute that is about to be set would be read by nothing."""
-        refuse_fixed(self, name, value, self._FIXED)
-        refuse_unknown(self, name)
+        kind: Any = type(self)
+        if name not in settable(kind):
+            refuse_fixed(self, name, value, self._FIXED)
+            refuse_unknown(self, name)
 
     def configuration(self) -> dict[str, Any]:
         """Return what a captured step depends on, by name: equal if it holds the very same objects."""

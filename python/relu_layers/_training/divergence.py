@@ -20,33 +20,38 @@ class DivergenceError(ArithmeticError):
 def divergence(
     model: Any,
     depth: int,
-    x: Array | None,
+    batch: tuple[Any, ...],
     outputs: Array | None,
-    *,
     what: str,
     value: float,
     where: str,
     rate: float,
 ) -> DivergenceError:
-    """Return the error for ``what`` being ``value`` in the pass over x that has just run.
+    """Return the error for ``what`` being ``value`` in the pass over ``batch`` that has just run.
 
-    x and the outputs are None where the passes were those of several ranks. ``depth`` is the number of layers before
-    the loss, ``where`` names the step, ``rate`` is the learning rate.
+    The batch is x, and y and the weights where the loss came from them; x and the outputs are None where the passes
+    were those of several ranks. ``depth`` is the number of layers before the loss, ``where`` names the step, ``rate``
+    is the learning rate.
     """
     return DivergenceError(
-        f"training diverged in {where}: {what} is {value}; {_cause(model, depth, x, outputs)}; "
+        f"training diverged in {where}: {what} is {value}; {_cause(model, depth, batch, outputs)}; "
         f"the learning rate is {rate:g}. "
         "The parameters are as before this step: a lower rate, clip_norm or cleaner data may help"
     )
 
 
-def _cause(model: Any, depth: int, x: Array | None, outputs: Array | None) -> str:
+def _cause(model: Any, depth: int, batch: tuple[Any, ...], outputs: Array | None) -> str:
     """Name the first array of the forward pass that has an infinity or NaN."""
+    x, *targets = batch
     if x is None:
         return "the losses of all minibatches are finite, so a gradient or their sum overflowed"
     if not np.isfinite(x).all():
         row = int(np.argwhere(~np.isfinite(x))[0][0])
         return f"row {row} of the batch itself is not finite"
+    for name, given in zip(("y", "sample_weight"), targets, strict=False):
+        if isinstance(given, np.ndarray) and given.dtype.kind == "f" and not np.isfinite(given).all():
+            at = tuple(int(i) for i in np.argwhere(~np.isfinite(given))[0])
+            return f"{name}[{', '.join(map(str, at))}] of the batch is {given[at]:g}"
     for index in range(depth):
         output = outputs if index == depth - 1 else model._passes.training_input(index + 1)
         if output is not None and not np.isfinite(output).all():

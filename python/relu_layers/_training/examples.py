@@ -72,6 +72,21 @@ class Examples(NamedTuple):
         weight = None if self.sample_weight is None else self.sample_weight[:1]
         loss(y, self.y[:1], sample_weight=weight)
 
+    def check_rows(
+        self, owner: str, loss: Loss, outputs: Callable[[Array], Array], rank: int = 0, ranks: int = 1
+    ) -> None:
+        """Raise what `check` does, and a ValueError for a row whose inputs are not finite, and so not its outputs."""
+        self.check(owner, loss, outputs, rank, ranks)
+        if self.streamed or isinstance(loss, FunctionLoss):
+            return
+        bad = np.argwhere(~np.isfinite(self.x))
+        if len(bad):
+            at = tuple(int(i) for i in bad[0])
+            if not np.isfinite(outputs(self.x[at[0] : at[0] + 1])).all():
+                raise ValueError(
+                    f"{owner}: x[{', '.join(map(str, at))}] is {self.x[at]:g}, expected finite numbers"
+                )
+
     def _row(self, owner: str) -> Array:
         """Return the first row, which the model has to take; its errors speak of the shape of all rows."""
         if self.x.ndim == 1:

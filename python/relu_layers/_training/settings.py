@@ -11,6 +11,7 @@ from relu_layers._support.arguments import real
 from relu_layers._support.attributes import refuse_fixed, refuse_unknown
 from relu_layers._support.configured import Array
 from relu_layers.callbacks import Moments, as_callbacks
+from relu_layers.history import History
 from relu_layers.losses import Loss, training_depth
 from relu_layers.optimizers import Optimizer
 
@@ -18,6 +19,7 @@ from relu_layers.optimizers import Optimizer
 class Settings:
     """Base of a trainer: loss, optimizer and callbacks may be exchanged between two steps, the model may not."""
 
+    history: History
     _FIXED: ClassVar[Mapping[str, str]] = {
         "model": "captured steps, buffers and the optimizer belong to it; make a new Trainer",
         "communicator": "make a new Trainer, or Trainer.restore(path, communicator=...)",
