@@ -1,4 +1,4 @@
-"""``nn.Sequential`` to `Sequential` and back.
+"""Modules to `Sequential`, and `Sequential` to ``nn.Sequential``.
 
 A weight is (out_features, in_features) in PyTorch and (in_features, out_features) here, inside one contiguous
 array of all parameters. A transposed view of that array is a parameter that PyTorch can train in place, while the
@@ -18,8 +18,9 @@ from torch import nn
 from relu_layers._files.formulas import written_as
 from relu_layers._support.arguments import boolean
 from relu_layers._support.configured import Array
-from relu_layers.interop.torch._foreign import refuse
+from relu_layers.interop.torch._foreign import holds_a_model, refuse
 from relu_layers.interop.torch._tensors import Tensor, view
+from relu_layers.interop.torch._traced import traced
 from relu_layers.layers import (
     BUILT_IN,
     ELU,
@@ -117,9 +118,27 @@ def _leaves(owner: str, module: Any, path: str = "") -> Iterator[tuple[str, Any,
     """Yield place, module and supported class of everything inside nested ``nn.Sequential``, in order."""
     place = f"module {path} ({module})" if path else str(module).split("\n")[0]
     known = next((k for k in (*_READERS, nn.Sequential) if isinstance(module, k)), None)
+    own = known in (None, nn.Sequential) and not type(module).__module__.startswith("torch.nn")
+    if own and (known is None or type(module).forward is not known.forward) and not holds_a_model(module):
+        _check_whole(owner, place, module)
+        for called, child in traced(owner, place, module):
+            for where, leaf, kind in _leaves(owner, child, path):
+                yield (called if child is leaf else where), leaf, kind
+        return
     # A subclass may compute anything, so it counts as its base class only if it has no forward of its own.
     if known is None or type(module).forward is not known.forward:
         refuse(owner, place, module, [k.__name__ for k in _READERS])
+    _check_whole(owner, place, module)
+    if known is not nn.Sequential:
+        yield place, module, known
+        return
+    # Unlike named_children, this also gives a module again that stands in two places.
+    for name, child in module._modules.items():
+        yield from _leaves(owner, child, f"{path}.{name}" if path else name)
+
+
+def _check_whole(owner: str, place: str, module: Any) -> None:
+    """Raise unless a module is nothing but its parameters and its forward."""
     if nn.utils.parametrize.is_parametrized(module):
         raise ValueError(
             f"{owner}: {place} is parametrized, which is not supported: "
@@ -129,12 +148,6 @@ def _leaves(owner: str, module: Any, path: str = "") -> Iterator[tuple[str, Any,
         raise ValueError(f"{owner}: {place} has no values yet: run the module on one batch first")
     if module._forward_hooks or module._forward_pre_hooks:
         raise ValueError(f"{owner}: {place} has forward hooks, which would be lost: remove them first")
-    if known is not nn.Sequential:
-        yield place, module, known
-        return
-    # Unlike named_children, this also gives a module again that stands in two places.
-    for name, child in module._modules.items():
-        yield from _leaves(owner, child, f"{path}.{name}" if path else name)
 
 
 def layers_and_pairs(owner: str, module: Any) -> tuple[list[Any], list[Pair]]:
@@ -180,7 +193,8 @@ def from_torch(module: Any, *, share: bool = False, rng: Any = None) -> Sequenti
     Parameters
     ----------
     module : torch.nn.Module
-        An ``nn.Sequential``, nested ones included, of Linear, ReLU, LeakyReLU, PReLU, ELU, Threshold, Softmax,
+        An ``nn.Sequential``, nested ones included, or a class of your own whose ``forward`` calls modules and functions
+        in a row, so that `torch.fx` can trace it: of Linear, ReLU, LeakyReLU, PReLU, ELU, Threshold, Softmax,
         LogSoftmax, Dropout, Flatten, Identity and the activations without settings that this package has (Sigmoid,
         Tanh and others), or one of these alone. float32 or float64 on the CPU.
     share : bool, keyword
