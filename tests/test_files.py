@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -282,36 +283,35 @@ def test_names_that_are_no_text(tmp_path: Path, name: str) -> None:
 # --- a full disk, an interrupt, a kill ---
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """Let no file grow beyond 100 bytes, as a full disk would."""
+    """Let no file grow beyond 100 bytes, as a full disk would; no longer than needed: pytest may write to one too."""
     former_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, former[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, former)
-    signal.signal(signal.SIGXFSZ, former_handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+        signal.signal(signal.SIGXFSZ, former_handler)
 
 
 @every
-def test_a_full_disk_leaves_what_was_there(tmp_path: Path, name: str, request: Any) -> None:
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"old")
     if name in ("history.csv", "predictions.csv"):
         pytest.skip("shorter than the limit")
-    request.getfixturevalue("small_files")
-    with pytest.raises(OSError) as caught:
+    with small_files(), pytest.raises(OSError) as caught:
         ALL[name](path)
     assert caught.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == [name]
 
 
-def test_a_buffer_that_cannot_be_flushed_is_no_reason_to_leave_the_file(
-    tmp_path: Path, small_files: None
-) -> None:
+def test_a_buffer_that_cannot_be_flushed_is_no_reason_to_leave_the_file(tmp_path: Path) -> None:
     """The content fits into the buffer of the file, so that only closing it finds the disk full."""
-    with pytest.raises(OSError):
+    with small_files(), pytest.raises(OSError):
         write_atomically(tmp_path / "file", lambda file: file.write(b"x" * 101))
     assert os.listdir(tmp_path) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +92,26 @@ def test_pyplot_stays_out() -> None:
         "plot_history({'loss': [2.0, 1.0]}); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_figure_shows_itself_in_a_notebook() -> None:
+    assert plot_history(history())._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+
+
+def test_a_backend_that_is_not_installed_does_not_matter(tmp_path: Path) -> None:
+    """A cell of a notebook hands MPLBACKEND on; and a picture that fails is no reason for a training to fail."""
+    pytest.importorskip("click")
+    pytest.importorskip("rich")
+    train = [sys.executable, "-m", "relu_layers", "train", "two-moons", "--epochs", "2", "--output"]
+    backend = {**os.environ, "MPLBACKEND": "module://no_such_backend.inline"}
+    done = subprocess.run([*train, str(tmp_path / "a")], env=backend, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a" / "loss.png").stat().st_size > 1000
+    broken = tmp_path / "matplotlib"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise RuntimeError('broken here')\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([*train, str(tmp_path / "b")], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "broken here" in done.stdout + done.stderr
+    assert (tmp_path / "b" / "model.npz").exists()

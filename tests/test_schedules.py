@@ -98,7 +98,7 @@ HUGE = [2**31, 2**53 + 1, 2**63, 10**30, 10**400]
 GROWING = [
     schedules.Step(0.1, 1.5, 2),
     schedules.Exponential(0.1, 1.0001),
-    schedules.Exponential(0.1, -1.5),
+    schedules.MultiStep(0.1, 0.0, [1, 2, 3]),
     schedules.Inverse(0.1, 0.5, -3.0),
     schedules.Inverse(0.1, 1e300, 2.0),
     schedules.Sigmoid(0.1, 5.0, -(10**400)),

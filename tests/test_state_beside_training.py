@@ -227,7 +227,7 @@ def test_what_stands_beside_a_trainer_stays_its_own(copied: Any) -> None:
     assert again["model"].flat_params.tobytes() == trainer.model.flat_params.tobytes()
 
 
-class StepsWhenPickled:
+class StepsWhenPickled(rl.Callback):
     trainer: Any = None
 
     def __reduce__(self) -> Any:

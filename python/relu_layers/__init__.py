@@ -12,6 +12,7 @@ from relu_layers._support.program import leave_on_interrupt
 leave_on_interrupt()
 
 from relu_layers import ops, schedules
+from relu_layers._support.spelling import unknown_name
 from relu_layers.callbacks import Callback, EarlyStopping
 from relu_layers.checkpoint import load
 from relu_layers.history import History
@@ -145,7 +146,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"relu_layers.{name}")
     if name in _FUNCTIONS:
         return getattr(import_module(_FUNCTIONS[name]), name)
-    raise AttributeError(f"module 'relu_layers' has no attribute {name!r}")
+    raise AttributeError(unknown_name(name, __all__))
 
 
 def __dir__() -> list[str]:

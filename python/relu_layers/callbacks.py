@@ -81,6 +81,11 @@ class Callback:
         """Set the state that `state_dict` returned."""
 
 
+def _number(value: Any) -> float:
+    """Return an entry of the history as one number: counts of several layers add up."""
+    return float(sum(value) if isinstance(value, (tuple, list)) else value)
+
+
 class EarlyStopping(Callback, Configured):
     """Ends a training whose ``monitor`` has stopped getting better, and keeps its best weights.
 
@@ -109,6 +114,9 @@ class EarlyStopping(Callback, Configured):
     """
 
     every_rank = True
+    best: float | None
+    best_epoch: int | None
+    waited: int
 
     def __init__(
         self,
@@ -125,8 +133,8 @@ class EarlyStopping(Callback, Configured):
         self._forget()
 
     def _forget(self) -> None:
-        self.best: float | None = None
-        self.best_epoch: int | None = None
+        self.best = None
+        self.best_epoch = None
         self.waited = 0
         self._weights: Array | None = None
 
@@ -151,7 +159,7 @@ class EarlyStopping(Callback, Configured):
 
     def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
         """Compare this epoch with the best one."""
-        value = float(record[self.monitor])
+        value = _number(record[self.monitor])
         if self._improved(value):
             self.best, self.best_epoch, self.waited = value, record["epoch"], 0
             if self.restore_best:
@@ -195,14 +203,22 @@ class EarlyStopping(Callback, Configured):
         return super().__getstate__() | {"_owner": None}
 
 
+def _redraws(stream: Any) -> bool:
+    """Return whether a stream is a notebook's, which shows what follows a carriage return in its place."""
+    return type(stream).__module__.partition(".")[0] in ("ipykernel", "pyodide_kernel", "google")
+
+
 class TextProgress(Callback):
-    """A line on stderr that fills up on a terminal, elsewhere a line per epoch: ``fit(progress=True)``."""
+    """A line on stderr that fills up on a terminal or in a notebook, elsewhere a line per epoch.
+
+    ``fit(progress=True)`` has one.
+    """
 
     refresh_seconds = _REFRESH_SECONDS
 
     def __init__(self, epochs: int, batches: int) -> None:
         self._stream = sys.stderr
-        self._live = self._stream is not None and self._stream.isatty()
+        self._live = self._stream is not None and (self._stream.isatty() or _redraws(self._stream))
         self._epochs, self._batches = epochs, batches
         self._epoch = self._first = 0
         self._shown = 0.0
@@ -278,6 +294,19 @@ class Moments:
         owners = [getattr(method, "__self__", None) for method in found["on_step_end"]]
         asked = [getattr(owner, "refresh_seconds", 0.0) for owner in owners]
         self.seconds_between_steps = min(asked, default=math.inf)
+
+
+def as_callbacks(owner: str, given: Any) -> tuple[Any, ...]:
+    """Return callbacks as a tuple: None is none, one callback stands for itself; each is checked."""
+    if given is None:
+        return ()
+    single = callable(given) or any(hasattr(given, name) for name in MOMENTS)
+    if not single and (isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable)):
+        raise TypeError(f"{owner}: callbacks is {given!r}, expected a callback or a list of them")
+    callbacks = (given,) if single else tuple(given)
+    for callback in callbacks:
+        check_callback(callback)
+    return callbacks
 
 
 def check_callback(callback: Any) -> None:

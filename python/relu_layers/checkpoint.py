@@ -282,6 +282,7 @@ def _model_document(model: Sequential) -> dict[str, Any]:
         },
         "generator": generator_document(model.rng),
         "preprocessing": None if preprocessing is None else preprocessing.to_dict(),
+        "predicts": model.predicts,
     }
 
 
@@ -322,7 +323,7 @@ def _with_parameters(document: dict[str, Any], model: Sequential | None) -> Sequ
 def _filled(model: Sequential, loaded: Sequential) -> Sequential:
     """Return ``model`` with the parameters and the preprocessing of ``loaded``."""
     model.load_params({key: value.astype(model.dtype) for key, value in loaded.params.items()})
-    model.preprocessing = loaded.preprocessing
+    model.preprocessing, model.predicts = loaded.preprocessing, loaded.predicts
     return model
 
 
@@ -338,8 +339,11 @@ def _fill_model(model: Sequential, document: dict[str, Any]) -> None:
         from relu_layers.preprocessing import Preprocessing
 
         preprocessing = Preprocessing.from_dict(document["preprocessing"])
+    predicts = document.get("predicts")  # files of earlier versions do not say
+    if predicts not in (None, "numbers", "classes"):
+        raise ValueError(f"it predicts {predicts!r}, expected numbers or classes")
     model.load_params(document["params"])
-    model.preprocessing = preprocessing
+    model.preprocessing, model.predicts = preprocessing, predicts
     for index, state in document["dropout"].items():
         layer = model.layers[int(index)]
         if isinstance(layer, Dropout):

@@ -6,13 +6,20 @@ counts in the mean over an epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from relu_layers._support.arguments import choice, integer, real
 from relu_layers._support.configured import Array, Configured, Ops
+from relu_layers._support.targets import (
+    class_weights,
+    refuse_no_distribution,
+    refuse_not_finite,
+    refuse_other_shape,
+    refuse_outside,
+)
 from relu_layers.layers import LogSoftmax, Sigmoid, Softmax
 
 NORMALIZATIONS = ("valid", "full", "batch_size", "none")
@@ -63,11 +70,17 @@ class Loss(Configured):
         result = {"loss": float(self(y, target, sample_weight=sample_weight, out=y)[0])}
         return result if accuracy is None else {**result, "accuracy": float(accuracy)}
 
-    def check_labels(self, owner: str, y: Array, parts: Iterable[tuple[int, Array]]) -> None:
-        """Raise an IndexError for a label that outputs like ``y`` have no class for.
+    def check_shape(self, owner: str, outputs: tuple[int, ...], target: Array) -> None:
+        """Raise a ValueError that says what to pass where targets do not fit outputs of a shape."""
+        refuse_other_shape(owner, outputs, target)
 
-        ``parts`` are all targets in parts, each with the number of rows before it.
+    def check_labels(self, owner: str, y: Array, parts: Iterable[tuple[int, Array]]) -> None:
+        """Raise an error that names the first target that the loss cannot take: here one that is not finite.
+
+        ``y`` are outputs, ``parts`` all targets in parts, each with the number of rows before it.
         """
+        for before, target in parts:
+            refuse_not_finite(owner, "y", target, before)
 
     # --- batches of an epoch ---
 
@@ -114,6 +127,12 @@ class FunctionLoss(Loss):
 
     takes_labels = True
 
+    def check_shape(self, owner: str, outputs: tuple[int, ...], target: Array) -> None:
+        """Leave targets to the function."""
+
+    def check_labels(self, owner: str, y: Array, parts: Iterable[tuple[int, Array]]) -> None:
+        """Leave targets to the function."""
+
     def __init__(self, function: Callable[..., tuple[float, Array]]) -> None:
         self._function = function
         self._accuracy = getattr(function, "accuracy", None)
@@ -158,8 +177,8 @@ class SoftmaxCrossEntropy(Loss):
     ----------
     axis : int
         Axis of the classes in the logits.
-    class_weight : sequence of float or None
-        One weight per class.
+    class_weight : sequence of float, mapping of int to float, or None
+        One weight per class; a mapping names all classes from 0 on.
     label_smoothing : float
         Share of the target that is spread evenly over all classes, 0 <= label_smoothing <= 1.
     ignore_label : int or None
@@ -182,7 +201,7 @@ class SoftmaxCrossEntropy(Loss):
         self,
         *,
         axis: int = -1,
-        class_weight: Sequence[float] | Array | None = None,
+        class_weight: Sequence[float] | Mapping[int, float] | Array | None = None,
         label_smoothing: float = 0.0,
         ignore_label: int | None = None,
         normalization: str = "valid",
@@ -204,12 +223,12 @@ class SoftmaxCrossEntropy(Loss):
         return None if self._class_weight is None else self._class_weight.tolist()
 
     @class_weight.setter
-    def class_weight(self, value: Sequence[float] | Array | None) -> None:
+    def class_weight(self, value: Sequence[float] | Mapping[int, float] | Array | None) -> None:
         self._weights: dict[np.dtype[Any], Array] = {}
         self._class_weight: Array | None = None
         if value is None:
             return
-        weights = np.array(value, dtype=np.float64)
+        weights = class_weights(type(self).__name__, value)
         if weights.ndim != 1 or not weights.size or not np.all(np.isfinite(weights)) or np.any(weights < 0):
             raise ValueError(
                 f"{type(self).__name__}: class_weight is {value!r}, "
@@ -244,6 +263,9 @@ class SoftmaxCrossEntropy(Loss):
             normalization=self.normalization,
             out=out,
         )
+        # The op has checked everything else: what is left are numbers that only this loss refuses.
+        if np.ndim(target) == np.ndim(y):
+            refuse_no_distribution(type(self).__name__, "target", np.asarray(target), self.axis)
         return value, dy
 
     def _weight_for(self, y: Array) -> Array | None:
@@ -286,12 +308,21 @@ class SoftmaxCrossEntropy(Loss):
         rank = np.sum((scores > own) | ((scores == own) & before), axis=-1)
         return float(np.mean((rank < top_k) & ~np.isnan(scores).any(axis=-1)))
 
+    def check_shape(self, owner: str, outputs: tuple[int, ...], target: Array) -> None:
+        """Raise a ValueError that says what to pass where targets do not fit outputs of a shape."""
+        refuse_other_shape(owner, outputs, target, class_axis=self.axis)
+
     def check_labels(self, owner: str, y: Array, parts: Iterable[tuple[int, Array]]) -> None:
-        """Raise an IndexError that names the first label outside the classes of ``y``."""
+        """Raise an IndexError that names the first label outside the classes of ``y``.
+
+        Probabilities that are negative or do not add up to 1 are a ValueError.
+        """
         classes = y.shape[self.axis]
         for before, labels in parts:
+            if labels.dtype.kind == "f" and labels.ndim == y.ndim:
+                refuse_no_distribution(owner, "y", labels, self.axis, before)
             if labels.dtype.kind not in "iu" or labels.ndim >= y.ndim:
-                return
+                continue
             bad = (labels < 0) | (labels >= classes)
             if self.ignore_label is not None:
                 bad &= labels != self.ignore_label
@@ -351,7 +382,7 @@ class SigmoidCrossEntropy(Loss):
     def __call__(
         self, y: Array, target: Array, *, sample_weight: Array | None = None, out: Array | None = None
     ) -> tuple[float, Array]:
-        """Return the loss of logits ``y`` against ``target`` (shape and dtype of y) and dlogits."""
+        """Return the loss of logits ``y`` against ``target`` (shape and dtype of y, in 0 .. 1) and dlogits."""
         value, dy = self.ops.sigmoid_cross_entropy(
             y,
             target,
@@ -360,7 +391,13 @@ class SigmoidCrossEntropy(Loss):
             normalization=self.normalization,
             out=out,
         )
+        refuse_outside(type(self).__name__, "target", np.asarray(target), ignored=self.ignore_label)
         return value, dy
+
+    def check_labels(self, owner: str, y: Array, parts: Iterable[tuple[int, Array]]) -> None:
+        """Raise a ValueError that names the first target outside 0 .. 1."""
+        for before, target in parts:
+            refuse_outside(owner, "y", target, before, self.ignore_label)
 
     def accuracy(self, y: Array, target: Array, top_k: int = 1) -> float | None:
         """Return the fraction with (logit > 0) == (target > 0.5); ignored ones left out, NaN is wrong."""

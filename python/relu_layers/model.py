@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import ModuleType
-from typing import Any, Self, overload
+from typing import Any, ClassVar, Self, overload
 
 import numpy as np
 
@@ -17,17 +17,19 @@ from relu_layers._engine import flat_arrays
 from relu_layers._engine.captures import InferenceCaptures
 from relu_layers._engine.passes import Passes
 from relu_layers._files.formats import save_model
-from relu_layers._support.arguments import converted_array, integer, strict_array
+from relu_layers._support.arguments import choice, converted_array, integer, strict_array
+from relu_layers._support.attributes import Fixed
 from relu_layers._support.configured import Array, Ops
 from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
+from relu_layers._support.spelling import named_arguments
 from relu_layers._support.text_table import aligned
 from relu_layers._support.usage import alone, still
-from relu_layers.layers import Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, Softmax
+from relu_layers.layers import ELU, Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
 
 
-class Sequential:
+class Sequential(Fixed):
     """Layers in a row.
 
     Parameters
@@ -53,6 +55,8 @@ class Sequential:
         All parameters, all gradients.
     preprocessing : object or None
         What the data went through before training; travels with the model's file.
+    predicts : {"numbers", "classes"} or None
+        What `predict` returns, as the loss of the last trainer had it; None leaves that to the last layer.
 
     Notes
     -----
@@ -63,6 +67,17 @@ class Sequential:
     >>> model = Sequential(Dense(784, 128), ReLU(0.01), Dense(128, 10))  # doctest: +SKIP
     >>> model.predict(images)  # doctest: +SKIP
     """
+
+    preprocessing: Any
+    predicts: str | None
+    _FIXED: ClassVar[Mapping[str, str]] = {
+        "layers": "make a new Sequential of the layers wanted; layers keep their values",
+        "params": "model.params[name] = array, or model.load_params(mapping)",
+        "grads": "model.grads[name] = array",
+        "flat_params": "model.flat_params[:] = values",
+        "flat_grads": "model.flat_grads[:] = values",
+        "dtype": "model.astype(dtype) returns a copy in another",
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -75,7 +90,8 @@ class Sequential:
         kind = _float_dtype(dtype)
         ops = native_ops if ops is None else ops
         self.rng = np.random.default_rng(rng)
-        self.preprocessing: Any = None
+        self.preprocessing = None
+        self.predicts = None
         self._assemble(layers, kind, ops)
         for layer in layers:
             if isinstance(layer, Dropout):
@@ -87,12 +103,10 @@ class Sequential:
         """Bind ``layers`` to new flat arrays of ``dtype``, values kept, or rounded if that is allowed."""
         flat_arrays.claim(layers, self)
         renew_after_fork(self)
+        self._made = False
         self.layers = layers
         self.dtype = dtype
         self.ops = ops
-        for layer in layers:
-            if isinstance(layer, Layer):
-                layer.ops = ops
         self.flat_params, self.flat_grads, params, grads = flat_arrays.bind(
             layers, dtype, self.rng, may_round
         )
@@ -105,6 +119,19 @@ class Sequential:
         self._passes = Passes(layers, [(p, g) for p, g in views], dtype)
         self._guard = UsageGuard()
         self._captures = InferenceCaptures(self._passes, layers, ops, self._guard, self.flat_params)
+        self._made = True
+
+    @property
+    def ops(self) -> Ops:
+        """The namespace that computes; one that is assigned computes in all built-in layers from then on."""
+        return self.__dict__["ops"]
+
+    @ops.setter
+    def ops(self, namespace: Ops) -> None:
+        self.__dict__["ops"] = namespace
+        for layer in self.layers:
+            if isinstance(layer, Layer):
+                layer.ops = namespace
 
     # --- the layers as a sequence ---
 
@@ -157,18 +184,54 @@ class Sequential:
         Returns
         -------
         ndarray
-            By the last layer: after a Sigmoid 0 or 1 for each output (y > 0.5), of y's shape; with two or
-            more outputs the index of the largest along the class axis (that of Softmax or LogSoftmax, else the
-            last); with one output y itself. So a model with several regression outputs, or with one logit, is
-            read through ``model(x)`` instead.
+            After training with a loss of numbers, such as SquaredError, y itself. Else by the last layer: after a
+            Sigmoid 0 or 1 for each output (y > 0.5), of y's shape; with two or more outputs the index of the
+            largest along the class axis (that of Softmax or LogSoftmax, else the last); with one output y itself.
+
+        Warns
+        -----
+        UserWarning
+            The model has a preprocessing, and x looks as if it had not been through it.
         """
-        y = self(self._converted(x))
+        given = self._converted(x)
+        if self.preprocessing is not None:
+            from relu_layers.preprocessing.predicting import warn_of_unscaled
+
+            warn_of_unscaled(self, given)
+        y = self(given)
         last = self._last_layer()
+        if self.predicts == "numbers":
+            return y
         if isinstance(last, Sigmoid):
             return (y > 0.5).astype(np.intp)
         if isinstance(last, (Softmax, LogSoftmax)):
             return np.asarray(np.argmax(y, axis=last.axis))
         return y if y.ndim == 0 or y.shape[-1] < 2 else np.asarray(np.argmax(y, axis=-1))
+
+    def predict_table(self, table: Any, *, unknown: str = "error") -> Array:
+        """Return a prediction for each row of a table, through the preprocessing that came with the model.
+
+        Parameters
+        ----------
+        table : frame, mapping of columns, list of dicts, or array_like (rows, columns)
+            As the file that the model was trained on: numbers in their units, categories as text. Columns are found
+            by name, those of an array by their place.
+        unknown : {"error", "zero"}, keyword
+            What a category means that was not in training.
+
+        Returns
+        -------
+        ndarray (rows,)
+            The class, or the number in the unit of the target.
+
+        Raises
+        ------
+        ValueError
+            The model has no preprocessing, or the table does not fit it.
+        """
+        from relu_layers.preprocessing.predicting import predict_table
+
+        return predict_table(self, table, unknown)
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities for x, which is converted to the model's dtype once where it differs.
@@ -245,7 +308,8 @@ class Sequential:
         mapping : mapping of str to ndarray
             Such as another model's ``params``; shapes and dtype must match.
         strict : bool
-            Whether a name that is missing or unknown is a KeyError; False copies what both sides have.
+            Whether a name that is missing or unknown is a KeyError; False copies what both sides have, and is a
+            KeyError only where they have nothing in common.
 
         Raises
         ------
@@ -259,6 +323,8 @@ class Sequential:
             if unknown:
                 raise KeyError(unknown_key("load_params", unknown[0], dict(known)))
             raise KeyError(f"load_params: {', '.join(missing)} missing; strict=False leaves them as they are")
+        if known and mapping and len(unknown) == len(mapping):
+            raise KeyError(f"{unknown_key('load_params', unknown[0], dict(known))}; no name fits")
         values = {
             key: checked_value("load_params", key, mapping[key], target)
             for key, target in known.items()
@@ -296,7 +362,7 @@ class Sequential:
 
     def _state(self) -> dict[str, Any]:
         ops = self.ops.__name__ if isinstance(self.ops, ModuleType) else self.ops
-        names = ("layers", "dtype", "rng", "preprocessing")
+        names = ("layers", "dtype", "rng", "preprocessing", "predicts")
         return {name: getattr(self, name) for name in names} | {"ops": ops}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -310,6 +376,7 @@ class Sequential:
     def __setstate__(self, state: dict[str, Any]) -> None:
         ops = state["ops"]
         self.rng, self.preprocessing = state["rng"], state["preprocessing"]
+        self.predicts = state.get("predicts")
         self._assemble(
             tuple(state["layers"]),
             state["dtype"],
@@ -332,20 +399,24 @@ def _float_dtype(dtype: Any) -> np.dtype[Any]:
     return kind
 
 
+@named_arguments
 def mlp(
     sizes: Sequence[int],
     *,
+    activation: str | Callable[[], Any] = "relu",
     negative_slope: float = 0.0,
     dtype: Any = np.float32,
     rng: np.random.Generator | int | None = None,
     ops: Ops | None = None,
 ) -> Sequential:
-    """Return Dense layers of the given sizes with a ReLU between each two: ``mlp([784, 128, 10])``.
+    """Return Dense layers of the given sizes with an activation between each two: ``mlp([784, 128, 10])``.
 
     Parameters
     ----------
     sizes : sequence of int
         Input features, hidden sizes, outputs; at least two numbers.
+    activation : {"relu", "elu", "sigmoid", "silu", "tanh"} or callable, keyword
+        What stands between; a callable such as ``lambda: rl.ELU(0.5)`` returns a new layer for each place.
     negative_slope : float, keyword
         Of every ReLU.
     dtype, rng, ops
@@ -354,10 +425,33 @@ def mlp(
     widths = [integer("mlp", f"sizes[{i}]", size, minimum=1) for i, size in enumerate(sizes)]
     if len(widths) < 2:
         raise ValueError(f"mlp: sizes is {list(sizes)}, expected at least two: inputs and outputs")
-    layers: list[Layer] = [Dense(widths[0], widths[1])]
+    make = _activation(activation, negative_slope)
+    layers: list[Any] = [Dense(widths[0], widths[1])]
     for inputs, outputs in pairwise(widths[1:]):
-        layers += [ReLU(negative_slope), Dense(inputs, outputs)]
+        layers += [make(), Dense(inputs, outputs)]
     return Sequential(*layers, dtype=dtype, rng=rng, ops=ops)
+
+
+def _activation(given: Any, negative_slope: float) -> Callable[[], Any]:
+    """Return what makes the activations of `mlp`."""
+    known = {kind.__name__.lower(): kind for kind in (ReLU, ELU, Sigmoid, SiLU, Tanh)}
+    name = given.lower().replace("_", "") if isinstance(given, str) else given
+    if name in ("relu", "leakyrelu", ReLU):
+        return lambda: ReLU(negative_slope)
+    if negative_slope:
+        raise ValueError(
+            f"mlp: negative_slope is {negative_slope}, but activation is {given!r}: a ReLU has one"
+        )
+    if isinstance(given, str):
+        return known[
+            choice("mlp", "activation", {"logistic": "sigmoid", "swish": "silu"}.get(name, name), known)
+        ]
+    if not callable(given) or isinstance(given, Layer):
+        raise TypeError(
+            f"mlp: activation is {given!r}, expected a name such as 'tanh', or what makes a new layer"
+        )
+    made: Callable[[], Any] = given
+    return made
 
 
 def _summary(model: Sequential) -> str:

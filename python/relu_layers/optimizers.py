@@ -25,8 +25,6 @@ from relu_layers._support.usage import alone, still
 
 __all__ = ["SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Optimizer", "RMSProp"]
 
-REGULARIZATIONS = ("l2", "l1")
-
 
 class _Segment(NamedTuple):
     """Parameters that lie side by side and share their multipliers: views into every flat array."""
@@ -59,6 +57,7 @@ class Optimizer(Configured):
         State such as ``"velocity"``, each array parallel to ``model.flat_params``.
     """
 
+    slots: dict[str, Array]
     slot_names: ClassVar[tuple[str, ...]] = ()
     # Of the ops namespace, called as op(param, grad, *slots, **settings, **common); the settings are attributes.
     op: ClassVar[str] = ""
@@ -74,13 +73,13 @@ class Optimizer(Configured):
     ) -> None:
         self._model: Any = None
         self._segments: list[_Segment] = []
-        self.slots: dict[str, Array] = {}
+        self.slots = {}
         # In memory of their own, where captured steps write them too; no rate yet is NaN.
         self._updates = np.zeros(1, dtype=np.int64)
         self._last_rate = np.full(1, np.nan)
         self.learning_rate = learning_rate
         self.weight_decay = real(type(self).__name__, "weight_decay", weight_decay, minimum=0.0)
-        self.regularization = choice(type(self).__name__, "regularization", regularization, REGULARIZATIONS)
+        self.regularization = choice(type(self).__name__, "regularization", regularization, ("l2", "l1"))
         self.multipliers = multipliers
 
     @property
@@ -178,15 +177,15 @@ class Optimizer(Configured):
 
     @property
     def learning_rate_now(self) -> float:
-        """The learning rate of the next update; a ValueError if the schedule gives no finite number."""
+        """The learning rate of the next update; a ValueError if the schedule gives no finite number of at least 0."""
         try:
             rate = float(self._schedule(self.updates))
         except OverflowError:
             rate = math.inf
-        if not math.isfinite(rate):
+        if not 0.0 <= rate < math.inf:
             raise ValueError(
                 f"{type(self).__name__}: the learning rate after {self.updates} updates is {rate}, "
-                f"expected a finite number; it comes from {self._schedule!r}"
+                f"expected {'at least 0' if rate < 0.0 else 'a finite number'}; it comes from {self._schedule!r}"
             )
         return rate
 

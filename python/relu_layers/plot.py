@@ -6,7 +6,9 @@ else's is touched.
 
 from __future__ import annotations
 
+import io
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +41,11 @@ def plot_history(history: Any, path: AnyPath | None = None, *, title: str | None
     title : str, optional
         A line above the figure.
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Shows itself as the last line of a notebook's cell, without ``%matplotlib``.
+
     Raises
     ------
     ImportError
@@ -46,12 +53,11 @@ def plot_history(history: Any, path: AnyPath | None = None, *, title: str | None
     ValueError
         The history has no epoch.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter
-    except ImportError as error:
-        raise ImportError('a plot needs matplotlib: pip install "relu_layers[plot]"') from error
+    load_matplotlib("a plot")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
     loss, validation_loss = _curve(history, "loss"), _curve(history, "validation_loss")
     if loss is None:
         raise ValueError("plot_history: the history has no epoch with a loss; call fit first")
@@ -60,6 +66,8 @@ def plot_history(history: Any, path: AnyPath | None = None, *, title: str | None
 
     figure = Figure(figsize=(8.0, 3.6 if panels == 1 else 5.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
+    # Made without pyplot, a figure is unknown to notebooks: it shows itself.
+    figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]
     axes = figure.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=[3, 2][:panels])[:, 0]
     judged = loss if validation_loss is None else validation_loss
     best = int(np.nanargmin(judged))
@@ -86,6 +94,33 @@ def plot_history(history: Any, path: AnyPath | None = None, *, title: str | None
         kind = os.path.splitext(os.fsdecode(path))[1][1:] or "png"
         write_atomically(path, lambda file: figure.savefig(file, format=kind), stream=True)
     return figure
+
+
+def load_matplotlib(what: str) -> None:
+    """Import matplotlib, whatever ``MPLBACKEND`` says: nothing here is drawn through a backend that it could name.
+
+    A notebook's kernel hands its own backend on to every command that a cell starts, and matplotlib cannot be
+    imported where that is not installed.
+    """
+    try:
+        try:
+            import matplotlib
+        except ValueError:
+            backend = os.environ.pop("MPLBACKEND", None)
+            try:
+                import matplotlib  # noqa: F401
+            finally:
+                if backend is not None:
+                    os.environ["MPLBACKEND"] = backend
+    except ImportError as error:
+        raise ImportError(f'{what} needs matplotlib: pip install "relu_layers[plot]"') from error
+
+
+def _png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
 
 
 def _curve(history: Any, name: str) -> np.ndarray[Any, np.dtype[np.float64]] | None:

@@ -72,7 +72,7 @@ class Step(_Scaled):
 
     def __init__(self, base: float, gamma: float, every: int) -> None:
         super().__init__(base)
-        self.gamma = real("Step", "gamma", gamma)
+        self.gamma = _rate("Step", "gamma", gamma)
         self.every = integer("Step", "every", every, minimum=1)
 
     def _factor(self, updates: int) -> float:
@@ -84,7 +84,7 @@ class Exponential(_Scaled):
 
     def __init__(self, base: float, gamma: float) -> None:
         super().__init__(base)
-        self.gamma = real("Exponential", "gamma", gamma)
+        self.gamma = _rate("Exponential", "gamma", gamma)
 
     def _factor(self, updates: int) -> float:
         return _power(self.gamma, updates)
@@ -107,7 +107,7 @@ class MultiStep(_Scaled):
 
     def __init__(self, base: float, gamma: float, milestones: Sequence[int]) -> None:
         super().__init__(base)
-        self.gamma = real("MultiStep", "gamma", gamma)
+        self.gamma = _rate("MultiStep", "gamma", gamma)
         self.milestones = [
             integer("MultiStep", f"milestones[{i}]", value, minimum=0) for i, value in enumerate(milestones)
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array, Watched
 from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
+from relu_layers._support.spelling import check_loss
 from relu_layers._support.usage import alone, still
 from relu_layers._training.captures import StepCaptures, StepParts
 from relu_layers._training.communicator import Communicator, check_communicator
@@ -24,8 +25,9 @@ from relu_layers._training.examples import Examples, examples_or_source, held_ou
 from relu_layers._training.interrupts import Interrupts
 from relu_layers._training.loop import Loop
 from relu_layers._training.meter import StepResult, recorded_columns
+from relu_layers._training.parts import Parts
 from relu_layers._training.team import Team
-from relu_layers.callbacks import Moments, TextProgress, check_callback
+from relu_layers.callbacks import Moments, TextProgress, as_callbacks, check_callback
 from relu_layers.data import Ordered
 from relu_layers.history import History
 from relu_layers.layers import Dense, Dropout
@@ -41,7 +43,7 @@ _Place = tuple[int, int] | None
 _EVALUATED_AT_ONCE = 1024
 
 
-class Trainer(Copied, Watched):
+class Trainer(Copied, Parts, Watched):
     """Trains a model.
 
     Parameters
@@ -61,7 +63,7 @@ class Trainer(Copied, Watched):
         the objective of each minibatch, as scikit-learn's ``alpha``; with sample weights ``rows`` is their sum. Its
         gradient is clipped with the rest. Losses are reported without it; the history has it in a column
         ``penalty``.
-    callbacks : sequence, keyword
+    callbacks : callback or sequence, keyword
         See `relu_layers.callbacks`; those of `fit` come after them.
     rng : np.random.Generator, int or None, keyword
         Shuffles; None is the model's own generator.
@@ -75,6 +77,8 @@ class Trainer(Copied, Watched):
 
     Attributes
     ----------
+    callbacks : tuple
+        May be assigned, as may the loss, the optimizer and the numbers; the model may not.
     history : History
         All epochs of all calls of `fit`, also of those before a restored checkpoint.
     steps : int
@@ -88,6 +92,7 @@ class Trainer(Copied, Watched):
     its norm is clipped; it is divided by the number of minibatches; decay is added; the optimizer updates.
     """
 
+    history: History
     _recorded: tuple[str, ...] = ()
     _PREPARED = (
         *("_moments", "_interrupts", "_penalized", "_dropouts", "_inference", "_stopping", "_captures"),
@@ -103,15 +108,14 @@ class Trainer(Copied, Watched):
         clip_norm: float | None = None,
         accumulate: int = 1,
         l2_penalty: float = 0.0,
-        callbacks: Sequence[Any] = (),
+        callbacks: Any = (),
         rng: np.random.Generator | int | None = None,
         capture: bool = True,
         communicator: Communicator | None = None,
     ) -> None:
         if not isinstance(model, Sequential):
             raise TypeError(f"Trainer: model is {model!r}, expected a Sequential")
-        if isinstance(loss, type) or not callable(loss):
-            raise TypeError(f"Trainer: loss is {loss!r}, expected an object such as SoftmaxCrossEntropy()")
+        check_loss("Trainer", loss)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"Trainer: optimizer is {optimizer!r}, expected one such as SGD(0.1)")
         self._depth = training_depth(model.layers, loss)
@@ -122,9 +126,7 @@ class Trainer(Copied, Watched):
         self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty)
         if self.l2_penalty < 0.0:
             raise ValueError(f"Trainer: l2_penalty is {l2_penalty}, expected at least 0")
-        for callback in callbacks:
-            check_callback(callback)
-        self.callbacks = tuple(callbacks)
+        self.callbacks = callbacks
         self.capture = boolean("Trainer", "capture", capture)
         self.communicator = check_communicator("Trainer", communicator)
         self.rng = model.rng if rng is None else np.random.default_rng(rng)
@@ -317,12 +319,12 @@ class Trainer(Copied, Watched):
         x: Any,
         y: Any = None,
         *,
-        epochs: int,
-        batch_size: int,
+        epochs: int = 10,
+        batch_size: int = 32,
         validation: Any = None,
         shuffle: bool | Callable[[int], Any] = True,
         progress: Any = None,
-        callbacks: Sequence[Any] = (),
+        callbacks: Any = (),
         sample_weight: Any = None,
     ) -> History:
         """Train for ``epochs`` more epochs and return the history of all epochs so far.
@@ -343,7 +345,7 @@ class Trainer(Copied, Watched):
             ``shuffle(rows)`` returns the order of an epoch, a permutation of ``range(rows)``.
         progress : None, bool, callable or callback
             True writes a line to stderr; None and False nothing; anything else is one more callback.
-        callbacks : sequence
+        callbacks : callback or sequence
             For this call only; a checkpoint holds those of the constructor.
 
         Raises
@@ -365,6 +367,7 @@ class Trainer(Copied, Watched):
                 shuffle = boolean("Trainer.fit", "shuffle", shuffle)
             if progress is not None and not isinstance(progress, bool):
                 check_callback(progress)
+            own = as_callbacks("Trainer.fit", callbacks)
             given = self._examples("Trainer.fit", x, y, sample_weight)
             kinds: dict[str, Any] = {"dtype": self.model.dtype, "loss": self.loss}
             held_out = held_out_examples("Trainer.fit: validation", validation, **kinds)
@@ -380,7 +383,7 @@ class Trainer(Copied, Watched):
                 line = TextProgress(epochs, len(batches)) if progress is True else None
                 watchers = [line] if line is not None else [progress] if progress else []
                 team = [] if self._team is None else [self._team]
-                moments = Moments([*self.callbacks, *callbacks, *watchers, *team], self._rank)
+                moments = Moments([*self.callbacks, *own, *watchers, *team], self._rank)
                 self._recorded = recorded_columns(loss, self.l2_penalty > 0.0, held_out is not None)
                 try:
                     self._run_epochs(epochs, batches, held_out, moments)
@@ -476,7 +479,7 @@ class Trainer(Copied, Watched):
         model: Sequential | None = None,
         loss: Any = None,
         optimizer: Optimizer | None = None,
-        callbacks: Sequence[Any] = (),
+        callbacks: Any = (),
         communicator: Communicator | None = None,
     ) -> Self:
         """Return the trainer that `save_checkpoint` wrote; what is passed replaces what would be rebuilt.

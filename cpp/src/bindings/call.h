@@ -238,6 +238,8 @@ inline std::string text_of(const Array& array) { return text_of(array.shape, arr
 inline std::string text_of(const Shape& shape) { return text_of(shape.dims, shape.ndim); }
 std::string utf8(const py::object& text);
 std::string repr_of(PyObject* value);
+// Advice to pass the array in another shape, empty where that has another number of elements.
+std::string reshaped(const Array& array, const Shape& shape);
 std::string dtype_name(const Array& array);
 
 // Calls body(float()) or body(double()) for the type of the call's arrays.

@@ -1,4 +1,6 @@
 // Losses with their gradients. Labels are checked in full before anything is written.
+#include <limits>
+
 #include "bindings/bindings.h"
 #include "bindings/integers.h"
 #include "bindings/layout.h"
@@ -38,10 +40,11 @@ struct Common {
             call.value_error(std::string("sample_weight needs a batch axis, but ") + prediction.name + " has shape ()");
         call.expect_shape(sample_weight, Shape(prediction, 1));
     }
-    // The weights of each run: placed(now).
+    // The weights of each run: placed(now). Each of them is checked before anything is written.
     template <class T>
     auto weights(Call& call) {
         const Placed<const T*> samples = run_of<T>(call, sample_weight);
+        if (sample_weight.present()) check_weights(call, samples);
         const ops::LossWeights<T> plain{nullptr,    positions_per_sample, normalization, batch_size,
                                         has_ignore, ignore_label,         ignore_value};
         return [=](const Moment& now) {
@@ -49,6 +52,25 @@ struct Common {
             weights.sample_weight = samples(now);
             return weights;
         };
+    }
+
+  private:
+    template <class T>
+    void check_weights(Call& call, const Placed<const T*>& samples) const {
+        const index_t n = sample_weight.size;
+        const auto find = [=](const Moment& now) {
+            const T* weights = samples(now);
+            index_t i = 0;
+            while (i < n && weights[i] >= 0 && weights[i] <= std::numeric_limits<T>::max()) ++i;
+            return i;
+        };
+        if (call.recorder() != nullptr)
+            return call.recorder()->add_check([=](Moment& now) { now.refused = now.refused || find(now) < n; });
+        const index_t bad = find(Moment());
+        if (bad == n) return;
+        const py::object number = owned(PyFloat_FromDouble(double(samples(Moment())[bad])));
+        call.value_error("sample_weight[" + std::to_string(bad) + "] is " + repr_of(number.ptr()) +
+                         ", expected finite numbers of at least 0");
     }
 };
 
@@ -132,7 +154,10 @@ void read_labels(Call& call, Array& labels, Argument labels_, const Array& logit
     if (is_integer(labels)) {
         if (!labels.same_shape(classless.ndim, classless.dims))
             call.value_error("labels has shape " + text_of(labels) + ", expected " + text_of(classless) +
-                             ", the shape of logits without axis " + std::to_string(axis));
+                             ", the shape of logits without axis " + std::to_string(axis) +
+                             (labels.same_shape(logits.ndim, logits.shape)
+                                  ? ": where labels are one-hot, pass labels.argmax(axis=" + std::to_string(axis) + ")"
+                                  : reshaped(labels, classless)));
         return;
     }
     if (labels.type == bool_type || labels.same_shape(classless.ndim, classless.dims))

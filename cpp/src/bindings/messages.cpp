@@ -20,17 +20,36 @@ std::string article(const std::string& noun) {
     return (std::string("AEIOUaeio").find(noun[0]) == std::string::npos ? "a " : "an ") + noun;
 }
 
+// Whether NumPy makes an array of numbers of the value: what is advised has to run.
+bool becomes_array(py::handle value, int type) {
+    const py::object numpy = owned(PyImport_ImportModule("numpy"));
+    const auto made = py::reinterpret_steal<py::object>(
+        PyObject_CallMethod(numpy.ptr(), "asarray", "Os", value.ptr(), float_name(type)));
+    if (!made) PyErr_Clear();
+    return static_cast<bool>(made);
+}
+
+// Whether int(value) or float(value) runs.
+bool converts(PyObject* (*convert)(PyObject*), PyObject* value) {
+    const auto made = py::reinterpret_steal<py::object>(convert(value));
+    if (!made) PyErr_Clear();
+    return static_cast<bool>(made);
+}
+
 // What to pass instead of something that is no plain ndarray.
 std::string remedy(const char* name, py::handle value, int type) {
     const std::string dtype = std::string("np.") + float_name(type);
     const std::string own = name;
     const std::string kind = short_type_name(value);
     if (kind == "MaskedArray") return "pass " + own + ".filled(0), or another value for what is masked";
-    if (PyObject_HasAttrString(value.ptr(), "to_numpy") == 1)
-        return "pass " + own + ".to_numpy().astype(" + dtype + ")";
+    // Labels are integers, or as they come; all other arrays are of one type.
+    const bool any_type = own == "labels";
+    const std::string converted = any_type ? "" : ".astype(" + dtype + ")";
+    if (PyObject_HasAttrString(value.ptr(), "toarray") == 1) return "pass " + own + ".toarray()" + converted;
+    if (PyObject_HasAttrString(value.ptr(), "to_numpy") == 1) return "pass " + own + ".to_numpy()" + converted;
     if (is_array(value.ptr())) return "pass np.asarray(" + own + ")";
-    if (value.is_none()) return "pass an array";
-    return "pass np.asarray(" + own + ", dtype=" + dtype + ")";
+    if (value.is_none() || !becomes_array(value, type)) return "pass an array of numbers";
+    return "pass np.asarray(" + own + (any_type ? "" : ", dtype=" + dtype) + ")";
 }
 
 bool is_true_attribute(py::handle value, const char* attribute) {
@@ -115,8 +134,18 @@ void Call::expect_entries(Argument out, Py_ssize_t count) const {
     if (came != count) value_error("out has " + std::to_string(came) + " entries, expected " + std::to_string(count));
 }
 
+std::string reshaped(const Array& array, const Shape& shape) {
+    index_t size = 1;
+    for (int i = 0; i < shape.ndim; ++i) size *= shape.dims[i];
+    if (size != array.size) return "";
+    return std::string(": pass ") + array.name + ".reshape(" + text_of(shape) + ")";
+}
+
 void Call::expect_floats(const Array& array) const {
     const std::string name = array.name;
+    if (array.type > longdouble_type && array.type != half_type)
+        type_error(name + " has dtype " + dtype_name(array) + ", expected " +
+                   (type_ == no_type ? "float32 or float64" : float_name(type_)));
     if (array.type != float32_type && array.type != float64_type)
         type_error(name + " has dtype " + dtype_name(array) + ", expected " +
                    (type_ == no_type ? "float32 or float64" : float_name(type_)) + ": pass " + name + ".astype(np." +
@@ -128,7 +157,8 @@ void Call::expect_floats(const Array& array) const {
 
 void Call::expect_shape(const Array& array, const Shape& shape) const {
     if (!array.same_shape(shape.ndim, shape.dims))
-        value_error(std::string(array.name) + " has shape " + text_of(array) + ", expected " + text_of(shape));
+        value_error(std::string(array.name) + " has shape " + text_of(array) + ", expected " + text_of(shape) +
+                    reshaped(array, shape));
 }
 
 // Says what is wrong with an array that is to be written; the caller found that something is.
@@ -154,7 +184,10 @@ double Call::convert_number(Argument given) {
     protect();
     const auto fail = [&] {
         type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
-                   ", expected a number: pass float(" + name + ")");
+                   ", expected a number" +
+                   (!is_array(value.ptr()) && converts(PyNumber_Float, value.ptr())
+                        ? std::string(": pass float(") + name + ")"
+                        : ""));
     };
     if (is_array(value.ptr()) && struct_of(value.ptr())->nd > 0) fail();
     const double number = PyFloat_AsDouble(value.ptr());
@@ -179,7 +212,8 @@ py::int_ Call::index(Argument given) {
     if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw Raised();
     PyErr_Clear();
     type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
-               ", expected an integer: pass int(" + name + ")");
+               ", expected an integer" +
+               (converts(PyNumber_Long, value.ptr()) ? std::string(": pass int(") + name + ")" : ""));
 }
 
 std::int64_t Call::integer(Argument given) {

@@ -56,6 +56,8 @@ constexpr int first_integer_type = npy_api::NPY_BYTE_;
 constexpr int last_integer_type = npy_api::NPY_ULONGLONG_;
 constexpr int uint8_type = npy_api::NPY_UBYTE_;
 constexpr int int64_type = sizeof(long) == 8 ? npy_api::NPY_LONG_ : npy_api::NPY_LONGLONG_;
+constexpr int half_type = 23;  // not among pybind11's
+constexpr int longdouble_type = npy_api::NPY_LONGDOUBLE_;
 constexpr int float32_type = npy_api::NPY_FLOAT_;
 constexpr int float64_type = npy_api::NPY_DOUBLE_;
 

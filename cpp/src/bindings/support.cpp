@@ -15,10 +15,20 @@ namespace {
 
 constexpr std::uintptr_t cache_line = 64;
 
+// Asks the object itself whether it has such an attribute: 0, or -1 and the error is set.
+int check_attribute(PyObject* self, PyObject* name, PyObject* value) {
+    static PyObject* const check = PyUnicode_InternFromString("_check_attribute");
+    PyObject* const result = PyObject_CallMethodObjArgs(self, check, name, value, nullptr);
+    Py_XDECREF(result);
+    return result == nullptr ? -1 : 0;
+}
+
 // Sets or deletes an attribute; a public one counts as a change of the configuration.
 int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
+    const bool is_private = PyUnicode_GET_LENGTH(name) > 0 && PyUnicode_READ_CHAR(name, 0) == '_';
+    if (!is_private && value != nullptr && check_attribute(self, name, value) < 0) return -1;
     const int failed = PyObject_GenericSetAttr(self, name, value);
-    if (failed == 0 && (PyUnicode_GET_LENGTH(name) == 0 || PyUnicode_READ_CHAR(name, 0) != '_')) ++configuration;
+    if (failed == 0 && !is_private) ++configuration;
     return failed;
 }
 

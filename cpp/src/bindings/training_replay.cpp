@@ -270,11 +270,11 @@ class TrainingReplay {
         return true;
     }
 
-    // What is no finite number is left to the layers, which also know what to say about it.
+    // What is no finite number of at least 0 is left to the layers, which also know what to say about it.
     bool scheduled_rate(std::int64_t updates, double& rate) const {
         const py::object number = owned(PyObject_CallFunction(schedule_, "L", static_cast<long long>(updates)));
         rate = PyFloat_AsDouble(number.ptr());
-        if (PyErr_Occurred() == nullptr) return std::isfinite(rate);
+        if (PyErr_Occurred() == nullptr) return rate >= 0 && std::isfinite(rate);
         PyErr_Clear();
         return false;
     }

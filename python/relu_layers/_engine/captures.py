@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers import _core, ops
+from relu_layers._engine.flat_arrays import is_replaced
 from relu_layers._engine.passes import Passes
 from relu_layers._support.configured import Array, Configured
 from relu_layers.layers import BUILT_IN
@@ -31,7 +32,9 @@ _BUILT_IN_LAYERS = frozenset(BUILT_IN.values())
 
 def can_be_captured(layers: Iterable[Any], namespace: Any) -> bool:
     """Return whether nothing but the extension's ops computes: other layers may do what no op knows of."""
-    return namespace is ops and all(type(layer) in _BUILT_IN_LAYERS for layer in layers)
+    return namespace is ops and all(
+        type(layer) in _BUILT_IN_LAYERS and layer.ops is ops and not is_replaced(layer) for layer in layers
+    )
 
 
 class Snapshot:

@@ -11,11 +11,14 @@ import numpy as np
 
 from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array
-from relu_layers.layers import Layer, ParameterLayer, ReLU
+from relu_layers.layers import BUILT_IN, Layer, ParameterLayer, ReLU
 
 # Which model a layer works for. Layers hold the state of a training pass and views of one model's arrays, so
 # a layer serves one model at a time.
 _owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
+
+# What the built-in layers compute with, to see whether something was put in its place.
+_METHODS = {kind: (kind.forward, kind.backward) for kind in BUILT_IN.values()}
 
 
 def named(index: int, layer: object) -> str:
@@ -139,6 +142,16 @@ def fuses_relu(layer: object) -> bool:
         and accepts(layer, "forward", "negative_slope")
         and accepts(layer, "backward", "negative_slope")
     )
+
+
+def is_replaced(layer: Any) -> bool:
+    """Return whether a built-in layer computes with a function that was put in place of its own."""
+    kind = type(layer)
+    own = _METHODS.get(kind)
+    if own is None:
+        return False
+    attributes = layer.__dict__
+    return "forward" in attributes or "backward" in attributes or own != (kind.forward, kind.backward)
 
 
 def is_fusible_relu(layer: object) -> bool:

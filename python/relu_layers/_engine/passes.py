@@ -125,6 +125,8 @@ class Passes:
         """Return the slope of the unit's ReLU if the layer beside it does its work now, else None."""
         if len(unit) == 1 or getattr(self._layers[unit[0]].ops, "FUSES_RELU", False) is not True:
             return None
+        if flat_arrays.is_replaced(self._layers[unit[0]]) or flat_arrays.is_replaced(self._layers[unit[1]]):
+            return None
         slope: float = self._layers[unit[1]].negative_slope
         # The gradient depends on the sign of x alone, which y has if the slope is not negative.
         return slope if slope >= 0.0 else None

@@ -14,14 +14,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the closest of ``names``, or an empty string if none is close."""
-    import difflib  # only messages need it, and it is slow to import
-
-    matches = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""
+from relu_layers._support.spelling import nearest as nearest
 
 
 def choice(owner: str, name: str, value: object, choices: Iterable[str]) -> str:
@@ -80,6 +73,7 @@ def strict_array(owner: str, name: str, value: Any, dtype: np.dtype[Any]) -> Arr
     foreign = not isinstance(value, np.ndarray)
     if foreign:
         if not hasattr(value, "__dlpack__"):
+            as_numbers(owner, name, value)  # what is advised has to run
             raise TypeError(
                 f"{owner}: {name} is a {type(value).__name__}, expected a {dtype} array; "
                 f"pass np.asarray({name}, dtype=np.{dtype})"
@@ -108,7 +102,30 @@ def any_array(owner: str, name: str, value: Any) -> Array:
     """Return ``value`` as an ndarray of whatever dtype it has."""
     if isinstance(value, np.ndarray):
         return value
-    return _from_dlpack(owner, name, value) if hasattr(value, "__dlpack__") else np.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        return _from_dlpack(owner, name, value)
+    _refuse_sparse(owner, name, value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise TypeError(
+            f"{owner}: {name} is no array of numbers ({error}); pass rows of equal length"
+        ) from None
+
+
+def as_numbers(owner: str, name: str, value: Any) -> Array:
+    """Return ``value`` as an array of numbers, else raise a TypeError."""
+    array = any_array(owner, name, value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{owner}: {name} is a {type(value).__name__}, expected an array of numbers")
+    return array
+
+
+def _refuse_sparse(owner: str, name: str, value: Any) -> None:
+    if hasattr(value, "toarray"):
+        raise TypeError(
+            f"{owner}: {name} is a {type(value).__name__}, which is sparse; pass {name}.toarray()"
+        )
 
 
 def _from_dlpack(owner: str, name: str, value: Any) -> Array:
@@ -136,5 +153,6 @@ def _refuse_special(owner: str, name: str, value: Any) -> None:
             raise TypeError(f"{owner}: {name} is a masked array; pass {name}.filled(value)")
         if "matrix" in bases:
             raise TypeError(f"{owner}: {name} is an np.matrix; pass np.asarray({name})")
-    elif hasattr(value, "to_numpy"):
+    _refuse_sparse(owner, name, value)
+    if hasattr(value, "to_numpy"):
         raise TypeError(f"{owner}: {name} is a {type(value).__name__}; pass {name}.to_numpy()")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from relu_layers import _core
 from relu_layers import ops as native_ops
+from relu_layers._support.attributes import refuse_fixed, refuse_unknown
+from relu_layers._support.spelling import named_arguments
+
+_SPELLED = frozenset({"__init__", "fit", "evaluate"})
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # An ops namespace is any object with the functions of `relu_layers.ops`: that module, `ops.reference`, a
@@ -35,6 +40,21 @@ class Watched(_core.Watched):
 
     # Private attributes that are part of the configuration all the same.
     _configuration: ClassVar[tuple[str, ...]] = ()
+
+    # Attributes that hold together with others once the object is made, and what to write instead of replacing them.
+    _FIXED: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Let constructors and the methods that people call first say what an unknown argument is called here."""
+        super().__init_subclass__(**settings)
+        if cls.__module__.split(".")[0] == "relu_layers":
+            for name in _SPELLED & cls.__dict__.keys():
+                setattr(cls, name, named_arguments(cls.__dict__[name]))
+
+    def _check_attribute(self, name: str, value: object) -> None:
+        """Raise an AttributeError where a public attribute that is about to be set would be read by nothing."""
+        refuse_fixed(self, name, value, self._FIXED)
+        refuse_unknown(self, name)
 
     def configuration(self) -> dict[str, Any]:
         """Return what a captured step depends on, by name: equal if it holds the very same objects."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from relu_layers._support.arguments import any_array, converted_array
 from relu_layers._support.configured import Array
+from relu_layers._support.targets import refuse_not_finite
 from relu_layers.data import ArraySource, Minibatches, Ordered, Rows, Source, StreamedMinibatches, is_source
 from relu_layers.losses import FunctionLoss, Loss
 
@@ -56,16 +57,39 @@ class Examples(NamedTuple):
     def check(
         self, owner: str, loss: Loss, outputs: Callable[[Array], Array], rank: int = 0, ranks: int = 1
     ) -> None:
-        """Raise now what a loss of the package would find wrong later: shapes, dtypes, any label.
+        """Raise now what a loss of the package would find wrong later: shapes, dtypes, any target or weight.
 
         ``outputs(x)`` returns what the loss looks at.
         """
+        if self.sample_weight is not None and not self.streamed:
+            refuse_not_finite(owner, "sample_weight", self.sample_weight)
+            _refuse_negative(owner, self.sample_weight)
         if isinstance(loss, FunctionLoss):
             return
-        y = outputs(self.x[:1])
+        y = outputs(self._row(owner))
+        loss.check_shape(owner, (len(self.x), *y.shape[1:]), self.y)
         loss.check_labels(owner, y, self.targets(rank, ranks))
         weight = None if self.sample_weight is None else self.sample_weight[:1]
         loss(y, self.y[:1], sample_weight=weight)
+
+    def _row(self, owner: str) -> Array:
+        """Return the first row, which the model has to take; its errors speak of the shape of all rows."""
+        if self.x.ndim == 1:
+            raise ValueError(
+                f"{owner}: x has shape {tuple(self.x.shape)}, expected (rows, features): pass x[:, None] for one "
+                "feature, x[None, :] for one row"
+            )
+        return self.x[:1]
+
+
+def _refuse_negative(owner: str, weights: Array) -> None:
+    """Raise a ValueError that names the first negative weight."""
+    negative = np.flatnonzero(weights < 0)
+    if negative.size:
+        first = int(negative[0])
+        raise ValueError(
+            f"{owner}: sample_weight[{first}] is {weights[first]:g}, expected finite numbers of at least 0"
+        )
 
 
 def examples(

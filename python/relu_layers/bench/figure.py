@@ -16,6 +16,7 @@ from relu_layers._support.files import write_atomically
 from relu_layers.bench.cases import SECTIONS
 from relu_layers.bench.opponents import OPPONENTS, OURS
 from relu_layers.bench.results import Cell, Report
+from relu_layers.plot import load_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,11 +55,10 @@ def draw(report: Report, path: Path) -> None:
     ValueError
         Nothing was timed, or the suffix names no format.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('--plot needs matplotlib: pip install "relu_layers[plot]"') from error
+    load_matplotlib("--plot")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     panels = [panel for panel in panels_of(report.cells) if panel[1]]
     if not panels:
         raise ValueError("nothing was timed, so there is nothing to draw")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from relu_layers.cli.errors import form_option
+from relu_layers.cli.examining import MOST_CATEGORIES, Finding, examine, refuse
 from relu_layers.cli.settings import Settings
 from relu_layers.cli.splitting import Split, split_rows
-from relu_layers.cli.tables import Table, load_table
+from relu_layers.cli.tables import Table, load_table, standard_input
 from relu_layers.preprocessing import ClassTarget, Preprocessing
-from relu_layers.preprocessing.columns import as_column, refuse_infinite
+from relu_layers.preprocessing.columns import as_column, as_text, missing
+
+if TYPE_CHECKING:
+    from relu_layers.sources.csv_form import CsvForm
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _MANY_CLASSES = 1000
@@ -36,24 +41,31 @@ class Dataset:
 
 
 def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
-    """Return the data set that the settings describe; a problem with it is a ValueError with the way out."""
-    table = load_table(settings.data, text=settings.category, rng=rng)
-    notes = [f"note: {note}" for note in table.notes]
-    target = _target_name(settings, table)
-    for name in (*settings.ignore, *settings.category):
+    """Return the data set that the settings describe; its problems are one ValueError with the way out of all."""
+    loaded = _loaded(settings, rng)
+    table, found = loaded.table, loaded.findings
+    notes = [f"note: {note}" for note in table.notes if not _is_said(note, settings)]
+    target = _target_name(loaded.target, table, found)
+    for name in (*loaded.ignore, *loaded.category):
         table.column(name)
-    if target in settings.ignore:
+    if target is not None and target in loaded.ignore:
         raise ValueError(f"column {target!r} is the target and cannot be ignored as well")
-    kept = table.without(settings.ignore)
-    table = Table(table.name, {name: as_column(name, values) for name, values in kept.items()}, target)
-    if len(table.columns) < 2:
+    table = replace(table, columns=table.without(loaded.ignore))
+    if target is not None and len(table.columns) < 2:
         raise ValueError(f"{table.name} has no column beside the target {target!r} to learn from")
-    for name, values in table.columns.items():
-        refuse_infinite(name, values)
-    table, dropped = _without_gaps(table, target, settings.missing)
+    examined = examine(table, target, settings.missing, loaded.category, loaded.form)
+    refuse(table.name, [*found, *examined.findings], loaded.replaced)
+    assert target is not None
+    notes += [f"note: {note}" for note in examined.notes]
+    table, dropped = _without_gaps(replace(table, columns=examined.columns), target, settings.missing)
     if dropped:
-        notes.append(f"note: left out {dropped:,} rows with missing values, {table.rows:,} remain")
-    preprocessing = Preprocessing(standardize=settings.standardize, missing=settings.missing)
+        why = "missing values" if settings.missing == "drop" else f"no {target!r}"
+        notes.append(f"note: left out {dropped:,} rows with {why}, {table.rows:,} remain")
+    preprocessing = Preprocessing(
+        standardize=settings.standardize,
+        missing=settings.missing,
+        max_categories=_most_categories(table, loaded.category),
+    )
     values = table.column(target)
     preprocessing.fit_target(values, task=settings.task, name=target)
     notes.append(_task_note(preprocessing, values, settings.task))
@@ -69,34 +81,99 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     return Dataset(table, preprocessing, parts[0], parts[1], parts[2], tuple(notes))
 
 
-def _target_name(settings: Settings, table: Table) -> str:
+class _Loaded(NamedTuple):
+    """A table as it could be read: what is to be said about its file, and the columns that the settings name."""
+
+    table: Table
+    form: CsvForm | None
+    findings: list[Finding]
+    target: str | None
+    ignore: tuple[str, ...]
+    category: tuple[str, ...]
+    # Options that name columns by cells of the first line, which is data.
+    replaced: tuple[str, ...] = ()
+
+
+def _loaded(settings: Settings, rng: np.random.Generator) -> _Loaded:
+    """Return the table; where its file is written in another way than was said, read in that way.
+
+    So all its problems are found at once.
+    """
+    from relu_layers.sources.csv_form import FormError, is_row_of_data
+
+    form, findings = settings.form, []
+    content = standard_input(settings.data)
+    while True:
+        try:
+            table = load_table(settings.data, text=settings.category, rng=rng, form=form, content=content)
+        except FormError as error:
+            assert form is not None
+            findings.append(Finding(error.problem, (form_option(error),)))
+            change: dict[str, Any] = {error.name: error.value}
+            form = replace(form, **change)
+            continue
+        if form is None or not form.header or not is_row_of_data(table.first_line):
+            break
+        shown = ", ".join(table.first_line[:4])
+        line = f"the first line of {table.name} is taken for names, but holds numbers ({shown})"
+        findings.append(Finding(line, (("--no-header", ""),)))
+        form = replace(form, header=False)
+    loaded = _Loaded(table, form, findings, settings.target, settings.ignore, settings.category)
+    if form is not None and settings.form is not None and form.header != settings.form.header:
+        return _by_place(loaded)
+    return loaded
+
+
+def _by_place(loaded: _Loaded) -> _Loaded:
+    """Return the names that are cells of the first line, which is data, as those of the columns these are in."""
+    table = loaded.table
+    cells = {str(as_text(as_column(name, values))[0]): name for name, values in table.columns.items()}
+    target = cells.get(loaded.target or "")
+    ignore = tuple(cells[name] for name in loaded.ignore if name in cells)
+    category = tuple(cells[name] for name in loaded.category if name in cells)
+    options = [("--ignore", name) for name in ignore] + [("--category", name) for name in category]
+    options += [] if target is None else [("--target", target)]
+    line = f"without names the columns are called {', '.join(list(table.columns)[:3])}, ..."
+    findings = [*loaded.findings, Finding(line, tuple(options))]
+    return _Loaded(
+        table, loaded.form, findings, target, ignore, category, ("--ignore", "--category", "--target")
+    )
+
+
+def _is_said(note: str, settings: Settings) -> bool:
+    """Return whether the user knows already, having called the column one of names."""
+    return any(note.startswith(f"column {name!r} is read as text") for name in settings.category)
+
+
+def _target_name(name: str | None, table: Table, found: list[Finding]) -> str | None:
     """Return the name of the target column: that of --target, or of the data set itself."""
-    name = settings.target or table.target
+    name = name or table.target
     if name is None:
         names = ", ".join(list(table.columns)[:12]) + (", ..." if len(table.columns) > 12 else "")
-        raise ValueError(f"which column is to be predicted? give --target COLUMN, one of: {names}")
+        line = f"which column is to be predicted? give --target COLUMN, one of: {names}"
+        found.append(Finding(line, (("--target", "COLUMN"),)))
+        return None
     table.column(name)
     return name
 
 
-def _without_gaps(table: Table, target: str, missing: str) -> tuple[Table, int]:
-    """Return the table without the rows that cannot be used, and their number; or raise with the choices."""
-    plain = Preprocessing()
-    gaps = {name: plain.missing_rows({name: values}) for name, values in table.columns.items()}
-    if missing == "drop":
-        keep = ~np.logical_or.reduce(list(gaps.values()))
-        if not keep.any():
-            raise ValueError(f"every row of {table.name} misses a value: --missing drop would leave none")
-        return table.take(np.flatnonzero(keep)), int(np.sum(~keep))
-    for name, where in gaps.items():
-        if not where.any() or (missing == "mean" and name != target):
-            continue
-        fill = "" if name == target else "--missing mean (fill with the mean or the most frequent) or "
-        raise ValueError(
-            f"column {name!r} has {int(where.sum()):,} missing values, the first in row "
-            f"{int(np.argmax(where)) + 1} (counted from 1); choose {fill}--missing drop (leave such rows out)"
-        )
-    return table, 0
+def _most_categories(table: Table, named: tuple[str, ...]) -> int:
+    """Return how many categories a column may have: those that are said to hold names as many as they do."""
+    counts = [len(np.unique(table.columns[name])) for name in named if name in table.columns]
+    return max([MOST_CATEGORIES, *counts])
+
+
+def _without_gaps(table: Table, target: str, rule: str) -> tuple[Table, int]:
+    """Return the table without the rows that cannot be used, and their number.
+
+    A target cannot be filled: rows without it are left out by either rule.
+    """
+    gaps = {name: missing(values) for name, values in table.columns.items()}
+    keep = ~(np.logical_or.reduce(list(gaps.values())) if rule == "drop" else gaps[target])
+    if not keep.any():
+        what = "misses a value" if rule == "drop" else f"misses its {target!r}"
+        raise ValueError(f"every row of {table.name} {what}: --missing {rule} would leave none")
+    return (table, 0) if keep.all() else (table.take(np.flatnonzero(keep)), int(np.sum(~keep)))
 
 
 def _task_note(preprocessing: Preprocessing, values: Array, asked: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,9 +14,13 @@ from relu_layers.cli import report
 from relu_layers.cli.errors import readable
 from relu_layers.cli.installation import examine
 from relu_layers.cli.labelled_data import load_labelled_data
+from relu_layers.cli.reading import reading_options
 from relu_layers.cli.settings import OPTIMIZERS
 from relu_layers.cli.train import RealRange
 from relu_layers.sanity import Check, SanityReport, sanity_check
+
+if TYPE_CHECKING:
+    from relu_layers.sources.csv_form import CsvForm
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
 
@@ -44,6 +49,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"
 @click.option(
     "--target", metavar="COLUMN", help="True values, where the model file does not name the column."
 )
+@reading_options
 def doctor(
     model: str | None,
     data: str | None,
@@ -52,6 +58,7 @@ def doctor(
     learning_rate: float | None,
     seed: int,
     target: str | None,
+    form: CsvForm,
 ) -> None:
     """Examine the installation and, if they are given, the model file MODEL on rows of DATA.
 
@@ -67,7 +74,7 @@ def doctor(
         _print(console, installed)
         healthy = not any(check.verdict == "fail" for check in installed)
         if model is not None and data is not None:
-            given = load_labelled_data(Path(model), data, target)
+            given = load_labelled_data(Path(model), data, target, form)
             x, y = given.some(rows, seed)
             build, usual = OPTIMIZERS[optimizer]
             own = build(usual if learning_rate is None else learning_rate)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from relu_layers._support.program import take_interrupts
+
+if TYPE_CHECKING:
+    from relu_layers.sources.csv_form import FormError
 
 
 class Problem(click.ClickException):
@@ -31,12 +35,26 @@ def readable() -> Iterator[None]:
         click.echo("interrupted", err=True)
         raise SystemExit(130) from None
     except (ValueError, TypeError, IndexError, ImportError, ArithmeticError) as error:
-        raise Problem(str(error)) from error
+        raise Problem(_with_option(error)) from error
     except MemoryError as error:
         raise Problem(f"out of memory: {error}" if str(error) else "out of memory") from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise Problem(f"{where}{error.strerror or error}") from error
+
+
+def _with_option(error: Exception) -> str:
+    """Return the message; one that says how a file is written names the option in place of Python's argument."""
+    from relu_layers.sources.csv_form import FormError
+
+    if not isinstance(error, FormError):
+        return str(error)
+    return f"{error.problem}: {' '.join(filter(None, form_option(error)))} may read it"
+
+
+def form_option(error: FormError) -> tuple[str, str]:
+    """Return the option that says what a `FormError` asks for."""
+    return ("--no-header", "") if error.name == "header" else (f"--{error.name}", str(error.value))
 
 
 def refuse_overwriting(output: str | None, *inputs: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 import numpy as np
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from relu_layers.cli.errors import Problem, readable, refuse_overwriting
 from relu_layers.cli.labelled_data import load_labelled_data
+from relu_layers.cli.reading import reading_options
 from relu_layers.data import two_moons, xor
 from relu_layers.explanation import Explanation
 from relu_layers.explanation import explain as explained
@@ -22,6 +23,9 @@ from relu_layers.losses import SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential, mlp
 from relu_layers.optimizers import SGD
 from relu_layers.trainer import Trainer
+
+if TYPE_CHECKING:
+    from relu_layers.sources.csv_form import CsvForm
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _WIDEST = 100
@@ -123,6 +127,7 @@ _MAKERS: dict[str, Callable[[int, int | None, float], TrainingSetup]] = {
 )
 @click.option("--json", type=click.Path(dir_okay=False), metavar="FILE", help="Write every recorded number.")
 @click.option("--lang", type=click.Choice(["en", "ja"]), help="Default: by LC_ALL, LC_MESSAGES, LANG.")
+@reading_options
 def explain(
     model: str,
     data: str | None,
@@ -141,6 +146,7 @@ def explain(
     markdown: str | None,
     json: str | None,
     lang: str | None,
+    form: CsvForm,
 ) -> None:
     """Explain one training step with all its numbers: backpropagation, and the effect of ReLU on it.
 
@@ -151,7 +157,7 @@ def explain(
     with readable():
         for output in (html, markdown, json):
             refuse_overwriting(output, model, *([] if data is None else [data]))
-        setup = _setup(model, data, target, seed, hidden, slope)
+        setup = _setup(model, data, target, seed, hidden, slope, form)
         count = min(rows or setup.rows, len(setup.x))
         x, y = setup.x[:count], setup.y[:count]
         if sample is not None and sample >= count:
@@ -193,7 +199,13 @@ def explain(
 
 
 def _setup(
-    model: str, data: str | None, target: str | None, seed: int, hidden: int | None, slope: float
+    model: str,
+    data: str | None,
+    target: str | None,
+    seed: int,
+    hidden: int | None,
+    slope: float,
+    form: CsvForm,
 ) -> TrainingSetup:
     """Return the built-in network of that name, or the model file with its rows."""
     if data is None:
@@ -205,7 +217,7 @@ def _setup(
         setup = make(seed, hidden, slope)
         setup.seed = None if model == "tour" else seed
         return setup
-    given = load_labelled_data(Path(model), data, target)
+    given = load_labelled_data(Path(model), data, target, form)
     return TrainingSetup(given.model, given.x, given.y, given.loss, 0.1, 32)
 
 

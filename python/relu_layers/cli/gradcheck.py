@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,8 +13,12 @@ from rich.text import Text
 from relu_layers.cli import report
 from relu_layers.cli.errors import readable
 from relu_layers.cli.labelled_data import load_labelled_data
+from relu_layers.cli.reading import reading_options
 from relu_layers.gradient_check import GradcheckReport
 from relu_layers.gradient_check import gradcheck as check
+
+if TYPE_CHECKING:
+    from relu_layers.sources.csv_form import CsvForm
 
 _STYLES = {"ok": "green", "kink": "yellow", "wrong": "bold red"}
 
@@ -36,8 +41,16 @@ _STYLES = {"ok": "green", "kink": "yellow", "wrong": "bold red"}
 @click.option(
     "--target", metavar="COLUMN", help="True values, where the model file does not name the column."
 )
+@reading_options
 def gradcheck(
-    model: str, data: str, rows: int, entries: int, every: bool, seed: int, target: str | None
+    model: str,
+    data: str,
+    rows: int,
+    entries: int,
+    every: bool,
+    seed: int,
+    target: str | None,
+    form: CsvForm,
 ) -> None:
     """Compare the gradients of the model file MODEL with differences of its loss on rows of DATA.
 
@@ -46,7 +59,7 @@ def gradcheck(
     wrong.
     """
     with readable():
-        given = load_labelled_data(Path(model), data, target)
+        given = load_labelled_data(Path(model), data, target, form)
         x, y = given.some(rows, seed)
         found = check(given.model, x, y, given.loss, max_entries=None if every else entries, seed=seed)
         _print(Console(highlight=False), found, len(x))

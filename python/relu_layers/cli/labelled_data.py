@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from relu_layers import checkpoint
 from relu_layers.cli.errors import Problem
-from relu_layers.cli.predict import columns_of, features_of
+from relu_layers.cli.predict import columns_of, features_of, refuse_commas
 from relu_layers.cli.tables import load_table
 from relu_layers.layers import Sigmoid
 from relu_layers.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential
 from relu_layers.preprocessing import CategoryColumn, ClassTarget, Preprocessing
+
+if TYPE_CHECKING:
+    from relu_layers.sources.csv_form import CsvForm
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -37,8 +40,10 @@ class LabelledData:
         return self.x[rows], self.y[rows]
 
 
-def load_labelled_data(path: Path, data: str, target_name: str | None) -> LabelledData:
-    """Return the model in ``path`` with the rows of ``data``, which must hold the target column."""
+def load_labelled_data(
+    path: Path, data: str, target_name: str | None, form: CsvForm | None = None
+) -> LabelledData:
+    """Return the model in ``path`` with the rows of ``data``, written as ``form`` says, which must hold the target."""
     if not path.exists():
         raise Problem(f"{path}: no such model file")
     model: Sequential = checkpoint.load(path)
@@ -47,7 +52,8 @@ def load_labelled_data(path: Path, data: str, target_name: str | None) -> Labell
     text = [column.name for column in columns_of(preprocessing) if isinstance(column, CategoryColumn)]
     if isinstance(target, ClassTarget) and isinstance(target.classes[0], str):
         text.append(target.name)
-    table = load_table(data, text=text)
+    table = load_table(data, text=text, form=form)
+    refuse_commas(preprocessing, table, form)
     name = target_name or (table.target if target is None else target.name)
     if name is None:
         raise Problem("which column holds the answers? the model file does not say: give --target COLUMN")

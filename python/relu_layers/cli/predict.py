@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import click
 import numpy as np
@@ -14,11 +15,25 @@ from rich.console import Console
 from relu_layers import checkpoint
 from relu_layers.cli import report
 from relu_layers.cli.errors import Problem, readable, refuse_overwriting
-from relu_layers.cli.tables import Table, load_table
-from relu_layers.preprocessing import CategoryColumn, ClassTarget, Preprocessing
+from relu_layers.cli.examining import decimal_commas, refuse
+from relu_layers.cli.reading import reading_options
+from relu_layers.cli.tables import Table, load_table, standard_input
+from relu_layers.preprocessing import CategoryColumn, ClassTarget, NumberColumn, Preprocessing
+from relu_layers.preprocessing.columns import as_column, is_text
+
+if TYPE_CHECKING:
+    from relu_layers.sources.csv_form import CsvForm
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _ROWS_ON_A_TERMINAL = 10
+
+
+class _Kept(NamedTuple):
+    """The columns of the data that are written beside the predictions, and how the file is written."""
+
+    names: tuple[str, ...]
+    every: bool
+    form: CsvForm
 
 
 @click.command(short_help="Apply the model file MODEL to DATA.")
@@ -43,6 +58,9 @@ _ROWS_ON_A_TERMINAL = 10
 @click.option(
     "--target", metavar="COLUMN", help="True values, where the model file does not name the column."
 )
+@click.option("--keep", multiple=True, metavar="COLUMN", help="Write this column of DATA too (repeatable).")
+@click.option("--keep-all", is_flag=True, help="Write all columns of DATA too.")
+@reading_options
 def predict(
     model: str,
     data: str,
@@ -51,15 +69,20 @@ def predict(
     proba: bool,
     unknown_category: str,
     target: str | None,
+    keep: tuple[str, ...],
+    keep_all: bool,
+    form: CsvForm,
 ) -> None:
-    """Apply the model file MODEL to DATA: a CSV, TSV, Parquet, Arrow, NPZ or HDF5 file, or digits, two-moons, xor.
+    """Apply the model file MODEL to DATA: a CSV, TSV (both also .gz), Parquet, Arrow, NPZ or HDF5 file, - for
+    CSV from the standard input, or digits, two-moons, xor.
 
     Columns are found by name. If the target is among them, the accuracy (or R2) is printed as well. Without
     --output the predictions go to the standard output as CSV; on a terminal the first ten rows.
     """
     with readable():
         refuse_overwriting(output, model, data)
-        _predict(Path(model), data, output, safe_csv, proba, unknown_category, target)
+        kept = _Kept(keep, keep_all, form)
+        _predict(Path(model), data, output, safe_csv, proba, unknown_category, target, kept)
 
 
 def _predict(
@@ -70,6 +93,7 @@ def _predict(
     proba: bool,
     unknown: str,
     target_name: str | None,
+    kept: _Kept,
 ) -> None:
     """Run the whole command."""
     if not path.exists():
@@ -80,7 +104,10 @@ def _predict(
     target = None if preprocessing is None else preprocessing.target
     if isinstance(target, ClassTarget) and isinstance(target.classes[0], str):
         text.append(target.name)
-    table = load_table(data, text=text)
+    content = standard_input(data)
+    table = load_table(data, text=text, form=kept.form, content=content)
+    refuse_commas(preprocessing, table, kept.form)
+    beside = _columns_kept(kept, data, table, content)
     name = target_name or (table.target if target is None else target.name)
     if target_name is not None:
         table.column(target_name)
@@ -91,12 +118,17 @@ def _predict(
     probabilities = model.predict_proba(x) if proba else None
     predicted = _decoded(preprocessing, y)
     rows = _rows(predicted, probabilities, usable, 9 if y.dtype == np.float32 else 17)
-    header = ["prediction"]
+    header = [*beside, "prediction"]
     if probabilities is not None:
         classes = target.classes if isinstance(target, ClassTarget) else range(y.shape[-1])
         header += [f"probability_{one}" for one in classes]
+    if len(set(header)) < len(header):
+        doubled = next(column for column in beside if header.count(column) > 1)
+        raise Problem(f"--keep: a column of the predictions is called {doubled!r} as well")
+    if beside:
+        rows = [[*cells, *row] for *cells, row in zip(*beside.values(), rows, strict=True)]
     console = Console(highlight=False, stderr=True)
-    formula = next((one for (one, *_) in rows if report.is_formula(one)), None)
+    formula = next((cell for row in rows for cell in row if report.is_formula(cell)), None)
     if safe:
         rows = [[report.as_text(cell) for cell in row] for row in rows]
     elif formula is not None:
@@ -110,6 +142,33 @@ def _predict(
         report.say(console, f"no prediction for {int(np.sum(~usable)):,} rows that miss a value")
     if name is not None and name in table.columns:
         _print_score(console, preprocessing, table.column(name)[usable], y, predicted)
+
+
+def _columns_kept(kept: _Kept, data: str, table: Table, content: bytes | None) -> dict[str, list[object]]:
+    """Return the columns of the data that are written beside the predictions, texts as they are in the file."""
+    names = list(table.columns) if kept.every else list(dict.fromkeys(kept.names))
+    for name in names:
+        table.column(name)
+    if not names:
+        return {}
+    if table.is_text_file:
+        as_written = replace(kept.form, missing=frozenset())
+        table = load_table(data, text=table.columns, form=as_written, content=content)
+    return {name: ["" if cell != cell else cell for cell in table.columns[name].tolist()] for name in names}
+
+
+def refuse_commas(preprocessing: Preprocessing | None, table: Table, form: CsvForm | None) -> None:
+    """Raise a ValueError where a column that should be numbers has decimal commas, with the option."""
+    numbers = {column.name for column in columns_of(preprocessing) if isinstance(column, NumberColumn)}
+    texts = {
+        name: values
+        for name, values in (
+            (name, as_column(name, table.columns[name])) for name in numbers & table.columns.keys()
+        )
+        if is_text(values)
+    }
+    _, finding = decimal_commas(table, texts, form)
+    refuse(table.name, [] if finding is None else [finding])
 
 
 def columns_of(preprocessing: Preprocessing | None) -> tuple[Any, ...]:

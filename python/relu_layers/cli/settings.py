@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from relu_layers import optimizers, schedules
 from relu_layers._support.arguments import nearest
+
+if TYPE_CHECKING:
+    from relu_layers.sources.csv_form import CsvForm
 
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], float]] = {
     "adam": (optimizers.Adam, 3e-3),
@@ -95,6 +98,7 @@ class Settings:
     threads: int | None
     dtype: str
     output: str | None
+    form: CsvForm | None = None
 
 
 def settings_from(options: dict[str, Any]) -> Settings:

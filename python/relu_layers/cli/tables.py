@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from relu_layers._support.arguments import nearest
 from relu_layers._support.files import check_regular
 from relu_layers.data import two_moons, xor
+from relu_layers.preprocessing.columns import is_text
+
+if TYPE_CHECKING:
+    from relu_layers.sources.csv_form import CsvForm
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 BUILT_IN = ("digits", "two-moons", "xor")
@@ -19,12 +24,20 @@ BUILT_IN = ("digits", "two-moons", "xor")
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length by name; ``target`` is the target's name where the data names it."""
+    """Columns of equal length by name; ``target`` is the target's name where the data names it.
+
+    ``notes`` are for the user; of a text file ``marks`` are the texts that counted as missing, ``infinite``
+    those that are infinite numbers, and ``first_line`` its names as they stand there.
+    """
 
     name: str
     columns: dict[str, Array]
     target: str | None = None
     notes: tuple[str, ...] = ()
+    marks: frozenset[str] = frozenset()
+    infinite: frozenset[str] = frozenset()
+    first_line: tuple[str, ...] = ()
+    is_text_file: bool = False
 
     @property
     def rows(self) -> int:
@@ -45,22 +58,79 @@ class Table:
 
     def take(self, rows: Array) -> Table:
         """Return the table of some rows."""
-        return Table(self.name, {name: values[rows] for name, values in self.columns.items()}, self.target)
+        return replace(self, columns={name: values[rows] for name, values in self.columns.items()})
 
 
-def load_table(source: str, *, text: Collection[str] = (), rng: np.random.Generator | None = None) -> Table:
-    """Return a built-in data set or the content of a file.
+def load_table(
+    source: str,
+    *,
+    text: Collection[str] = (),
+    rng: np.random.Generator | None = None,
+    form: CsvForm | None = None,
+    content: bytes | None = None,
+) -> Table:
+    """Return a built-in data set or the content of a file, or of the standard input for ``-``, which is CSV.
 
-    ``text`` names columns to read as text even where they look like numbers; ``rng`` draws two-moons.
+    ``text`` names columns to read as text even where they look like numbers; ``rng`` draws two-moons; ``form`` says
+    how a text file is written; ``content`` is what `standard_input` gave, if it is to be read again.
     """
     if source in BUILT_IN:
         return _built_in(source, rng or np.random.default_rng(0))
-    path = Path(source)
-    notes: list[str] = []
-    from relu_layers.sources.tables import SUFFIXES, read_columns
+    from relu_layers.sources.csv_file import CsvNotes
+    from relu_layers.sources.csv_form import SUFFIXES as CSV_SUFFIXES
+    from relu_layers.sources.csv_form import suffix_of
+    from relu_layers.sources.tables import read_columns
 
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    notes: list[str] = []
+    found = CsvNotes()
+    content = standard_input(source) if content is None else content
+    path = Path("standard input") if source == "-" else _existing(source)
+    columns = read_columns(path, text, notes, form, found, content)
+    if not columns:
+        raise ValueError(f"{source} has no columns")
+    suffix = suffix_of(path)
+    of_arrays = suffix in (".npz", ".h5", ".hdf5")
+    notes += [
+        f"column {name!r} is read as numbers, {cell!r} as {office_value(cell, form):g}"
+        for name, cell in found.written.items()
+        if not is_text(columns[name])
+    ]
+    table = Table(
+        path.name,
+        columns,
+        "y" if of_arrays and "y" in columns else None,
+        tuple(notes),
+        frozenset(found.marks),
+        frozenset(found.infinite),
+        tuple(found.names),
+        content is not None or suffix in CSV_SUFFIXES,
+    )
+    if not table.rows:
+        raise ValueError(f"{path} has column names but no rows")
+    return table
+
+
+def standard_input(source: str) -> bytes | None:
+    """Return what comes from the standard input if that is the source."""
+    return sys.stdin.buffer.read() if source == "-" else None
+
+
+def office_value(cell: str, form: CsvForm | None) -> float:
+    """Return the number that a cell with marks stands for."""
+    from relu_layers.sources.csv_numbers import office_number
+
+    found = office_number(cell, (form and form.decimal) or ".")
+    assert found is not None
+    return found[0]
+
+
+def _existing(source: str) -> Path:
+    """Return the path of a file that can be read as a table."""
+    from relu_layers.sources.csv_form import suffix_of
+    from relu_layers.sources.tables import SUFFIXES
+
+    path = Path(source)
+    if suffix_of(path) not in SUFFIXES:
         hint = nearest(source, BUILT_IN)
         raise ValueError(
             f"{source!r} is neither {', '.join(BUILT_IN)} nor a file of "
@@ -70,18 +140,10 @@ def load_table(source: str, *, text: Collection[str] = (), rng: np.random.Genera
         raise ValueError(f"{source} is a folder, expected a file")
     if path.exists():
         check_regular(path)
-    else:
-        folder = path.parent
-        files = [str(folder / entry.name) for entry in folder.iterdir()] if folder.is_dir() else []
-        raise ValueError(f"{source}: no such file{nearest(str(path), files)}")
-    columns = read_columns(path, text, notes)
-    if not columns:
-        raise ValueError(f"{source} has no columns")
-    of_arrays = suffix in (".npz", ".h5", ".hdf5")
-    table = Table(path.name, columns, "y" if of_arrays and "y" in columns else None, tuple(notes))
-    if not table.rows:
-        raise ValueError(f"{source} has column names but no rows")
-    return table
+        return path
+    folder = path.parent
+    files = [str(folder / entry.name) for entry in folder.iterdir()] if folder.is_dir() else []
+    raise ValueError(f"{source}: no such file{nearest(str(path), files)}")
 
 
 def _built_in(name: str, rng: np.random.Generator) -> Table:

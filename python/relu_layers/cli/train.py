@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from relu_layers.cli.errors import readable
+from relu_layers.cli.reading import reading_options
 from relu_layers.cli.settings import OPTIMIZERS, settings_from
 from relu_layers.cli.training import run
 
@@ -144,13 +145,16 @@ _Fraction = RealRange(min=0.0, max=1.0, max_open=True)
     metavar="DIR",
     help="Default: a new folder named after DATA.",
 )
+@reading_options
 def train(**options: Any) -> None:
     """Train a network on DATA and write model.npz, history.csv and loss.png.
 
-    DATA is digits, two-moons or xor, or a file with column names (CSV, TSV, Parquet, Arrow, NPZ, HDF5); --target
-    says which
-    column to predict. digits and xor bring their own defaults. Started by mpiexec or srun, its processes train
-    together, with the results of one process whose --accumulate is as many times larger.
+    DATA is digits, two-moons or xor, a file with column names (CSV, TSV, both also as .gz, Parquet, Arrow, NPZ,
+    HDF5), or - for CSV from the standard input; --target says which column to predict. What keeps a file from being
+    used is reported at once, with the command that goes on. digits and xor bring their own defaults.
+
+    Started by mpiexec or srun, its processes train together, with the results of one process whose --accumulate is
+    as many times larger.
     """
     with readable():
         run(settings_from(options), Console(highlight=False))

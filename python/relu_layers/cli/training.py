@@ -216,8 +216,8 @@ def _write(console: Console, settings: Settings, folder: Path, trainer: Trainer)
         try:
             history.plot(folder / "loss.png", title=Path(settings.data).name)
             written.append(folder / "loss.png")
-        except ImportError as error:
-            plot_missing = str(error)
+        except Exception as error:  # a picture is no reason to lose what was trained
+            plot_missing = str(error) or type(error).__name__
     console.print()
     console.print("wrote " + ", ".join(map(str, written)), soft_wrap=True, markup=False)
     if plot_missing:

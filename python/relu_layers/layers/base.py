@@ -46,6 +46,9 @@ class Layer(Configured):
     in_features: int | None = None
     out_features: int | None = None
     identity_at_inference: bool = False
+    _FIXED = dict.fromkeys(
+        ("in_features", "out_features", "features", "bias"), "the parameters have that size; make a new layer"
+    )
     # Whether `forward` and `backward` can do the work of a ReLU beside the layer: they take `negative_slope`.
     fuses_relu: bool = False
     _saved: Any = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +15,7 @@ from relu_layers._support.arguments import nearest
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 TEXT = np.dtypes.StringDType()
+_TRUTH = {"false": 0, "true": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +67,19 @@ def as_column(name: str, values: Any) -> Array:
         return array.astype(np.int64 if fits else np.float64)
     if array.dtype.kind == "f":
         return array.astype(np.float64)
+    if array.dtype.kind in "Mm":
+        raise ValueError(_dates(name))
     raise ValueError(f"column {name!r} has dtype {array.dtype}, expected numbers or text")
 
 
 def as_table(table: Mapping[str, Any] | Array) -> dict[str, Array]:
-    """Return the columns of a table by name, which is text; those of an array are called x0, x1, ..."""
+    """Return the columns of a mapping or frame by name, which is text; those of an array are called x0, x1, ..."""
     if isinstance(table, np.ndarray):
         if table.ndim != 2:
             raise ValueError(f"the table is an array of shape {table.shape}, expected (rows, columns)")
         table = {f"x{index}": table[:, index] for index in range(table.shape[1])}
     columns: dict[str, Array] = {}
-    for name, values in table.items():
+    for name, values in _columns_of(table):
         text = str(name)  # frames name columns by numbers too, and files hold texts
         if text in columns:
             raise ValueError(f"two columns are called {text!r}")
@@ -91,12 +96,28 @@ def without_gaps(columns: dict[str, Array]) -> dict[str, Array]:
     return {name: values[~gaps] for name, values in columns.items()} if gaps.any() else columns
 
 
+def _columns_of(table: Any) -> Iterable[tuple[Any, Any]]:
+    """Return names and columns of a mapping or of a frame of pandas or polars."""
+    if hasattr(table, "items"):
+        pairs: Iterable[tuple[Any, Any]] = table.items()
+        return pairs
+    lazy = hasattr(table, "collect")
+    if not lazy and hasattr(table, "columns") and hasattr(table, "__getitem__"):
+        return ((name, table[name].to_numpy()) for name in table.columns)
+    hint = "; collect() it" if lazy else ""
+    raise TypeError(
+        f"the table is a {type(table).__name__}, expected a mapping from names to columns, a frame, or an array{hint}"
+    )
+
+
 def _typed(name: str, array: Array) -> Array:
-    """Return an array of Python objects as numbers or text, None and NaN as missing."""
-    present = [not (value is None or (isinstance(value, float) and math.isnan(value))) for value in array]
+    """Return an array of Python objects as numbers or text, None, NaN and pandas' NA as missing."""
+    present = [not _is_missing(value) for value in array]
     kinds = {type(value) for value, here in zip(array, present, strict=True) if here}
-    if all(issubclass(kind, (bool, int, float, np.bool_, np.integer, np.floating)) for kind in kinds):
-        whole = all(present) and not any(issubclass(kind, (float, np.floating)) for kind in kinds)
+    numbers = (bool, int, float, decimal.Decimal, np.bool_, np.integer, np.floating)
+    if all(issubclass(kind, numbers) for kind in kinds):
+        fractions = (float, decimal.Decimal, np.floating)
+        whole = all(present) and not any(issubclass(kind, fractions) for kind in kinds)
         filled = [value if here else math.nan for value, here in zip(array, present, strict=True)]
         try:
             return np.array(filled, dtype=np.int64 if whole else np.float64)
@@ -105,8 +126,29 @@ def _typed(name: str, array: Array) -> Array:
     if all(issubclass(kind, str) for kind in kinds):
         texts = [value if here else "" for value, here in zip(array, present, strict=True)]
         return np.array(texts, dtype=TEXT)
-    mixed = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise ValueError(f"column {name!r} mixes values of type {mixed}, expected numbers only or text only")
+    times = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+    if all(issubclass(kind, times) for kind in kinds):
+        raise ValueError(_dates(name))
+    listed = ", ".join(sorted(kind.__name__ for kind in kinds))
+    if len(kinds) == 1:
+        raise ValueError(f"column {name!r} holds values of type {listed}, expected numbers or text")
+    raise ValueError(f"column {name!r} mixes values of type {listed}, expected numbers only or text only")
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether an object stands for no value: None, NaN, or pandas' NA and NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        return bool(np.isnat(value))
+    return isinstance(value, (float, np.floating, decimal.Decimal)) and math.isnan(value)
+
+
+def _dates(name: str) -> str:
+    return (
+        f"column {name!r} holds dates or times: make numbers of them (year, month, weekday, days since a day), "
+        "or leave it out"
+    )
 
 
 def is_text(column: Array) -> bool:
@@ -171,18 +213,54 @@ def filled(values: Array, fill: float) -> Array:
 
 
 def category_codes(entry: CategoryColumn, values: Array, unknown: str) -> Array:
-    """Return the index of every row's category, -1 for a category that was not fitted."""
+    """Return the index of every row's category, -1 for a category that was not fitted.
+
+    A whole number is one category, written 1234 or 1234.0.
+    """
     position = {category: index for index, category in enumerate(entry.categories)}
+    alike = {_canonical(category): index for category, index in position.items()}
     position[""] = position[entry.fill]
     texts, inverse = unique_texts(values)
-    unseen = [text for text in texts if text not in position]
+    codes = [position.get(text, alike.get(_canonical(text), -1)) for text in texts]
+    unseen = [text for text, code in zip(texts, codes, strict=True) if code < 0]
     if unseen and unknown == "error":
         row = first_row(np.asarray(values == unseen[0], dtype=bool))
         raise ValueError(
             f"column {entry.name!r} holds {unseen[0]!r} in row {row} (counted from 1), "
             f"expected one of {shortened(entry.categories)}{nearest(unseen[0], entry.categories)}"
         )
-    return np.array([position.get(text, -1) for text in texts], dtype=np.intp)[inverse]
+    return np.array(codes, dtype=np.intp)[inverse]
+
+
+def _canonical(text: str) -> str:
+    """Return a whole number without its zeros after the point; other text as it is."""
+    whole, point, zeros = text.partition(".")
+    return whole if point and not zeros.strip("0") and whole.lstrip("-").isdecimal() else text
+
+
+def truth_texts(names: Sequence[object], values: Array) -> Array:
+    """Return numbers 0 and 1 as the texts true and false, where ``names`` are these, in any case; else ``values``."""
+    by_value = {name.lower(): name for name in names if isinstance(name, str)}
+    if is_text(values) or not by_value or not by_value.keys() <= _TRUTH.keys():
+        return values
+    texts = {number: by_value.get(word, word.capitalize()) for word, number in _TRUTH.items()}
+    gaps = missing(values)
+    if not np.isin(values[~gaps], (0, 1)).all():
+        return values
+    return np.array(
+        ["" if gap else texts[int(value)] for value, gap in zip(values.tolist(), gaps.tolist(), strict=True)],
+        dtype=TEXT,
+    )
+
+
+def truth_numbers(values: Array) -> Array:
+    """Return texts true and false, in any case, as 1 and 0, missing as NaN; other columns as they are."""
+    if not is_text(values):
+        return values
+    numbers = [_TRUTH.get(text.lower(), None if text else math.nan) for text in values.tolist()]
+    if None in numbers or not values.size:
+        return values
+    return np.array(numbers, dtype=np.float64)
 
 
 def shortened(names: Sequence[object]) -> str:

@@ -30,6 +30,8 @@ from relu_layers.preprocessing.columns import (
     refuse_infinite,
     refuse_missing,
     shortened,
+    truth_numbers,
+    truth_texts,
     without_gaps,
 )
 from relu_layers.preprocessing.learning import TargetLearner, learned_columns, pooled
@@ -173,8 +175,21 @@ class Preprocessing:
 
         Raises ValueError for missing values, a target with one value only, and a regression of text.
         """
+        return self.fit_target_blocks([{name: values}], name, task=task)
+
+    def fit_target_blocks(
+        self, blocks: Iterable[Mapping[str, Any]], name: str, *, task: str | None = None
+    ) -> Preprocessing:
+        """Learn the target, as by `fit_target`, from the column ``name`` of a table that comes in parts.
+
+        With ``missing="drop"`` rows that miss a value of any column of the parts are left out.
+        """
         learner = TargetLearner(name, task)
-        learner.add(as_column(name, values))
+        for block in blocks:
+            columns = as_table(block)
+            if self.missing == "drop" and len(columns) > 1:
+                columns = without_gaps(columns)
+            learner.add(columns[name])
         self.target = learner.learned(self.standardize != "none")
         return self
 
@@ -252,8 +267,8 @@ class Preprocessing:
                 raise ValueError(f"column {entry.name!r} is missing{hint}; the table has {has}")
             values = columns[entry.name]
             if isinstance(entry, CategoryColumn):
-                values = as_text(values)
-            elif is_text(values):
+                values = as_text(truth_texts(entry.categories, values))
+            elif is_text(values := truth_numbers(values)):
                 present = np.asarray(values != "", dtype=bool)
                 if present.any():
                     row = first_row(present)

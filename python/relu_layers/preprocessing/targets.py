@@ -21,6 +21,8 @@ from relu_layers.preprocessing.columns import (
     missing,
     refuse_infinite,
     shortened,
+    truth_numbers,
+    truth_texts,
     unique_texts,
 )
 
@@ -45,7 +47,11 @@ class ClassTarget:
         """Return the label of every row as int64; ``dtype`` does not matter here."""
         refuse_gaps(self.name, column)
         position = {name: index for index, name in enumerate(self.classes)}
-        names: list[ClassName] = (as_text(column) if isinstance(self.classes[0], str) else column).tolist()
+        if isinstance(self.classes[0], str):
+            column = as_text(truth_texts(self.classes, column))
+        else:
+            column = truth_numbers(column)
+        names: list[ClassName] = column.tolist()
         unseen = next((row for row, value in enumerate(names) if value not in position), None)
         if unseen is not None:
             raise ValueError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -42,14 +42,43 @@ def build(estimator: Any, features: int, outputs: int, dtype: np.dtype[Any]) -> 
     return model
 
 
+class Parameters(list[Array]):
+    """Views of a network's parameters: an item that is assigned is copied in, and their number stays."""
+
+    def __init__(self, name: str, views: Iterable[Array]) -> None:
+        super().__init__(views)
+        self._name = name
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Copy one array, or several for a slice, into the network."""
+        if isinstance(index, slice):
+            set_all(self._name, self[index], value)
+        else:
+            set_all(f"{self._name}[{index}]", [self[index]], [value])
+
+    def _refuse(self, *args: Any, **settings: Any) -> NoReturn:
+        raise TypeError(f"{self._name} has an array for each layer: assign items, or change them in place")
+
+    append = extend = insert = pop = remove = clear = sort = reverse = __delitem__ = __iadd__ = __imul__ = (
+        _refuse
+    )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+
 def coefs(model: Sequential) -> list[Array]:
     """Return the weights of the dense layers, views of shape (fan_in, fan_out)."""
-    return [layer.params["weight"] for layer in model.layers if isinstance(layer, Dense)]
+    return Parameters("coefs_", _of_dense(model, "weight"))
 
 
 def intercepts(model: Sequential) -> list[Array]:
     """Return the biases of the dense layers, views of shape (fan_out,)."""
-    return [layer.params["bias"] for layer in model.layers if isinstance(layer, Dense)]
+    return Parameters("intercepts_", _of_dense(model, "bias"))
+
+
+def _of_dense(model: Sequential, name: str) -> Iterator[Array]:
+    return (layer.params[name] for layer in model.layers if isinstance(layer, Dense))
 
 
 def set_all(name: str, targets: Sequence[Array], values: Any) -> None:

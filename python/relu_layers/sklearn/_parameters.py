@@ -71,6 +71,9 @@ def hidden_sizes(estimator: Any) -> list[int]:
     """Return the sizes of the hidden layers; a single number is one layer."""
     sizes = estimator.hidden_layer_sizes
     sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+    for size in sizes:
+        if isinstance(size, (bool, np.bool_)) or not isinstance(size, Integral):
+            raise TypeError(f"hidden_layer_sizes is {sizes}, expected integers, got {size!r}")
     if np.any(np.array(sizes) <= 0):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return [int(size) for size in sizes]

@@ -87,7 +87,7 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
             finite = "allow-nan" if self.missing == "mean" else True
             return validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=finite)
         validate_data(self, X, reset=reset, skip_check_array=True)
-        return {str(name): X[name].to_numpy() for name in names}
+        return X
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: missing values may be taken."""

@@ -21,15 +21,12 @@ from relu_layers._files.damage import NamedFileError, damage_as_value_error
 from relu_layers._support.files import check_regular, open_regular
 from relu_layers.sources._files import FileArray, npy_header, opened_array
 from relu_layers.sources._reading_process import failure_of_reading, path_of
+from relu_layers.sources._sizes import MOST_IN_MEMORY, MOST_ON_DISK, refuse_too_large
 from relu_layers.sources._spool import Spool, refuse_full_disk
 from relu_layers.sources.csv_file import unknown
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _UNPACKED_AT_ONCE = 4 * 2**20
-# How many times its size a file may unpack to. Nothing that deflate has packed is more than the second number, and
-# what goes into memory has a bound that a file of a few bytes cannot lift.
-MOST_IN_MEMORY = 100
-MOST_ON_DISK = 1032
 _SMALL = 32 * 2**20
 _LONGEST_HEADER = 2**16
 _TEXTS_AT_ONCE = 64
@@ -111,18 +108,6 @@ def opened_archive(file: BinaryIO) -> zipfile.ZipFile:
     """Return an archive whose directory is not too long for what it should hold."""
     refuse_long_directory(file, os.fstat(file.fileno()).st_size)
     return zipfile.ZipFile(file)
-
-
-def refuse_too_large(unpacked: int, stored: int, most: int) -> None:
-    """Raise a ValueError if a file of ``stored`` bytes unpacks to more than ``most`` times as many.
-
-    What is small is never refused.
-    """
-    if unpacked > _SMALL + most * stored:
-        raise ValueError(
-            f"{stored:,} bytes claim to unpack to {unpacked:,}, more than {most} times as many: "
-            "if that is right, write it without compression"
-        )
 
 
 def _stored(path: Path, name: str, entry: zipfile.ZipInfo) -> FileArray:

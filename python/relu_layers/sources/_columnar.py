@@ -15,8 +15,8 @@ import numpy as np
 
 from relu_layers._files.damage import NamedFileError, damage_as_value_error
 from relu_layers._support.files import check_regular
-from relu_layers.sources._archives import refuse_too_large
 from relu_layers.sources._reading_process import failure_of_reading, path_of
+from relu_layers.sources._sizes import refuse_too_large
 from relu_layers.sources.csv_file import chosen_names
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]

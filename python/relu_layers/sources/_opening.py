@@ -16,6 +16,7 @@ from relu_layers.sources._archives import hdf5_array, npz_array
 from relu_layers.sources._files import FileArray, open_npy
 from relu_layers.sources._preparing import Plan, prepared
 from relu_layers.sources._rows import FileSource
+from relu_layers.sources.csv_form import suffix_of
 from relu_layers.sources.tables import BLOCKWISE, table_blocks
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -42,7 +43,7 @@ def open_source(
     Parameters
     ----------
     path : str or path
-        A table (.csv, .tsv, .parquet, .arrow, .feather) or a file of arrays (.npy, .npz, .h5, .hdf5).
+        A table (.csv, .tsv, both also as .gz, .parquet, .arrow, .feather) or a file of arrays (.npy, .npz, .h5, .hdf5).
     target : str or path, keyword
         What is to be predicted: a column of a table, an array of an .npz or HDF5 file ("y" by default), or the
         .npy file with one target per row of ``path``.
@@ -51,7 +52,8 @@ def open_source(
     sample_weight : str or path, keyword
         One weight per row, named as ``target`` is.
     preprocessing : Preprocessing, keyword
-        Fitted already, it is applied; otherwise it is fitted to all rows, one block in memory at a time. None is
+        Fitted already, it is applied; otherwise it is fitted to all rows, one block in memory at a time. Of one
+        whose columns or target alone are fitted, the other is learned. None is
         ``Preprocessing(standardize="none")`` for tables, and for arrays none at all.
     task : {"classification", "regression"}, keyword
         What the target of a preprocessing is for; None finds out.
@@ -75,11 +77,11 @@ def open_source(
         The format needs a package that is not installed.
     """
     place = _existing(Path(path))
-    suffix = place.suffix.lower()
+    suffix = suffix_of(place)
     if suffix not in (*BLOCKWISE, *_ARRAYS):
         known = ", ".join(sorted((*BLOCKWISE, *_ARRAYS)))
         raise ValueError(
-            f"open_source: {path} has the suffix {place.suffix!r}, expected one of {known}"
+            f"open_source: {path} has the suffix {suffix!r}, expected one of {known}"
             f"{nearest(suffix, (*BLOCKWISE, *_ARRAYS))}"
         )
     if suffix in BLOCKWISE:
@@ -89,7 +91,8 @@ def open_source(
         weight = None if sample_weight is None else str(sample_weight)
         if preprocessing is None:
             preprocessing = Preprocessing(standardize="none")
-        columns = None if wanted is None else {*wanted, str(target), *([] if weight is None else [weight])}
+        named = [str(target), *([] if weight is None else [weight]), *text]
+        columns = None if wanted is None else {*wanted, *named}
 
         def blocks(as_text: Collection[str]) -> Iterator[dict[str, Array]]:
             return table_blocks(place, as_text, columns)

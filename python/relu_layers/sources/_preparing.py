@@ -108,14 +108,23 @@ def _written(
         without_weights = (
             {name: values for name, values in table.items() if name != plan.weight} for table in tables()
         )
-        preprocessing.fit_blocks(without_weights, target=plan.target, task=plan.task)
+        if preprocessing.columns:
+            preprocessing.fit_target_blocks(without_weights, plan.target, task=plan.task)
+        elif preprocessing.target is not None:
+            without_target = (
+                {name: values for name, values in table.items() if name != plan.target}
+                for table in without_weights
+            )
+            preprocessing.fit_blocks(without_target)
+        else:
+            preprocessing.fit_blocks(without_weights, target=plan.target, task=plan.task)
 
     def write() -> list[FileArray]:
         return _spooled(plan, tables(), preprocessing, folder)
 
     if not preprocessing.columns or preprocessing.target is None:
         with_text_found(text, learn)
-    elif plan.task not in (None, preprocessing.target.task):
+    if preprocessing.target is not None and plan.task not in (None, preprocessing.target.task):
         raise ValueError(
             f"open_source: task is {plan.task!r}, but the preprocessing was fitted for {preprocessing.target.task}"
         )
@@ -136,7 +145,7 @@ def _chosen(plan: Plan, table: dict[str, Array]) -> dict[str, Array]:
     others = {plan.target, plan.weight}
     features = plan.features if plan.features is not None else [name for name in table if name not in others]
     names = [*features, plan.target, *([] if plan.weight is None else [plan.weight])]
-    for name in names:
+    for name in (*names, *plan.text):
         if name not in table:
             raise ValueError(unknown(plan.files[0], "column", name, table))
     return {name: table[name] for name in names}

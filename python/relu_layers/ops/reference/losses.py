@@ -56,6 +56,11 @@ def _sample_weight(op: str, value: object, array: FloatArray, trailing: int) -> 
     if array.ndim == 0:
         raise ValueError(f"{op}: sample_weight needs a batch axis, but the prediction has shape ()")
     weight = float_array(op, "sample_weight", value, like=array, shape=array.shape[:1])
+    bad = np.flatnonzero(~((weight >= 0) & np.isfinite(weight)))
+    if bad.size:
+        raise ValueError(
+            f"{op}: sample_weight[{bad[0]}] is {float(weight[bad[0]])!r}, expected finite numbers of at least 0"
+        )
     return weight.reshape(-1, *(1,) * trailing)
 
 

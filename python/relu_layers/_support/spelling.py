@@ -1,0 +1,157 @@
+"""Names that people know from other libraries, and how the same is said here."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Arguments and attributes elsewhere -> here, the first that is known where the name is used.
+_ARGUMENTS = {
+    **dict.fromkeys(
+        ("lr", "eta", "eta0", "learning_rate_init", "base_lr", "step_size"), ("learning_rate", "base")
+    ),
+    **dict.fromkeys(
+        ("clipnorm", "max_norm", "max_grad_norm", "grad_clip", "gradient_clip_val"), ("clip_norm",)
+    ),
+    **dict.fromkeys(("validation_data", "val_data", "validation_set", "eval_set", "valid"), ("validation",)),
+    **dict.fromkeys(("max_iter", "n_epochs", "num_epochs", "nb_epoch", "max_epochs"), ("epochs",)),
+    **dict.fromkeys(("bs", "minibatch_size", "batchsize"), ("batch_size",)),
+    **dict.fromkeys(("seed", "random_state", "generator"), ("rng",)),
+    **dict.fromkeys(("eps", "fuzz"), ("epsilon",)),
+    **dict.fromkeys(("betas", "beta_1"), ("beta1",)),
+    **dict.fromkeys(("wd", "decay", "l2", "lambd"), ("weight_decay",)),
+    **dict.fromkeys(("slope", "leak", "negative_alpha"), ("negative_slope", "alpha")),
+    **dict.fromkeys(("p", "drop_rate", "prob", "dropout"), ("rate",)),
+    **dict.fromkeys(("units", "n_out", "out_dim", "output_dim", "fan_out"), ("out_features",)),
+    **dict.fromkeys(("n_in", "in_dim", "input_dim", "input_size", "input_shape", "fan_in"), ("in_features",)),
+    **dict.fromkeys(("use_bias",), ("bias",)),
+    **dict.fromkeys(("kernel_initializer", "init", "initializer"), ("weight_init",)),
+    **dict.fromkeys(("bias_initializer",), ("bias_init",)),
+    **dict.fromkeys(("hidden", "hidden_layer_sizes", "layer_sizes", "dims", "widths"), ("sizes",)),
+    **dict.fromkeys(("criterion", "loss_fn", "objective"), ("loss",)),
+    **dict.fromkeys(("optim", "solver"), ("optimizer",)),
+    **dict.fromkeys(("dim",), ("axis",)),
+    **dict.fromkeys(("num_parameters", "num_features"), ("features",)),
+    **dict.fromkeys(("reduction",), ("normalization",)),
+    **dict.fromkeys(("weights", "sample_weights"), ("sample_weight", "class_weight")),
+    **dict.fromkeys(("class_weights", "pos_weight"), ("class_weight",)),
+    **dict.fromkeys(("verbose",), ("progress",)),
+    **dict.fromkeys(("step", "step_size", "every_n"), ("every",)),
+    **dict.fromkeys(("ignore_index",), ("ignore_label",)),
+    **dict.fromkeys(("gradient_accumulation", "accumulation_steps", "iter_size"), ("accumulate",)),
+}
+# Names in `relu_layers` that other libraries have, and what to write.
+_HERE = {
+    **dict.fromkeys(("LeakyReLU", "LeakyRelu"), "rl.ReLU(negative_slope), such as rl.ReLU(0.01)"),
+    **dict.fromkeys(("Relu", "relu", "ReLu", "RELU"), "rl.ReLU()"),
+    **dict.fromkeys(("Linear", "InnerProduct", "FullyConnected"), "rl.Dense(in_features, out_features)"),
+    **dict.fromkeys(("Swish", "SiLu"), "rl.SiLU()"),
+    **dict.fromkeys(
+        ("CrossEntropy", "CrossEntropyLoss", "CategoricalCrossentropy", "SparseCategoricalCrossentropy", "NLLLoss",
+         "SoftmaxWithLoss"),
+        "rl.SoftmaxCrossEntropy()",
+    ),
+    **dict.fromkeys(
+        ("BCE", "BCELoss", "BCEWithLogitsLoss", "BinaryCrossentropy", "BinaryCrossEntropy"), "rl.SigmoidCrossEntropy()"
+    ),
+    **dict.fromkeys(("MSE", "MSELoss", "MeanSquaredError", "EuclideanLoss", "L2Loss"), "rl.SquaredError()"),
+    **dict.fromkeys(("MLPClassifier", "MLPRegressor"), "from relu_layers.sklearn import MLPClassifier, MLPRegressor"),
+    **dict.fromkeys(("MLP", "Mlp"), "rl.mlp([inputs, hidden, outputs])"),
+    **dict.fromkeys(("Model", "Network", "Net", "NeuralNetwork"), "rl.Sequential(...) or rl.mlp([...])"),
+    **dict.fromkeys(("save", "save_model"), "model.save(path)"),
+    **dict.fromkeys(("load_model", "read"), "rl.load(path)"),
+    **dict.fromkeys(("Adagrad",), "rl.AdaGrad(learning_rate)"),
+    **dict.fromkeys(("Adadelta",), "rl.AdaDelta()"),
+    **dict.fromkeys(("RMSprop",), "rl.RMSProp(learning_rate)"),
+    **dict.fromkeys(("Momentum", "Nesterov"), "rl.SGD(learning_rate, momentum=0.9)"),
+    **dict.fromkeys(
+        ("no_grad", "zero_grad"), "nothing: model(x) keeps nothing for backward, and gradients are overwritten"
+    ),
+    **dict.fromkeys(("Flatten", "Input", "Reshape"), "x.reshape(len(x), -1) before the model: it takes rows"),
+}  # fmt: skip
+# What is no argument here but has another way.
+_ADVICE = {
+    "activation": "put a layer such as ReLU() behind it",
+    "metrics": "history and evaluate have the accuracy wherever the loss has one",
+}
+
+# What other libraries call the losses.
+_LOSSES = {
+    "SoftmaxCrossEntropy": ("softmax", "crossentropy", "sparsecategoricalcrossentropy", "categoricalcrossentropy",
+                            "nll", "logloss", "crossentropyloss"),
+    "SigmoidCrossEntropy": ("sigmoid", "bce", "binarycrossentropy", "bcewithlogits"),
+    "SquaredError": ("mse", "meansquarederror", "squared", "l2", "euclidean", "mseloss"),
+}  # fmt: skip
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the closest of ``names``, or an empty string if none is close."""
+    import difflib  # only messages need it, and it is slow to import
+
+    matches = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for what ``name`` is called here, an empty string where nothing is near."""
+    known = list(names)
+    usual = next((here for here in _ARGUMENTS.get(name, ()) if here in known), None)
+    return f" (did you mean {usual!r}?)" if usual is not None else nearest(name, known)
+
+
+def unknown_name(name: str, names: Iterable[str]) -> str:
+    """Return the message for an attribute that the package has not."""
+    way = _HERE.get(name)
+    return f"module 'relu_layers' has no attribute {name!r}" + (
+        f": write {way}" if way is not None else nearest(name, names)
+    )
+
+
+def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function with a TypeError for an unknown argument that says what it is called here."""
+    parameters = inspect.signature(function).parameters
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+        return function
+    names = [name for name in parameters if name != "self"]
+    known = frozenset(names)
+    owner = function.__qualname__.removesuffix(".__init__")
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs and not known.issuperset(kwargs):
+            unknown = next(name for name in kwargs if name not in known)
+            hint = suggestion(unknown, names)
+            if not hint:
+                hint = (
+                    f": {_ADVICE[unknown]}"
+                    if unknown in _ADVICE
+                    else f"; they are {', '.join(names) or 'none'}"
+                )
+            raise TypeError(f"{owner} has no argument {unknown!r}{hint}")
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def check_loss(owner: str, loss: Any) -> None:
+    """Raise a TypeError that says what to pass unless ``loss`` is an object that can be called."""
+    if isinstance(loss, str):
+        plain = loss.lower().replace("_", "").replace(" ", "")
+        names = {word: kind for kind, words in _LOSSES.items() for word in (*words, kind.lower())}
+        from difflib import get_close_matches  # only messages need it, and it is slow to import
+
+        found = names.get(plain) or names.get(next(iter(get_close_matches(plain, names, n=1)), ""))
+        raise TypeError(
+            f"{owner}: loss is {loss!r}, expected an object: pass {found or 'SoftmaxCrossEntropy'}()"
+        )
+    if isinstance(loss, type):
+        raise TypeError(
+            f"{owner}: loss is the class {loss.__name__}, expected an object: pass {loss.__name__}()"
+        )
+    if not callable(loss):
+        raise TypeError(f"{owner}: loss is {loss!r}, expected an object such as SoftmaxCrossEntropy()")
