@@ -8,12 +8,10 @@ from typing import Any, NoReturn
 from relu_layers._support.arguments import nearest
 from relu_layers.model import Sequential
 
-_SMOOTH = ("CELU", "GELU", "Hardswish", "Mish", "SELU", "Softplus")
+_SMOOTH = ("CELU", "GELU", "Hardswish", "Mish")
 _ADVICE = {
     **dict.fromkeys(_SMOOTH, "the nearest that are supported are nn.ELU and nn.LeakyReLU"),
-    **dict.fromkeys(
-        ("ReLU6", "Hardtanh", "RReLU"), "the nearest that are supported are nn.ReLU and nn.LeakyReLU"
-    ),
+    **dict.fromkeys(("RReLU",), "the nearest that are supported are nn.ReLU and nn.LeakyReLU"),
     **dict.fromkeys(("Hardsigmoid", "LogSigmoid"), "the nearest that is supported is nn.Sigmoid"),
     **dict.fromkeys(("Softsign", "Tanhshrink"), "the nearest that is supported is nn.Tanh"),
     **dict.fromkeys(

@@ -24,6 +24,7 @@ from relu_layers.interop.torch._traced import traced
 from relu_layers.layers import (
     BUILT_IN,
     ELU,
+    Clip,
     Dense,
     Dropout,
     Layer,
@@ -31,6 +32,7 @@ from relu_layers.layers import (
     PReLU,
     ReLU,
     Softmax,
+    Softplus,
     Threshold,
 )
 from relu_layers.model import Sequential
@@ -89,6 +91,12 @@ def _elu(owner: str, place: str, module: Any) -> ELU:
     return ELU(module.alpha)
 
 
+def _softplus(owner: str, place: str, module: Any) -> Softplus:
+    if module.beta != 1:
+        raise ValueError(f"{owner}: {place} has beta {module.beta}, expected 1")
+    return Softplus()
+
+
 def _plain(kind: type[Layer]) -> Callable[[str, str, Any], Layer]:
     return lambda owner, place, module: kind()
 
@@ -110,7 +118,11 @@ _READERS: dict[Any, Callable[[str, str, Any], Any]] = {
     nn.Dropout: _dropout,
     nn.Flatten: _flatten,
     nn.Identity: lambda owner, place, module: None,
+    # Before nn.Hardtanh, which it is derived from and whose forward it has.
+    nn.ReLU6: lambda owner, place, module: Clip(0.0, 6.0),
+    nn.Hardtanh: lambda owner, place, module: Clip(module.min_val, module.max_val),
     **{module: _plain(layer) for layer, module in _PLAIN.items()},
+    nn.Softplus: _softplus,
 }
 
 
@@ -194,9 +206,9 @@ def from_torch(module: Any, *, share: bool = False, rng: Any = None) -> Sequenti
     ----------
     module : torch.nn.Module
         An ``nn.Sequential``, nested ones included, or a class of your own whose ``forward`` calls modules and functions
-        in a row, so that `torch.fx` can trace it: of Linear, ReLU, LeakyReLU, PReLU, ELU, Threshold, Softmax,
-        LogSoftmax, Dropout, Flatten, Identity and the activations without settings that this package has (Sigmoid,
-        Tanh and others), or one of these alone. float32 or float64 on the CPU.
+        in a row, so that `torch.fx` can trace it: of Linear, ReLU, LeakyReLU, PReLU, ELU, Threshold, ReLU6, Hardtanh,
+        Softmax, LogSoftmax, Dropout, Flatten, Identity and the activations without settings that this package has
+        (Sigmoid, Tanh and others), or one of these alone. float32 or float64 on the CPU.
     share : bool, keyword
         False copies the values and leaves the module as it is. True also moves the module's parameters into the
         model's memory: the same ``nn.Parameter`` objects, which optimizers know, then hold views of
@@ -280,6 +292,7 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {
     PReLU: lambda layer: nn.PReLU(layer.features, device="meta"),
     ELU: lambda layer: nn.ELU(layer.alpha),
     Threshold: lambda layer: nn.Threshold(layer.threshold, layer.value),
+    Clip: lambda layer: nn.Hardtanh(layer.minimum, layer.maximum),
     Softmax: lambda layer: nn.Softmax(dim=layer.axis),
     LogSoftmax: lambda layer: nn.LogSoftmax(dim=layer.axis),
     Dropout: lambda layer: nn.Dropout(layer.rate),
