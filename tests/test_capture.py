@@ -64,6 +64,11 @@ NETWORKS: dict[str, Network] = {
         rl.Sigmoid(),
         rl.Dense(4, 4),
         rl.SiLU(),
+        rl.Dense(4, 4),
+        rl.SELU(),
+        rl.Dense(4, 4),
+        rl.Softplus(),
+        rl.Clip(0.1, 1.5),
         rl.Dense(4, 3),
     ],
     "steep": lambda: [rl.ReLU(), rl.Dense(5, 4), rl.ReLU(-0.5), rl.Dense(4, 3), rl.Threshold(0.1, 0.1)],
@@ -329,7 +334,21 @@ def test_public_attributes_of_built_in_objects_are_all_watched() -> None:
     made = [
         rl.Dense(2, 3),
         rl.PReLU(3),
-        *(BUILT_IN[n]() for n in ("ReLU", "ELU", "Sigmoid", "SiLU", "Tanh", "Softmax", "LogSoftmax")),
+        *(
+            BUILT_IN[n]()
+            for n in (
+                "ReLU",
+                "ELU",
+                "Sigmoid",
+                "SiLU",
+                "SELU",
+                "Softplus",
+                "Clip",
+                "Tanh",
+                "Softmax",
+                "LogSoftmax",
+            )
+        ),
     ]
     made += [rl.Threshold(0.0, 0.0), rl.Dropout(0.5), rl.SoftmaxCrossEntropy(), rl.SigmoidCrossEntropy()]
     made += [

@@ -265,7 +265,11 @@ def test_an_unknown_suffix_names_the_known_ones(tmp_path: Path) -> None:
     ("act", "error", "told"),
     [
         (lambda m, p: m.save(p / "net.npx"), ValueError, "did you mean '.npz'"),
-        (lambda m, p: m.save(p / "net.caffemodel"), ValueError, ".caffemodel files cannot be written"),
+        (
+            lambda m, p: m.save(p / "net.caffemodel", opset=1),
+            TypeError,
+            ".caffemodel files have no option 'opset'",
+        ),
         (lambda m, p: rl.load(p / "net.h"), ValueError, ".h files cannot be read, expected .npz"),
         (lambda m, p: m.save(p / "net.npz", opset=17), TypeError, "no option 'opset', it has none"),
         (lambda m, p: rl.load(p / "net.npz", weights="w"), TypeError, "no option 'weights'"),
@@ -493,3 +497,18 @@ def test_forged_descriptions_are_refused(tmp_path: Path, change: Any) -> None:
     path = forged(tmp_path, change)
     with pytest.raises(ValueError, match=r"forged\.npz"):
         Trainer.restore(path)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt", ".h5", ".keras", ".PT"])
+def test_files_of_other_programs_are_not_opened_and_the_error_says_what_to_write(
+    suffix: str, tmp_path: Path
+) -> None:
+    """Three lines, whether there is such a file or not; it is not touched."""
+    path = tmp_path / f"net{suffix}"
+    path.write_bytes(b"anything")
+    with pytest.raises(ValueError, match="is not read: ") as caught:
+        rl.load(path)
+    words = "get_weights" if suffix in (".h5", ".keras") else "from_torch"
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value).partition("\n")[2]
+    assert path.read_bytes() == b"anything"

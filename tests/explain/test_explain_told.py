@@ -453,7 +453,18 @@ def test_every_built_in_layer_loss_and_optimizer_has_its_formula():
 
 
 @pytest.mark.parametrize(
-    "layer", [rl.ReLU(0.2), rl.ELU(0.7), rl.Sigmoid(), rl.SiLU(), rl.Tanh(), rl.Threshold(0.1, 0.1)]
+    "layer",
+    [
+        rl.ReLU(0.2),
+        rl.ELU(0.7),
+        rl.Sigmoid(),
+        rl.SiLU(),
+        rl.SELU(),
+        rl.Softplus(),
+        rl.Clip(-0.2, 0.3),
+        rl.Tanh(),
+        rl.Threshold(0.1, 0.1),
+    ],
 )
 def test_the_short_programs_give_the_same_numbers(layer):
     import copy

@@ -148,6 +148,27 @@ def _transpose(node: Node, operands: Operands) -> Array:
     return result
 
 
+def _selu(node: Node, operands: Operands) -> Array:
+    """Return any SELU: that of a layer, in which the constants are fixed, moved to the file's."""
+    x, alpha, gamma = operands[0], node.attributes["alpha"], node.attributes["gamma"]
+    scale, lowest = 1.0507009873554805, 1.7580993408473766
+    y = ops.selu_forward(x)
+    return np.where(x > 0, y * x.dtype.type(gamma / scale), y * x.dtype.type(gamma * alpha / lowest))
+
+
+def _clip(node: Node, operands: Operands) -> Array:
+    x = operands[0]
+    if node.version < 11:
+        return np.asarray(
+            np.minimum(
+                np.maximum(x, x.dtype.type(node.attributes["min"])), x.dtype.type(node.attributes["max"])
+            )
+        )
+    low, high = (operands[i] if len(operands) > i else None for i in (1, 2))
+    raised = x if low is None else np.maximum(x, low)
+    return np.asarray(raised if high is None else np.minimum(raised, high))
+
+
 _EVALUATIONS: dict[str, Callable[[Node, Operands], Any]] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
@@ -157,8 +178,13 @@ _EVALUATIONS: dict[str, Callable[[Node, Operands], Any]] = {
     "LeakyRelu": lambda node, operands: ops.relu_forward(operands[0], operators.number_of(node, "alpha")),
     "PRelu": _prelu,
     "Elu": lambda node, operands: ops.elu_forward(operands[0], operators.number_of(node, "alpha")),
+    "Selu": _selu,
+    "Softplus": lambda node, operands: ops.softplus_forward(operands[0]),
     "Sigmoid": lambda node, operands: ops.sigmoid_forward(operands[0]),
     "Tanh": lambda node, operands: ops.tanh_forward(operands[0]),
+    "Clip": _clip,
+    "Max": lambda node, operands: np.maximum.reduce(np.broadcast_arrays(*operands)),
+    "Min": lambda node, operands: np.minimum.reduce(np.broadcast_arrays(*operands)),
     "ThresholdedRelu": lambda node, operands: ops.threshold_forward(
         operands[0], operators.number_of(node, "alpha"), 0.0
     ),

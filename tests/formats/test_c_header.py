@@ -121,6 +121,9 @@ def random_model(rng: np.random.Generator, dtype: Any) -> rl.Sequential:
             lambda: rl.ELU(float(rng.uniform(0, 2))),
             lambda: rl.Sigmoid(),
             lambda: rl.SiLU(),
+            lambda: rl.SELU(),
+            lambda: rl.Softplus(),
+            lambda: rl.Clip(-0.4, 0.7),
             lambda: rl.Tanh(),
             lambda: rl.Softmax(),
             lambda: rl.Dropout(0.5),
@@ -225,8 +228,18 @@ def test_every_activation_at_its_edges(dtype: Any, tmp_path: Path) -> None:
              100.0, -100.0, 800.0, -800.0, 20.0, -20.0]  # fmt: skip
     x = np.array(edges, dtype).reshape(-1, 1)
     exact = [rl.ReLU(), rl.ReLU(0.5), rl.ReLU(-0.5), rl.ReLU(1e-60), rl.PReLU(1), rl.Threshold(0.0, 0.25),
-             rl.Threshold(-np.inf, np.inf), rl.Threshold(np.inf, -np.inf)]  # fmt: skip
-    rounded = [rl.ELU(), rl.ELU(0.0), rl.Sigmoid(), rl.SiLU(), rl.Tanh(), rl.Softmax()]
+             rl.Threshold(-np.inf, np.inf), rl.Threshold(np.inf, -np.inf),
+             rl.Clip(), rl.Clip(-np.inf, 0.5), rl.Clip(-0.5, np.inf)]  # fmt: skip
+    rounded = [
+        rl.ELU(),
+        rl.ELU(0.0),
+        rl.SELU(),
+        rl.Softplus(),
+        rl.Sigmoid(),
+        rl.SiLU(),
+        rl.Tanh(),
+        rl.Softmax(),
+    ]
     models = [
         rl.Sequential(layer, rl.Dense(1, 1, bias=False, weight_init=1.0), dtype=dtype)
         for layer in exact + rounded
@@ -297,6 +310,9 @@ def test_the_code_needs_nothing_but_mathematics(tmp_path: Path) -> None:
         rl.Dense(9, 9),
         rl.Sigmoid(),
         rl.SiLU(),
+        rl.SELU(),
+        rl.Softplus(),
+        rl.Clip(-0.5, 0.5),
         rl.Tanh(),
         rl.Dense(9, 3),
         rl.Softmax(),

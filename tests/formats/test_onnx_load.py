@@ -150,6 +150,16 @@ RULES: dict[str, tuple[Any, str]] = {
     "tanh": (model_of([make_node("Tanh", ["x"], ["y"])]), "Tanh()"),
     "silu": (model_of([make_node("Sigmoid", ["x"], ["s"]), make_node("Mul", ["x", "s"], ["y"])]), "SiLU()"),
     "silu, mirrored": (model_of([make_node("Sigmoid", ["x"], ["s"]), make_node("Mul", ["s", "x"], ["y"])]), "SiLU()"),
+    "clip": (
+        model_of([make_node("Clip", ["x", "a", "b"], ["y"])], {"a": np.float32(-0.5), "b": np.float32(0.75)}),
+        "Clip(-0.5, 0.75)",
+    ),
+    "clip from below": (model_of([make_node("Clip", ["x", "a"], ["y"])], {"a": np.float32(-0.5)}), "Clip(-0.5, inf)"),
+    "clip of opset 10": (model_of([make_node("Clip", ["x"], ["y"], min=0.0, max=6.0)], opset=10), "Clip()"),
+    "max": (model_of([make_node("Max", ["a", "x"], ["y"])], {"a": np.float32(0.25)}), "Clip(0.25, inf)"),
+    "min": (model_of([make_node("Min", ["x", "a"], ["y"])], {"a": np.float32([0.25])}), "Clip(-inf, 0.25)"),
+    "selu": (model_of([make_node("Selu", ["x"], ["y"])]), "SELU()"),
+    "softplus": (model_of([make_node("Softplus", ["x"], ["y"])]), "Softplus()"),
     "silu after a dense": (
         model_of([make_node("Gemm", ["x", "w", "b"], ["z"]), make_node("Sigmoid", ["z"], ["s"]),
                   make_node("Mul", ["s", "z"], ["y"])], {"w": W, "b": B}),
@@ -529,6 +539,15 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: model_of([make_node("LeakyRelu", ["x"], ["y"], alpha=1)]), "'alpha' is INT, expected FLOAT"),
     "a slope without end": (
         lambda: model_of([make_node("LeakyRelu", ["x"], ["y"], alpha=float("inf"))]), "alpha is inf"),
+    "a selu of other constants": (
+        lambda: model_of([make_node("Selu", ["x"], ["y"], alpha=2.0)]), "is read only in y = Selu"),
+    "a clip the wrong way round": (
+        lambda: model_of([make_node("Clip", ["x", "a", "b"], ["y"])], {"a": np.float32(1), "b": np.float32(0)}),
+        "limits are 1.0 and 0.0"),
+    "a clip for each feature": (
+        lambda: model_of([make_node("Max", ["x", "a"], ["y"])], {"a": np.ones(3, np.float32)}), "expected one number"),
+    "a maximum of three": (
+        lambda: model_of([make_node("Max", ["x", "a", "a"], ["y"])], {"a": np.float32(1)}), "has 3 inputs"),
     "a product that is no SiLU": (
         lambda: model_of([make_node("Mul", ["x", "x"], ["y"])]), "read only in s = Sigmoid-13"),
     "a product with another layer's output": (

@@ -31,6 +31,11 @@ ACTIVATIONS = {
     "ELU": lambda: rl.ELU(0.7),
     "Sigmoid": rl.Sigmoid,
     "SiLU": rl.SiLU,
+    "SELU": rl.SELU,
+    "Softplus": rl.Softplus,
+    "Clip": rl.Clip,
+    "hard tanh": lambda: rl.Clip(-0.5, 0.5),
+    "from below": lambda: rl.Clip(-0.1, np.inf),
     "Tanh": rl.Tanh,
     "Threshold": lambda: rl.Threshold(0.1, -0.2),
     "Softmax": rl.Softmax,
@@ -39,7 +44,7 @@ ACTIVATIONS = {
     "Dropout": lambda: rl.Dropout(0.4),
 }
 # What ONNX Runtime has for float32 alone.
-FLOAT32_ONLY = {"leaky", "steep", "PReLU", "ELU"}
+FLOAT32_ONLY = {"SELU", "Softplus"}
 
 
 def answer(path: Path, x: Any, name: str = "input") -> Any:

@@ -34,6 +34,10 @@ def everything(dtype: Any = torch.float64) -> Any:
         nn.Linear(7, 6),
         nn.Sigmoid(),
         nn.SiLU(),
+        nn.SELU(),
+        nn.Softplus(),
+        nn.ReLU6(),
+        nn.Hardtanh(-0.5, 0.75),
         nn.Linear(6, 6),
         nn.Threshold(0.1, -0.2),
         nn.PReLU(),
@@ -192,6 +196,72 @@ class Own(nn.Module):
         return self.second(torch.relu(self.first(x)))
 
 
+class Quick(nn.Module):
+    """The network of PyTorch's quickstart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.stack = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3))
+
+    def forward(self, x: Any) -> Any:
+        return self.stack(self.flatten(x))
+
+
+class Viewed(nn.Module):
+    """Layers by name, functions between them, nested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.drop, self.inner = nn.Linear(6, 4), nn.Dropout(0.5), Own()
+        self.fc2 = nn.Linear(4, 2)
+
+    def forward(self, x: Any) -> Any:
+        x = x.view(x.size(0), -1)
+        x = nn.functional.leaky_relu(self.fc1(x), 0.2)
+        x = self.drop(nn.functional.dropout(x, 0.25, training=self.training))
+        x = self.inner(torch.tanh(self.fc2(x)).sigmoid())
+        return nn.functional.log_softmax(x, dim=1)
+
+
+class Skip(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+
+    def forward(self, x: Any) -> Any:
+        return x + self.fc(x)
+
+
+class Choosing(Skip):
+    def forward(self, x: Any) -> Any:
+        return self.fc(x) if x.sum() > 0 else x
+
+
+class Cosine(Skip):
+    def forward(self, x: Any) -> Any:
+        return torch.cos(self.fc(x))
+
+
+class Dropping(Skip):
+    def forward(self, x: Any) -> Any:
+        return nn.functional.dropout(self.fc(x), 0.5)
+
+
+@pytest.mark.parametrize("kind", [Own, Quick, Viewed])
+def test_a_class_with_its_own_forward_is_traced(kind: Any) -> None:
+    torch.manual_seed(0)
+    module = kind().eval()
+    features = 2 if kind is Own else 6
+    x = torch.randn(7, features)
+    given = x.reshape(7, 2, 3) if kind is not Own else x
+    for share in (False, True):
+        model = rlt.from_torch(module, share=share)
+        np.testing.assert_allclose(model(x.numpy()), module(given).detach().numpy(), rtol=1e-5, atol=1e-6)
+    module.double()
+    assert rlt.from_torch(module).dtype == np.float64
+
+
 class Squared(nn.Linear):
     def forward(self, x: Any) -> Any:
         return super().forward(x) ** 2
@@ -243,7 +313,10 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         r"forward of its own.*nn\.Linear itself",
     ),
-    "own-net": (Own, ValueError, r"nn\.Sequential: first \(Linear\), second \(Linear\)"),
+    "skip": (Skip, ValueError, r"only layers in a row are read; .*nn\.Sequential"),
+    "own-choice": (Choosing, ValueError, r"torch\.fx cannot trace .*nn\.Sequential"),
+    "own-function": (Cosine, ValueError, r"function cos in .* has no counterpart here"),
+    "drops-always": (Dropping, ValueError, "drops in evaluation too"),
     "softmax-axis": (lambda: nn.Sequential(nn.Softmax()), ValueError, r"nn\.Softmax\(dim=-1\)"),
     "dropout-all": (lambda: nn.Sequential(nn.Dropout(1.0)), ValueError, "expected p below 1"),
     "flatten": (lambda: nn.Sequential(nn.Flatten(0)), ValueError, r"nearest.*nn\.Flatten\(\)"),

@@ -51,6 +51,9 @@ UNARY = {
     "elu_forward": lambda o, x: o.elu_forward(x, 1.3),
     "sigmoid_forward": lambda o, x: o.sigmoid_forward(x),
     "silu_forward": lambda o, x: o.silu_forward(x),
+    "selu_forward": lambda o, x: o.selu_forward(x),
+    "softplus_forward": lambda o, x: o.softplus_forward(x),
+    "clip_forward": lambda o, x: o.clip_forward(x, -0.5, 0.75),
     "tanh_forward": lambda o, x: o.tanh_forward(x),
     "dropout_forward": lambda o, x: o.dropout_forward(x, 0.3, key=2**63 + 5, counter=2**40),
 }
@@ -60,6 +63,9 @@ BINARY = {
     "elu_backward": lambda o, x, d: o.elu_backward(x, d, 1.3),
     "sigmoid_backward": lambda o, x, d: o.sigmoid_backward(x, d),
     "silu_backward": lambda o, x, d: o.silu_backward(x, d),
+    "selu_backward": lambda o, x, d: o.selu_backward(x, d),
+    "softplus_backward": lambda o, x, d: o.softplus_backward(x, d),
+    "clip_backward": lambda o, x, d: o.clip_backward(x, d, -0.5, 0.75),
     "tanh_backward": lambda o, x, d: o.tanh_backward(x, d),
 }
 

@@ -28,6 +28,12 @@ ELEMENTWISE: dict[str, Callable[[Any, Any, Any], Any]] = {
     "sigmoid_backward": lambda ops, x, dy: ops.sigmoid_backward(x, dy),
     "silu_forward": lambda ops, x, dy: ops.silu_forward(x),
     "silu_backward": lambda ops, x, dy: ops.silu_backward(x, dy),
+    "selu_forward": lambda ops, x, dy: ops.selu_forward(x),
+    "selu_backward": lambda ops, x, dy: ops.selu_backward(x, dy),
+    "softplus_forward": lambda ops, x, dy: ops.softplus_forward(x),
+    "softplus_backward": lambda ops, x, dy: ops.softplus_backward(x, dy),
+    "clip_forward": lambda ops, x, dy: ops.clip_forward(x, -0.5, 0.75),
+    "clip_backward": lambda ops, x, dy: ops.clip_backward(x, dy, -0.5, 0.75),
     "tanh_forward": lambda ops, x, dy: ops.tanh_forward(x),
     "tanh_backward": lambda ops, x, dy: ops.tanh_backward(x, dy),
     "dropout_forward": lambda ops, x, dy: ops.dropout_forward(x, 0.4, key=5, counter=6),
@@ -125,6 +131,56 @@ def test_silu_at_its_edges(ops: Any, dtype: Any) -> None:
         np.testing.assert_allclose(dx, 2 * slope, rtol=32 * eps, atol=4 * eps)
     with pytest.raises(ValueError, match="out"):
         ops.silu_forward(x, out=x)
+
+
+SELU_S, SELU_SA = 1.0507009873554804934, 1.0507009873554804934 * 1.6732632423543772848
+EDGES: dict[str, tuple[Any, Any, list[tuple[float, float, float]]]] = {
+    # x, y, dy/dx
+    "selu": (
+        lambda ops, x: ops.selu_forward(x),
+        lambda ops, y, dy: ops.selu_backward(y, dy),
+        [(np.inf, np.inf, SELU_S), (2.0, 2 * SELU_S, SELU_S), (0.0, 0.0, SELU_SA), (-0.0, -0.0, SELU_SA),
+         (-1e-6, SELU_SA * math.expm1(-1e-6), SELU_SA * math.exp(-1e-6)), (-1.0, SELU_SA * math.expm1(-1), SELU_SA * math.exp(-1)),
+         (-np.inf, -SELU_SA, 0.0), (np.nan, np.nan, np.nan)],
+    ),
+    "softplus": (
+        lambda ops, x: ops.softplus_forward(x),
+        lambda ops, y, dy: ops.softplus_backward(y, dy),
+        [(np.inf, np.inf, 1.0), (1e4, 1e4, 1.0), (1.0, math.log1p(math.e), 1 / (1 + math.exp(-1))),
+         (0.0, math.log(2), 0.5), (-0.0, math.log(2), 0.5), (-30.0, math.log1p(math.exp(-30)), 1 / (1 + math.exp(30))), (-1e4, 0.0, 0.0),
+         (-np.inf, 0.0, 0.0), (np.nan, np.nan, np.nan)],
+    ),
+    "clip": (
+        lambda ops, x: ops.clip_forward(x, -0.5, 2.0),
+        lambda ops, y, dy: ops.clip_backward(y, dy, -0.5, 2.0),
+        [(np.inf, 2.0, 0.0), (2.5, 2.0, 0.0), (2.0, 2.0, 0.0), (1.0, 1.0, 1.0), (-0.0, -0.0, 1.0), (-0.5, -0.5, 0.0),
+         (-7.0, -0.5, 0.0), (-np.inf, -0.5, 0.0), (np.nan, np.nan, 1.0)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", EDGES)
+def test_activations_at_their_edges(name: str, ops: Any, dtype: Any) -> None:
+    """Cell by cell, from Python's own numbers or limits; in place too."""
+    forward, backward, points = EDGES[name]
+    eps = np.finfo(dtype).eps
+    for length in (*range(1, 20), LENGTH):
+        cells = np.array([points[i % len(points)] for i in range(length)])
+        x, y, slope = (cells[:, i].astype(dtype) for i in range(3))
+        found = forward(ops, x)
+        np.testing.assert_allclose(found, y, rtol=8 * eps)
+        np.testing.assert_array_equal(np.signbit(found[x == 0]), np.signbit(y[x == 0]))
+        dx = backward(ops, found, np.full(length, 2, dtype))
+        np.testing.assert_allclose(dx, 2 * slope, rtol=8 * eps, atol=4 * eps)
+
+
+@pytest.mark.parametrize("limits", [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0)])
+def test_clip_wants_its_limits_in_order(ops: Any, limits: tuple[float, float]) -> None:
+    x = np.ones(3)
+    for call in (lambda: ops.clip_forward(x, *limits), lambda: ops.clip_backward(x, x, *limits)):
+        with pytest.raises(ValueError, match="expected minimum < maximum"):
+            call()
 
 
 def mask_word(ops: Any, element: int) -> int:

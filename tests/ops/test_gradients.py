@@ -73,6 +73,18 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Any], Callable[..., Any], bool, float
         True,
         0.0,
     ),
+    "selu": (
+        lambda o, x, out=None: o.selu_forward(x, out=out),
+        lambda o, s, d, out=None: o.selu_backward(s, d, out=out),
+        True,
+        0.0,
+    ),
+    "softplus": (
+        lambda o, x, out=None: o.softplus_forward(x, out=out),
+        lambda o, s, d, out=None: o.softplus_backward(s, d, out=out),
+        True,
+        0.0,
+    ),
     "silu": (
         lambda o, x, out=None: o.silu_forward(x, out=out),
         lambda o, s, d, out=None: o.silu_backward(s, d, out=out),

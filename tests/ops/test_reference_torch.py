@@ -109,6 +109,17 @@ def test_activations_are_torchs(torch: Any) -> None:
             lambda: reference.sigmoid_forward(x),
             lambda y: reference.sigmoid_backward(y, dy),
         ),
+        (functional.selu, lambda: reference.selu_forward(x), lambda y: reference.selu_backward(y, dy)),
+        (
+            lambda v: functional.softplus(v, threshold=1000),
+            lambda: reference.softplus_forward(x),
+            lambda y: reference.softplus_backward(y, dy),
+        ),
+        (
+            functional.relu6,
+            lambda: reference.clip_forward(x),
+            lambda y: reference.clip_backward(y, dy),
+        ),
         (
             functional.silu,
             lambda: reference.silu_forward(x),

@@ -37,6 +37,9 @@ def test_the_same_bits_for_every_target_and_number_of_threads(dtype: Any) -> Non
             ]
             results += [rl.ops.tanh_forward(y), rl.ops.elu_forward(y), rl.ops.sigmoid_forward(y)]
             results += [rl.ops.silu_forward(y), rl.ops.silu_backward(y, dy)]
+            results += [rl.ops.selu_forward(y), rl.ops.selu_backward(y, dy)]
+            results += [rl.ops.softplus_forward(y), rl.ops.softplus_backward(y, dy)]
+            results += [rl.ops.clip_forward(y, -0.5, 0.5), rl.ops.clip_backward(y, dy, -0.5, 0.5)]
             labels = made.integers(0, n, m)
             for loss, gradient in (
                 rl.ops.softmax_cross_entropy(y, labels),

@@ -30,6 +30,12 @@ OPS: dict[str, Callable[..., Any]] = {
     "sigmoid_backward": lambda x, dy, out: rl.ops.sigmoid_backward(x, dy, out=out),
     "silu_forward": lambda x, dy, out: rl.ops.silu_forward(x, out=out),
     "silu_backward": lambda x, dy, out: rl.ops.silu_backward(x, dy, out=out),
+    "selu_forward": lambda x, dy, out: rl.ops.selu_forward(x, out=out),
+    "selu_backward": lambda x, dy, out: rl.ops.selu_backward(x, dy, out=out),
+    "softplus_forward": lambda x, dy, out: rl.ops.softplus_forward(x, out=out),
+    "softplus_backward": lambda x, dy, out: rl.ops.softplus_backward(x, dy, out=out),
+    "clip_forward": lambda x, dy, out: rl.ops.clip_forward(x, out=out),
+    "clip_backward": lambda x, dy, out: rl.ops.clip_backward(x, dy, out=out),
     "tanh_forward": lambda x, dy, out: rl.ops.tanh_forward(x, out=out),
     "tanh_backward": lambda x, dy, out: rl.ops.tanh_backward(x, dy, out=out),
 }

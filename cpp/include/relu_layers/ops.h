@@ -47,6 +47,22 @@ template <class T>
 void silu_forward(Rows<const T> x, T* y);
 template <class T>
 void silu_backward(Rows<const T> x, Rows<const T> dy, T* dx);
+// y = x between minimum and maximum, else the nearer of them, minimum < maximum; the backward pass works from y:
+// dx = dy where minimum < y < maximum, else 0.
+template <class T>
+void clip_forward(Rows<const T> x, T minimum, T maximum, T* y);
+template <class T>
+void clip_backward(Rows<const T> y, Rows<const T> dy, T minimum, T maximum, T* dx);
+// y = s * x where x > 0, else s * a * (exp(x) - 1), s = 1.0507... and a = 1.6732...; the backward pass works from y.
+template <class T>
+void selu_forward(Rows<const T> x, T* y);
+template <class T>
+void selu_backward(Rows<const T> y, Rows<const T> dy, T* dx);
+// y = log(1 + exp(x)); the backward pass works from y: dx = dy * (1 - exp(-y)).
+template <class T>
+void softplus_forward(Rows<const T> x, T* y);
+template <class T>
+void softplus_backward(Rows<const T> y, Rows<const T> dy, T* dx);
 // y = tanh(x); dx = dy * (1 - y) * (1 + y).
 template <class T>
 void tanh_forward(Rows<const T> x, T* y);

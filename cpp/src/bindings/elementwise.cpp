@@ -121,6 +121,46 @@ py::object silu_backward(Call& call, Argument x, Argument dy, Argument out) {
     return gradient(call, x, dy, out, [](auto xs, auto dys, auto* dx) { ops::silu_backward(xs, dys, dx); });
 }
 
+struct Limits {
+    double minimum, maximum;
+
+    Limits(Call& call, Argument low, Argument high) : minimum(call.number(low)), maximum(call.number(high)) {
+        if (!(minimum < maximum))
+            call.value_error("minimum is " + repr_of(low.value) + " and maximum " + repr_of(high.value) +
+                             ", expected minimum < maximum");
+    }
+};
+
+py::object clip_forward(Call& call, Argument x, Argument minimum, Argument maximum, Argument out) {
+    return map(call, x, out, InPlace::yes, 1, [limits = Limits(call, minimum, maximum)](auto xs, auto* y) {
+        using T = decltype(+*y);
+        ops::clip_forward(xs, T(limits.minimum), T(limits.maximum), y);
+    });
+}
+
+py::object clip_backward(Call& call, Argument y, Argument dy, Argument minimum, Argument maximum, Argument out) {
+    return gradient(call, y, dy, out, [limits = Limits(call, minimum, maximum)](auto ys, auto dys, auto* dx) {
+        using T = decltype(+*dx);
+        ops::clip_backward(ys, dys, T(limits.minimum), T(limits.maximum), dx);
+    });
+}
+
+py::object selu_forward(Call& call, Argument x, Argument out) {
+    return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::selu_forward(xs, y); });
+}
+
+py::object selu_backward(Call& call, Argument y, Argument dy, Argument out) {
+    return gradient(call, y, dy, out, [](auto ys, auto dys, auto* dx) { ops::selu_backward(ys, dys, dx); });
+}
+
+py::object softplus_forward(Call& call, Argument x, Argument out) {
+    return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::softplus_forward(xs, y); });
+}
+
+py::object softplus_backward(Call& call, Argument y, Argument dy, Argument out) {
+    return gradient(call, y, dy, out, [](auto ys, auto dys, auto* dx) { ops::softplus_backward(ys, dys, dx); });
+}
+
 py::object tanh_forward(Call& call, Argument x, Argument out) {
     return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::tanh_forward(xs, y); });
 }
@@ -210,6 +250,12 @@ void bind_elementwise(py::module_& m) {
     define<&sigmoid_backward>(m, "sigmoid_backward(y, dy, *, out=None)");
     define<&silu_forward>(m, "silu_forward(x, *, out=None)");
     define<&silu_backward>(m, "silu_backward(x, dy, *, out=None)");
+    define<&clip_forward>(m, "clip_forward(x, minimum=0.0, maximum=6.0, *, out=None)");
+    define<&clip_backward>(m, "clip_backward(y, dy, minimum=0.0, maximum=6.0, *, out=None)");
+    define<&selu_forward>(m, "selu_forward(x, *, out=None)");
+    define<&selu_backward>(m, "selu_backward(y, dy, *, out=None)");
+    define<&softplus_forward>(m, "softplus_forward(x, *, out=None)");
+    define<&softplus_backward>(m, "softplus_backward(y, dy, *, out=None)");
     define<&tanh_forward>(m, "tanh_forward(x, *, out=None)");
     define<&tanh_backward>(m, "tanh_backward(y, dy, *, out=None)");
     define<&dropout<InPlace::no>>(m, "dropout_forward(x, rate, *, key, counter, out=None)");

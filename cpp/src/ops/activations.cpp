@@ -52,6 +52,33 @@ void silu_backward(Rows<const T> x, Rows<const T> dy, T* dx) {
 }
 
 template <class T>
+void clip_forward(Rows<const T> x, T minimum, T maximum, T* y) {
+    map1(x, y, 0.1, kernels<T>().clip_forward, minimum, maximum);
+}
+template <class T>
+void clip_backward(Rows<const T> y, Rows<const T> dy, T minimum, T maximum, T* dx) {
+    map2(y, dy, dx, 0.15, kernels<T>().clip_backward, minimum, maximum);
+}
+
+template <class T>
+void selu_forward(Rows<const T> x, T* y) {
+    map1(x, y, 0.5, kernels<T>().selu_forward);
+}
+template <class T>
+void selu_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
+    map2(y, dy, dx, 0.15, kernels<T>().selu_backward);
+}
+
+template <class T>
+void softplus_forward(Rows<const T> x, T* y) {
+    map1(x, y, 1.0, kernels<T>().softplus_forward);
+}
+template <class T>
+void softplus_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
+    map2(y, dy, dx, 0.5, kernels<T>().softplus_backward);
+}
+
+template <class T>
 void tanh_forward(Rows<const T> x, T* y) {
     map1(x, y, 0.6, kernels<T>().tanh_forward);
 }
@@ -82,6 +109,12 @@ void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t coun
     template void sigmoid_backward(Rows<const T>, Rows<const T>, T*);      \
     template void silu_forward(Rows<const T>, T*);                         \
     template void silu_backward(Rows<const T>, Rows<const T>, T*);         \
+    template void clip_forward(Rows<const T>, T, T, T*);                   \
+    template void clip_backward(Rows<const T>, Rows<const T>, T, T, T*);   \
+    template void selu_forward(Rows<const T>, T*);                         \
+    template void selu_backward(Rows<const T>, Rows<const T>, T*);         \
+    template void softplus_forward(Rows<const T>, T*);                     \
+    template void softplus_backward(Rows<const T>, Rows<const T>, T*);     \
     template void tanh_forward(Rows<const T>, T*);                         \
     template void tanh_backward(Rows<const T>, Rows<const T>, T*);         \
     template void dropout(Rows<const T>, double, std::uint64_t, std::uint64_t, T*);

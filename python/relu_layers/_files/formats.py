@@ -37,8 +37,23 @@ FORMATS = {
         "relu_layers.formats.onnx:describe",
     ),
     ".prototxt": Format("relu_layers.formats.caffe:save", "relu_layers.formats.caffe:load", False),
-    ".caffemodel": Format("", "relu_layers.formats.caffe:load", False),
+    ".caffemodel": Format("relu_layers.formats.caffe:save", "relu_layers.formats.caffe:load", False),
     ".h": Format("relu_layers.formats.c_header:save", "", False),
+}
+# Files of other programs that are not opened: their libraries unpickle, or build a network of any kind. What to write
+# there, in lines that bring the network in.
+_TORCH = """PyTorch files are opened by PyTorch alone, and hold Python objects or the values of a class of yours. There:
+    from relu_layers.interop.torch import from_torch
+    network.load_state_dict(torch.load({path!r}, weights_only=True))    # network: an object of your class
+    from_torch(network).save("net.npz")"""
+_KERAS = """Keras files are opened by Keras alone. There:
+    np.savez("weights.npz", *keras.models.load_model({path!r}).get_weights())
+here, with the layers of the network:
+    model = rl.mlp([4, 8, 3])
+    model.load_params(dict(zip(model.params, np.load("weights.npz").values(), strict=True)))"""
+FOREIGN = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), _TORCH),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), _KERAS),
 }
 # What turns a model into the document that whole formats hold: found by name like the formats, for `Sequential.save`
 # is below it.
@@ -82,6 +97,8 @@ def function_of(
     able = [one for one, form in FORMATS.items() if getattr(form, which) and (form.whole or not training)]
     if form is None:
         shown = splitext(path)[1]
+        if which == "read" and suffix in FOREIGN:
+            raise ValueError(f"{path} is not read: {FOREIGN[suffix].format(path=path)}")
         raise ValueError(
             f"{path}: the suffix {shown!r} names no format, expected {', '.join(able)}{nearest(suffix, able)}"
         )

@@ -27,7 +27,20 @@ _ROWS = 256
 @click.argument("source", metavar="INPUT", type=click.Path())
 @click.argument("target", metavar="OUTPUT", type=click.Path(dir_okay=False))
 @click.option("--weights", type=click.Path(), metavar="FILE", help="The .caffemodel of a .prototxt INPUT.")
-@click.option("--output-name", metavar="NAME", help="Which output of an .onnx INPUT to read.")
+@click.option(
+    "--output-name", metavar="NAME", help="Which output of an .onnx INPUT, or blob of a .prototxt, to read."
+)
+@click.option(
+    "--input-features", type=click.IntRange(min=1), metavar="N", help="Size of a row of a .prototxt INPUT."
+)
+@click.option(
+    "--phase",
+    type=click.Choice(["TRAIN", "TEST"], case_sensitive=False),
+    help="Which layers of a .prototxt INPUT count.",
+)
+@click.option(
+    "--stage", "stages", multiple=True, metavar="NAME", help="A stage of a .prototxt INPUT; may be repeated."
+)
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Default: that of INPUT.")
 @click.option("--opset", type=click.IntRange(min=1), help="Version of ONNX's operators in an .onnx OUTPUT.")
 @click.option(
@@ -49,6 +62,9 @@ def convert(
     target: str,
     weights: str | None,
     output_name: str | None,
+    input_features: int | None,
+    phase: str | None,
+    stages: tuple[str, ...],
     dtype: str | None,
     force: bool,
     **options: Any,
@@ -56,13 +72,14 @@ def convert(
     """Write the model file INPUT in the format that the suffix of OUTPUT names.
 
     Formats: .npz and .safetensors hold everything, a training too; .onnx, .prototxt (with --weights, or from a
-    .caffemodel) hold a network; .h is a C99 header and can only be written. What was written is read back and
-    compared with INPUT on random rows.
+    .caffemodel) and .caffemodel hold a network; .h is a C99 header and can only be written. What was written is
+    read back and compared with INPUT on random rows.
     """
     console = Console(highlight=False)
     with readable():
         given = {name: value for name, value in options.items() if value is not None}
-        reading = {"weights": weights, "output": output_name}
+        reading: dict[str, Any] = {"weights": weights, "output": output_name, "in_features": input_features}
+        reading |= {"phase": phase, "stages": stages or None}
         reading = {name: value for name, value in reading.items() if value is not None}
         _convert(console, Path(source), Path(target), reading, dtype, given, force)
 
@@ -138,8 +155,8 @@ def _left_behind(model: Sequential, suffix: str, trained: bool, writing: dict[st
         lines.append("the preprocessing: the functions take standardised features")
     if suffix == ".prototxt":
         lines.append("the weights: a .prototxt describes layers, its .caffemodel would hold them")
-        if model.preprocessing is not None:
-            lines.append("the preprocessing")
+    if suffix in (".prototxt", ".caffemodel") and model.preprocessing is not None:
+        lines.append("the preprocessing")
     return lines
 
 

@@ -115,6 +115,14 @@ static inline void @_threshold(REAL *x, int n, REAL threshold, REAL value)
     for (i = 0; i < n; ++i) x[i] = x[i] <= threshold ? value : x[i];
 }
 """,
+    "clip": """
+/* x between minimum and maximum, else the nearer of them: NaN stays NaN. */
+static inline void @_clip(REAL *x, int n, REAL minimum, REAL maximum)
+{
+    int i;
+    for (i = 0; i < n; ++i) x[i] = x[i] < minimum ? minimum : x[i] > maximum ? maximum : x[i];
+}
+""",
     "softmax": """
 /* exp(x) / sum(exp(x)), from x - max(x), so that nothing overflows; NaN throughout where x holds NaN or +inf. */
 static inline void @_softmax(REAL *x, int n)

@@ -79,7 +79,7 @@ def gradcheck(
     ``ok``: the error is below 1e-8 of the largest entry of the array, or below the rounding noise
     ``c * eps * |loss| / h``, which is printed; c is measured by changing all numbers in their last digit (and so
     is what backward itself loses by rounding, which is added).
-    ``kink``: however small the step, some unit of a ReLU, PReLU, ELU or Threshold changes sides between the
+    ``kink``: however small the step, some unit of a ReLU, PReLU, ELU, SELU, Clip or Threshold changes sides between the
     points (so its input is practically 0), and with all units held on their sides the gradient is right. A
     layer of the user's own counts as turning a corner where its output does and its input does not; the
     gradient must then lie between the slopes of both sides.

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array
-from relu_layers.layers import ELU, PReLU, ReLU, Threshold
+from relu_layers.layers import ELU, SELU, Clip, PReLU, ReLU, Threshold
+
+# Scale and scale * alpha of SELU.
+_SELU_SCALE, _SELU_LOWEST = 1.0507009873554805, 1.7580993408473766
 
 Place = tuple[int, ...]
 
@@ -15,7 +18,8 @@ Place = tuple[int, ...]
 class Corner:
     """The corner of an elementwise layer: above ``at`` it passes x, elsewhere it is `below`.
 
-    The derivative at the corner itself is that of the lower side, as in Caffe.
+    The derivative at the corner itself is that of the lower side, as in Caffe. A Clip has two corners: "above" is
+    between them.
     """
 
     def __init__(self, layer: Any) -> None:
@@ -24,12 +28,15 @@ class Corner:
 
     def above(self, x: Array) -> Array:
         """Return where x lies above the corner, a bool array."""
+        if isinstance(self._layer, Clip):
+            return np.asarray((x > self._layer.minimum) & (x < self._layer.maximum))
         return np.asarray(x > self.at)
 
     def frozen(self, x: Array, above: Array) -> Array:
         """Return y as if every element stayed on its side in ``above``: smooth in x."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.where(above, x, self._below(x))
+            scale = _SELU_SCALE if isinstance(self._layer, SELU) else 1.0
+            return np.where(above, scale * x, self._below(x))
 
     def _below(self, x: Array) -> Array:
         layer = self._layer
@@ -39,12 +46,18 @@ class Corner:
             return np.asarray(layer.params["slope"] * x)
         if isinstance(layer, ELU):
             return np.asarray(layer.alpha * np.expm1(x))
+        if isinstance(layer, SELU):
+            return np.asarray(_SELU_LOWEST * np.expm1(x))
+        if isinstance(layer, Clip):
+            # The nearer end: differences are too small to come from the other one.
+            nearer = np.abs(x - layer.minimum) <= np.abs(x - layer.maximum)
+            return np.where(nearer, layer.minimum, layer.maximum).astype(x.dtype)
         return np.full_like(x, layer.value)
 
 
 def corner_of(layer: Any) -> Corner | None:
     """Return the corner of a built-in layer, None for one that has none or computes with a forward of its own."""
-    kind = next((base for base in (ReLU, PReLU, ELU, Threshold) if isinstance(layer, base)), None)
+    kind = next((base for base in (ReLU, PReLU, ELU, SELU, Clip, Threshold) if isinstance(layer, base)), None)
     if kind is None or type(layer).forward is not kind.forward:
         return None
     # With a slope of 1 it is a straight line. ELU(1) has no corner in its slope, but one in its curvature, which

@@ -10,7 +10,7 @@ import numpy as np
 from relu_layers._support.configured import Array
 from relu_layers.gradient_check.copies import copied_model
 from relu_layers.gradient_check.corners import corner_of
-from relu_layers.layers import ReLU, Threshold
+from relu_layers.layers import Clip, ReLU, Threshold
 from relu_layers.optimizers import Optimizer
 from relu_layers.sanity.examined_model import OWNER, ExaminedModel
 from relu_layers.sanity.report import Check
@@ -37,7 +37,7 @@ def dead_units(examined: ExaminedModel) -> Check:
         above = above.reshape(-1, above.shape[-1])
         never, always = int(np.sum(~above.any(axis=0))), int(np.sum(above.all(axis=0)))
         units = above.shape[1]
-        passes_nothing = isinstance(layer, Threshold) or (
+        passes_nothing = isinstance(layer, (Clip, Threshold)) or (
             isinstance(layer, ReLU) and layer.negative_slope == 0.0
         )
         word = "dead" if passes_nothing else "never above 0"

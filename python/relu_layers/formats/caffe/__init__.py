@@ -1,4 +1,4 @@
-"""Caffe's files: prototxt in and out, caffemodel in, solver prototxt in; nothing of Caffe is needed."""
+"""Caffe's files: prototxt and caffemodel in and out, solver prototxt in; nothing of Caffe is needed."""
 
 from __future__ import annotations
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from relu_layers._support.arguments import nearest
 from relu_layers._support.configured import Array
 from relu_layers.formats.caffe._layers import BUILDERS, Flow
-from relu_layers.formats.caffe._net import CaffeLayer, loss_weights
+from relu_layers.formats.caffe._net import CaffeLayer, layers_of, loss_weights
 from relu_layers.formats.caffe._schema import Message
 from relu_layers.layers import Layer, ParameterLayer, Sigmoid, Softmax
 from relu_layers.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
@@ -57,7 +57,8 @@ def chain_of(
     ValueError
         A layer is of another type, or the layers branch.
     """
-    walk = _Walk(blobs, flow, alone)
+    # Data layers of another phase or stage make the same blobs.
+    walk = _Walk(blobs, flow, alone, frozenset(_source_tops(net)))
     for place, name in enumerate(net["input"]):
         walk.add_source(name, _input_shape(net, place))
     for layer in layers:
@@ -68,17 +69,28 @@ def chain_of(
     return Chain(walk.layers, walk.params, walk.multipliers, walk.checked_loss())
 
 
+def _source_tops(net: Message) -> Iterator[str]:
+    """Yield the blobs that sources make, in any phase."""
+    for layer in layers_of(net, None):
+        if layer.type in _SOURCES:
+            yield from layer.tops
+
+
 class _Walk:
     """The layers so far, and which of them made each blob that can be taken.
 
     A blob of place n > 0 is what the n-th layer made, that of place 0 the input.
     """
 
-    def __init__(self, blobs: Mapping[str, list[Message]] | None, flow: Flow, alone: bool) -> None:
+    def __init__(
+        self, blobs: Mapping[str, list[Message]] | None, flow: Flow, alone: bool, elsewhere: frozenset[str]
+    ) -> None:
         self.layers: list[Layer] = []
         self.params: dict[str, Array] = {}
         self.multipliers: dict[str, tuple[float, float]] = {}
         self._blobs, self._flow, self._alone = blobs, flow, alone
+        self._elsewhere = elsewhere
+        self._flattened: dict[str, tuple[int, ...]] = {}
         self._places: dict[str, int] = {}
         self._shapes: dict[str, tuple[int, ...] | None] = {}
         self._input: str | None = None
@@ -102,7 +114,9 @@ class _Walk:
                 self._alias(bottom)
         elif layer.type in _LOSSES:
             self._add_loss(layer)
-        elif layer.type == "Flatten" or layer.type in BUILDERS:
+        elif layer.type == "Flatten":
+            self._flatten(layer)
+        elif layer.type in BUILDERS:
             self._extend(layer)
         else:
             raise ValueError(
@@ -117,10 +131,24 @@ class _Walk:
     def _alias(self, bottom: str) -> int:
         """Return where a blob comes from."""
         if bottom not in self._places:
-            if not self._alone:
+            if not self._alone and bottom not in self._elsewhere:
                 raise ValueError(f"no layer before it makes blob {bottom!r}{nearest(bottom, self._places)}")
             self.add_source(bottom, None)
         return self._places[bottom]
+
+    def _flatten(self, layer: CaffeLayer) -> None:
+        """Note a second form of a blob, which the next layer or a loss may take."""
+        bottom = self._one_bottom(layer)
+        place = self._alias(bottom)
+        if len(layer.tops) != 1:
+            raise ValueError(f"it makes {len(layer.tops)} blobs, expected 1")
+        settings, top = layer.message.part("flatten_param"), layer.tops[0]
+        shape = self._shapes.get(bottom) if place == _OTHER_SOURCE else self._flow.shape
+        last = 1 if shape is None else len(shape)
+        if settings["end_axis"] not in (-1, last):
+            raise ValueError(f"end_axis is {settings['end_axis']}, expected -1")
+        self._flattened[top] = (*self._flattened.get(bottom, ()), settings["axis"])
+        self._places[top], self._shapes[top] = place, self._shapes.get(bottom)
 
     def _extend(self, layer: CaffeLayer) -> None:
         """Add a layer at the end of the row."""
@@ -134,22 +162,19 @@ class _Walk:
             place = 0
         if place != len(self.layers):
             raise ValueError(
-                f"it takes blob {bottom!r}, which is not what the layer before makes: the net branches"
+                f"it takes blob {bottom!r}, which is not what the layer before makes: the net branches; "
+                "output= chooses the blob that it is read up to"
             )
-        if layer.type == "Flatten":
-            settings = layer.message.part("flatten_param")
-            last = 1 if self._flow.shape is None else len(self._flow.shape)
-            if settings["end_axis"] not in (-1, last):
-                raise ValueError(f"end_axis is {settings['end_axis']}, expected -1")
-            self._flow.flatten(settings["axis"])
-        else:
-            blobs = None if self._blobs is None else self._blobs.get(layer.name, [])
-            built, params = BUILDERS[layer.type](layer, blobs, self._flow)
-            index = len(self.layers)
-            self.params.update({f"{index}.{name}": value for name, value in params.items()})
-            for name, rates in zip(_names(built), layer.multipliers, strict=False):
-                self.multipliers[f"{index}.{name}"] = rates
-            self.layers.append(built)
+        for axis in self._flattened.get(bottom, ()):
+            self._flow.flatten(axis)
+        blobs = None if self._blobs is None else self._blobs.get(layer.name, [])
+        built, params = BUILDERS[layer.type](layer, blobs, self._flow)
+        index = len(self.layers)
+        self.params.update({f"{index}.{name}": value for name, value in params.items()})
+        for name, rates in zip(_names(built), layer.multipliers, strict=False):
+            self.multipliers[f"{index}.{name}"] = rates
+        self.layers.append(built)
+        self._flattened.pop(layer.tops[0], None)
         self._places[layer.tops[0]] = len(self.layers)
 
     def _add_loss(self, layer: CaffeLayer) -> None:

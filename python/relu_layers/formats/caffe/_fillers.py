@@ -17,18 +17,29 @@ FILLERS = ("constant", "gaussian", "uniform", "xavier", "msra", "positive_unitba
 
 
 class Gaussian:
-    """Normal values; drawn in float64 and rounded once, as all initializers do."""
+    """Normal values; drawn in float64 and rounded once, as all initializers do.
 
-    def __init__(self, mean: float, std: float) -> None:
-        self.mean, self.std = mean, std
+    With ``sparse`` a value stays with probability ``sparse / outputs`` and is 0 otherwise, where outputs is the
+    length of the blob's first axis: fan_out, or fan_in of a stored transpose.
+    """
+
+    def __init__(self, mean: float, std: float, sparse: int = -1, *, transposed: bool = False) -> None:
+        self.mean, self.std, self.sparse, self.transposed = mean, std, sparse, transposed
 
     def __repr__(self) -> str:
-        return f"Gaussian({self.mean!r}, {self.std!r})"
+        more = f", sparse={self.sparse}" if self.sparse >= 0 else ""
+        return f"Gaussian({self.mean!r}, {self.std!r}{more})"
 
     def __call__(
         self, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any
     ) -> Array:
-        return (self.mean + self.std * rng.standard_normal(shape)).astype(dtype)
+        values = self.mean + self.std * rng.standard_normal(shape)
+        if self.sparse >= 0:
+            outputs = shape[0] if len(shape) == 1 else fan_in if self.transposed else fan_out
+            if self.sparse > outputs:
+                raise ValueError(f"a gaussian filler with sparse: {self.sparse} of {outputs} outputs")
+            values = np.where(rng.random(shape) * outputs < self.sparse, values, 0.0)
+        return values.astype(dtype)
 
 
 class Uniform:
@@ -98,14 +109,14 @@ def initializer_of(filler: Message, *, transposed: bool = False, vector: bool = 
     numbers = {
         name: real(f"{kind} filler", name, filler[name]) for name in ("value", "min", "max", "mean", "std")
     }
-    if filler["sparse"] >= 0:
+    if filler["sparse"] >= 0 and kind != "gaussian":
         raise ValueError(
             f"a {kind} filler with sparse: {filler['sparse']} is not supported, leave sparse out"
         )
     if kind == "constant":
         return Constant(numbers["value"])
     if kind == "gaussian":
-        return Gaussian(numbers["mean"], numbers["std"])
+        return Gaussian(numbers["mean"], numbers["std"], filler["sparse"], transposed=transposed)
     if kind == "uniform":
         if not numbers["min"] <= numbers["max"]:
             raise ValueError(
@@ -134,7 +145,8 @@ def filler_of(initializer: Initializer, fan_in: int, fan_out: int) -> dict[str, 
         return {"type": "constant", "value": initializer.value}
     if isinstance(initializer, Gaussian):
         mean = {"mean": initializer.mean} if initializer.mean else {}
-        return {"type": "gaussian", **mean, "std": initializer.std}
+        sparse = {"sparse": initializer.sparse} if initializer.sparse >= 0 else {}
+        return {"type": "gaussian", **mean, "std": initializer.std, **sparse}
     if isinstance(initializer, Uniform):
         return {"type": "uniform", "min": initializer.low, "max": initializer.high}
     if initializer in (initializers.lecun_uniform, initializers.glorot_uniform):

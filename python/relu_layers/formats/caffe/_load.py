@@ -13,7 +13,7 @@ from relu_layers._support.arguments import choice, integer
 from relu_layers._support.files import AnyPath, open_regular
 from relu_layers.formats.caffe._chain import Chain, chain_of
 from relu_layers.formats.caffe._layers import Flow
-from relu_layers.formats.caffe._net import State, layers_of
+from relu_layers.formats.caffe._net import State, layers_of, leading_to
 from relu_layers.formats.caffe._schema import Message
 from relu_layers.formats.caffe._text import read_text
 from relu_layers.formats.caffe._wire import read_wire
@@ -39,6 +39,7 @@ def load(
     weights: AnyPath | None = None,
     phase: str = "test",
     stages: Sequence[str] = (),
+    output: str | None = None,
     in_features: int | None = None,
     dtype: Any = np.float32,
     rng: np.random.Generator | int | None = None,
@@ -54,9 +55,12 @@ def load(
     weights : path-like, keyword
         A caffemodel, whose layers are found by name. Every layer with parameters must be in it.
     phase : {"test", "train"}, keyword
-        Which layers count, where they have rules. Not of a caffemodel, whose layers have been chosen already.
+        In either case of letters. Which layers count, where they have rules. Not of a caffemodel, whose layers have
+        been chosen already.
     stages : sequence of str, keyword
         The stages of the net, for the same rules.
+    output : str, keyword
+        The blob that the net is read up to, where it branches; what leads to others is not looked at.
     in_features : int, keyword
         Size of a row, where neither the input's shape nor the weights give it.
     dtype : np.float32 or np.float64, keyword
@@ -75,11 +79,14 @@ def load(
     ValueError
         A file is damaged; a layer is of a type that there is none for here; the layers branch; blobs do not fit.
     """
-    choice("load", "phase", phase, ("test", "train"))
+    phase = choice("load", "phase", phase.lower() if isinstance(phase, str) else phase, ("test", "train"))
+    if output is not None and not isinstance(output, str):
+        raise TypeError(f"load: output is {output!r}, expected the name of a blob")
     net = load_net(
         path,
         None if weights is None else os.fsdecode(weights),
         State(phase.upper(), stages=tuple(stages)),
+        output=output,
         in_features=in_features,
         dtype=dtype,
         rng=rng,
@@ -109,6 +116,7 @@ def _built(
     blobs: Mapping[str, list[Message]] | None,
     state: State | None,
     *,
+    output: str | None = None,
     in_features: int | None = None,
     dtype: Any = np.float32,
     rng: np.random.Generator | int | None = None,
@@ -116,7 +124,10 @@ def _built(
 ) -> Net:
     shape = None if in_features is None else (integer("load", "in_features", in_features, minimum=1),)
     flow = Flow(shape, integer("load", "most_parameters", most_parameters, minimum=1))
-    chain: Chain = chain_of(net, layers_of(net, state), blobs, flow, alone=state is None)
+    layers = layers_of(net, state)
+    if output is not None:
+        layers = leading_to(layers, output)
+    chain: Chain = chain_of(net, layers, blobs, flow, alone=state is None)
     model = Sequential(*chain.layers, dtype=dtype, rng=rng)
     # A double that no float32 holds becomes infinite, and is then refused.
     with np.errstate(over="ignore"):
@@ -151,4 +162,21 @@ def read_message(path: str, kind: str) -> Message:
     try:
         return read_wire(data, kind) if binary else read_text(data.decode(), kind)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        solver = None if binary or kind != "NetParameter" else _solver_in(data)
+        if solver is None:
+            raise ValueError(f"{path}: {error}") from None
+        names = solver["net"] or solver["train_net"]
+        where = f", {names!r}" if names else ""
+        raise ValueError(
+            f"{path}: this is a solver: load the net that it names{where}; "
+            "relu_layers.formats.caffe.read_solver reads both and trains as Caffe does"
+        ) from None
+
+
+def _solver_in(data: bytes) -> Message | None:
+    """Return the text as a solver, None if it is none."""
+    try:
+        found = read_text(data.decode(), "SolverParameter")
+    except ValueError:
+        return None
+    return found if any(name in found for name in ("net", "train_net", "base_lr")) else None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from relu_layers._files.document import refuse_too_many_layers
+from relu_layers._support.arguments import nearest
 from relu_layers.formats.caffe._schema import Message
 
 _TYPES_OF_V1 = {
@@ -109,3 +110,17 @@ def _meets(rule: Message, state: State) -> bool:
         and all(stage in state.stages for stage in rule["stage"])
         and not any(stage in state.stages for stage in rule["not_stage"])
     )
+
+
+def leading_to(layers: Sequence[CaffeLayer], output: str) -> list[CaffeLayer]:
+    """Return the layers that make a blob, also those that compute in its place; else a ValueError."""
+    wanted, kept = {output}, []
+    for layer in reversed(layers):
+        if not wanted.isdisjoint(layer.tops):
+            kept.append(layer)
+            wanted.update(layer.bottoms)
+    if not kept:
+        tops = list(dict.fromkeys(top for layer in layers for top in layer.tops))
+        shown = ", ".join(tops[:20]) or "none"
+        raise ValueError(f"output is {output!r}, expected the name of a blob: {shown}{nearest(output, tops)}")
+    return kept[::-1]

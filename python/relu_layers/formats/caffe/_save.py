@@ -1,17 +1,22 @@
-"""``save``: a model as a prototxt, for use or, with its loss, for training."""
+"""``save``: a model as a prototxt, for use or, with its loss, for training; or as a caffemodel, with its weights."""
 
 from __future__ import annotations
 
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from relu_layers._support.arguments import nearest
 from relu_layers._support.files import write_atomically
+from relu_layers.formats.caffe._encode import encoded
 from relu_layers.formats.caffe._fillers import filler_of
 from relu_layers.formats.caffe._schema import as_float32
 from relu_layers.layers import ELU, Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, training_depth
 from relu_layers.model import Sequential
 
+# Protobuf's own limit.
+_LARGEST_BINARY = 2**31
 _WRITTEN = "Dense, ReLU, PReLU, ELU, Sigmoid, Tanh, Softmax, Dropout"
 _FIXED = {Sigmoid: "Sigmoid", Tanh: "TanH", Softmax: "Softmax"}
 
@@ -23,7 +28,10 @@ class _Word(str):
 def save(
     model: Sequential, path: str, *, name: str = "relu_layers", batch: int = 1, loss: Any = None
 ) -> None:
-    """Write a prototxt of the model; it describes the layers and holds no weights.
+    """Write a prototxt of the model, which describes the layers, or a caffemodel, which holds their weights too.
+
+    Which one the suffix of ``path`` says. Caffe wants both: the caffemodel is read for the layers of the prototxt that
+    have the same names. Here a caffemodel is a model by itself.
 
     Parameters
     ----------
@@ -41,6 +49,21 @@ def save(
     ValueError
         Caffe has no such layer, or cannot express an option of the loss.
     """
+    binary = path.lower().endswith(".caffemodel")
+    blocks = _blocks(model, batch, loss, weights=binary)
+    net = {"name": name, "layer": blocks}
+    data = encoded("NetParameter", net) if binary else ("\n".join(_lines(net, "")) + "\n").encode()
+    if len(data) >= _LARGEST_BINARY:
+        raise ValueError(f"{path}: {len(data)} bytes, a caffemodel holds less than {_LARGEST_BINARY}")
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    write_atomically(path, write)
+
+
+def _blocks(model: Sequential, batch: int, loss: Any, *, weights: bool) -> list[dict[str, Any]]:
+    """Return the layers of the net, with their blobs if ``weights``."""
     depth = len(model.layers) if loss is None else training_depth(model.layers, loss)
     layers = model.layers[:depth]
     features = next((layer.in_features for layer in layers if getattr(layer, "in_features", None)), None)
@@ -50,18 +73,21 @@ def save(
         kind, settings = _described(index, layer)
         counts[kind] = counts.get(kind, 0) + 1
         top = f"{'ip' if kind == 'InnerProduct' else kind.lower()}{counts[kind]}"
-        blocks.append({"name": top, "type": kind, "bottom": bottom, "top": top, **settings})
+        blobs = {"blobs": _blobs(layer)} if weights and layer.params else {}
+        blocks.append({"name": top, "type": kind, "bottom": bottom, "top": top, **settings, **blobs})
         bottom = top
     if loss is not None:
         kind, settings = _described_loss(loss)
         blocks.append(_input("label", None))
         blocks.append({"name": "loss", "type": kind, "bottom": [bottom, "label"], "top": "loss", **settings})
-    lines = _lines({"name": name, "layer": blocks}, "")
+    return blocks
 
-    def write(file: BinaryIO) -> None:
-        file.write(("\n".join(lines) + "\n").encode())
 
-    write_atomically(path, write)
+def _blobs(layer: Any) -> list[dict[str, Any]]:
+    """Return the parameters of a layer as blobs; Caffe's weights are (out, in)."""
+    arrays = [array.T if name == "weight" else array for name, array in layer.params.items()]
+    field = "double_data" if arrays[0].dtype == np.float64 else "data"
+    return [{"shape": {"dim": list(array.shape)}, field: np.ascontiguousarray(array)} for array in arrays]
 
 
 def _input(name: str, dims: list[int] | None) -> dict[str, Any]:

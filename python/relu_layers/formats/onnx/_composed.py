@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from relu_layers._files.formulas import written_as
 
+# Attributes that an operator must have: those that the layer has for constants.
+_ATTRIBUTES: dict[str, dict[str, Any]] = {"Selu": {"alpha": 1.6732632423543772, "gamma": 1.0507009873554805}}
 _COMMUTATIVE = ("Add", "Mul")
 
 
@@ -33,6 +35,8 @@ class _Node(Protocol):
     def inputs(self) -> tuple[str, ...]: ...
     @property
     def outputs(self) -> tuple[str, ...]: ...
+    @property
+    def attributes(self) -> dict[str, Any]: ...
 
 
 @cache
@@ -49,6 +53,11 @@ def _step(text: str) -> Step:
     return Step(op_type, int(version), tuple(operands.split(", ")), result)
 
 
+def _has_attributes(node: _Node) -> bool:
+    wanted = _ATTRIBUTES.get(node.op_type, {})
+    return all(abs(node.attributes[name] - value) < 1e-6 for name, value in wanted.items())
+
+
 def activation_at(nodes: Sequence[_Node], first: int, current: str) -> tuple[str, int] | None:
     """Return the layer that the nodes from ``first`` on make of ``current``, and how many they are, or None."""
     for kind, steps in composed().items():
@@ -57,7 +66,7 @@ def activation_at(nodes: Sequence[_Node], first: int, current: str) -> tuple[str
             given, wanted = list(node.inputs), [names[name] for name in step.operands]
             if step.op_type in _COMMUTATIVE:
                 given, wanted = sorted(given), sorted(wanted)
-            if node.op_type != step.op_type or given != wanted:
+            if node.op_type != step.op_type or given != wanted or not _has_attributes(node):
                 break
             names[step.result] = node.outputs[0]
         if "y" in names:

@@ -164,6 +164,16 @@ def _threshold(place: _Place) -> None:
     place.node("Where", inputs=[below, value, place.source])
 
 
+def _clip(place: _Place) -> None:
+    kind = place.written.dtype
+    read = place.float32 if kind == np.float32 else lambda name: getattr(place.layer, name)
+    limits = [
+        place.constant(name, kind.type(read(name))) if np.isfinite(getattr(place.layer, name)) else ""
+        for name in ("minimum", "maximum")
+    ]
+    place.node("Clip", *limits)
+
+
 def _plain(place: _Place) -> None:
     """Write an activation without settings as the nodes of its form."""
     names = {"x": place.source, "y": place.target}
@@ -182,6 +192,7 @@ _WRITERS: dict[type, Callable[[_Place], None]] = {
     layers.PReLU: _prelu,
     layers.ELU: _elu,
     layers.Threshold: _threshold,
+    layers.Clip: _clip,
     layers.Softmax: lambda place: place.node("Softmax", axis=place.layer.axis),
     layers.LogSoftmax: lambda place: place.node("LogSoftmax", axis=place.layer.axis),
     layers.Dropout: _dropout,

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from relu_layers import layers
 from relu_layers._files.document import refuse_too_many_layers
 from relu_layers._support.configured import Array
@@ -203,6 +205,30 @@ def _elementwise(chain: Chain, node: Node) -> None:
     chain.add(lambda: make(*values), node.op_type)
 
 
+def _clip(chain: Chain, node: Node) -> None:
+    """Read a Clip, or a Max or Min with one constant number."""
+    low, high = -np.inf, np.inf
+    if node.op_type == "Clip":
+        chain.check_takes_current(node)
+        if node.version < 11:
+            low, high = (operators.short_number(operators.number_of(node, name)) for name in ("min", "max"))
+            largest = operators.short_number(float(np.finfo(np.float32).max))
+            low, high = (-np.inf if low == -largest else low), (np.inf if high == largest else high)
+        else:
+            low = chain.number(node, 1) if node.input(1) else low
+            high = chain.number(node, 2) if node.input(2) else high
+    else:
+        at = int(node.input(0) == chain.current)
+        if len(node.inputs) != 2:
+            raise ValueError(f"{node} has {len(node.inputs)} inputs, expected a value and a constant number")
+        chain.check_takes_current(node, 1 - at)
+        number = chain.number(node, at)
+        low, high = (number, high) if node.op_type == "Max" else (low, number)
+    if not low < high:
+        raise ValueError(f"{node}: its limits are {low} and {high}, expected the first below the second")
+    chain.add(lambda: layers.Clip(low, high))
+
+
 def _prelu(chain: Chain, node: Node) -> None:
     chain.check_takes_current(node)
     slope, rank = chain.operand(node), chain.rank
@@ -309,6 +335,7 @@ _READERS: dict[str, Callable[[Chain, Node], None]] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
+    **dict.fromkeys(("Clip", "Max", "Min"), _clip),
     "PRelu": _prelu,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,

@@ -23,6 +23,7 @@ except ImportError as error:
 
 from relu_layers.interop.torch._activations import (
     PLAIN,
+    clip,
     dropout,
     elu,
     log_softmax,
@@ -39,6 +40,7 @@ from relu_layers.interop.torch._training import loss_from_torch, optimizer_from_
 
 __all__ = [
     "Module",
+    "clip",
     "dense",
     "dropout",
     "elu",

@@ -104,6 +104,14 @@ def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     return ELU.apply(x, {"alpha": alpha})
 
 
+Clip = _function("Clip", "clip", keeps="y")
+
+
+def clip(x: Tensor, minimum: float = 0.0, maximum: float = 6.0) -> Tensor:
+    """Clipped ReLU: x between `minimum` and `maximum`, else the nearer of them, where the gradient is 0."""
+    return Clip.apply(x, {"minimum": minimum, "maximum": maximum})
+
+
 def _without_settings(kind: str) -> Callable[[Tensor], Tensor]:
     """Return the function of an activation without settings, documented by its formula."""
     name = kind.lower()

@@ -8,12 +8,10 @@ from typing import Any, NoReturn
 from relu_layers._support.arguments import nearest
 from relu_layers.model import Sequential
 
-_SMOOTH = ("CELU", "GELU", "Hardswish", "Mish", "SELU", "Softplus")
+_SMOOTH = ("CELU", "GELU", "Hardswish", "Mish")
 _ADVICE = {
     **dict.fromkeys(_SMOOTH, "the nearest that are supported are nn.ELU and nn.LeakyReLU"),
-    **dict.fromkeys(
-        ("ReLU6", "Hardtanh", "RReLU"), "the nearest that are supported are nn.ReLU and nn.LeakyReLU"
-    ),
+    **dict.fromkeys(("RReLU",), "the nearest that are supported are nn.ReLU and nn.LeakyReLU"),
     **dict.fromkeys(("Hardsigmoid", "LogSigmoid"), "the nearest that is supported is nn.Sigmoid"),
     **dict.fromkeys(("Softsign", "Tanhshrink"), "the nearest that is supported is nn.Tanh"),
     **dict.fromkeys(
@@ -28,12 +26,17 @@ _ADVICE = {
 }
 
 
+def holds_a_model(module: Any) -> bool:
+    """Return whether a module is the `Module` of a model of this package."""
+    return isinstance(getattr(module, "model", None), Sequential)
+
+
 def refuse(owner: str, place: str, module: Any, supported: Sequence[str]) -> NoReturn:
     """Raise the ValueError for a module that has no counterpart."""
     name = type(module).__name__
     inherited = next((base.__name__ for base in type(module).__mro__[1:] if base.__name__ in supported), None)
     children = ", ".join(f"{key} ({type(child).__name__})" for key, child in module.named_children())
-    if isinstance(getattr(module, "model", None), Sequential):
+    if holds_a_model(module):
         advice = "it holds a model of this package already, in its attribute model"
     elif inherited is not None:
         advice = f"it has a forward of its own; the nearest that is supported is nn.{inherited} itself"

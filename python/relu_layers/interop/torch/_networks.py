@@ -1,4 +1,4 @@
-"""``nn.Sequential`` to `Sequential` and back.
+"""Modules to `Sequential`, and `Sequential` to ``nn.Sequential``.
 
 A weight is (out_features, in_features) in PyTorch and (in_features, out_features) here, inside one contiguous
 array of all parameters. A transposed view of that array is a parameter that PyTorch can train in place, while the
@@ -18,11 +18,13 @@ from torch import nn
 from relu_layers._files.formulas import written_as
 from relu_layers._support.arguments import boolean
 from relu_layers._support.configured import Array
-from relu_layers.interop.torch._foreign import refuse
+from relu_layers.interop.torch._foreign import holds_a_model, refuse
 from relu_layers.interop.torch._tensors import Tensor, view
+from relu_layers.interop.torch._traced import traced
 from relu_layers.layers import (
     BUILT_IN,
     ELU,
+    Clip,
     Dense,
     Dropout,
     Layer,
@@ -30,6 +32,7 @@ from relu_layers.layers import (
     PReLU,
     ReLU,
     Softmax,
+    Softplus,
     Threshold,
 )
 from relu_layers.model import Sequential
@@ -88,6 +91,12 @@ def _elu(owner: str, place: str, module: Any) -> ELU:
     return ELU(module.alpha)
 
 
+def _softplus(owner: str, place: str, module: Any) -> Softplus:
+    if module.beta != 1:
+        raise ValueError(f"{owner}: {place} has beta {module.beta}, expected 1")
+    return Softplus()
+
+
 def _plain(kind: type[Layer]) -> Callable[[str, str, Any], Layer]:
     return lambda owner, place, module: kind()
 
@@ -109,7 +118,11 @@ _READERS: dict[Any, Callable[[str, str, Any], Any]] = {
     nn.Dropout: _dropout,
     nn.Flatten: _flatten,
     nn.Identity: lambda owner, place, module: None,
+    # Before nn.Hardtanh, which it is derived from and whose forward it has.
+    nn.ReLU6: lambda owner, place, module: Clip(0.0, 6.0),
+    nn.Hardtanh: lambda owner, place, module: Clip(module.min_val, module.max_val),
     **{module: _plain(layer) for layer, module in _PLAIN.items()},
+    nn.Softplus: _softplus,
 }
 
 
@@ -117,9 +130,27 @@ def _leaves(owner: str, module: Any, path: str = "") -> Iterator[tuple[str, Any,
     """Yield place, module and supported class of everything inside nested ``nn.Sequential``, in order."""
     place = f"module {path} ({module})" if path else str(module).split("\n")[0]
     known = next((k for k in (*_READERS, nn.Sequential) if isinstance(module, k)), None)
+    own = known in (None, nn.Sequential) and not type(module).__module__.startswith("torch.nn")
+    if own and (known is None or type(module).forward is not known.forward) and not holds_a_model(module):
+        _check_whole(owner, place, module)
+        for called, child in traced(owner, place, module):
+            for where, leaf, kind in _leaves(owner, child, path):
+                yield (called if child is leaf else where), leaf, kind
+        return
     # A subclass may compute anything, so it counts as its base class only if it has no forward of its own.
     if known is None or type(module).forward is not known.forward:
         refuse(owner, place, module, [k.__name__ for k in _READERS])
+    _check_whole(owner, place, module)
+    if known is not nn.Sequential:
+        yield place, module, known
+        return
+    # Unlike named_children, this also gives a module again that stands in two places.
+    for name, child in module._modules.items():
+        yield from _leaves(owner, child, f"{path}.{name}" if path else name)
+
+
+def _check_whole(owner: str, place: str, module: Any) -> None:
+    """Raise unless a module is nothing but its parameters and its forward."""
     if nn.utils.parametrize.is_parametrized(module):
         raise ValueError(
             f"{owner}: {place} is parametrized, which is not supported: "
@@ -129,12 +160,6 @@ def _leaves(owner: str, module: Any, path: str = "") -> Iterator[tuple[str, Any,
         raise ValueError(f"{owner}: {place} has no values yet: run the module on one batch first")
     if module._forward_hooks or module._forward_pre_hooks:
         raise ValueError(f"{owner}: {place} has forward hooks, which would be lost: remove them first")
-    if known is not nn.Sequential:
-        yield place, module, known
-        return
-    # Unlike named_children, this also gives a module again that stands in two places.
-    for name, child in module._modules.items():
-        yield from _leaves(owner, child, f"{path}.{name}" if path else name)
 
 
 def layers_and_pairs(owner: str, module: Any) -> tuple[list[Any], list[Pair]]:
@@ -180,9 +205,10 @@ def from_torch(module: Any, *, share: bool = False, rng: Any = None) -> Sequenti
     Parameters
     ----------
     module : torch.nn.Module
-        An ``nn.Sequential``, nested ones included, of Linear, ReLU, LeakyReLU, PReLU, ELU, Threshold, Softmax,
-        LogSoftmax, Dropout, Flatten, Identity and the activations without settings that this package has (Sigmoid,
-        Tanh and others), or one of these alone. float32 or float64 on the CPU.
+        An ``nn.Sequential``, nested ones included, or a class of your own whose ``forward`` calls modules and functions
+        in a row, so that `torch.fx` can trace it: of Linear, ReLU, LeakyReLU, PReLU, ELU, Threshold, ReLU6, Hardtanh,
+        Softmax, LogSoftmax, Dropout, Flatten, Identity and the activations without settings that this package has
+        (Sigmoid, Tanh and others), or one of these alone. float32 or float64 on the CPU.
     share : bool, keyword
         False copies the values and leaves the module as it is. True also moves the module's parameters into the
         model's memory: the same ``nn.Parameter`` objects, which optimizers know, then hold views of
@@ -266,6 +292,7 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {
     PReLU: lambda layer: nn.PReLU(layer.features, device="meta"),
     ELU: lambda layer: nn.ELU(layer.alpha),
     Threshold: lambda layer: nn.Threshold(layer.threshold, layer.value),
+    Clip: lambda layer: nn.Hardtanh(layer.minimum, layer.maximum),
     Softmax: lambda layer: nn.Softmax(dim=layer.axis),
     LogSoftmax: lambda layer: nn.LogSoftmax(dim=layer.axis),
     Dropout: lambda layer: nn.Dropout(layer.rate),

@@ -32,6 +32,12 @@ __all__ = [
     "sigmoid_backward",
     "silu_forward",
     "silu_backward",
+    "clip_forward",
+    "clip_backward",
+    "selu_forward",
+    "selu_backward",
+    "softplus_forward",
+    "softplus_backward",
     "tanh_forward",
     "tanh_backward",
 ]
@@ -255,6 +261,96 @@ def silu_backward(x: FloatArray, dy: FloatArray, *, out: FloatArray | None = Non
     out = output("silu_backward", out, x.shape, x.dtype, reads=[x], may_alias=[dy])
     finite = np.clip(x, np.finfo(x.dtype).min, np.finfo(x.dtype).max)
     out[...] = dy * (sigmoid_forward(x) * (1 + finite * sigmoid_forward(np.asarray(-x))))
+    return out
+
+
+def _check_limits(op: str, minimum: float, maximum: float) -> None:
+    if not minimum < maximum:
+        raise ValueError(f"{op}: minimum is {minimum} and maximum {maximum}, expected minimum < maximum")
+
+
+@_quiet
+def clip_forward(
+    x: FloatArray, minimum: float = 0.0, maximum: float = 6.0, *, out: FloatArray | None = None
+) -> FloatArray:
+    """Clipped ReLU: ``y = x`` between `minimum` and `maximum`, else the nearer of them; NaN stays NaN.
+
+    ``out=x`` is allowed.
+    """
+    x = float_array("clip_forward", "x", x)
+    _check_limits("clip_forward", minimum, maximum)
+    out = output("clip_forward", out, x.shape, x.dtype, may_alias=[x])
+    out[...] = np.where(x < x.dtype.type(minimum), minimum, np.where(x > x.dtype.type(maximum), maximum, x))
+    return out
+
+
+@_quiet
+def clip_backward(
+    y: FloatArray,
+    dy: FloatArray,
+    minimum: float = 0.0,
+    maximum: float = 6.0,
+    *,
+    out: FloatArray | None = None,
+) -> FloatArray:
+    """Gradient of `clip_forward` from its result: ``dx = 0`` where y <= minimum or y >= maximum, else dy.
+
+    ``out=dy`` is allowed.
+    """
+    y = float_array("clip_backward", "y", y)
+    dy = float_array("clip_backward", "dy", dy, like=y, shape=y.shape)
+    _check_limits("clip_backward", minimum, maximum)
+    out = output("clip_backward", out, y.shape, y.dtype, reads=[y], may_alias=[dy])
+    out[...] = np.where((y <= y.dtype.type(minimum)) | (y >= y.dtype.type(maximum)), 0, dy)
+    return out
+
+
+# Scale and scale * alpha of SELU.
+_SELU_SCALE, _SELU_LOWEST = 1.0507009873554805, 1.7580993408473766
+
+
+@_quiet
+def selu_forward(x: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Scaled ELU: ``y = s * x`` where x > 0, else ``s * a * (exp(x) - 1)``; s = 1.0507..., a = 1.6732...
+
+    ``out=x`` is allowed.
+    """
+    x = float_array("selu_forward", "x", x)
+    out = output("selu_forward", out, x.shape, x.dtype, may_alias=[x])
+    out[...] = np.where(x > 0, _SELU_SCALE * x, _SELU_LOWEST * np.expm1(x))
+    return out
+
+
+@_quiet
+def selu_backward(y: FloatArray, dy: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Gradient of `selu_forward` from its result: ``dx = s * dy`` where y > 0, else ``dy * (y + s * a)``.
+
+    ``out=dy`` is allowed.
+    """
+    y = float_array("selu_backward", "y", y)
+    dy = float_array("selu_backward", "dy", dy, like=y, shape=y.shape)
+    out = output("selu_backward", out, y.shape, y.dtype, reads=[y], may_alias=[dy])
+    out[...] = np.where(y > 0, _SELU_SCALE * dy, dy * (y + _SELU_LOWEST))
+    return out
+
+
+@_quiet
+def softplus_forward(x: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Softplus ``y = log(1 + exp(x))``, without overflow. ``out=x`` is allowed."""
+    x = float_array("softplus_forward", "x", x)
+    out = output("softplus_forward", out, x.shape, x.dtype, may_alias=[x])
+    rest = np.log1p(np.exp(-np.abs(x)))
+    out[...] = np.where(x > 0, x + rest, rest)
+    return out
+
+
+@_quiet
+def softplus_backward(y: FloatArray, dy: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Gradient of `softplus_forward` from its result: ``dx = dy * (1 - exp(-y))``. ``out=dy`` is allowed."""
+    y = float_array("softplus_backward", "y", y)
+    dy = float_array("softplus_backward", "dy", dy, like=y, shape=y.shape)
+    out = output("softplus_backward", out, y.shape, y.dtype, reads=[y], may_alias=[dy])
+    out[...] = dy * -np.expm1(-y)
     return out
 
 
