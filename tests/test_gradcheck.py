@@ -319,6 +319,63 @@ def test_a_users_layer_with_a_slope_outside_of_both_sides_is_wrong() -> None:
     assert report.verdict("0.bias", 2) == "wrong"
 
 
+class HandWrittenHiddenLayer:
+    """Weights and ReLU in one class; ``at_zero`` is the derivative at 0, ``factor`` an error where units are at 0."""
+
+    def __init__(self, inputs: int, units: int, seed: int, at_zero: float, factor: float = 1.0) -> None:
+        rng = np.random.default_rng(seed)
+        self.params = {"w": rng.standard_normal((inputs, units)), "b": np.zeros(units)}
+        self.grads = {name: np.zeros_like(array) for name, array in self.params.items()}
+        self.at_zero, self.factor = at_zero, factor
+
+    def forward(self, x: Any, training: bool = False) -> Any:
+        self.x, self.h = x, x @ self.params["w"] + self.params["b"]
+        return np.maximum(self.h, 0)
+
+    def backward(self, dy: Any) -> Any:
+        dh = dy * np.where(self.h > 0, 1.0, np.where(self.h == 0, self.at_zero, 0.0))
+        self.grads["w"], self.grads["b"] = self.x.T @ dh, dh.sum(axis=0)
+        return dh @ self.params["w"].T * np.where((self.h == 0).any(axis=1, keepdims=True), self.factor, 1.0)
+
+
+ROWS_OF_ZEROS = np.array([[0.0, 0.0], [1.0, 2.0], [0.0, 0.0], [-1.0, 0.5]])
+CLASSES_OF_ROWS = np.array([0, 1, 1, 0])
+
+
+def at_several_corners(kind: str, seed: int, at_zero: float, factor: float = 1.0) -> rl.Sequential:
+    """In two of four rows every unit, of one or two layers, is exactly at 0."""
+    own = HandWrittenReLU
+    if kind == "one class":
+        layers: Any = [HandWrittenHiddenLayer(2, 6, seed, at_zero, factor)]
+    elif kind == "two layers":
+        layers = [rl.Dense(2, 5, bias=False), own(at_zero), rl.Dense(5, 6, bias=False), own(1.0 - at_zero)]
+    elif kind == "beside the package's":
+        layers = [rl.Dense(2, 5, bias=False), own(at_zero), rl.Dense(5, 6, bias=False), rl.ReLU(0.1)]
+    else:
+        layers = [rl.Dense(2, 6), own(at_zero)]
+    return rl.Sequential(*layers, rl.Dense(6, 2), dtype=np.float64, rng=seed)
+
+
+@pytest.mark.parametrize("at_zero", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("kind", ["one layer", "two layers", "beside the package's", "one class"])
+def test_several_units_of_a_users_layer_at_their_corners_together(kind: str, at_zero: float) -> None:
+    """Each unit adds its own jump: the sum may lie beyond the slopes of both sides of the entry."""
+    for seed in range(6):
+        model = at_several_corners(kind, seed, at_zero)
+        report = rl.gradcheck(model, ROWS_OF_ZEROS, CLASSES_OF_ROWS)
+        assert report, (seed, str(report))
+        assert any(entry.name == "x" and entry.index[0] == 0 for entry in report.kinks)
+
+
+@pytest.mark.parametrize(("at_zero", "factor"), [(1.5, 1.0), (-0.5, 1.0), (1.0, 1.5)])
+def test_units_at_their_corners_hide_no_mistake(at_zero: float, factor: float) -> None:
+    for seed in range(4):
+        model = at_several_corners("one class", seed, at_zero, factor)
+        report = rl.gradcheck(model, ROWS_OF_ZEROS, CLASSES_OF_ROWS)
+        assert {entry.index[0] for entry in report.wrong if entry.name == "x"} == {0, 2}
+        assert all(entry.kink is not None for entry in report.wrong)
+
+
 def test_a_users_layer_with_parameters() -> None:
     class Scale:
         def __init__(self) -> None:
@@ -736,3 +793,66 @@ def test_functions_that_do_not_fit_are_named():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="random"):
         rl.gradcheck(lambda p: (rng.random(), {"a": np.zeros(1)}), {"a": np.zeros(1)})
+
+
+STEPS_AT_ZERO = {
+    "h < 0": lambda h: np.where(h < 0, 0.0, 1.0),
+    "h <= 0": lambda h: np.where(h <= 0, 0.0, 1.0),
+    "a quarter": lambda h: np.where(h > 0, 1.0, np.where(h == 0, 0.25, 0.0)),
+}
+
+
+def two_layers_at_zero(
+    first: str, second: str, seed: int, *, strict: bool = False, error: float = 1.0
+) -> Any:
+    """Return a function of its inputs, two rows of which leave every unit of both layers at 0."""
+    rng = np.random.default_rng(seed)
+    w1, w2, w3 = (rng.standard_normal(shape) for shape in ((2, 5), (5, 6), (6, 1)))
+
+    def program(p):
+        assert not strict or type(p["x"]) is np.ndarray
+        h1 = p["x"] @ w1
+        h2 = np.maximum(h1, 0) @ w2
+        error_of_rows = np.maximum(h2, 0) @ w3 - 1
+        dh2 = 2 * error_of_rows @ w3.T * STEPS_AT_ZERO[second](h2)
+        dh1 = dh2 @ w2.T * STEPS_AT_ZERO[first](h1)
+        return np.square(error_of_rows).sum(), {"x": error * (dh1 @ w1.T)}
+
+    return program
+
+
+@pytest.mark.parametrize("first", STEPS_AT_ZERO)
+@pytest.mark.parametrize("second", STEPS_AT_ZERO)
+def test_several_units_of_a_function_at_their_corners_together(first: str, second: str) -> None:
+    for seed in range(2):
+        report = rl.gradcheck(two_layers_at_zero(first, second, seed), {"x": ROWS_OF_ZEROS})
+        assert report, (seed, str(report))
+
+
+@pytest.mark.parametrize("at_zero", ["h <= 0", "h < 0", "a quarter"])
+def test_several_corners_of_a_function_that_cannot_be_watched(at_zero: str) -> None:
+    def program(seed, error=1.0):
+        weight, behind = (np.random.default_rng(seed).standard_normal(shape) for shape in ((2, 6), (6, 1)))
+
+        def strict(p):
+            assert type(p["x"]) is np.ndarray
+            h = p["x"] @ weight
+            rest = np.maximum(h, 0) @ behind - 1
+            dh = 2 * rest @ behind.T * STEPS_AT_ZERO[at_zero](h)
+            return np.square(rest).sum(), {"x": error * (dh @ weight.T)}
+
+        return strict
+
+    for seed in range(8):
+        report = rl.gradcheck(program(seed), {"x": ROWS_OF_ZEROS})
+        assert report, (seed, str(report))
+        assert not rl.gradcheck(program(seed, 1.01), {"x": ROWS_OF_ZEROS})
+
+
+def test_a_functions_units_at_their_corners_hide_no_mistake() -> None:
+    for seed in range(3):
+        for strict in (False, True):
+            report = rl.gradcheck(
+                two_layers_at_zero("h < 0", "h < 0", seed, strict=strict, error=1.5), {"x": ROWS_OF_ZEROS}
+            )
+            assert {entry.index[0] for entry in report.wrong} == {0, 1, 2, 3}

@@ -115,8 +115,14 @@ class Browser:
 
     def click(self, x, y):
         """Click at a place of the window."""
-        moved = {"type": "pointerMove", "x": x, "y": y, "duration": 0}
-        actions = [moved, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
+        self.drag((x, y))
+
+    def drag(self, start, *places):
+        """Press the mouse's button at a place of the window, move to others, and let it go."""
+        down, *moves = (
+            {"type": "pointerMove", "x": round(x), "y": round(y), "duration": 0} for x, y in (start, *places)
+        )
+        actions = [down, {"type": "pointerDown", "button": 0}, *moves, {"type": "pointerUp", "button": 0}]
         pointer = {
             "type": "pointer",
             "id": "mouse",
@@ -142,9 +148,11 @@ class Browser:
         """Return what a script returns."""
         return self.ask("POST", self.session + "/execute/sync", {"script": script, "args": list(arguments)})
 
-    def press(self, key):
-        """Press a key, to whatever has the focus."""
-        actions = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
+    def press(self, *keys, holding=""):
+        """Press keys, one after the other, to whatever has the focus."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        if holding:
+            actions = [{"type": "keyDown", "value": holding}, *actions, {"type": "keyUp", "value": holding}]
         body = {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}
         self.ask("POST", self.session + "/actions", body)
 

@@ -12,7 +12,8 @@ import pytest
 import relu_layers as rl
 
 LEFT, RIGHT, UP, DOWN = "\ue012", "\ue014", "\ue013", "\ue015"
-TAB, ENTER = "\ue004", "\ue007"
+TAB, ENTER, SPACE, HOME, END = "\ue004", "\ue007", " ", "\ue011", "\ue010"
+CONTROL = "\ue009"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 PAGES = ("xor", "digits", "small", "tour", "curved")
 
@@ -35,6 +36,18 @@ def pages(tmp_path_factory, golden, xor_net):
         model, x, y, feature_names=["bill", "flipper"], class_names=["Adelie", "Gentoo"], title="tour"
     )
     tour.save_html(folder / "tour.html")
+    tour = rl.explain(model, x, y, feature_names=["bill", "flipper"], title="tour", lang="ja")
+    tour.save_html(folder / "tour_ja.html")
+    pencil = rl.Sequential(rl.Dense(2, 3), rl.ReLU(), rl.Dense(3, 2), dtype=np.float64)
+    pencil.load_params(
+        {
+            "0.weight": np.array([[0.5, 1.0, 1.0], [1.0, -1.0, -0.5]]),
+            "0.bias": np.array([-0.5, 0.0, 0.0]),
+            "2.weight": np.array([[0.5, -0.5], [-1.0, 1.0], [2.0, -2.0]]),
+            "2.bias": np.array([0.0, 2.0]),
+        }
+    )
+    rl.explain(pencil, x, y).save_html(folder / "pencil.html")
     rows, classes = rng.standard_normal((4, 2)), np.array([0, 1, 1, 0])
     curved = rl.Sequential(rl.Dense(2, 20), rl.Tanh(), rl.Dense(20, 2), dtype=np.float64, rng=0)
     rl.explain(curved, rows, classes).save_html(folder / "curved.html")
@@ -78,26 +91,54 @@ def click(browser, selector):
     browser.click(x, y)
 
 
-def number_in(browser, label, value):
-    """Type a number into the field of a control, named by its label."""
-    browser.run(
-        "const f = [...document.querySelectorAll('.knob input[type=number]')]"
-        ".find((one) => one.ariaLabel.startsWith(arguments[0]));"
-        "f.focus(); f.value = arguments[1]; f.dispatchEvent(new Event('input', { bubbles: true }));",
-        label,
-        str(value),
+def centre(browser, element, *arguments):
+    """Return the middle of an element, which a script finds, scrolled into the window."""
+    return browser.run(
+        f"const element = {element}; element.scrollIntoView({{ block: 'center', inline: 'center' }});"
+        "const { x, y, width, height } = element.getBoundingClientRect();"
+        "return [x + width / 2, y + height / 2, width, height];",
+        *arguments,
     )
+
+
+KNOB = "[...document.querySelectorAll(`.knob ${arguments[1]}`)].find((k) => k.ariaLabel.startsWith(arguments[0]))"
+FIELD, SLIDER, LIST = "input[type=number]", "input[type=range]", "select"
+
+
+def number_in(browser, label, value):
+    """Type a number into the field of a control, named by its label, in place of what stood there."""
+    x, y, _, _ = centre(browser, KNOB, label, FIELD)
+    browser.click(x, y)
+    browser.press("a", holding=CONTROL)
+    browser.press(*str(value))
 
 
 def slide(browser, label, value):
-    """Move a slider, named by its label."""
-    browser.run(
-        "const f = [...document.querySelectorAll('.knob input[type=range]')]"
-        ".find((one) => one.ariaLabel.startsWith(arguments[0]));"
-        "f.value = arguments[1]; f.dispatchEvent(new Event('input', { bubbles: true }));",
+    """Drag a slider, named by its label, near to a value, and go on by arrow keys."""
+    x, y, width, _ = centre(browser, KNOB, label, SLIDER)
+    wanted, now = browser.run(
+        f"const k = {KNOB}; return [arguments[2], k.value].map((v) => (v - k.min) / (k.max - k.min))",
         label,
-        str(value),
+        SLIDER,
+        value,
     )
+    left, room = x - width / 2 + 8, width - 16
+    browser.drag((left + room * now, y), (left + room * (now + wanted) / 2, y), (left + room * wanted, y))
+    for _ in range(30):
+        at = float(browser.run(f"return {KNOB}.value", label, SLIDER))
+        if abs(at - value) < 1e-9:
+            return
+        browser.press(RIGHT if at < value else LEFT)
+    raise AssertionError(f"{label} stays at {at}, wanted {value}")
+
+
+def tab_to(browser, selector):
+    """Go by the Tab key to what the selector names."""
+    for _ in range(120):
+        if browser.run("return document.activeElement.matches(arguments[0])", selector):
+            return
+        browser.press(TAB)
+    raise AssertionError(f"{selector} is not reached by Tab")
 
 
 def test_stepping_by_button_and_by_key(browser, pages):
@@ -202,6 +243,23 @@ def test_every_unit_and_row_can_be_chosen(browser, pages, name):
     assert browser.log() == []
 
 
+def alone(browser, edge):
+    """Return a place of the window at which a click meets this line of the drawing and nothing else."""
+    centre(browser, "document.querySelector(`[data-edge='${arguments[0]}']`)", edge)
+    return browser.run(
+        """
+        const line = document.querySelector(`[data-edge="${arguments[0]}"]`);
+        const [a, , b] = [...line.points].map((p) => p.matrixTransform(line.getScreenCTM()));
+        for (let t = 0.02; t < 1; t += 0.02) {
+          const [x, y] = [Math.round(a.x + t * (b.x - a.x)), Math.round(a.y + t * (b.y - a.y))];
+          if (document.elementFromPoint(x, y) === line) return [x, y];
+        }
+        return null;
+        """,
+        edge,
+    )
+
+
 def test_a_unit_and_a_weight_are_followed_by_a_click(browser, pages):
     browser.open(pages / "xor.html")
     browser.run("choose({ step: 8 })")
@@ -210,8 +268,8 @@ def test_a_unit_and_a_weight_are_followed_by_a_click(browser, pages):
     assert text(browser, "#step .worked").startswith("dz1[17]")
     assert text(browser, "#followed").startswith("Followed: z1[17] = ")
     assert "dz1[17] = " in text(browser, "#followed")
-    # A line is thin, so its ends are units; a click near one end still means the line.
-    browser.run("document.querySelector('[data-edge=\"0,1,4\"]').dispatchEvent(new MouseEvent('click'))")
+    # Where lines cross, the one on top is meant: a click where this one is alone.
+    browser.click(*alone(browser, "0,1,4"))
     assert browser.run("return state.unit") == 4
     words = text(browser, "#followed")
     assert words.startswith("Followed: W1[1,4] = ")
@@ -258,13 +316,13 @@ def test_moved_numbers_are_recomputed_and_reset_brings_them_back(browser, pages,
     assert browser.run("return document.getElementById('reset').disabled")
     number_in(browser, "Input 0 bill", 1.5)
     number_in(browser, "Negative slope", 0.25)
-    browser.run("followWeight(0, 1, 2)")
+    click(browser, "#next")
+    click(browser, "table.weights tbody tr:nth-child(2) td:nth-child(4)")
+    click(browser, "#previous")
     slide(browser, "Weight W1[1,2]", -0.3)
     number_in(browser, "Learning rate", 0.2)
-    browser.run(
-        "const s = [...document.querySelectorAll('.knob select')].find((one) => one.ariaLabel === 'Wanted');"
-        "s.value = '0'; s.dispatchEvent(new Event('change', { bubbles: true }))"
-    )
+    tab_to(browser, ".knob select")
+    browser.press(UP)
     assert "Moved." in text(browser, "#step")
     assert text(browser, "#step") != recorded
     model, x, y = golden()
@@ -313,6 +371,91 @@ def test_a_slope_opens_the_drawing_and_the_words(browser, pages):
     assert "gate 0.01" in words
 
 
+@pytest.mark.parametrize("name", ["tour", "tour_ja"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_every_control_by_mouse_and_by_keyboard(browser, pages, name, width):
+    browser.open(pages / f"{name}.html", width=width)
+    click(browser, "#next" if width < 600 else "#steps li:nth-child(9) button")
+    shown = [text(browser, "#losses")]
+    recorded = text(browser, "#step")
+
+    def changed():
+        shown.append(text(browser, "#losses"))
+        assert shown[-1] != shown[-2]
+
+    sliders = browser.run(
+        "return [...document.querySelectorAll('.knob input[type=range]')].map((k) => k.ariaLabel)"
+    )
+    assert len(sliders) == 5
+    # Which weight of W1 it is depends on the numbers, until one is chosen or moved.
+    for place, label in enumerate(one.partition("[")[0] for one in sliders):
+        x, y, across, _ = centre(browser, KNOB, label, SLIDER)
+        browser.drag((x - 0.2 * across, y), (x, y), (x + 0.3 * across, y))
+        moved = float(browser.run(f"return {KNOB}.value", label, SLIDER))
+        assert float(browser.run(f"return {KNOB}.value", label, FIELD)) == moved, label
+        changed()
+        # By keyboard alone: the slider has the focus, and the field follows it.
+        browser.press(LEFT, LEFT)
+        changed()
+        browser.press(TAB)
+        assert browser.run("return document.activeElement.matches('.knob input[type=number]')")
+        browser.press("a", holding=CONTROL)
+        browser.press(*f"0.{place + 3}")
+        assert float(browser.run(f"return {KNOB}.value", label, FIELD)) == pytest.approx(0.1 * (place + 3))
+        changed()
+    # What is half typed leaves the numbers as they are.
+    browser.press("a", holding=CONTROL)
+    browser.press("-")
+    assert text(browser, "#losses") == shown[-1]
+    browser.press("5")
+    changed()
+    assert "NaN" not in text(browser, "#losses")
+    tab_to(browser, "#reset")
+    browser.press(SPACE)
+    assert text(browser, "#losses") == shown[0]
+    assert text(browser, "#step") == recorded
+    tab_to(browser, "#theme")
+    before = browser.run("return document.documentElement.dataset.theme")
+    browser.press(ENTER)
+    assert browser.run("return document.documentElement.dataset.theme") != before
+    if width > 600:
+        tab_to(browser, "#steps li:nth-child(10) button")
+        browser.press(SPACE)
+        assert browser.run("return window.location.hash") == "#step9"
+    tab_to(browser, "#next")
+    at = browser.run("return state.step")
+    browser.press(ENTER)
+    assert browser.run("return state.step") == at + 1
+    tab_to(browser, "#unit")
+    browser.press(HOME, DOWN, DOWN)
+    assert browser.run("return state.unit") == 2
+    tab_to(browser, "#weight")
+    browser.press(END, HOME)
+    assert "W1[0,2] = " in text(browser, "#followed")
+    tab_to(browser, "[data-node]")
+    browser.press(SPACE)
+    assert browser.run("return state.followed.column") == 0
+    click(browser, '[data-node="1,1"]')
+    assert browser.run("return state.unit") == 1
+    browser.click(*alone(browser, "2,1,0"))
+    assert "W2[1,0] = " in text(browser, "#followed")
+    assert browser.log() == []
+
+
+def test_the_weight_that_is_dragged_stays_the_same_though_the_path_changes(browser, pages):
+    browser.open(pages / "pencil.html")
+    assert browser.run("return document.getElementById('weight').value") == "0,1,0"
+    x, y, across, _ = centre(browser, KNOB, "Weight", SLIDER)
+    at = x + across * (browser.run(f"const k = {KNOB}; return k.value / (k.max - k.min)", "Weight", SLIDER))
+    browser.drag((at, y), *((at - step, y) for step in range(0, round(across / 3), 8)))
+    assert browser.run("return document.getElementById('weight').value") == "0,1,0"
+    moved = browser.run("return state.setting.layers[0].weight")
+    assert moved[0] == [0.5, 1, 1]
+    assert moved[1][0] < 0
+    assert text(browser, "#followed").startswith("Followed: W1[1,0] = ")
+    assert browser.log() == []
+
+
 def test_numbers_that_cannot_be_moved_say_why(browser, pages):
     browser.open(pages / "curved.html")
     assert not browser.run("return document.getElementById('fixed').hidden")
@@ -337,9 +480,8 @@ def test_the_training_is_played(browser, pages):
     assert browser.run("return document.querySelectorAll('#folds > *').length") > 10
     first = text(browser, "#moment")
     picture = browser.run("return document.getElementById('answers').getAttribute('href')")
-    browser.run(
-        "const s = document.getElementById('slider'); s.value = s.max; s.dispatchEvent(new Event('input'))"
-    )
+    tab_to(browser, "#slider")
+    browser.press(END)
     assert text(browser, "#moment") != first
     assert "40" in text(browser, "#moment")
     assert browser.run("return document.getElementById('answers').getAttribute('href')") != picture

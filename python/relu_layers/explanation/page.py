@@ -84,14 +84,14 @@ def _page(trace: Trace, sample: int, unit: int, lang: str, pairs: int) -> str:
     steps = story.steps()
     once = [step for step in steps if step.key in _ONCE]
     followed = [step for step in steps if step.key not in _ONCE]
-    data = {"labels": story.texts.starting_with("page_")}
+    data = {"labels": story.texts.starting_with("page_"), "comma": story.texts("between_units")}
     if drawable(trace):
         data |= _data(story, followed, pairs)
     title = story.title()
     filled = {
         "lang": story.texts.lang,
         "title": escape(title),
-        "subtitle": escape(story.subtitle()),
+        "subtitle": re.sub("`(.*?)`", r"<code>\1</code>", escape(story.subtitle())),
         "css": data_file("page.css"),
         "script": "".join(map(data_file, SCRIPTS)),
         # Inside a script element nothing may look like a tag.

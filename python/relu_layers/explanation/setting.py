@@ -42,6 +42,7 @@ _TEXTS = (
         "gate_closed",
         "gate_scaled",
         "killed",
+        "killed_and_scaled",
         "scaled",
         "gradient_header",
         "path_why",

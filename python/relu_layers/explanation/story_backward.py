@@ -153,9 +153,11 @@ def _gate(story: Scene, index: int, layer: LayerTrace) -> Step:
     count = len(gates)
     blocks.append(
         text(
-            t("killed", stopped=stopped, scaled=scaled, count=count)
-            if stopped
-            else t("scaled", scaled=scaled, count=count)
+            t("scaled", scaled=scaled, count=count)
+            if not stopped
+            else t("killed_and_scaled", stopped=stopped, scaled=scaled, count=count)
+            if scaled
+            else t("killed", stopped=stopped, count=count)
         )
     )
     return Step(f"backward-{layer.index}", t("backward_activation", kind=layer.kind), blocks)

@@ -164,7 +164,7 @@ def _summary(story: Scene) -> Step:
         off = np.mean(layer.derivative == 0, axis=0)
         worst = [int(u) for u in np.argsort(-off, kind="stable")[:_WORST] if off[u] > 0]
         if worst:
-            units = ", ".join(f"{u} ({off[u]:.0%})" for u in worst)
+            units = t("between_units").join(t("worst_unit", unit=u, share=f"{off[u]:.0%}") for u in worst)
             blocks.append(text(t("worst_units", layer=layer.symbol, units=units)))
     return Step("summary", t("summary"), blocks)
 

@@ -11,7 +11,8 @@ from relu_layers._support.arguments import integer
 from relu_layers.gradient_check.differences import AMPLIFIED, Probe
 from relu_layers.gradient_check.entries import ArrayResult, Entry, Kink, shown
 from relu_layers.gradient_check.frozen_loss import OWNER, FrozenLoss
-from relu_layers.gradient_check.functions import FrozenFunction, FunctionProbe, is_function
+from relu_layers.gradient_check.function_probe import FunctionProbe
+from relu_layers.gradient_check.functions import FrozenFunction, is_function
 from relu_layers.gradient_check.hints import hints
 from relu_layers.gradient_check.report import GradcheckReport
 
@@ -81,12 +82,15 @@ def gradcheck(
     is what backward itself loses by rounding, which is added).
     ``kink``: however small the step, some unit of a ReLU, PReLU, ELU, SELU, Clip or Threshold changes sides between the
     points (so its input is practically 0), and with all units held on their sides the gradient is right. A
-    layer of the user's own counts as turning a corner where its output does and its input does not; the
-    gradient must then lie between the slopes of both sides.
+    layer of the user's own counts as turning a corner where its output does and its input does not; the slope that
+    its backward takes there must lie between those of both sides, and with each such output held to it the
+    gradient is right, however many units are at their corners together.
     ``wrong``: everything else.
 
     Of a function the arrays that it compares with 0 are watched (``h < 0``, ``np.maximum(h, 0)``): so its kinks are
     known as well, and ``notes`` say where ``h < 0`` and ``h <= 0`` differ, and which gradients that changes.
+    Of a function that takes plain arrays only nothing can be watched: where several units are at 0 together, ``kink``
+    then means that its gradients are right at points near by, and that the one here lies among them or not far beyond.
     """
     limit = None if max_entries is None else integer(OWNER, "max_entries", max_entries, minimum=1)
     seed = integer(OWNER, "seed", seed, minimum=0)

@@ -12,7 +12,7 @@ from relu_layers.layers import ELU, SELU, Clip, PReLU, ReLU, Threshold
 # Scale and scale * alpha of SELU.
 _SELU_SCALE, _SELU_LOWEST = 1.0507009873554805, 1.7580993408473766
 
-Place = tuple[int, ...]
+_EPS = float(np.finfo(np.float64).eps)
 
 
 class Corner:
@@ -70,8 +70,8 @@ def bend(before: Array, here: Array, after: Array, step: float) -> Array:
     return np.asarray(np.abs(after - 2.0 * here + before) / step)
 
 
-def sharpest_bend(inputs: list[Array], outputs: list[Array], step: float) -> Place | None:
-    """Return the element at which a layer's output turns a corner that its input does not turn.
+def turning(inputs: list[Array], outputs: list[Array], step: float) -> Array:
+    """Return where a layer's output turns a corner that its input does not turn, a bool array.
 
     ``inputs`` and ``outputs`` are the layer's arrays at -step, 0 and +step. A smooth element bends by about
     ``step`` times its second derivative; a corner by the jump of its slope, whatever the step.
@@ -79,9 +79,9 @@ def sharpest_bend(inputs: list[Array], outputs: list[Array], step: float) -> Pla
     turned = bend(outputs[0], outputs[1], outputs[2], step)
     slope = np.abs(outputs[2] - outputs[0]) / (2.0 * step)
     if not turned.size or not np.isfinite(turned).all():
-        return None
-    place = tuple(int(i) for i in np.unravel_index(int(np.argmax(turned)), turned.shape))
-    moved = max(
-        float(bend(inputs[0], inputs[1], inputs[2], step).max(initial=0.0)), 1e-3 * float(slope.max())
-    )
-    return place if turned[place] > 10.0 * moved else None
+        return np.zeros(turned.shape, bool)
+    moved = float(bend(inputs[0], inputs[1], inputs[2], step).max(initial=0.0))
+    rounded = 16.0 * _EPS * np.abs(outputs[1]) / step
+    # A corner of a small output counts as well: several of them add up.
+    smooth = np.maximum(1e-2 * slope, 1e-5 * float(slope.max()))
+    return np.asarray(turned > np.maximum(np.maximum(10.0 * moved, rounded), smooth))

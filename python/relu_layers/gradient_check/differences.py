@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from relu_layers._support.configured import Array
-from relu_layers.gradient_check.corners import sharpest_bend
+from relu_layers.gradient_check.corners import bend, turning
 from relu_layers.gradient_check.entries import AGREEMENT, Entry, Kink, shown
 from relu_layers.gradient_check.frozen_loss import FrozenLoss
+from relu_layers.gradient_check.held import HeldOutputs
 
 # The error of the formula is h**4 / 30 times the fifth derivative, that of rounding noise / h: for numbers
 # around 1 the two meet near eps**(1/5) = 2**-10. Halving h twice divides the first by 256.
@@ -30,6 +33,18 @@ class _Stencil:
     slope: float
     floor: float
     crossed: dict[int, Array] = field(default_factory=dict)
+
+
+@dataclass
+class _Turned:
+    """Corners of users' layers at an entry, and the slopes that their backward passes take there.
+
+    ``sound`` is whether each slope lies between those of both sides; ``kink`` is the sharpest corner.
+    """
+
+    outputs: dict[int, HeldOutputs] = field(default_factory=dict)
+    sound: bool = True
+    kink: Kink | None = None
 
 
 class Probe:
@@ -64,18 +79,15 @@ class Probe:
         stencil = self._shrunk()
         if self._agrees(stencil):
             return self._entry("ok", stencil)
-        if stencil.crossed:
+        turned = self._turned()
+        if stencil.crossed or turned.kink is not None:
             # At a corner the difference is a mixture of both sides. The gradient is that of the side on which
-            # the unit is: the one of the net with all units held on their sides.
-            verdict = "kink" if self._agrees_frozen() else "wrong"
-            return self._entry(verdict, stencil, self._crossing(stencil))
-        if self._loss.foreign:
-            found = self._foreign_kink()
-            if found is not None:
-                lower, upper, kink = found
-                slack = max(self._tolerance, stencil.floor, 1e-5 * max(abs(lower), abs(upper)))
-                inside = lower - slack <= self._analytic <= upper + slack
-                return self._entry("kink" if inside else "wrong", stencil, kink)
+            # the unit is: the one of the net with all units held on their sides, and several units at their
+            # corners may each add a part. A user's unit exactly at its corner is on the side that its
+            # backward pass says.
+            right = turned.sound and self._agrees_frozen(turned.outputs)
+            kink = self._crossing(stencil) if stencil.crossed else turned.kink
+            return self._entry("kink" if right else "wrong", stencil, kink)
         return self._entry("wrong", stencil)
 
     def _entry(self, verdict: str, at: _Stencil, kink: Kink | None = None) -> Entry:
@@ -106,15 +118,15 @@ class Probe:
     def _agrees(self, at: _Stencil) -> bool:
         return abs(self._analytic - at.slope) <= max(self._tolerance, at.floor)
 
-    def _value(self, shift: float, *, frozen: bool = False, sides: dict[int, Array] | None = None) -> float:
+    def _value(self, shift: float, **options: Any) -> float:
         self._array[self._index] = self._centre + shift
         try:
-            return self._loss.value_from(self._start, frozen=frozen, sides=sides)
+            return self._loss.value_from(self._start, **options)
         finally:
             self._array[self._index] = self._centre
 
-    def _central(self, step: float, *, frozen: bool = False) -> _Stencil:
-        return self._stencil(step, [self._value(k * step, frozen=frozen) for k in _POINTS])
+    def _central(self, step: float, **options: Any) -> _Stencil:
+        return self._stencil(step, [self._value(k * step, **options) for k in _POINTS])
 
     def _watched(self, step: float) -> _Stencil:
         """Return the difference with the elements of each layer that are not on their side at every point."""
@@ -147,10 +159,11 @@ class Probe:
                 return last
         return last
 
-    def _agrees_frozen(self) -> bool:
+    def _agrees_frozen(self, held: dict[int, HeldOutputs]) -> bool:
+        options: dict[str, Any] = {"held": held} if held else {}
         step = _LARGEST * self._unit
         while step > _SMALLEST * self._unit:
-            if self._agrees(self._central(step, frozen=True)):
+            if self._agrees(self._central(step, frozen=True, **options)):
                 return True
             step *= _SHRINK
         return False
@@ -167,25 +180,39 @@ class Probe:
         unit = place[-1] if len(place) <= 2 else place[1:]
         return Kink(layer, shown(self._loss.model.layers[layer]), unit, place[0], value)
 
-    def _foreign_kink(self) -> tuple[float, float, Kink] | None:
-        """Return the slopes on both sides and the corner of a user's own layer, if it turns one here."""
+    def _turned(self) -> _Turned:
+        """Return the corners that users' layers turn here, in the order of the layers."""
+        found = _Turned()
         step = _SMALLEST**0.75 * self._unit
-        runs: list[list[Array]] = []
-        values = []
-        for k in (-1.0, 0.0, 1.0):
-            arrays: list[Array] = []
-            self._array[self._index] = self._centre + k * step
-            values.append(self._loss.value_from(self._start, arrays=arrays))
-            runs.append(arrays)
-        self._array[self._index] = self._centre
-        before, after = (values[1] - values[0]) / step, (values[2] - values[1]) / step
         for layer in self._loss.foreign:
             if layer < self._start:
                 continue
             at = layer - self._start
-            place = sharpest_bend([run[at] for run in runs], [run[at + 1] for run in runs], step)
-            if place is not None:
-                inputs = runs[1][at]
-                value = float(inputs[place]) if inputs.shape == runs[1][at + 1].shape else math.nan
-                return min(before, after), max(before, after), self._kink(layer, place, value)
-        return None
+            runs = self._runs(step, found.outputs)
+            inputs, outputs = ([run[k] for run in runs] for k in (at, at + 1))
+            corners = turning(inputs, outputs, step)
+            if not corners.any():
+                continue
+            places = [tuple(int(i) for i in place) for place in np.argwhere(corners)]
+            slopes = {place: self._loss.output_slope(layer, place) for place in places}
+            found.outputs[layer] = HeldOutputs(self._loss.model.layers[layer], slopes)
+            taken = (self._runs(step, found.outputs)[2][at + 1] - outputs[1])[corners] / step
+            before, after = ((one - two)[corners] / step for one, two in pairwise(reversed(outputs)))
+            slack = 1e-5 * np.maximum(np.abs(before), np.abs(after))
+            lower, upper = np.minimum(before, after) - slack, np.maximum(before, after) + slack
+            found.sound &= bool(np.all((lower <= taken) & (taken <= upper)))
+            if found.kink is None:
+                sharpest = np.where(corners, bend(outputs[0], outputs[1], outputs[2], step), 0.0)
+                place = tuple(int(i) for i in np.unravel_index(int(np.argmax(sharpest)), corners.shape))
+                value = float(inputs[1][place]) if inputs[1].shape == corners.shape else math.nan
+                found.kink = self._kink(layer, place, value)
+        return found
+
+    def _runs(self, step: float, held: dict[int, HeldOutputs]) -> list[list[Array]]:
+        """Return every layer's input and the last output at -step, 0 and +step, corners before held."""
+        runs = []
+        for k in (-1.0, 0.0, 1.0):
+            arrays: list[Array] = []
+            self._value(k * step, frozen=True, held=held, arrays=arrays)
+            runs.append(arrays)
+        return runs

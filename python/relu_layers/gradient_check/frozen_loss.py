@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from relu_layers._support.configured import Array
 from relu_layers._training.examples import examples
 from relu_layers.gradient_check.copies import copied_model, restore, saved
 from relu_layers.gradient_check.corners import corner_of
+from relu_layers.gradient_check.held import HeldOutputs, OutputSlope
 from relu_layers.layers import Layer
 from relu_layers.losses import FunctionLoss, Loss, as_loss, default_loss, training_depth
 
@@ -84,6 +85,7 @@ class FrozenLoss:
         self._record()
         self.noise, self.gradient_noise = self._loss_noise(), self._gradient_noise()
         self.notes: list[str] = []
+        self._slopes: dict[tuple[int, tuple[int, ...]], OutputSlope] = {}
 
     def _output_shape(self, x: Any) -> tuple[int, ...]:
         """Return the shape of the outputs for x."""
@@ -172,11 +174,12 @@ class FrozenLoss:
         frozen: bool = False,
         sides: dict[int, Array] | None = None,
         arrays: list[Array] | None = None,
+        held: Mapping[int, HeldOutputs] | None = None,
     ) -> float:
         """Return the loss with the present parameters and x, running the layers from ``start`` on.
 
-        ``frozen`` holds every unit on its side of the corner; ``sides`` takes the sides, ``arrays`` every
-        layer's input and the last output.
+        ``frozen`` holds every unit on its side of the corner, and ``held`` outputs of users' layers; ``sides``
+        takes the sides, ``arrays`` every layer's input and the last output.
         """
         self._rewind()
         y = self.inputs[start] if start else self.x
@@ -190,10 +193,31 @@ class FrozenLoss:
                 y = corner.frozen(y, self.above[index])
             else:
                 # A user's layer may write into its input.
-                y = layer.forward(y.copy() if _is_foreign(layer) else y, training=True)
+                x, y = y, layer.forward(y.copy() if _is_foreign(layer) else y, training=True)
+                if held is not None and index in held:
+                    y = held[index].applied(x, y)
         if arrays is not None:
             arrays.append(np.array(y))
         return float(self._computed_loss(y, self.y, sample_weight=self.sample_weight)[0])
+
+    def output_slope(self, index: int, place: tuple[int, ...]) -> OutputSlope:
+        """Return what the backward pass of a user's layer takes as the slope of one of its outputs.
+
+        The parameters and x must be those at which the loss is checked.
+        """
+        known = self._slopes.get((index, place))
+        if known is None:
+            layer = self.model.layers[index]
+            arrays: list[Array] = []
+            self.value_from(0, arrays=arrays)
+            x, y = arrays[index], arrays[index + 1]
+            dy = np.zeros_like(y)
+            dy[place] = 1.0
+            # A backward pass may write into dy, and leave its gradients wherever it keeps them.
+            arriving = [(x, np.array(layer.backward(dy)))]
+            arriving += [(array, np.array(layer.grads[name])) for name, array in layer.params.items()]
+            known = self._slopes[index, place] = OutputSlope(float(y[place]), arriving)
+        return known
 
     def least_noise(self, loss: float) -> float:
         """Return the least rounding error of a computed loss of this size."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from relu_layers._support.configured import Array
-from relu_layers.gradient_check.differences import Probe
-from relu_layers.gradient_check.entries import Entry
 from relu_layers.gradient_check.frozen_loss import LEAST_NOISE, OWNER
 from relu_layers.gradient_check.watching import TURNED, Comparison, UnsteadyError, Watch
 from relu_layers.layers import Layer
@@ -22,8 +19,6 @@ _EPS = float(np.finfo(np.float64).eps)
 # As for models: changes of the last digits that are tried, how far rounding may exceed their effect, and by how much
 # larger the changes are that measure the noise of gradients.
 _TRIALS, _MARGIN, _SCALED = 8, 2.0, 2.0**36
-# The steps of one-sided differences where no comparison can be watched: a jump stays, curvature shrinks with the step.
-_SIDES = (2.0**-16, 2.0**-20)
 
 
 def is_function(model: Any) -> bool:
@@ -38,6 +33,8 @@ class FrozenFunction:
 
     Attributes
     ----------
+    params : dict of str to ndarray
+        In float64.
     value : float
         The loss.
     gradients : dict of str to ndarray
@@ -45,6 +42,8 @@ class FrozenFunction:
         What rounding may change.
     watched : bool
         Whether the arrays that the function compares with 0 are known, and so its corners.
+    held : list of ndarray
+        Which entries of every compared array a frozen run takes to lie above 0.
     notes : list of str
         Where the function's mask and its opposite at exactly 0 differ, and what that changes.
     """
@@ -57,10 +56,10 @@ class FrozenFunction:
                 f"{OWNER}: y, loss and sample_weight belong to models; a function knows its own data"
             )
         self.function, self.loss = function, function
-        self._params = _converted(params)
-        self.at_zero = False
-        self.value, self.gradients = self._evaluate(self._params)
-        again, _ = self._evaluate(self._params)
+        self.params = _converted(params)
+        self.held: list[Array] = []
+        self.value, self.gradients = self._evaluate(self.params)
+        again, _ = self._evaluate(self.params)
         if again != self.value:
             raise ValueError(
                 f"{OWNER}: the function gives {self.value}, then {again}; fix what is random in it"
@@ -73,6 +72,7 @@ class FrozenFunction:
         self.corners = {place: SimpleNamespace(at=0.0) for place in self.above}
         self.model = SimpleNamespace(layers=[_Named(one) for one in self._comparisons])
         self.x = arrays[0] if arrays and arrays[0].ndim else np.zeros(1)
+        self._groups = self._grouped()
         self.noise, self.gradient_noise = self._measured_noise()
         self.notes = self._at_exactly_zero()
 
@@ -109,7 +109,7 @@ class FrozenFunction:
         """Return what the function compares with 0; nothing where watching disturbs it."""
         watch = Watch()
         try:
-            value, gradients = self._evaluate(self._params, watch)
+            value, gradients = self._evaluate(self.params, watch)
         except Exception:
             # It insists on plain arrays: then its corners are found from both sides of each entry.
             return []
@@ -120,21 +120,18 @@ class FrozenFunction:
 
     def array(self, name: str) -> Array:
         """Return the array in which a probe may change entries for a moment."""
-        return self._params[_own(name)]
+        return self.params[own_name(name)]
 
     def value_from(
         self, start: int, *, frozen: bool = False, sides: dict[int, Array] | None = None, arrays: Any = None
     ) -> float:
-        """Return the loss at the present parameters; ``frozen`` holds every unit on its side of 0."""
+        """Return the loss at the present parameters; ``frozen`` holds every unit on its side in ``held``."""
         del start, arrays
         if not self.watched:
-            return self._evaluate(self._params)[0]
-        held = None
-        if frozen:
-            held = [one >= 0 for one in self.inputs] if self.at_zero else list(self.above.values())
-        watch = Watch(held=held)
+            return self._evaluate(self.params)[0]
+        watch = Watch(held=self.held if frozen else None)
         try:
-            value = self._evaluate(self._params, watch)[0]
+            value = self._evaluate(self.params, watch)[0]
         except UnsteadyError:
             return math.nan
         if sides is not None:
@@ -150,9 +147,9 @@ class FrozenFunction:
         rng = np.random.default_rng(0)
         noise, gradient_noise = self.least_noise(self.value), dict.fromkeys(self.gradients, 0.0)
         for _ in range(_TRIALS):
-            signs = {name: rng.choice([-1.0, 1.0], array.shape) for name, array in self._params.items()}
+            signs = {name: rng.choice([-1.0, 1.0], array.shape) for name, array in self.params.items()}
             for size in (_EPS, _EPS * _SCALED):
-                shaken = {name: a * (1.0 + size * signs[name]) for name, a in self._params.items()}
+                shaken = {name: a * (1.0 + size * signs[name]) for name, a in self.params.items()}
                 value, gradients = self._evaluate(shaken)
                 if size == _EPS:
                     noise = max(noise, _MARGIN * abs(value - self.value))
@@ -161,10 +158,10 @@ class FrozenFunction:
                     change = np.abs(gradient - self.gradients[name])
                     largest = float(change[np.isfinite(change)].max(initial=0.0))
                     gradient_noise[name] = max(gradient_noise[name], _MARGIN * largest / _SCALED)
-        return noise, {_inner(name): value for name, value in gradient_noise.items()}
+        return noise, {inner_name(name): value for name, value in gradient_noise.items()}
 
-    def _at_exactly_zero(self) -> list[str]:
-        """Return a note for each array that a mask is made from: where it is 0, and what the other mask changes."""
+    def _grouped(self) -> list[list[int]]:
+        """Return the comparisons of each array: the same array is compared in the forward and the backward pass."""
         groups: list[list[int]] = []
         for place, one in enumerate(self._comparisons):
             alike = (g for g in groups if np.array_equal(self._comparisons[g[0]].array, one.array))
@@ -173,9 +170,57 @@ class FrozenFunction:
                 groups.append([place])
             else:
                 group.append(place)
+        return groups
+
+    def _masks(self, group: list[int]) -> list[int]:
+        return [place for place in group if self._comparisons[place].written in TURNED]
+
+    def conventions(self) -> Iterator[list[Array]]:
+        """Yield on which side entries of exactly 0 may be: as each array's last mask says, all below, all above."""
+        above = {"h < 0", "h >= 0"}
+        written = []
+        for group in self._groups:
+            masks = self._masks(group)
+            written.append(bool(masks) and self._comparisons[masks[-1]].written in above)
+        for sides in dict.fromkeys(
+            (tuple(written), (False,) * len(self._groups), (True,) * len(self._groups))
+        ):
+            found = list(self.above.values())
+            for group, upper in zip(self._groups, sides, strict=True):
+                for place in group:
+                    found[place] = self.inputs[place] >= 0 if upper else self.inputs[place] > 0
+            yield found
+
+    def turned_one_by_one(self, held: list[Array]) -> Iterator[list[Array]]:
+        """Yield ``held`` with each entry of exactly 0 on its other side."""
+        for group in self._groups:
+            for place in np.argwhere(self.inputs[group[0]] == 0):
+                found = list(held)
+                for k in group:
+                    found[k] = held[k].copy()
+                    found[k][tuple(place)] = ~held[k][tuple(place)]
+                yield found
+
+    def gradient_at(self, name: str, index: tuple[int, ...], shift: Mapping[str, Array]) -> float:
+        """Return one entry of the gradient at shifted parameters."""
+        own = own_name(name)
+        return float(self._evaluate({key: a + shift[key] for key, a in self.params.items()})[1][own][index])
+
+    def slope_at(self, name: str, index: tuple[int, ...], shift: Mapping[str, Array], step: float) -> float:
+        """Return the difference of the loss there, a step to either side of one entry."""
+        own = own_name(name)
+        values = []
+        for sign in (-1.0, 1.0):
+            params = {key: a + shift[key] for key, a in self.params.items()}
+            params[own][index] += sign * step
+            values.append(self._evaluate(params)[0])
+        return (values[1] - values[0]) / (2.0 * step)
+
+    def _at_exactly_zero(self) -> list[str]:
+        """Return a note for each array that a mask is made from: where it is 0, and what the other mask changes."""
         notes = []
-        for group in groups:
-            masks = [place for place in group if self._comparisons[place].written in TURNED]
+        for group in self._groups:
+            masks = self._masks(group)
             if masks:
                 # The last one is the backward pass's.
                 notes.append(self._note(self._comparisons[masks[-1]], masks))
@@ -192,7 +237,7 @@ class FrozenFunction:
         where = f", all in row {rows[0]}" if len(rows) == 1 and len(one.array) > 1 else ""
         words = f"{what}: {count:,} of {zeros.size:,} entries are exactly 0{where}; there `{other}` differs"
         try:
-            gradients = self._evaluate(self._params, Watch(turned=masks))[1]
+            gradients = self._evaluate(self.params, Watch(turned=masks))[1]
         except Exception:
             return words
         changes = {name: np.abs(gradients[name] - self.gradients[name]) for name in gradients}
@@ -206,41 +251,6 @@ class FrozenFunction:
         return f"{words} and changes the gradient of {'; of '.join(parts)}"
 
 
-class FunctionProbe(Probe):
-    """One entry of one parameter of a function; the arguments are those of `Probe`."""
-
-    def __init__(self, held: Any, name: str, index: tuple[int, ...], analytic: float, largest: float) -> None:
-        self._function = held
-        super().__init__(held, _inner(name), index, analytic, largest)
-
-    def entry(self) -> Entry:
-        """Return the verdict with its numbers."""
-        found = super().entry()
-        if found.verdict == "wrong" and not self._function.watched and self._between_sides():
-            found = replace(found, verdict="kink")
-        return replace(found, name=_own(found.name))
-
-    def _agrees_frozen(self) -> bool:
-        # At exactly 0 a function may take either side, as long as it takes the same one everywhere.
-        for side in (False, True):
-            self._function.at_zero = side
-            if super()._agrees_frozen():
-                return True
-        return False
-
-    def _between_sides(self) -> bool:
-        """Return whether the loss has a corner here, with the gradient between the slopes of its sides."""
-        jumps = []
-        for size in _SIDES:
-            step = size * self._unit
-            below, here, above = (self._value(k * step) for k in (-1.0, 0.0, 1.0))
-            before, after = (here - below) / step, (above - here) / step
-            jumps.append(after - before)
-        slack = 1e-5 * max(abs(before), abs(after))
-        stays = abs(jumps[1]) > max(0.5 * abs(jumps[0]), 1e-4 * max(abs(before), abs(after)))
-        return stays and min(before, after) - slack <= self._analytic <= max(before, after) + slack
-
-
 class _Named:
     """A comparison as messages show it."""
 
@@ -251,12 +261,13 @@ class _Named:
         return self._words
 
 
-def _inner(name: str) -> str:
+def inner_name(name: str) -> str:
     """Return a parameter's name as `Probe` reads it: behind the layer from which the loss is computed, the first."""
     return f"0.{name}"
 
 
-def _own(name: str) -> str:
+def own_name(name: str) -> str:
+    """Return the name that the function knows."""
     return name.partition(".")[2]
 
 

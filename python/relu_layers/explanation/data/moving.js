@@ -73,8 +73,8 @@ const knobs = [];
 
 // A slider and a field for the same number: the slider for a quick hand, the field for exact values.
 function numberKnob(label, { low, high, step }, read, write) {
-  const slider = make("input", { type: "range", min: low, max: high, step, "aria-label": label() });
-  const field = make("input", { type: "number", step: "any", "aria-label": `${label()} ${labels.page_value}` });
+  const slider = make("input", { type: "range", min: low, max: high, step });
+  const field = make("input", { type: "number", step: "any" });
   const name = make("span", { class: "knob-name" }, label());
   const moved = (event) => {
     const value = Number(event.target.value);
@@ -88,6 +88,7 @@ function numberKnob(label, { low, high, step }, read, write) {
   const update = () => {
     name.textContent = label();
     slider.setAttribute("aria-label", label());
+    field.setAttribute("aria-label", `${label()} ${labels.page_value}`);
     slider.value = String(read());
     // What is being typed stays as it is.
     if (document.activeElement !== field) field.value = general(read(), 6);
@@ -170,6 +171,9 @@ function startMoving() {
   };
   const writeWeight = (value) => {
     const [row, j] = weightOf();
+    // From now on it is followed: by its value another one may come onto the path, and would be moved next.
+    const [place, from, to] = chosenWeight();
+    state.followed = { place, from, to };
     row[j] = value;
   };
   const rectifiers = () => state.setting.layers.filter((layer) => layer.kind === "relu");

@@ -41,10 +41,9 @@ function startPlayer(training) {
     const died = (unit) => training.can_die && frame.dead.includes(unit);
     const lines = frame.folds.map((line, unit) => line && foldLine(line, unit, died(unit)));
     byId("folds").replaceChildren(...lines.filter(Boolean));
-    const dead = frame.dead.length ? frame.dead.join(", ") : "0";
-    const { page_slider: slide, page_loss: loss } = labels;
+    const units = frame.dead.length ? frame.dead.join(data.comma) : "0";
     const off = training.can_die ? labels.page_dead : labels.page_below;
-    byId("moment").textContent = `${slide} ${frame.step} · ${loss} ${frame.loss} · ${off}: ${dead}`;
+    byId("moment").textContent = filled(labels.page_moment, { step: frame.step, loss: frame.loss, off, units });
     byId("cursor").setAttribute("x1", frame.at);
     byId("cursor").setAttribute("x2", frame.at);
     slider.value = String(place);

@@ -234,7 +234,8 @@ function writer(live, setting, result, sample, unit, pins, moved) {
     const stopped = gates.filter((gate) => gate === 0).length;
     const scaled = gates.filter((gate) => gate !== 0 && gate !== 1).length;
     const tally = { stopped, scaled, count: gates.length };
-    return [...blocks, ["text", stopped ? t("killed", tally) : t("scaled", tally)]];
+    const told = !stopped ? t("scaled", tally) : scaled ? t("killed_and_scaled", tally) : t("killed", tally);
+    return [...blocks, ["text", told]];
   }
 
   function pathStep() {
