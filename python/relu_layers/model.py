@@ -37,7 +37,8 @@ class Sequential:
         Built-in layers or a user's own objects with the plain layer protocol (``forward(x, training=False)``,
         ``backward(dy)``, ``params``, ``grads``). An object serves one place in one model. A user's layer
         keeps its arrays in dicts ``params`` and ``grads`` and reads them from there: the model replaces the
-        entries by views of its own.
+        entries by views of its own. Built-in layers that it is made of it names in ``layers``, a tuple; they are bound
+        with it (keys ``"1.0.weight"``: layer 1, its first part), and its forward and backward call theirs.
     dtype : np.float32 or np.float64, keyword
         Of inputs, parameters and results.
     rng : np.random.Generator, int or None, keyword
@@ -91,7 +92,7 @@ class Sequential:
         self.layers = layers
         self.dtype = dtype
         self.ops = ops
-        for layer in layers:
+        for layer in flat_arrays.parts_of(layers):
             if isinstance(layer, Layer):
                 layer.ops = ops
         self.flat_params, self.flat_grads, params, grads = flat_arrays.bind(
@@ -99,11 +100,8 @@ class Sequential:
         )
         self.params = ArrayMapping("params", params)
         self.grads = ArrayMapping("grads", grads)
-        views = [
-            tuple({name: arrays[f"{i}.{name}"] for name in layer.params} for arrays in (params, grads))
-            for i, layer in enumerate(layers)
-        ]
-        self._passes = Passes(layers, [(p, g) for p, g in views], dtype)
+        views = [flat_arrays.views_of(i, layer, params, grads) for i, layer in enumerate(layers)]
+        self._passes = Passes(layers, views, dtype)
         self._guard = UsageGuard()
         self._runner = Runner(self._passes, self._guard)
         self._latest: Pass | None = None

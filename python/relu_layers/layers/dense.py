@@ -119,10 +119,10 @@ class Dense(ParameterLayer):
             dbias = self._scratch_dbias(x.dtype)
         weight = self._values["weight"]
         target = out if need_dx else None, grads["weight"], dbias
-        fused = {} if negative_slope is None else {"negative_slope": negative_slope}
-        dx: Array = self.ops.dense_backward(
-            x, weight, dy, need_dx=need_dx, accumulate=accumulate, out=target, **fused
-        )[0]
+        wanted: dict[str, Any] = {} if negative_slope is None else {"negative_slope": negative_slope}
+        if accumulate:
+            wanted["accumulate"] = True
+        dx: Array = self.ops.dense_backward(x, weight, dy, need_dx=need_dx, out=target, **wanted)[0]
         self._saved = None
         return dx
 
