@@ -42,6 +42,7 @@ struct Common {
     template <class T>
     auto weights(Call& call) {
         const Placed<const T*> samples = run_of<T>(call, sample_weight);
+        if (sample_weight.present() && normalization == Normalization::valid) check_signs(call, samples);
         const ops::LossWeights<T> plain{nullptr,    positions_per_sample, normalization, batch_size,
                                         has_ignore, ignore_label,         ignore_value};
         return [=](const Moment& now) {
@@ -49,6 +50,27 @@ struct Common {
             weights.sample_weight = samples(now);
             return weights;
         };
+    }
+
+  private:
+    // A mean divides by the sum of the weights: one below 0 makes it as small as you like. Before anything is written:
+    // now, or before each run of what is being recorded.
+    template <class T>
+    void check_signs(Call& call, const Placed<const T*>& samples) const {
+        const index_t n = sample_weight.shape[0];
+        const auto find = [=](const Moment& now) {
+            const T* weight = samples(now);
+            index_t i = 0;
+            while (i < n && !(weight[i] < 0)) ++i;
+            return i;
+        };
+        if (call.recorder() != nullptr)
+            return call.recorder()->add_check([=](Moment& now) { now.refused = now.refused || find(now) < n; });
+        const index_t bad = find(Moment());
+        if (bad < n)
+            call.value_error("sample_weight[" + std::to_string(bad) + "] is " + std::to_string(samples.view[bad]) +
+                             ", but the loss is divided by the sum of the weights: expected at least 0, or a "
+                             "normalization that divides by a number of rows ('full', 'batch_size', 'none')");
     }
 };
 
