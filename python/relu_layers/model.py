@@ -14,8 +14,9 @@ import numpy as np
 from relu_layers import ops as native_ops
 from relu_layers._core import UsageGuard
 from relu_layers._engine import flat_arrays
-from relu_layers._engine.alive import Pass, Runner, apart, not_after_forward
+from relu_layers._engine.alive import Pass, Runner, apart
 from relu_layers._engine.captures import InferenceCaptures
+from relu_layers._engine.loop_captures import LoopCaptures
 from relu_layers._engine.passes import Passes
 from relu_layers._files.formats import save_model
 from relu_layers._support.arguments import converted_array, integer, real, strict_array
@@ -114,7 +115,7 @@ class Sequential:
         self._passes = Passes(layers, views, dtype)
         self._guard = guard
         self._runner = Runner(self._passes, self._guard)
-        self._latest: Pass | None = None
+        self._loop = LoopCaptures(self._runner, self.ops, flat_grads)
         self._captures = InferenceCaptures(self._passes, layers, self.ops, guard, self.flat_params)
 
     # --- the layers as a sequence ---
@@ -216,10 +217,10 @@ class Sequential:
         """
         if not training:
             return self(x)
-        x = strict_array("Sequential", "x", x, self.dtype)
-        self._latest = None
-        self._latest = latest = self.training_pass(x)
-        y: Array = latest.y
+        y = self._loop.forward(x)
+        if y is None:
+            latest = self._loop.run(strict_array("Sequential", "x", x, self.dtype), whole=False)
+            y = latest.y
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True, accumulate: bool = False) -> Any:
@@ -237,9 +238,7 @@ class Sequential:
         accumulate : bool, keyword
             Whether gradients are added to those that ``grads`` holds.
         """
-        if self._latest is None:
-            raise not_after_forward("there is none")
-        return self._latest.backward(dy, need_dx=need_dx, accumulate=accumulate)
+        return self._loop.backward(dy, need_dx, accumulate)
 
     def run(self, x: Array) -> Pass:
         """Return a training forward of its own, of which any number may be alive: see `Pass`.
@@ -250,8 +249,7 @@ class Sequential:
             Kept, not copied: leave it unchanged until the pass's backward.
         """
         x = strict_array("Sequential", "x", x, self.dtype)
-        self._latest = self._runner.run(x, whole=True)
-        return self._latest
+        return self._loop.run(x, whole=True)
 
     def input_gradient(self, x: Array, dy: Array) -> Array:
         """Return the gradient of x where dy is that of ``model(x)``: inference, so Dropout does nothing.
