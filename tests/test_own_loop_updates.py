@@ -60,6 +60,14 @@ def test_an_optimizer_of_another_model_cannot_be_assigned() -> None:
     assert trainers[0].clip_norm is None
 
 
+def test_a_trainer_keeps_its_model() -> None:
+    trainer = rl.Trainer(rl.mlp([4, 2], rng=0), rl.SoftmaxCrossEntropy(), rl.SGD(0.1))
+    model = trainer.model
+    with pytest.raises(AttributeError, match="make a new Trainer"):
+        trainer.model = rl.mlp([4, 2])
+    assert trainer.model is model
+
+
 def test_one_optimizer_updates_models_and_arrays_outside_them() -> None:
     first, second = (rl.mlp([3, 4, 2], dtype=np.float64, rng=i) for i in range(2))
     scalar, grad = np.array(2.0), np.array(0.5)

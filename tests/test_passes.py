@@ -79,16 +79,135 @@ def test_what_happens_in_between_leaves_a_pass_alone(name: str) -> None:
     assert dx.tobytes() == wanted[1].tobytes()
 
 
+@pytest.mark.parametrize("warm", [0, 2, 4])
 @pytest.mark.parametrize("name", [n for n in IN_BETWEEN if not n.startswith(("another", "garbage"))])
-def test_backward_is_that_of_the_latest_forward(name: str) -> None:
+def test_backward_is_that_of_the_latest_forward(name: str, warm: int) -> None:
     model = network()
     model(X), model(X)
+    for _ in range(warm):  # captured
+        model.forward(X * 0.5, training=True)
+        model.backward(DY)
     wanted = gradient(model, X, DY)
     model.forward(X, training=True)
     IN_BETWEEN[name](model)
     dx = model.backward(DY)
     assert model.flat_grads.tobytes() == wanted[0].tobytes()
     assert dx.tobytes() == wanted[1].tobytes()
+
+
+def runs_in_layers(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> bool:
+    called: list[int] = []
+    with monkeypatch.context() as patch:
+        for name in ("forward", "backward"):
+            original = getattr(rl.Dense, name)
+
+            def counting(self: Any, *a: Any, _original: Any = original, **k: Any) -> Any:
+                called.append(1)
+                return _original(self, *a, **k)
+
+            patch.setattr(rl.Dense, name, counting)
+        work()
+    return bool(called)
+
+
+LAST = {
+    "softmax": lambda: [rl.Softmax()],
+    "relu": lambda: [rl.ReLU()],
+    "none": lambda: [],
+    "sigmoid": lambda: [rl.Sigmoid()],
+}
+
+
+@pytest.mark.parametrize("last", LAST)
+@pytest.mark.parametrize("rows", [1, 6, 700])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_loop_of_ones_own_is_replayed_to_the_same_bits(
+    last: str, rows: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forward, backward and update: each without Python layers, with the bits of those."""
+    first = [[rl.ReLU(0.2)], [rl.Dropout(0.3)], []][rows % 3]
+    layers = [
+        *first,
+        rl.Dense(5, 8),
+        rl.ReLU(),
+        rl.Dense(8, 6),
+        rl.PReLU(6),
+        rl.Dropout(0.25),
+        rl.Dense(6, 3),
+    ]
+    model = rl.Sequential(*layers, *LAST[last](), dtype=dtype, rng=0)
+    twin = copy.deepcopy(model)
+    pair = [(model, rl.Adam(0.01)), (twin, rl.Adam(0.01))]
+    for each, optimizer in pair:
+        optimizer.bind(each)
+    keywords = [{}, {"need_dx": False}, {"accumulate": True}, {"need_dx": False, "accumulate": True}]
+
+    def loop(of: int, number: int) -> list[Any]:
+        each, optimizer = pair[of]
+        x = np.random.default_rng(number).normal(size=(rows, 5)).astype(dtype)
+        dy = np.random.default_rng(number + 100).normal(size=(rows, 3)).astype(dtype)
+        if of:
+            alive = each.training_pass(x)  # in the layers
+            dx = alive.backward(dy, **keywords[number % 4])
+            y = alive.y
+        else:
+            y = each.forward(x, training=True)
+            dx = each.backward(dy, **keywords[number % 4])
+        norm = optimizer.update(0.5, clip_norm=[None, 0.1][number // 4 % 2])
+        arrays = [y, dx, each.flat_grads, each.flat_params]
+        return [None if a is None else a.tobytes() for a in arrays] + [norm]
+
+    for number in range(16):
+        assert loop(0, number) == loop(1, number), number
+    assert not runs_in_layers(lambda: [loop(0, number) for number in range(16, 24)], monkeypatch)
+    for number in range(16, 24):
+        after = loop(1, number)
+    assert after[3] == model.flat_params.tobytes()
+    for change in (
+        lambda m, o: setattr(m.layers[len(first) + 1], "negative_slope", 0.3),
+        lambda m, o: setattr(o, "beta1", 0.8),
+        lambda m, o: setattr(o, "learning_rate", 0.002),
+        lambda m, o: setattr(o, "weight_decay", 0.1),
+        lambda m, o: setattr(o, "multipliers", {f"{len(first)}.bias": (0.0, 0.0)}),
+        lambda m, o: setattr(o, "multipliers", {}),
+        lambda m, o: [d.load_state({"key": 5, "counter": 9}) for d in m if isinstance(d, rl.Dropout)],
+        lambda m, o: o.load_state_dict(o.state_dict()),
+    ):
+        for each in pair:
+            change(*each)
+        for number in range(3):
+            assert loop(0, number) == loop(1, number)
+
+
+def test_replayed_passes_check_what_they_are_given() -> None:
+    model = rl.mlp([5, 8, 3], dtype=np.float64, rng=0)
+    for _ in range(4):
+        y = model.forward(X, training=True)
+        dx = model.backward(DY)
+    assert np.isfinite(y).all()
+    assert np.isfinite(dx).all()
+    model.forward(X, training=True)
+    for wrong, error in [(DY[:, :2], ValueError), (DY[:3], ValueError), (DY.astype(np.float32), TypeError)]:
+        with pytest.raises(error):
+            model.backward(wrong)
+    assert model.backward(DY).tobytes() == dx.tobytes()
+    with pytest.raises(RuntimeError, match="must follow forward"):
+        model.backward(DY)
+    with pytest.raises(TypeError):
+        model.forward(X.astype(np.float32), training=True)
+    with pytest.raises(RuntimeError, match="must follow forward"):
+        model.backward(DY)
+    strided = np.repeat(DY, 2, axis=1)[:, ::2]
+    model.forward(np.asfortranarray(X), training=True)
+    assert model.backward(strided).tobytes() == dx.tobytes()
+    model.forward(X, training=True)
+    assert model.backward(strided).tobytes() == dx.tobytes()
+    model.forward(X, training=True)
+    kept = model.backward(DY)
+    before = kept.copy()
+    model.forward(X * 2, training=True)
+    model.backward(DY * 2)
+    np.testing.assert_array_equal(kept, before)
 
 
 def trains(model: rl.Sequential) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 from relu_layers import ops as native_ops
 from relu_layers._core import UsageGuard
 from relu_layers._engine import flat_arrays
-from relu_layers._engine.alive import Pass, Runner, not_after_forward
+from relu_layers._engine.alive import Pass, Runner, apart
 from relu_layers._engine.captures import InferenceCaptures
+from relu_layers._engine.loop_captures import LoopCaptures
 from relu_layers._engine.passes import Passes
 from relu_layers._files.formats import save_model
-from relu_layers._support.arguments import choice, converted_array, integer, strict_array
+from relu_layers._support.arguments import choice, converted_array, integer, real, strict_array
 from relu_layers._support.attributes import Fixed
 from relu_layers._support.configured import Array, Ops
 from relu_layers._support.files import AnyPath
@@ -39,7 +40,8 @@ class Sequential(Fixed):
         Built-in layers or a user's own objects with the plain layer protocol (``forward(x, training=False)``,
         ``backward(dy)``, ``params``, ``grads``). An object serves one place in one model. A user's layer
         keeps its arrays in dicts ``params`` and ``grads`` and reads them from there: the model replaces the
-        entries by views of its own.
+        entries by views of its own. Built-in layers that it is made of it names in ``layers``, a tuple; they are bound
+        with it (keys ``"1.0.weight"``: layer 1, its first part), and its forward and backward call theirs.
     dtype : np.float32 or np.float64, keyword
         Of inputs, parameters and results.
     rng : np.random.Generator, int or None, keyword
@@ -108,20 +110,27 @@ class Sequential(Fixed):
         self.layers = layers
         self.dtype = dtype
         self.ops = ops
-        self.flat_params, self.flat_grads, params, grads = flat_arrays.bind(
-            layers, dtype, self.rng, may_round
-        )
+        self._wire(UsageGuard(), *flat_arrays.bind(layers, dtype, self.rng, may_round))
+
+    def _wire(
+        self,
+        guard: UsageGuard,
+        flat_params: Array,
+        flat_grads: Array,
+        params: dict[str, Array],
+        grads: dict[str, Array],
+    ) -> None:
+        """Make what runs the layers, whose arrays are these."""
+        layers, dtype = self.layers, self.dtype
+        self.flat_params, self.flat_grads = flat_params, flat_grads
         self.params = ArrayMapping("params", params)
         self.grads = ArrayMapping("grads", grads)
-        views = [
-            tuple({name: arrays[f"{i}.{name}"] for name in layer.params} for arrays in (params, grads))
-            for i, layer in enumerate(layers)
-        ]
-        self._passes = Passes(layers, [(p, g) for p, g in views], dtype)
-        self._guard = UsageGuard()
+        views = [flat_arrays.views_of(i, layer, params, grads) for i, layer in enumerate(layers)]
+        self._passes = Passes(layers, views, dtype)
+        self._guard = guard
         self._runner = Runner(self._passes, self._guard)
-        self._latest: Pass | None = None
-        self._captures = InferenceCaptures(self._passes, layers, ops, self._guard, self.flat_params)
+        self._loop = LoopCaptures(self._runner, self.ops, flat_grads)
+        self._captures = InferenceCaptures(self._passes, layers, self.ops, guard, self.flat_params)
         self._made = True
 
     @property
@@ -132,7 +141,7 @@ class Sequential(Fixed):
     @ops.setter
     def ops(self, namespace: Ops) -> None:
         self.__dict__["ops"] = namespace
-        for layer in self.layers:
+        for layer in flat_arrays.parts_of(self.layers):
             if isinstance(layer, Layer):
                 layer.ops = namespace
 
@@ -271,10 +280,10 @@ class Sequential(Fixed):
         """
         if not training:
             return self(x)
-        x = strict_array("Sequential", "x", x, self.dtype)
-        self._latest = None
-        self._latest = latest = self.training_pass(x)
-        y: Array = latest.y
+        y = self._loop.forward(x)
+        if y is None:
+            latest = self._loop.run(strict_array("Sequential", "x", x, self.dtype), whole=False)
+            y = latest.y
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True, accumulate: bool = False) -> Any:
@@ -292,9 +301,7 @@ class Sequential(Fixed):
         accumulate : bool, keyword
             Whether gradients are added to those that ``grads`` holds.
         """
-        if self._latest is None:
-            raise not_after_forward("there is none")
-        return self._latest.backward(dy, need_dx=need_dx, accumulate=accumulate)
+        return self._loop.backward(dy, need_dx, accumulate)
 
     def run(self, x: Array) -> Pass:
         """Return a training forward of its own, of which any number may be alive: see `Pass`.
@@ -305,8 +312,7 @@ class Sequential(Fixed):
             Kept, not copied: leave it unchanged until the pass's backward.
         """
         x = strict_array("Sequential", "x", x, self.dtype)
-        self._latest = self._runner.run(x, whole=True)
-        return self._latest
+        return self._loop.run(x, whole=True)
 
     def input_gradient(self, x: Array, dy: Array) -> Array:
         """Return the gradient of x where dy is that of ``model(x)``: inference, so Dropout does nothing.
@@ -368,6 +374,66 @@ class Sequential(Fixed):
             for key, value in values.items():
                 np.copyto(known[key], value)
             self._guard.parameters_changed()
+
+    def copy(self) -> Self:
+        """Return an independent copy: its own arrays, no pass that waits for its backward."""
+        return copy.deepcopy(self)
+
+    def blend(self, other: Sequential, share: float) -> None:
+        """Move the parameters towards those of ``other``: ``(1 - share) * own + share * other``'s.
+
+        Parameters
+        ----------
+        other : Sequential
+            With parameters of the same names, shapes and dtype; such as the network that a target network follows.
+        share : float
+            From 0, which changes nothing, to 1, which copies.
+        """
+        share = real("blend", "share", share, minimum=0.0)
+        if share > 1.0:
+            raise ValueError(f"blend: share is {share}, expected at most 1")
+        if not isinstance(other, Sequential):
+            raise TypeError(f"blend: other is {other!r}, expected a Sequential")
+        shapes = [{key: array.shape for key, array in of.params.items()} for of in (self, other)]
+        if shapes[0] != shapes[1] or self.dtype != other.dtype:
+            raise ValueError("blend: other has parameters of other names, shapes or dtype")
+        with alone(self, "filling"):
+            if share == 1.0:
+                np.copyto(self.flat_params, other.flat_params)
+            else:
+                self.flat_params += np.multiply(other.flat_params - self.flat_params, share, dtype=self.dtype)
+            self._guard.parameters_changed()
+
+    def part(self, first: int, last: int) -> Self:
+        """Return layers ``first`` to ``last``, the latter not included, as a model that shares the arrays.
+
+        Training either trains both; keys of the part begin with 0. A layer's settings are those of this moment. Layers
+        of a user's own are the same objects, so that only the latest pass of both goes backward.
+
+        Parameters
+        ----------
+        first, last : int
+            As in ``model[first:last]``; negative numbers count from the end.
+        """
+        chosen = range(len(self.layers))[first:last]
+        if not chosen:
+            raise ValueError(f"part: no layers from {first} to {last} among {len(self.layers)}")
+        views = [
+            {
+                f"{i - chosen[0]}.{key.partition('.')[2]}": array
+                for key, array in arrays.items()
+                if (i := int(key.partition(".")[0])) in chosen
+            }
+            for arrays in (dict(self.params), dict(self.grads))
+        ]
+        before = sum(a.size for key, a in self.params.items() if int(key.partition(".")[0]) < chosen[0])
+        place = slice(before, before + sum(array.size for array in views[0].values()))
+        result = type(self).__new__(type(self))
+        result.rng, result.preprocessing = self.rng, None
+        result.layers, result.dtype, result.ops = tuple(apart(self.layers[first:last])), self.dtype, self.ops
+        renew_after_fork(result)
+        result._wire(self._guard, self.flat_params[place], self.flat_grads[place], *views)
+        return result
 
     def summary(self) -> str:
         """Return a table of layers, shapes, parameter counts and bytes."""

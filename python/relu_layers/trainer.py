@@ -452,7 +452,8 @@ class Trainer(Copied, Settings, Watched):
 
     def _outputs(self, x: Any) -> Array:
         """Return what the loss looks at for all rows: a new array."""
-        return self._inference.infer_in_parts(x, _EVALUATED_AT_ONCE)
+        outputs: Array = self._inference.infer_in_parts(x, _EVALUATED_AT_ONCE)
+        return outputs
 
     def _examples(self, owner: str, x: Any, y: Any = None, sample_weight: Any = None) -> Examples:
         """Return the rows that a method is given, in the dtypes of the model and the loss."""

@@ -17,5 +17,6 @@ void bind_watched(pybind11::module_& m);
 void bind_capture(pybind11::module_& m);
 void bind_training_replay(pybind11::module_& m);
 void bind_inference_replay(pybind11::module_& m);
+void bind_loop_replay(pybind11::module_& m);
 
 }  // namespace relu_layers::bindings

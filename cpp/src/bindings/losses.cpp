@@ -1,4 +1,5 @@
 // Losses with their gradients. Labels are checked in full before anything is written.
+#include <cmath>
 #include <limits>
 
 #include "bindings/bindings.h"
@@ -55,22 +56,31 @@ struct Common {
     }
 
   private:
+    // Finite, and not below 0 where a mean divides by their sum: that could be as small as you like. Before anything
+    // is written: now, or before each run of what is being recorded.
     template <class T>
     void check_weights(Call& call, const Placed<const T*>& samples) const {
         const index_t n = sample_weight.size;
+        const T largest = std::numeric_limits<T>::max();
+        const T lowest = normalization == Normalization::valid ? T(0) : -largest;
         const auto find = [=](const Moment& now) {
             const T* weights = samples(now);
             index_t i = 0;
-            while (i < n && weights[i] >= 0 && weights[i] <= std::numeric_limits<T>::max()) ++i;
+            while (i < n && weights[i] >= lowest && weights[i] <= largest) ++i;
             return i;
         };
         if (call.recorder() != nullptr)
             return call.recorder()->add_check([=](Moment& now) { now.refused = now.refused || find(now) < n; });
         const index_t bad = find(Moment());
         if (bad == n) return;
-        const py::object number = owned(PyFloat_FromDouble(double(samples(Moment())[bad])));
-        call.value_error("sample_weight[" + std::to_string(bad) + "] is " + repr_of(number.ptr()) +
-                         ", expected finite numbers of at least 0");
+        const T value = samples(Moment())[bad];
+        const py::object number = owned(PyFloat_FromDouble(double(value)));
+        const char* const expected =
+            std::isfinite(value)
+                ? ", but the loss is divided by the sum of the weights: expected at least 0, or a normalization that "
+                  "divides by a number of rows ('full', 'batch_size', 'none')"
+                : ", expected finite numbers";
+        call.value_error("sample_weight[" + std::to_string(bad) + "] is " + repr_of(number.ptr()) + expected);
     }
 };
 

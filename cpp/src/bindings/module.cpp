@@ -21,4 +21,5 @@ PYBIND11_MODULE(_core, m) {
     bind_capture(m);
     bind_training_replay(m);
     bind_inference_replay(m);
+    bind_loop_replay(m);
 }

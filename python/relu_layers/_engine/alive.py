@@ -12,6 +12,7 @@ from relu_layers._engine.buffers import SHAPES_KEPT, Shape, TrainingWorkspace
 from relu_layers._engine.passes import BUILT_IN_LAYERS, Passes, Units
 from relu_layers._support.arguments import boolean, strict_array
 from relu_layers._support.configured import Array
+from relu_layers.layers import Dropout
 
 # Free workspaces kept of one shape.
 _FREE_OF_A_SHAPE = 4
@@ -56,12 +57,47 @@ class Pass:
         self._served = passes.served
         self._version = runner.guard.version
         # What the layers keep for backward, so that an error in the middle of one leaves the pass as it was.
-        self._kept = [getattr(layer, "_saved", None) for layer in self._layers]
+        self._kept: list[Any] = [getattr(layer, "_saved", None) for layer in self._layers]
 
     def __del__(self) -> None:
         with suppress(AttributeError):  # of a pass that could not be made
             if not self._shown:  # else a caller has its arrays
                 self._runner.give(self._workspace)
+
+    def keep_in(self, layers: Sequence[Any]) -> None:
+        """Have ``layers`` keep what those of this pass kept in its forward."""
+        for layer, kept in zip(layers, self._kept, strict=True):
+            if kept is not None:
+                layer._saved = kept
+
+    def with_batch(self, x: Array, stand_in: Array, forwards: int, version: int) -> Pass:
+        """Return this recorded pass as it is after a replay with batch x in the place of ``stand_in``.
+
+        ``forwards`` is how often masks of dropout have been drawn between the recording and the replay.
+        """
+        result = Pass.__new__(Pass)
+        for name in ("_depth", "_layers", "_runner", "_served", "_workspace", "y"):
+            setattr(result, name, getattr(self, name))
+        result._spent, result._shown, result._version = False, True, version
+        result._kept = [
+            x
+            if kept is stand_in
+            else (kept[0], (kept[1] + forwards) % 2**64)
+            if isinstance(layer, Dropout)
+            else kept
+            for kept, layer in zip(self._kept, self._layers, strict=True)
+        ]
+        return result
+
+    @property
+    def workspace(self) -> TrainingWorkspace:
+        """The buffers of the pass."""
+        return self._workspace
+
+    @property
+    def outputs(self) -> Array | None:
+        """The buffer that the last layer filled."""
+        return self._workspace.results[-1]
 
     @property
     def ready(self) -> bool:
@@ -114,9 +150,7 @@ class Pass:
                 raise not_after_forward("the parameters were updated in between")
             if passes.keeps_own_state and passes.served is not self._served:
                 raise not_after_forward("a layer of your own has been used for something else in between")
-            for layer, kept in zip(self._layers, self._kept, strict=True):
-                if kept is not None:
-                    layer._saved = kept
+            self.keep_in(self._layers)
             workspace = self._workspace
             units: Units | None = None
             if workspace.whole:

@@ -18,10 +18,9 @@ from relu_layers import _core, ops
 from relu_layers._engine.flat_arrays import is_replaced
 from relu_layers._engine.passes import Passes
 from relu_layers._support.configured import Array, Configured
+from relu_layers._support.phases import FORWARD
 from relu_layers.layers import BUILT_IN
 
-# The phases of a step, in the extension's order.
-CHECK, FORWARD, BACKWARD, OBSERVE, COLLECT, COMBINE, NORM, UPDATE = range(8)
 # Shapes seen once whose second sight is worth a capture.
 _SHAPES_NOTED = 64
 # Captures of one shape, for inferences that run at the same time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array
-from relu_layers.layers import BUILT_IN, Layer, ParameterLayer, ReLU
+from relu_layers.layers import BUILT_IN, Dropout, Layer, ParameterLayer, ReLU
 
 # Which model a layer works for. Layers hold the state of a training pass and views of one model's arrays, so
 # a layer serves one model at a time.
@@ -20,6 +21,16 @@ _owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDicti
 # What the built-in layers compute with, to see whether something was put in its place.
 _METHODS = {kind: (kind.forward, kind.backward) for kind in BUILT_IN.values()}
 _OTHER = None, None
+
+
+def inner_layers(layer: Any) -> tuple[Layer, ...]:
+    """Return the built-in layers that a user's layer names in its attribute ``layers``."""
+    return () if isinstance(layer, Layer) else tuple(getattr(layer, "layers", ()))
+
+
+def parts_of(layers: Iterable[Any]) -> list[Any]:
+    """Return ``layers``, each followed by the layers that it is made of."""
+    return [part for layer in layers for part in (layer, *inner_layers(layer))]
 
 
 def named(index: int, layer: object) -> str:
@@ -40,7 +51,8 @@ def check_layers(layers: tuple[Any, ...]) -> None:
                 f"Sequential: layer {index} is the class {layer.__name__}; pass {layer.__name__}(...)"
             )
         # Built-in layers are not asked: reading their params would draw values before the model does.
-        protocol = () if isinstance(layer, Layer) else ("forward", "backward", "params", "grads")
+        arrays = () if getattr(layer, "layers", ()) else ("params", "grads")
+        protocol = () if isinstance(layer, Layer) else ("forward", "backward", *arrays)
         lacking = [name for name in protocol if not hasattr(layer, name)]
         if lacking:
             raise TypeError(
@@ -51,12 +63,38 @@ def check_layers(layers: tuple[Any, ...]) -> None:
             raise TypeError(
                 f"Sequential: layer {index} is itself a model; pass its layers: *copy.deepcopy(model).layers"
             )
+        if not isinstance(layer, Layer):
+            _check_inner(index, layer, parts_of(layers[:index]))
         if id(layer) in seen:
             raise ValueError(
                 f"Sequential: {named(index, layer)} appears twice; make one object for each place"
             )
         seen.add(id(layer))
     _check_sizes(layers)
+
+
+def _check_inner(index: int, layer: Any, before: list[Any]) -> None:
+    """Raise unless the layers that a user's layer is made of are named in ``layers``, and can be bound with it."""
+    what, inner = f"Sequential: {named(index, layer)}", inner_layers(layer)
+    for place, part in enumerate(inner):
+        if not isinstance(part, Layer):
+            raise TypeError(f"{what} has {part!r} in layers, expected built-in layers, such as Dense(4, 4)")
+        if isinstance(part, Dropout):
+            raise TypeError(
+                f"{what} has {part!r} in layers; make Dropout a layer of the model, where its masks are kept"
+            )
+        if any(part is other for other in (*before, *inner[:place])):
+            raise ValueError(
+                f"{what} has {part!r} in layers, which appears twice; make one object for each place"
+            )
+    for attribute, value in getattr(layer, "__dict__", {}).items():
+        held = value.values() if isinstance(value, dict) else value
+        for part in held if isinstance(value, (dict, list, tuple)) else (value,):
+            if isinstance(part, ParameterLayer) and not any(part is other for other in inner):
+                raise ValueError(
+                    f"{what} holds {part!r} in its attribute {attribute!r}, which would not be trained: "
+                    "name the layers it is made of, self.layers = (...); they need no entries in params and grads"
+                )
 
 
 def _check_sizes(layers: tuple[Any, ...]) -> None:
@@ -92,16 +130,15 @@ def features_after(layer: Any, features: int | None) -> int | None:
 
 def claim(layers: tuple[Any, ...], model: Any) -> None:
     """Note that ``layers`` work for ``model``; one that works for another living model is a ValueError."""
-    for index, layer in enumerate(layers):
+    for index, layer in enumerate(parts_of(layers)):
         try:
             owner = _owners.get(layer)
         except TypeError:  # a user's layer without weak references or hash cannot be noted
             continue
         if owner is not None and owner() is not None and owner() is not model:
-            raise ValueError(
-                f"Sequential: {named(index, layer)} belongs to another model; pass copy.deepcopy(layer)"
-            )
-    for layer in layers:
+            what = named(index, layer) if layer in layers else repr(layer)
+            raise ValueError(f"Sequential: {what} belongs to another model; pass copy.deepcopy(layer)")
+    for layer in parts_of(layers):
         try:
             _owners[layer] = weakref.ref(model)
         except TypeError:
@@ -175,35 +212,62 @@ def bind(
     params, grads : dict
         ``"0.weight"`` -> view of the flat arrays.
     """
-    for layer in layers:
+    for layer in parts_of(layers):
         if isinstance(layer, ParameterLayer) and not layer.initialized:
             layer.initialize(rng, dtype)
-    old: dict[tuple[int, str], Array] = {}
+    old: dict[str, Array] = {}
     for index, layer in enumerate(layers):
-        for name, value in dict(layer.params).items():
-            if not may_round:
-                _check_parameter(index, layer, name, value, dtype)
-            old[index, name] = value
+        for prefix, part in holders(index, layer):
+            for name, value in dict(part.params).items():
+                if not may_round:
+                    _check_parameter(index, layer, name, value, dtype)
+                old[prefix + name] = value
     total = sum(value.size for value in old.values())
     flat_params, flat_grads = zeros((total,), dtype), zeros((total,), dtype)
     params: dict[str, Array] = {}
     grads: dict[str, Array] = {}
     offset = 0
-    for (index, name), value in old.items():
-        part = slice(offset, offset + value.size)
-        params[f"{index}.{name}"] = flat_params[part].reshape(value.shape)
-        grads[f"{index}.{name}"] = flat_grads[part].reshape(value.shape)
+    for key, value in old.items():
+        at = slice(offset, offset + value.size)
+        params[key] = flat_params[at].reshape(value.shape)
+        grads[key] = flat_grads[at].reshape(value.shape)
         offset += value.size
     for index, layer in enumerate(layers):
-        names = [name for i, name in old if i == index]
-        if names:
-            own_params = {name: params[f"{index}.{name}"] for name in names}
-            own_grads = {name: grads[f"{index}.{name}"] for name in names}
-            if isinstance(layer, ParameterLayer):
-                layer.bind(own_params, own_grads)
+        for prefix, part in holders(index, layer):
+            names = list(part.params)
+            own_params = {name: params[prefix + name] for name in names}
+            own_grads = {name: grads[prefix + name] for name in names}
+            if not names:
+                continue
+            if isinstance(part, ParameterLayer):
+                part.bind(own_params, own_grads)
             else:
-                _bind_plain(index, layer, own_params, own_grads)
+                _bind_plain(index, part, own_params, own_grads)
     return flat_params, flat_grads, params, grads
+
+
+def holders(index: int, layer: Any) -> list[tuple[str, Any]]:
+    """Return what holds the parameters of layer ``index``, each with the beginning of its keys.
+
+    The layer itself, which is given empty mappings where it has none, then those that it is made of.
+    """
+    inner = inner_layers(layer)
+    for name in ("params", "grads"):
+        if inner and not hasattr(layer, name):
+            setattr(layer, name, {})
+    return [(f"{index}.", layer), *((f"{index}.{place}.", part) for place, part in enumerate(inner))]
+
+
+def views_of(
+    index: int, layer: Any, params: dict[str, Array], grads: dict[str, Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the views of layer ``index``, by name: of an inner layer ``"0.weight"``."""
+    start = f"{index}."
+    first, second = (
+        {key.removeprefix(start): view for key, view in arrays.items() if key.startswith(start)}
+        for arrays in (params, grads)
+    )
+    return first, second
 
 
 def _check_parameter(index: int, layer: object, name: str, value: Any, dtype: np.dtype[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -59,6 +59,11 @@ class Passes:
         self.layers = layers
         self.views = views
         self.dtype = dtype
+        # Without those of the layers that a user's layer is made of, which hold theirs themselves.
+        self._own_views = [
+            (own_views(p, layer.params), own_views(g, layer.params))
+            for layer, (p, g) in zip(layers, views, strict=True)
+        ]
         # A managed layer takes workspace buffers; a user's plain layer returns arrays of its own.
         self.managed = tuple(map(flat_arrays.is_managed, layers))
         self._keeps_shape = tuple(
@@ -359,12 +364,16 @@ class Passes:
                 for index in unit:
                     dys[index] = dy
                     wanted = self._wanted(index, frozen, accumulate)
+                    kept = self._to_add(index) if accumulate and not self._adds[index] else {}
                     if not self.managed[index]:
-                        dy = self._plain_backward(index, dy, accumulate)
+                        dy = layers[index].backward(dy)
+                        flat_arrays.adopt(layers[index].grads, self._own_views[index][1])
                     elif index == stop and not need_dx and self._skips_dx[index]:
                         layers[index].backward(dy, need_dx=False, **wanted)
                     else:
                         dy = layers[index].backward(dy, **wanted, out=gradients[index])
+                    for name, values in kept.items():
+                        self.views[index][1][name] += values
         except (ValueError, TypeError, IndexError) as error:
             self._raise_with_layer(error, index)
         return dy if not need_dx or (units and self.managed[units[-1][-1]]) else np.array(dy, order="C")
@@ -375,15 +384,9 @@ class Passes:
             return {"need_gradients": False}
         return {"accumulate": True} if accumulate and self._adds[index] else {}
 
-    def _plain_backward(self, index: int, dy: Array, accumulate: bool) -> Array:
-        """Run a user's layer backward and take its gradients."""
-        layer, views = self.layers[index], self.views[index][1]
-        before = {name: view.copy() for name, view in views.items()} if accumulate else {}
-        dx: Array = layer.backward(dy)
-        flat_arrays.adopt(layer.grads, views)
-        for name, values in before.items():
-            views[name] += values
-        return dx
+    def _to_add(self, index: int) -> dict[str, Array]:
+        """Return copies of the gradients of a layer whose backward overwrites them."""
+        return {name: view.copy() for name, view in self.views[index][1].items()}
 
     def training_input(self, index: int) -> Array | None:
         """Return what layer ``index`` got in the last training forward, readable until the next one."""
@@ -422,7 +425,7 @@ class Passes:
 
     def _plain(self, index: int, x: Array, training: bool) -> Array:
         """Run a user's layer and check what it returns."""
-        layer, params = self.layers[index], self.views[index][0]
+        layer, params = self.layers[index], self._own_views[index][0]
         if params:
             flat_arrays.adopt(layer.params, params)
         y = layer.forward(x, training=training)
@@ -439,3 +442,8 @@ class Passes:
         else:
             error.add_note(context)
         raise error
+
+
+def own_views(views: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
+    """Return those of ``views`` that have one of the names."""
+    return {name: views[name] for name in names}

@@ -14,20 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from relu_layers import _core, schedules
-from relu_layers._engine.captures import (
-    BACKWARD,
-    COLLECT,
-    COMBINE,
-    FORWARD,
-    NORM,
-    OBSERVE,
-    UPDATE,
-    Snapshot,
-    can_be_captured,
-    watched,
-)
+from relu_layers._engine.captures import Snapshot, can_be_captured, watched
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
+from relu_layers._support.phases import BACKWARD, COLLECT, COMBINE, FORWARD, NORM, OBSERVE, UPDATE
 from relu_layers._training.meter import EpochMeter
 from relu_layers.callbacks import Moments
 from relu_layers.layers import Dropout

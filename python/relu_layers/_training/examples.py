@@ -63,7 +63,8 @@ class Examples(NamedTuple):
         """
         if self.sample_weight is not None and not self.streamed:
             refuse_not_finite(owner, "sample_weight", self.sample_weight)
-            _refuse_negative(owner, self.sample_weight)
+            if loss.normalization == "valid":
+                _refuse_negative(owner, self.sample_weight)
         if isinstance(loss, FunctionLoss):
             return
         y = outputs(self._row(owner))
@@ -103,7 +104,8 @@ def _refuse_negative(owner: str, weights: Array) -> None:
     if negative.size:
         first = int(negative[0])
         raise ValueError(
-            f"{owner}: sample_weight[{first}] is {weights[first]:g}, expected finite numbers of at least 0"
+            f"{owner}: sample_weight[{first}] is {weights[first]:g}, but the loss is divided by the sum of the weights: "
+            "expected at least 0, or a normalization that divides by a number of rows ('full', 'batch_size', 'none')"
         )
 
 

@@ -16,12 +16,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from relu_layers import schedules
+from relu_layers import _core, schedules
+from relu_layers import ops as native_ops
 from relu_layers._support.arguments import choice, integer, nearest, real
 from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array, Configured
+from relu_layers._support.phases import NORM, UPDATE
 from relu_layers._support.usage import alone, still
 from relu_layers.optimizers.bound import Segment, Target, segments_of, targets_of
+
+# The module of the rules, whose arithmetic is known: a subclass may do anything.
+_RULES = "relu_layers.optimizers.rules"
 
 
 class Optimizer(Configured):
@@ -63,6 +68,9 @@ class Optimizer(Configured):
     ) -> None:
         self._targets: tuple[Target, ...] = ()
         self._segments: list[Segment] = []
+        # A captured update, and the segments that were updated without one before.
+        self._replay: _core.UpdateReplay | None = None
+        self._replayable: list[Segment] | None = None
         # By parameter: the updates it was frozen in, and, while it is, the update that froze it.
         self._missed: dict[str, int] = {}
         self._frozen_at: dict[str, int] = {}
@@ -202,6 +210,7 @@ class Optimizer(Configured):
             )
 
     def _split(self) -> list[Segment]:
+        self._replay = None
         return segments_of(self._targets, self.slots, self._multipliers, self._missed)
 
     def frozen(self, model: Any) -> frozenset[str]:
@@ -253,10 +262,15 @@ class Optimizer(Configured):
             The rate or the norm is not finite; nothing has changed.
         """
         segments, rate, norm = self._bound(), self.learning_rate_now, None
+        if clip_norm is not None and real(type(self).__name__, "clip_norm", clip_norm) <= 0.0:
+            raise ValueError(f"{type(self).__name__}: clip_norm is {clip_norm}, expected above 0, or None")
+        if self._replay is not None:
+            replayed = self._replay.update(rate, grad_scale, clip_norm or 0.0)
+            if replayed >= 0.0:
+                return None if clip_norm is None else replayed
+        self._consider(segments)
         if clip_norm is not None:
             owner = type(self).__name__
-            if real(owner, "clip_norm", clip_norm) <= 0.0:
-                raise ValueError(f"{owner}: clip_norm is {clip_norm}, expected above 0, or None")
             norm = self.gradient_norm()
             if not math.isfinite(norm):
                 raise ValueError(f"{owner}: the gradient norm is {norm}, expected a finite number")
@@ -269,6 +283,29 @@ class Optimizer(Configured):
         self._updates[0] += 1
         self._last_rate[0] = rate
         return norm
+
+    def _consider(self, segments: list[Segment]) -> None:
+        """Capture the update if it may come again."""
+        self._replay = None
+        if self._replayable is not segments or type(self).__module__ != _RULES:
+            self._replayable = segments  # not before the second update of these
+            return
+        if any(segment.ops is not native_ops for segment in segments):
+            return
+        capture = _core.Capture(None, None, None, None)
+        try:
+            capture.start(NORM)
+            if capture.failure is None:  # else another thread is recording, and what follows would be done
+                self.gradient_norm()
+                capture.start(UPDATE)
+                self._apply(segments, 1.0, 1.0)
+        except (TypeError, ValueError):
+            return
+        finally:
+            capture.stop()
+        if capture.failure is None:
+            guards = [t.owner.exclusive() for t in self._targets if not isinstance(t.owner, tuple)]
+            self._replay = _core.UpdateReplay(capture, guards, self._updates, self._last_rate, [self])
 
     def _apply(self, segments: list[Segment], rate: float, grad_scale: float) -> None:
         """Call the op on every stretch of parameters."""
@@ -352,6 +389,7 @@ class Optimizer(Configured):
             own: dict[str, Any] = {"slots": slots, "_multipliers": dict(self._multipliers)}
             own |= {"_updates": self._updates.copy(), "_last_rate": self._last_rate.copy()}
             own |= {"_missed": dict(self._missed), "_frozen_at": dict(self._frozen_at)}
+            own |= {"_replay": None, "_replayable": None}
             return self.__dict__ | own | {"_targets": (), "_segments": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -49,18 +49,26 @@ def _normalizer(
     return float(positions if normalization == "full" else max(leading, 1))
 
 
-def _sample_weight(op: str, value: object, array: FloatArray, trailing: int) -> FloatArray | None:
+def _sample_weight(
+    op: str, value: object, array: FloatArray, trailing: int, normalization: str
+) -> FloatArray | None:
     """Return the weights with axes that broadcast over `trailing` further axes of the positions."""
     if value is None:
         return None
     if array.ndim == 0:
         raise ValueError(f"{op}: sample_weight needs a batch axis, but the prediction has shape ()")
     weight = float_array(op, "sample_weight", value, like=array, shape=array.shape[:1])
-    bad = np.flatnonzero(~((weight >= 0) & np.isfinite(weight)))
+    with np.errstate(invalid="ignore"):
+        bad = np.flatnonzero(~np.isfinite(weight) | ((weight < 0) & (normalization == "valid")))
     if bad.size:
-        raise ValueError(
-            f"{op}: sample_weight[{bad[0]}] is {float(weight[bad[0]])!r}, expected finite numbers of at least 0"
+        number = float(weight[bad[0]])
+        expected = (
+            "but the loss is divided by the sum of the weights: expected at least 0, or a normalization that "
+            "divides by a number of rows ('full', 'batch_size', 'none')"
+            if np.isfinite(number)
+            else "expected finite numbers"
         )
+        raise ValueError(f"{op}: sample_weight[{bad[0]}] is {number!r}, {expected}")
     return weight.reshape(-1, *(1,) * trailing)
 
 
@@ -134,7 +142,7 @@ def softmax_cross_entropy(
         by_class = float_array(op, "class_weight", class_weight, like=logits, shape=(classes,))
     if sample_weight is not None and axis == 0:
         raise ValueError(f"{op}: sample_weight needs a batch axis before the class axis, but axis is 0")
-    by_sample = _sample_weight(op, sample_weight, logits, rows.ndim - 2)
+    by_sample = _sample_weight(op, sample_weight, logits, rows.ndim - 2, normalization)
 
     labels = as_array(op, "labels", labels)
     weight = (
@@ -278,7 +286,7 @@ def _elementwise(
     out: FloatArray | None,
 ) -> tuple[float, FloatArray]:
     """Weigh, mask, sum and normalize a loss whose positions are the elements."""
-    by_sample = _sample_weight(op, sample_weight, prediction, prediction.ndim - 1)
+    by_sample = _sample_weight(op, sample_weight, prediction, prediction.ndim - 1, normalization)
     weight = np.broadcast_to(prediction.dtype.type(1) if by_sample is None else by_sample, prediction.shape)
     n = _normalizer(
         op,
