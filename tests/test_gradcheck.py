@@ -291,7 +291,7 @@ LAYERS = {
     "dropout": lambda: rl.Dropout(0.4),
     "own": HandWrittenReLU,
 }
-WITH_A_CORNER = {"relu", "leaky", "prelu", "bent elu", "threshold", "jump", "own"}
+WITH_A_CORNER = {"selu", "relu", "leaky", "prelu", "bent elu", "threshold", "jump", "own"}
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -148,8 +148,8 @@ EDGES: dict[str, tuple[Any, Any, list[tuple[float, float, float]]]] = {
         lambda ops, x: ops.softplus_forward(x),
         lambda ops, y, dy: ops.softplus_backward(y, dy),
         [(np.inf, np.inf, 1.0), (1e4, 1e4, 1.0), (1.0, math.log1p(math.e), 1 / (1 + math.exp(-1))),
-         (0.0, math.log(2), 0.5), (-0.0, math.log(2), 0.5),
-         (-30.0, math.log1p(math.exp(-30)), 1 / (1 + math.exp(30))), (-1e4, 0.0, 0.0),
+         (0.0, math.log(2), 0.5), (-0.0, math.log(2), 0.5), (-30.0, math.log1p(math.exp(-30)), 1 / (1 + math.exp(30))),
+         (-1e4, 0.0, 0.0),
          (-np.inf, 0.0, 0.0), (np.nan, np.nan, np.nan)],
     ),
     "clip": (

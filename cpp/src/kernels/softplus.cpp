@@ -17,7 +17,11 @@ void softplus_forward(const T* x, T* y, index_t n, bool streaming) {
 }
 
 void softplus_backward(const T* y, const T* dy, T* dx, index_t n, bool streaming) {
-    map_vectors(y, dy, dx, n, streaming, [=](V v, V g) { return g * -exponential_minus_one<T>(-v); });
+    const V zero = broadcast(T(0));
+    map_vectors(y, dy, dx, n, streaming, [=](V v, V g) {
+        const V positive = v < zero ? zero : v;  // no y is below 0
+        return g * -exponential_minus_one<T>(-positive);
+    });
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

@@ -350,7 +350,7 @@ def softplus_backward(y: FloatArray, dy: FloatArray, *, out: FloatArray | None =
     y = float_array("softplus_backward", "y", y)
     dy = float_array("softplus_backward", "dy", dy, like=y, shape=y.shape)
     out = output("softplus_backward", out, y.shape, y.dtype, reads=[y], may_alias=[dy])
-    out[...] = dy * -np.expm1(-y)
+    out[...] = dy * -np.expm1(-np.where(y < 0, 0, y))
     return out
 
 
