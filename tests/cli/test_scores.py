@@ -109,7 +109,9 @@ def test_json_is_all_that_is_printed(done: Callable[..., Result]) -> None:
 
 
 def test_warnings_of_scores_that_mean_little(done: Callable[..., Result]) -> None:
-    out = done("train", line_file(30), "--target", "y", "--epochs", "1", "--learning-rate", "1e-9").output
+    out = done(
+        "train", line_file(30), "--target", "y", "--epochs", "1", "--learning-rate", "1e-9", "--hidden", "4"
+    ).output
     assert "R2 is below 0" in out
     assert "validation has 3 rows, too few" in out
     assert "a linear model is no worse here: --hidden none" in out

@@ -9,7 +9,7 @@ import numpy as np
 
 from relu_layers.cli.errors import form_option
 from relu_layers.cli.examining import MOST_CATEGORIES, Finding, examine, refuse
-from relu_layers.cli.settings import Settings
+from relu_layers.cli.settings import FEWEST_ROWS, Settings, fitted_to
 from relu_layers.cli.splitting import Split, split_rows
 from relu_layers.cli.tables import Table, load_table, standard_input
 from relu_layers.preprocessing import ClassTarget, Preprocessing
@@ -24,7 +24,10 @@ _MANY_CLASSES = 1000
 
 @dataclass(frozen=True)
 class Dataset:
-    """Arrays of the three parts, as ``(x, y)``, with their table and preprocessing; ``notes`` are for the user."""
+    """Arrays of the three parts, as ``(x, y)``, with their table and preprocessing; ``notes`` are for the user.
+
+    ``settings`` are those given, with what depends on the number of rows.
+    """
 
     table: Table
     preprocessing: Preprocessing
@@ -32,6 +35,7 @@ class Dataset:
     validation: tuple[Array, Array]
     test: tuple[Array, Array]
     notes: tuple[str, ...]
+    settings: Settings
 
     @property
     def classes(self) -> tuple[object, ...]:
@@ -61,6 +65,12 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     if dropped:
         why = "missing values" if settings.missing == "drop" else f"no {target!r}"
         notes.append(f"note: left out {dropped:,} rows with {why}, {table.rows:,} remain")
+    few = table.rows < FEWEST_ROWS and settings.hidden is None
+    settings = fitted_to(settings, table.rows)
+    if few:
+        notes.append(
+            f"note: {table.rows} rows are few, so this is a linear model; --hidden 64,32 trains a network"
+        )
     preprocessing = Preprocessing(
         standardize=settings.standardize,
         missing=settings.missing,
@@ -78,7 +88,7 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     for rows in (split.train, split.validation, split.test):
         x = preprocessing.transform(features.take(rows).columns, unknown="zero", dtype=settings.dtype)
         parts.append((x, preprocessing.encode_target(values[rows], dtype=settings.dtype)))
-    return Dataset(table, preprocessing, parts[0], parts[1], parts[2], tuple(notes))
+    return Dataset(table, preprocessing, parts[0], parts[1], parts[2], tuple(notes), settings)
 
 
 class _Loaded(NamedTuple):
@@ -199,4 +209,4 @@ def _split(
     preprocessing: Preprocessing, values: Array, settings: Settings, rng: np.random.Generator
 ) -> Split:
     labels = preprocessing.encode_target(values) if isinstance(preprocessing.target, ClassTarget) else None
-    return split_rows(len(values), labels, settings.validation, settings.test, rng)
+    return split_rows(len(values), labels, settings.validation or 0.0, settings.test, rng)

@@ -42,9 +42,7 @@ SCHEDULES: dict[str, tuple[Callable[..., Any], Callable[[int], dict[str, Any]]]]
 # a scale per pixel, label smoothing a further 0.8. XOR has four rows, so nothing can be held out.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "": {
-        "hidden": (64, 32),
         "standardize": "column",
-        "validation": 0.1,
         "test": 0.2,
         "batch_size": 32,
         "label_smoothing": 0.0,
@@ -64,9 +62,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "batch_size": 4,
         "patience": 0,
         "learning_rate": 0.02,
+        "weight_decay": 0.0,
     },
 }
 
+FEWEST_ROWS = 80
+_HIDDEN, _VALIDATION = (64, 32), 0.1
 _EPOCHS, _PATIENCE, _STEPS = 60, 15, 3000
 
 
@@ -81,9 +82,9 @@ class Settings:
     category: tuple[str, ...]
     missing: str
     standardize: str
-    validation: float
+    validation: float | None
     test: float
-    hidden: tuple[int, ...]
+    hidden: tuple[int, ...] | None
     negative_slope: float
     dropout: float
     optimizer: str
@@ -123,21 +124,36 @@ def settings_from(options: dict[str, Any]) -> Settings:
     }
     if filled["validation"] == 0.0:
         filled["patience"] = 0
-    if filled["validation"] + filled["test"] >= 1.0:
+    if (filled["validation"] or 0.0) + filled["test"] >= 1.0:
         raise click.UsageError(
             "--validation and --test together must leave some rows for training (sum below 1)"
         )
     return Settings(**filled)
 
 
-def with_enough_steps(settings: Settings, rows: int) -> Settings:
-    """Return the settings with epochs and patience for a number of training rows, where the user gave none.
+def fitted_to(settings: Settings, rows: int) -> Settings:
+    """Return the settings with what depends on the number of rows, where the user gave none of it.
 
-    Few rows get more epochs: a network needs some thousand steps, however few rows there are.
+    Few rows get more epochs, for a network needs some thousand steps however few rows there are, and more weight
+    decay: with Adam as much as the penalty of Ridge(alpha=1). The fewest get a linear model, and keep none of
+    themselves to choose an epoch by.
     """
-    epochs = settings.epochs or max(_EPOCHS, -(-_STEPS // -(-rows // settings.batch_size)))
+    few = rows < FEWEST_ROWS and settings.hidden is None
+    hidden = settings.hidden if settings.hidden is not None else () if few else _HIDDEN
+    validation = settings.validation
+    if validation is None:
+        validation = (
+            0.0 if few and settings.patience is None else min(_VALIDATION, (1.0 - settings.test) / 2.0)
+        )
+    training = max(round(rows * (1.0 - settings.test - validation)), 1)
+    epochs = settings.epochs or max(_EPOCHS, -(-_STEPS // -(-training // settings.batch_size)))
     patience = max(_PATIENCE, epochs // 5) if settings.patience is None else settings.patience
-    return replace(settings, epochs=epochs, patience=patience)
+    decay = settings.weight_decay
+    if decay is None and settings.optimizer == "adam":
+        decay = 2.0 / training
+    return replace(
+        settings, hidden=hidden, validation=validation, epochs=epochs, patience=patience, weight_decay=decay
+    )
 
 
 def optimizer_from(settings: Settings, updates: int) -> Any:

@@ -20,7 +20,7 @@ from relu_layers.cli.checkpointing import SaveEpochs, finished, resumed
 from relu_layers.cli.dataset import Dataset, prepare
 from relu_layers.cli.progress import EpochTable
 from relu_layers.cli.scores import classification_scores, regression_scores
-from relu_layers.cli.settings import Settings, optimizer_from, schedule_from, with_enough_steps
+from relu_layers.cli.settings import Settings, optimizer_from, schedule_from
 from relu_layers.distributed import launched, world
 from relu_layers.layers import Dense, Dropout, ReLU
 from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
@@ -99,7 +99,7 @@ def _prepare(communicator: Any, settings: Settings, console: Console, first: boo
         runtime.set_num_threads(settings.threads)
     data_rng, model_rng, trainer_rng = np.random.default_rng(settings.seed).spawn(3)
     data = prepare(settings, data_rng)
-    settings = with_enough_steps(settings, len(data.train[0]))
+    settings = data.settings
     assert settings.epochs is not None
     model, loss = build(settings, data, model_rng)
     group = settings.accumulate * (1 if communicator is None else communicator.size)
@@ -154,7 +154,7 @@ def build(settings: Settings, data: Dataset, rng: np.random.Generator) -> tuple[
     outputs = len(data.classes) or 1
     layers: list[Any] = []
     width = data.preprocessing.n_features
-    for size in settings.hidden:
+    for size in settings.hidden or ():
         layers += [Dense(width, size), ReLU(settings.negative_slope)]
         if settings.dropout:
             layers.append(Dropout(settings.dropout))
@@ -203,7 +203,7 @@ def _print_head(console: Console, settings: Settings, data: Dataset, model: Sequ
     parts = {"training": data.train, "validation": data.validation, "test": data.test}
     sizes_text = ", ".join(f"{len(x):,} {name}" for name, (x, _) in parts.items() if len(x))
     features = data.preprocessing.n_features
-    sizes = "-".join(map(str, (features, *settings.hidden, len(data.classes) or 1)))
+    sizes = "-".join(map(str, (features, *(settings.hidden or ()), len(data.classes) or 1)))
     batches = f"batches of {settings.batch_size}" + (f", {group} in an update" if group > 1 else "")
     for note in data.notes:
         report.say(console, note)
