@@ -105,7 +105,8 @@ def _refuse_negative(owner: str, weights: Array) -> None:
         first = int(negative[0])
         raise ValueError(
             f"{owner}: sample_weight[{first}] is {weights[first]:g}, but the loss is divided by the sum of the "
-            "weights: expected at least 0, or a normalization that divides by a number of rows ('full', 'batch_size', 'none')"
+            "weights: expected at least 0, or a normalization that divides by a number of rows ('full', "
+            "'batch_size', 'none')"
         )
 
 
