@@ -18,6 +18,7 @@ from relu_layers._engine.alive import Pass, Runner, apart
 from relu_layers._engine.captures import InferenceCaptures
 from relu_layers._engine.loop_captures import LoopCaptures
 from relu_layers._engine.passes import Passes
+from relu_layers._engine.summary import summary
 from relu_layers._files.formats import save_model
 from relu_layers._support.arguments import choice, converted_array, integer, real, strict_array
 from relu_layers._support.attributes import Fixed
@@ -25,7 +26,6 @@ from relu_layers._support.configured import Array, Ops
 from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.spelling import named_arguments
-from relu_layers._support.text_table import aligned
 from relu_layers._support.usage import alone, still
 from relu_layers.layers import ELU, Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
@@ -437,7 +437,7 @@ class Sequential(Fixed):
 
     def summary(self) -> str:
         """Return a table of layers, shapes, parameter counts and bytes."""
-        return _summary(self)
+        return summary(self)
 
     def save(self, path: AnyPath, **options: Any) -> None:
         """Write the model to ``path``; the suffix decides the format (``.npz`` needs no extra).
@@ -551,53 +551,3 @@ def _activation(given: Any, negative_slope: float) -> Callable[[], Any]:
         )
     made: Callable[[], Any] = given
     return made
-
-
-def _summary(model: Sequential) -> str:
-    """Return a table with one row per layer: output, parameters by name and shape, count and bytes."""
-    itemsize = model.dtype.itemsize
-    rows = [("layer", "output", "parameters", "count", "bytes")]
-    features: int | None = None
-    for index, layer in enumerate(model.layers):
-        features = flat_arrays.features_after(layer, features)
-        prefix = f"{index}."
-        own = {key.removeprefix(prefix): a for key, a in model.params.items() if key.startswith(prefix)}
-        count = sum(array.size for array in own.values())
-        rows.append(
-            (
-                f"{index}  {layer!r}",
-                f"(batch, {'?' if features is None else features})",
-                ", ".join(f"{name} {array.shape}" for name, array in own.items()) or "-",
-                f"{count:,}",
-                f"{count * itemsize:,}",
-            )
-        )
-    lines = aligned(rows, left=3)
-    rule = "-" * max(map(len, lines))
-    total = model.flat_params.size
-    closing = (
-        f"{total:,} parameters in {model.dtype}: {_size(total * itemsize)}, "
-        f"and as much for gradients; input (batch, {_input_features(model.layers)})"
-    )
-    return "\n".join([lines[0], rule, *lines[1:], rule, closing])
-
-
-def _input_features(layers: tuple[Any, ...]) -> str:
-    """Return the number of columns that the first sized layer takes, as text."""
-    for layer in layers:
-        wanted = getattr(layer, "in_features", None)
-        if wanted is not None:
-            return str(wanted)
-        if not flat_arrays.is_managed(layer):
-            break
-    return "?"
-
-
-def _size(count: int) -> str:
-    """Return bytes in a unit that reads well."""
-    value, unit = float(count), "bytes"
-    for larger in ("KiB", "MiB", "GiB"):
-        if value < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"

@@ -6,7 +6,7 @@ import inspect
 import weakref
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -36,6 +36,21 @@ def parts_of(layers: Iterable[Any]) -> list[Any]:
 def named(index: int, layer: object) -> str:
     """Return how messages name a layer."""
     return f"layer {index}, {layer!r}"
+
+
+def raise_with_layer(error: Exception, index: int, layer: object) -> NoReturn:
+    """Raise ``error`` again, its message closed by the layer's number and repr."""
+    context = f"(layer {index}, {layer!r})"
+    if type(error) in (ValueError, TypeError, IndexError):
+        error.args = (f"{error} {context}",)
+    else:
+        error.add_note(context)
+    raise error
+
+
+def own_views(views: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
+    """Return those of ``views`` that have one of the names."""
+    return {name: views[name] for name in names}
 
 
 def check_layers(layers: tuple[Any, ...]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Container, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class Passes:
         self.dtype = dtype
         # Without those of the layers that a user's layer is made of, which hold theirs themselves.
         self._own_views = [
-            (own_views(p, layer.params), own_views(g, layer.params))
+            (flat_arrays.own_views(p, layer.params), flat_arrays.own_views(g, layer.params))
             for layer, (p, g) in zip(layers, views, strict=True)
         ]
         # A managed layer takes workspace buffers; a user's plain layer returns arrays of its own.
@@ -205,7 +205,7 @@ class Passes:
                     else:
                         y = self._plain(index, y, False)
         except (ValueError, TypeError, IndexError) as error:
-            self._raise_with_layer(error, index)
+            flat_arrays.raise_with_layer(error, index, self.layers[index])
         if self.inference_steps and self.managed[self.inference_steps[-1]]:
             return y
         # The last layer's own array, or x itself.
@@ -306,7 +306,7 @@ class Passes:
                         y = self._plain(index, y, training)
                     results[index] = y
         except (ValueError, TypeError, IndexError) as error:
-            self._raise_with_layer(error, index)
+            flat_arrays.raise_with_layer(error, index, self.layers[index])
         return y
 
     def backward(self, dy: Array, depth: int, need_dx: bool, frozen: Frozen = frozenset()) -> Array:
@@ -375,7 +375,7 @@ class Passes:
                     for name, values in kept.items():
                         self.views[index][1][name] += values
         except (ValueError, TypeError, IndexError) as error:
-            self._raise_with_layer(error, index)
+            flat_arrays.raise_with_layer(error, index, self.layers[index])
         return dy if not need_dx or (units and self.managed[units[-1][-1]]) else np.array(dy, order="C")
 
     def _wanted(self, index: int, frozen: Frozen, accumulate: bool) -> dict[str, bool]:
@@ -419,7 +419,7 @@ class Passes:
                 elif shape is not None and not self._keeps_shape[index]:
                     shape = layer.output_shape(shape)
             except (ValueError, TypeError, IndexError) as error:
-                self._raise_with_layer(error, index)
+                flat_arrays.raise_with_layer(error, index, self.layers[index])
             shapes.append(shape)
         return shapes
 
@@ -433,17 +433,3 @@ class Passes:
             came = y.dtype if isinstance(y, np.ndarray) else type(y).__name__
             raise TypeError(f"forward returned {came}, expected a {self.dtype} array")
         return y
-
-    def _raise_with_layer(self, error: Exception, index: int) -> NoReturn:
-        """Raise ``error`` again, its message closed by the layer's number and repr."""
-        context = f"(layer {index}, {self.layers[index]!r})"
-        if type(error) in (ValueError, TypeError, IndexError):
-            error.args = (f"{error} {context}",)
-        else:
-            error.add_note(context)
-        raise error
-
-
-def own_views(views: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
-    """Return those of ``views`` that have one of the names."""
-    return {name: views[name] for name in names}
