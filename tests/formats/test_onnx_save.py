@@ -308,3 +308,14 @@ def test_without_onnx_the_extra_is_named(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert ran.stdout.strip() == '.onnx files need onnx: pip install "relu_layers[onnx]"'
+
+
+def test_a_clip_after_a_relu_in_float64_runs_elsewhere(tmp_path: Path) -> None:
+    """ONNX Runtime merges the two and refuses what it gets."""
+    model = rl.Sequential(rl.Dense(3, 4), rl.ReLU(), rl.Clip(0.0, 6.0), dtype=np.float64, rng=0)
+    model.save(tmp_path / "m.onnx")
+    x = np.array([[1.0, -2.0, 30.0], [np.nan, 0.0, 1.0]])
+    session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: x})
+    np.testing.assert_allclose(found, model(x), rtol=1e-12)
+    assert repr(rl.load(tmp_path / "m.onnx").layers) == repr(model.layers)

@@ -171,7 +171,12 @@ def _clip(place: _Place) -> None:
         place.constant(name, kind.type(read(name))) if np.isfinite(getattr(place.layer, name)) else ""
         for name in ("minimum", "maximum")
     ]
-    place.node("Clip", *limits)
+    source, before = place.source, place.written.nodes[-1:]
+    if kind == np.float64 and before and before[0].op_type == "Relu":
+        # ONNX Runtime merges a Relu and a Clip and then refuses their float64. What a Relu gives is its own |x|.
+        source = f"{place.index}.same"
+        place.node("Abs", target=source)
+    place.node("Clip", inputs=[source, *limits])
 
 
 def _plain(place: _Place) -> None:

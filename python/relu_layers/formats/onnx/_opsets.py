@@ -26,7 +26,7 @@ NEWEST = {
     **{step.op_type: step.version for steps in composed().values() for step in steps},
 }  # fmt: skip
 # Those that make no layer by themselves: Exp in an ELU of several nodes, the lengths in a Reshape, columns, what makes
-# a label of scores.
+# a label of scores, Abs of what a Relu gives.
 AROUND = {
     "Shape": 25,
     "Gather": 13,
@@ -35,6 +35,7 @@ AROUND = {
     "Squeeze": 25,
     "Split": 18,
     "ArgMax": 13,
+    "Abs": 13,
     "Exp": 13,
 }
 AROUND_ML = {"Scaler": 1, "ArrayFeatureExtractor": 1, "ZipMap": 1}

@@ -62,13 +62,19 @@ def _selected(chain: Chain, chosen: Selected) -> None:
 
 def _without_names(chain: Chain, nodes: tuple[Node, ...]) -> list[Node]:
     """Return the nodes but those that only give a computed value a second name; nodes take its first one."""
-    computed = {chain.current}
+    computed, rectified = {chain.current}, set[str]()
     kept = []
     for each in nodes:
         node = replace(each, inputs=tuple(map(chain.known_as, each.inputs)))
         if not computed.isdisjoint(node.inputs):
             computed.update(node.outputs)
-            if node.op_type == "Identity" or (node.op_type == "Cast" and keeps_type(node, chain.dtype)):
+            if node.op_type == "Relu":
+                rectified.update(node.outputs)
+            if (
+                node.op_type == "Identity"
+                or (node.op_type == "Cast" and keeps_type(node, chain.dtype))
+                or (node.op_type == "Abs" and node.input(0) in rectified)
+            ):
                 chain.same(node.outputs[0], node.input(0))
                 continue
         kept.append(node)
