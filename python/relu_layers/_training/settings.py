@@ -29,20 +29,6 @@ class Settings:
     _live: ClassVar[frozenset[str]] = frozenset({"clip_norm"})
 
     @property
-    def model(self) -> Any:
-        """What is trained: one and the same for the life of a trainer."""
-        return self.__dict__["_model"]
-
-    @model.setter
-    def model(self, value: Any) -> None:
-        if "_model" in self.__dict__:
-            raise AttributeError(
-                "Trainer: model cannot be assigned, since loss, optimizer and captures belong to it; make a new Trainer"
-            )
-        trainer: Any = self
-        trainer._model = value
-
-    @property
     def optimizer(self) -> Optimizer:
         """What updates the model; one that is assigned is bound to the model, or refused as by the constructor."""
         optimizer: Optimizer = self.__dict__["_optimizer"]
