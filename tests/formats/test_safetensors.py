@@ -102,7 +102,7 @@ def test_files_of_other_programs_need_a_model_and_their_layout(tmp_path: Path) -
     safetensors.numpy.save_file(tensors, path)
     loaded = rl.load(path, model=network(np.float64), names="relu_layers")
     np.testing.assert_array_equal(loaded.params["0.weight"], tensors["0.weight"].astype(np.float64))
-    with pytest.raises(ValueError, match="pass names='torch'"):
+    with pytest.raises(ValueError, match="load it in Python with names='torch'"):
         rl.load(path, model=network())
     with pytest.raises(ValueError, match="build the model and pass it as model="):
         rl.load(path, names="torch")

@@ -156,8 +156,8 @@ def _document(content: bytes, library: Any, names: str | None) -> dict[str, Any]
 def _parameters(tensors: dict[str, Array], metadata: dict[str, str], names: str | None) -> dict[str, Any]:
     if names is None and metadata.get("format") != "pt":
         raise ValueError(
-            "it is not from this package and does not say whose names its parameters have: pass names='torch' "
-            "(weights are (out, in)) or names='relu_layers' (weights are (in, out))"
+            "it is not from this package and does not say whose names its parameters have: load it in Python with "
+            "names='torch' (weights are (out, in)) or names='relu_layers' (weights are (in, out))"
         )
     return {"kind": "parameters", "names": names or "torch", "parameters": tensors}
 

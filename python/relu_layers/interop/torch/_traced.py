@@ -25,12 +25,18 @@ def traced(owner: str, place: str, module: Any) -> Iterator[tuple[str, Any]]:
     ValueError
         The forward cannot be traced, takes more than one tensor, branches, or calls something without a counterpart.
     """
+    # As in evaluation, so that dropout that asks whether the module trains differs from dropout that never does.
+    modes = [(each, each.training) for each in module.modules()]
     try:
+        module.eval()
         graph = fx.symbolic_trace(module).graph
     except Exception as error:  # whatever the module's own code raises on values that are not there yet
         raise ValueError(
             f"{owner}: {place} has a forward that torch.fx cannot trace ({str(error)[:200]}): {_ADVICE}"
         ) from None
+    finally:
+        for each, training in modes:
+            each.training = training
     current: Any = None
     sizes: set[Any] = set()
     for node in graph.nodes:
@@ -136,8 +142,8 @@ def _log_softmax(dim: int | None = None) -> nn.Module:
     return nn.LogSoftmax(dim)
 
 
-def _dropout(p: float = 0.5, training: bool | None = None, inplace: bool = False) -> nn.Module:
-    if training is None:
+def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
+    if training is not False:
         raise TypeError("without training=self.training it drops in evaluation too")
     return nn.Dropout(p)
 
