@@ -429,7 +429,7 @@ class Sequential(Fixed):
         before = sum(a.size for key, a in self.params.items() if int(key.partition(".")[0]) < chosen[0])
         place = slice(before, before + sum(array.size for array in views[0].values()))
         result = type(self).__new__(type(self))
-        result.rng, result.preprocessing = self.rng, None
+        result.rng, result.preprocessing, result.predicts = self.rng, None, None
         result.layers, result.dtype, result.ops = tuple(apart(self.layers[first:last])), self.dtype, self.ops
         renew_after_fork(result)
         result._wire(self._guard, self.flat_params[place], self.flat_grads[place], *views)

@@ -104,11 +104,11 @@ def load_matplotlib(what: str) -> None:
     """
     try:
         try:
-            import matplotlib
+            import matplotlib.figure
         except ValueError:
             backend = os.environ.pop("MPLBACKEND", None)
             try:
-                import matplotlib  # noqa: F401
+                import matplotlib.figure  # noqa: F401
             finally:
                 if backend is not None:
                     os.environ["MPLBACKEND"] = backend
