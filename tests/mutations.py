@@ -242,8 +242,8 @@ MUTATIONS = (
     Mutation(
         "patience one longer",
         "python/relu_layers/callbacks.py",
-        r"(self\.waited \+= 1\s+if self\.waited )>= self",
-        r"\1> self",
+        r"(self\.waited \+= 1\s+if self\.waited )>= (self\.patience:\s+trainer\.stop)",
+        r"\1> \2",
         "tests/test_callbacks.py",
     ),
     # Files.
