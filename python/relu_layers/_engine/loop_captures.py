@@ -71,7 +71,7 @@ class LoopCaptures:
             if not self._replay.pending:
                 raise not_after_forward("there is none, or it went backward before")
             self._latest = self._pass_under_way()
-            # Checked before it is recorded: what is wrong is said by the layers.
+            # Where it cannot be recorded, the layers below say what is wrong.
             self._capture_backward(dy, need_dx, accumulate)
             self._replay.forget()
         latest: Any = self._latest.backward(dy, need_dx=need_dx, accumulate=accumulate)

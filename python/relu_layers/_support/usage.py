@@ -55,7 +55,7 @@ def alone(model: Any, what: str) -> Iterator[None]:
 
 
 def mixed(how: str, what: str) -> str:
-    """Return the message for ``what`` is done, as in `still`, to a model that another thread uses, as ``how`` says."""
+    """Return the message for a model that another thread has ``how``: that ``what`` would mix two states."""
     return (
         f"the model is being {how} by another thread, and {what} it would mix the states of two steps: wait for that "
         "thread, or do it there, in a callback such as on_epoch_end"
