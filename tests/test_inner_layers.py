@@ -157,6 +157,10 @@ def test_what_cannot_be_an_inner_layer() -> None:
     block = Residual()
     with pytest.raises(ValueError, match="appears twice"):
         rl.Sequential(block, naming(*block.layers), dtype=np.float64)
+    for order in (1, -1):  # within a block and beside it, whichever comes first
+        shared = rl.Dense(4, 4)
+        with pytest.raises(ValueError, match="appears twice"):
+            rl.Sequential(*(naming(shared), shared)[::order], dtype=np.float64)
     block = Residual()
     kept = network(block)
     with pytest.raises(ValueError, match=r"Dense\(4, 4\) belongs to another model"):

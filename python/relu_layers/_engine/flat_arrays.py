@@ -79,7 +79,7 @@ def check_layers(layers: tuple[Any, ...]) -> None:
                 f"Sequential: layer {index} is itself a model; pass its layers: *copy.deepcopy(model).layers"
             )
         if not isinstance(layer, Layer):
-            _check_inner(index, layer, parts_of(layers[:index]))
+            _check_inner(index, layer, seen)
         if id(layer) in seen:
             raise ValueError(
                 f"Sequential: {named(index, layer)} appears twice; make one object for each place"
@@ -88,20 +88,24 @@ def check_layers(layers: tuple[Any, ...]) -> None:
     _check_sizes(layers)
 
 
-def _check_inner(index: int, layer: Any, before: list[Any]) -> None:
-    """Raise unless the layers that a user's layer is made of are named in ``layers``, and can be bound with it."""
+def _check_inner(index: int, layer: Any, seen: set[int]) -> None:
+    """Raise unless the layers that a user's layer is made of are named in ``layers``, and can be bound with it.
+
+    ``seen`` holds the ids of the layers so far; those of the inner layers are added.
+    """
     what, inner = f"Sequential: {named(index, layer)}", inner_layers(layer)
-    for place, part in enumerate(inner):
+    for part in inner:
         if not isinstance(part, Layer):
             raise TypeError(f"{what} has {part!r} in layers, expected built-in layers, such as Dense(4, 4)")
         if isinstance(part, Dropout):
             raise TypeError(
                 f"{what} has {part!r} in layers; make Dropout a layer of the model, where its masks are kept"
             )
-        if any(part is other for other in (*before, *inner[:place])):
+        if id(part) in seen:
             raise ValueError(
                 f"{what} has {part!r} in layers, which appears twice; make one object for each place"
             )
+        seen.add(id(part))
     for attribute, value in getattr(layer, "__dict__", {}).items():
         held = value.values() if isinstance(value, dict) else value
         for part in held if isinstance(value, (dict, list, tuple)) else (value,):
