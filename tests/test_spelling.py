@@ -22,6 +22,8 @@ def trainer() -> rl.Trainer:
 
 MISSPELT: list[tuple[Callable[[], Any], str]] = [
     (lambda: rl.Adam(lr=0.1), "did you mean 'learning_rate'"),
+    (lambda: rl.Adam(step_size=0.1), "did you mean 'learning_rate'"),
+    (lambda: rl.schedules.Step(0.1, 0.5, step_size=3), "did you mean 'every'"),
     (lambda: rl.SGD(0.1, decay=0.1), "did you mean 'weight_decay'"),
     (lambda: rl.Adam(betas=(0.9, 0.999)), "did you mean 'beta1'"),
     (lambda: rl.RMSProp(0.1, eps=1e-8), "did you mean 'epsilon'"),
