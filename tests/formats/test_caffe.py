@@ -519,3 +519,14 @@ def test_what_caffe_cannot_express(last: Any, options: dict[str, Any], message: 
     with pytest.raises(ValueError, match=message):
         rl.Sequential(rl.Dense(2, 2), last).save(tmp_path / "n.prototxt", **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_size_that_is_missing_is_asked_for_in_python_and_on_the_command_line(tmp_path: Path) -> None:
+    """`inspect` has no option for it and prints what `load` says."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'input: "d" layer { name: "f" type: "InnerProduct" bottom: "d" top: "f" '
+        "inner_product_param { num_output: 2 } }"
+    )
+    with pytest.raises(ValueError, match=r"in_features= .*--input-features"):
+        rl.load(path)

@@ -13,6 +13,11 @@ from relu_layers.formats.caffe._net import CaffeLayer
 from relu_layers.formats.caffe._schema import Message
 from relu_layers.layers import ELU, Dense, Dropout, Layer, PReLU, ReLU, Sigmoid, Softmax, Tanh
 
+_UNKNOWN_SIZE = (
+    "the size of its input is unknown: give the input a shape in the file, or load it with in_features= or weights= "
+    "(relu-layers convert: --input-features or --weights)"
+)
+
 
 class Flow:
     """The known facts about the rows that reach a layer.
@@ -78,9 +83,7 @@ def _inner_product(layer: CaffeLayer, blobs: list[Message] | None, flow: Flow) -
         if settings["bias_term"]:
             params["bias"] = blob_array(blobs[1], (out,))
     if known is None:
-        raise ValueError(
-            "the size of its input is unknown: pass in_features=, or weights=, or give the input a shape"
-        )
+        raise ValueError(_UNKNOWN_SIZE)
     if known < 1:
         raise ValueError(f"its input has size {known}, expected at least 1")
     flow.take(known * out + out)
@@ -110,9 +113,7 @@ def _prelu(layer: CaffeLayer, blobs: list[Message] | None, flow: Flow) -> Built:
         params["slope"] = slope.reshape(-1)
         features = params["slope"].size
     if features is None or features < 1:
-        raise ValueError(
-            "the size of its input is unknown: pass in_features=, or weights=, or give the input a shape"
-        )
+        raise ValueError(_UNKNOWN_SIZE)
     flow.take(features)
     if not shared:
         flow.shape = (features,)
