@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import io
+import itertools
 import re
 import shutil
 import subprocess
 import sys
 import tokenize
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
+import numpy as np
 import pytest
 
 import relu_layers as rl
@@ -441,3 +445,43 @@ def test_nothing_installed_asks_for_the_builders_processor() -> None:
         encoding="utf-8"
     )
     assert "march=" + "native" not in text
+
+
+def crossings(call: Callable[[], object]) -> tuple[int, int]:
+    """Return how many files of the package one call runs through, and how often the file changes on the way."""
+    files: list[str] = []
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(str(PACKAGE)):
+            files.append(frame.f_code.co_filename)
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return len(set(files)), sum(a != b for a, b in itertools.pairwise(files))
+
+
+def test_a_call_can_be_followed() -> None:
+    """What a reader of the code goes through for a step, an inference and a fit: few files, few jumps."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((32, 20)).astype(np.float32), rng.integers(0, 3, 32)
+    rows, labels = rng.standard_normal((320, 20)).astype(np.float32), rng.integers(0, 3, 320)
+
+    def trainer() -> rl.Trainer:
+        return rl.Trainer(rl.mlp([20, 64, 3], rng=0), rl.SoftmaxCrossEntropy(), rl.SGD(0.1, momentum=0.9))
+
+    one, other, third = trainer(), trainer().model, trainer()
+    seen = {
+        "step": crossings(lambda: one.step(x, y)),
+        "model": crossings(lambda: other(x)),
+        "fit": crossings(lambda: third.fit(rows, labels, epochs=2, batch_size=32)),
+    }
+    most = {"step": (9, 40), "model": (6, 16), "fit": (14, 90)}
+    assert all(
+        count <= limit for name in most for count, limit in zip(seen[name], most[name], strict=True)
+    ), seen
+    one.step(x, y)
+    other(x)
+    assert crossings(lambda: one.step(x, y)) == crossings(lambda: other(x)) == (1, 0)

@@ -117,5 +117,5 @@ def test_many_batch_shapes_keep_few_buffers():
     for batch in range(1, 60):
         assert model(np.ones((batch, 3))).shape == (batch, 2)
         model.forward(np.ones((batch, 3)), training=True)
-    assert len(model._passes._pool._free) <= 8
+    assert len(model._passes._free) <= 8
     assert len(model._passes._workspaces) <= 8

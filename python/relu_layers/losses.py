@@ -72,7 +72,8 @@ class Loss(Configured):
 
     def check_shape(self, owner: str, outputs: tuple[int, ...], target: Array) -> None:
         """Raise a ValueError that says what to pass where targets do not fit outputs of a shape."""
-        refuse_other_shape(owner, outputs, target)
+        if tuple(target.shape) != outputs:
+            refuse_other_shape(owner, outputs, target)
 
     def check_labels(self, owner: str, y: Array, parts: Iterable[tuple[int, Array]]) -> None:
         """Raise an error that names the first target that the loss cannot take: here one that is not finite.
@@ -310,7 +311,10 @@ class SoftmaxCrossEntropy(Loss):
 
     def check_shape(self, owner: str, outputs: tuple[int, ...], target: Array) -> None:
         """Raise a ValueError that says what to pass where targets do not fit outputs of a shape."""
-        refuse_other_shape(owner, outputs, target, class_axis=self.axis)
+        axis = self.axis % len(outputs)
+        wanted = outputs if target.dtype.kind == "f" else outputs[:axis] + outputs[axis + 1 :]
+        if tuple(target.shape) != wanted:
+            refuse_other_shape(owner, outputs, target, class_axis=axis)
 
     def check_labels(self, owner: str, y: Array, parts: Iterable[tuple[int, Array]]) -> None:
         """Raise an IndexError that names the first label outside the classes of ``y``.

@@ -20,12 +20,18 @@ from relu_layers._engine.loop_captures import LoopCaptures
 from relu_layers._engine.passes import Passes
 from relu_layers._engine.summary import summary
 from relu_layers._files.formats import save_model
-from relu_layers._support.arguments import choice, converted_array, integer, real, strict_array
-from relu_layers._support.attributes import Fixed
+from relu_layers._support.arguments import (
+    choice,
+    converted_array,
+    integer,
+    named_arguments,
+    real,
+    strict_array,
+)
+from relu_layers._support.attributes import Fixed, assigned
 from relu_layers._support.configured import Array, Ops
 from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
-from relu_layers._support.spelling import named_arguments
 from relu_layers._support.usage import alone, still
 from relu_layers.layers import ELU, Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
@@ -133,17 +139,13 @@ class Sequential(Fixed):
         self._captures = InferenceCaptures(self._passes, layers, self.ops, guard, self.flat_params)
         self._made = True
 
-    @property
-    def ops(self) -> Ops:
+    @assigned
+    def ops(self, namespace: Ops) -> Ops:
         """The namespace that computes; one that is assigned computes in all built-in layers from then on."""
-        return self.__dict__["ops"]
-
-    @ops.setter
-    def ops(self, namespace: Ops) -> None:
-        self.__dict__["ops"] = namespace
         for layer in flat_arrays.parts_of(self.layers):
             if isinstance(layer, Layer):
                 layer.ops = namespace
+        return namespace
 
     # --- the layers as a sequence ---
 

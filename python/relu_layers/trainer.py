@@ -116,6 +116,7 @@ class Trainer(Copied, Settings, Watched):
             raise TypeError(f"Trainer: model is {model!r}, expected a Sequential")
         check_loss("Trainer", loss)
         self._depth = training_depth(model.layers, loss)
+        self._limit = np.zeros(1)
         self.clip_norm = clip_norm
         self.accumulate = integer("Trainer", "accumulate", accumulate, minimum=1)
         self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty)
@@ -279,11 +280,11 @@ class Trainer(Copied, Settings, Watched):
     def _apply(self, count: int, x: Array | None, outputs: Array | None, place: _Place) -> None:
         """Clip and update from the sum of ``count`` gradients, the last one from x where this rank had it."""
         optimizer, scale = self.optimizer, 1.0
-        if self.clip_norm is not None:
+        if limit := float(self._limit[0]):
             norm = optimizer.gradient_norm()
             self._check_finite("the gradient norm", norm, x, outputs, place)
-            if norm > self.clip_norm:
-                scale = self.clip_norm / norm
+            if norm > limit:
+                scale = limit / norm
         optimizer.update(scale / count)
 
     def _penalize(self, rows: int, sample_weight: Array | None) -> float:
@@ -406,14 +407,15 @@ class Trainer(Copied, Settings, Watched):
                 self._interrupts.release()
                 for begin in moments.on_fit_begin:
                     begin(self)
-                for _ in range(epochs):
+                before = history.epochs
+                for epoch in range(before + 1, before + epochs + 1):
                     if self._stopping:
                         break
-                    row = loop.epoch(history.epochs + 1)
+                    row = loop.epoch(epoch)
                     if validation is not None:
                         row |= {f"validation_{name}": v for name, v in evaluate(validation).items()}
-                    row["learning_rate"] = self.optimizer.last_learning_rate
-                    row["dead_units"] = captures.meter.dead_units()
+                    dead = captures.meter.dead_units()
+                    row |= {"learning_rate": self.optimizer.last_learning_rate, "dead_units": dead}
                     history.append(row)
                     for end in moments.on_epoch_end:
                         end(self, history.last())

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from relu_layers._engine.buffers import SHAPES_KEPT, Shape, TrainingWorkspace
-from relu_layers._engine.passes import BUILT_IN_LAYERS, Passes, Units
+from relu_layers._engine.abilities import BUILT_IN_LAYERS, Units
+from relu_layers._engine.passes import SHAPES_KEPT, Passes, Shape, TrainingWorkspace
 from relu_layers._support.arguments import boolean, strict_array
 from relu_layers._support.configured import Array
 from relu_layers.layers import Dropout
@@ -52,7 +52,7 @@ class Pass:
         self._spent = self._shown = False
         self._workspace = runner.take(x.shape, whole)
         self._layers = apart(passes.layers)
-        units: Units = [(i,) for i in range(self._depth)] if whole else passes.forward_units(self._depth)
+        units: Units = [(i,) for i in range(self._depth)] if whole else passes.units(range(self._depth))
         self.y = np.array(passes.forward_in(self._workspace, self._layers, units, x), order="C")
         self._served = passes.served
         self._version = runner.guard.version

@@ -15,24 +15,21 @@ from typing import Any
 import numpy as np
 
 from relu_layers import _core, ops
-from relu_layers._engine.flat_arrays import is_replaced
+from relu_layers._engine.abilities import BUILT_IN_LAYERS, is_replaced
 from relu_layers._engine.passes import Passes
 from relu_layers._support.configured import Array, Configured
 from relu_layers._support.phases import FORWARD
-from relu_layers.layers import BUILT_IN
 
 # Shapes seen once whose second sight is worth a capture.
 _SHAPES_NOTED = 64
 # Captures of one shape, for inferences that run at the same time.
 _CAPTURES_OF_A_SHAPE = 8
 
-_BUILT_IN_LAYERS = frozenset(BUILT_IN.values())
-
 
 def can_be_captured(layers: Iterable[Any], namespace: Any) -> bool:
     """Return whether nothing but the extension's ops computes: other layers may do what no op knows of."""
     return namespace is ops and all(
-        type(layer) in _BUILT_IN_LAYERS and layer.ops is ops and not is_replaced(layer) for layer in layers
+        type(layer) in BUILT_IN_LAYERS and layer.ops is ops and not is_replaced(layer) for layer in layers
     )
 
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import weakref
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, NoReturn
 
 import numpy as np
 
+from relu_layers._engine.abilities import is_managed
 from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array
-from relu_layers.layers import BUILT_IN, Dropout, Layer, ParameterLayer, ReLU
+from relu_layers.layers import Dropout, Layer, ParameterLayer
 
 # Which model a layer works for. Layers hold the state of a training pass and views of one model's arrays, so
 # a layer serves one model at a time.
 _owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
-
-# What the built-in layers compute with, to see whether something was put in its place.
-_METHODS = {kind: (kind.forward, kind.backward) for kind in BUILT_IN.values()}
-_OTHER = None, None
 
 
 def inner_layers(layer: Any) -> tuple[Layer, ...]:
@@ -162,59 +157,6 @@ def claim(layers: tuple[Any, ...], model: Any) -> None:
             _owners[layer] = weakref.ref(model)
         except TypeError:
             continue
-
-
-def accepts(layer: object, method: str, keyword: str) -> bool:
-    """Return whether ``layer.method`` takes the named keyword."""
-    function = getattr(layer, method, None)
-    # What layers of one class share is looked at once: a signature takes long.
-    function = getattr(function, "__func__", function)
-    try:
-        return keyword in _parameter_names(function)
-    except TypeError:  # not hashable, or not callable
-        return False
-
-
-@lru_cache(maxsize=256)
-def _parameter_names(function: Any) -> frozenset[str]:
-    try:
-        return frozenset(inspect.signature(function).parameters)
-    except ValueError:
-        return frozenset()
-
-
-def is_managed(layer: object) -> bool:
-    """Return whether ``layer`` takes workspace buffers, as the built-in layers do."""
-    return (
-        callable(getattr(layer, "output_shape", None))
-        and accepts(layer, "forward", "out")
-        and accepts(layer, "backward", "out")
-    )
-
-
-def fuses_relu(layer: object) -> bool:
-    """Return whether ``layer`` can do the work of a ReLU beside it, in both directions."""
-    return (
-        getattr(layer, "fuses_relu", False) is True
-        and accepts(layer, "forward", "negative_slope")
-        and accepts(layer, "backward", "negative_slope")
-    )
-
-
-def is_replaced(layer: Any) -> bool:
-    """Return whether a built-in layer computes with a function that was put in place of its own."""
-    attributes = layer.__dict__
-    if "forward" in attributes or "backward" in attributes:
-        return type(layer) in _METHODS
-    kind = type(layer)
-    forward, backward = _METHODS.get(kind, _OTHER)
-    return forward is not None and (kind.forward is not forward or kind.backward is not backward)
-
-
-def is_fusible_relu(layer: object) -> bool:
-    """Return whether ``layer`` is a ReLU whose work a layer beside it may do: a subclass may compute something else."""
-    kind: Any = type(layer)
-    return isinstance(layer, ReLU) and kind.forward is ReLU.forward and kind.backward is ReLU.backward
 
 
 def bind(

@@ -9,8 +9,8 @@ import numpy as np
 
 from relu_layers import _core
 from relu_layers._engine.alive import Pass, Runner, apart, not_after_forward
-from relu_layers._engine.buffers import SHAPES_KEPT, Shape
 from relu_layers._engine.captures import Snapshot, can_be_captured, watched
+from relu_layers._engine.passes import SHAPES_KEPT, Shape
 from relu_layers._support.arguments import boolean
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array

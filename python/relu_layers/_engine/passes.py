@@ -1,16 +1,24 @@
-"""Passes: running the layers of a model with the buffers between them, at inference and in training."""
+"""Passes: running the layers of a model with the buffers between them, at inference and in training.
+
+Memory is planned once per batch shape, reused, and never handed to a caller. A training pass keeps every layer's
+output until backward has read it; inference needs only the output before and the one after a layer, so a few arrays
+take turns. They are three because a layer that does the work of its neighbour reads what is two places away from what
+it writes. The gradients that flow backward take turns in the same way.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from relu_layers._engine import flat_arrays
-from relu_layers._engine.buffers import SHAPES_KEPT, InferencePool, Shape, TrainingWorkspace, taking_turns
+from relu_layers._engine.abilities import BUILT_IN_LAYERS, Abilities, Units
+from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
-from relu_layers.layers import BUILT_IN, Layer, ReLU
+from relu_layers.layers import ReLU
 from relu_layers.layers.mapping import checked_value
 from relu_layers.losses import Loss
 
@@ -19,10 +27,13 @@ _FORWARD, _BACKWARD = ReLU.forward, ReLU.backward
 # computes.
 _BYTES_KEPT = 64 * 2**20
 
-BUILT_IN_LAYERS = frozenset(BUILT_IN.values())
+Shape = tuple[int, ...]
+
+# Batch shapes remembered per model: whole batches, an epoch's last batch, and validation have room; a server
+# that sees every batch size does not fill the memory.
+SHAPES_KEPT = 8
 # Numbers of layers whose parameters stay what they are.
 Frozen = frozenset[int]
-Units = list[tuple[int, ...]]
 
 
 class LossAndGradients(NamedTuple):
@@ -35,6 +46,59 @@ class LossAndGradients(NamedTuple):
     value: float
     outputs: Array
     dx: Array | None
+
+
+def taking_turns(shapes: list[Shape | None], dtype: np.dtype[Any]) -> tuple[list[Array | None], int]:
+    """Return a buffer per shape, up to two places apart never in the same memory, and the bytes allocated."""
+    sizes = [0 if shape is None else math.prod(shape) for shape in shapes]
+    memory = [empty((max(sizes[turn::3], default=0),), dtype) for turn in range(3)]
+    buffers = [
+        None if shape is None else memory[i % 3][: sizes[i]].reshape(shape) for i, shape in enumerate(shapes)
+    ]
+    return buffers, sum(block.nbytes for block in memory)
+
+
+class TrainingWorkspace:
+    """Outputs of all layers and gradients of their inputs, for one batch shape.
+
+    With ``whole`` no gradient takes the memory of another.
+
+    Attributes
+    ----------
+    x : ndarray or None
+        The batch of the last training forward: the caller's array.
+    outputs, gradients : list of ndarray or None
+        Output of layer i, gradient of the input of layer i; None where the layer's own result is taken as it
+        comes.
+    dys : list of ndarray or None
+        The gradients of what the layers returned, in the last backward.
+    results : list of ndarray or None
+        What the layers returned in the last training forward: the outputs, or a layer's own arrays; for a layer
+        that did the work of the ReLU after it, that ReLU's output.
+    """
+
+    __slots__ = ("_output_gradient", "dys", "gradients", "outputs", "results", "whole", "x")
+
+    def __init__(self, shapes: list[Shape | None], dtype: np.dtype[Any], whole: bool = False) -> None:
+        self.x: Array | None = None
+        self.whole = whole
+        self.outputs = [None if shape is None else empty(shape, dtype) for shape in shapes]
+        self.results = list(self.outputs)
+        self.dys: list[Array | None] = [None] * len(shapes)
+        # The gradient of the model's own input is asked for by backward alone, which returns a new array.
+        inner = [None, *shapes[:-1]]
+        if whole:
+            self.gradients = [None if shape is None else empty(shape, dtype) for shape in inner]
+        else:
+            self.gradients, _ = taking_turns(inner, dtype)
+        self._output_gradient: Array | None = None
+
+    def output_gradient(self, y: Array) -> Array:
+        """Return the buffer that the loss of outputs ``y`` fills; made when it is first needed."""
+        buffer = self._output_gradient
+        if buffer is None or buffer.shape != y.shape:
+            buffer = self._output_gradient = empty(y.shape, y.dtype)
+        return buffer
 
 
 class Passes:
@@ -64,37 +128,22 @@ class Passes:
             (flat_arrays.own_views(p, layer.params), flat_arrays.own_views(g, layer.params))
             for layer, (p, g) in zip(layers, views, strict=True)
         ]
-        # A managed layer takes workspace buffers; a user's plain layer returns arrays of its own.
-        self.managed = tuple(map(flat_arrays.is_managed, layers))
-        self._keeps_shape = tuple(
-            isinstance(layer, Layer) and type(layer).output_shape is Layer.output_shape for layer in layers
-        )
-        self._skips_dx = tuple(flat_arrays.accepts(layer, "backward", "need_dx") for layer in layers)
-        # Which layers can do the work of a ReLU beside them, and which of them are such ReLUs.
-        self._fuses = tuple(map(flat_arrays.fuses_relu, layers))
-        self._fusible = tuple(map(flat_arrays.is_fusible_relu, layers))
-        self._skips_gradients = tuple(
-            flat_arrays.accepts(layer, "backward", "need_gradients") for layer in layers
-        )
-        self._adds = tuple(flat_arrays.accepts(layer, "backward", "accumulate") for layer in layers)
+        self.abilities = Abilities.of(layers)
         # Backward may stop where no layer before has anything to learn.
-        self._learning = tuple(i for i in range(len(layers)) if views[i][0] or not self.managed[i])
+        self._learning = tuple(i for i in range(len(layers)) if views[i][0] or not self.abilities.managed[i])
         # Layers of a user's keep what backward needs in themselves, so that they serve one pass at a time: which.
         self.keeps_own_state = any(type(layer) not in BUILT_IN_LAYERS for layer in layers)
         self.served: object = None
         # Inference passes by what does nothing outside training.
-        self.inference_steps = tuple(
-            i
-            for i, layer in enumerate(layers)
-            if not (isinstance(layer, Layer) and layer.identity_at_inference)
-        )
-        self._inference_units = self._units(self.inference_steps)
+        self.inference_steps = tuple(i for i, idle in enumerate(self.abilities.idle) if not idle)
+        self._inference_units = self.abilities.units(self.inference_steps)
         # By the layers that a training pass runs through, first and last: depth and where it stops.
-        self._forward_units: dict[int, Units] = {}
-        self._backward_units: dict[tuple[int, int], Units] = {}
+        self._units: dict[range, Units] = {}
         for depth in (len(layers), len(layers) - 1):
-            self._plan(depth, self.first_learning())
-        self._pool = InferencePool()
+            self.units(range(depth))
+            self.units(range(depth - 1, self.first_learning() - 1, -1))
+        # Inference buffers by batch shape: one set for each inference that ran at the same time.
+        self._free: dict[Shape, list[dict[int, Array | None]]] = {}
         self._workspaces: dict[Shape, TrainingWorkspace] = {}
         self._current: TrainingWorkspace | None = None
         # Depth of the training forward that waits for its backward.
@@ -118,24 +167,6 @@ class Passes:
 
     # --- which layer does the work of its neighbour ---
 
-    def _units(self, order: Sequence[int]) -> Units:
-        """Cut an order of layers into units: a layer and the ReLU that comes next, if it can do its work, or one layer.
-
-        In a forward pass the ReLU is the one after the layer, in a backward pass the one before it.
-        """
-        units: Units = []
-        for index in order:
-            if self._fusible[index] and units and len(units[-1]) == 1 and self._fuses[units[-1][0]]:
-                units[-1] = *units[-1], index
-            else:
-                units.append((index,))
-        return units
-
-    def _plan(self, depth: int, stop: int) -> None:
-        """Cut the forward pass of ``depth`` layers, and the backward pass through them down to ``stop``, into units."""
-        self._forward_units[depth] = self._units(range(depth))
-        self._backward_units[depth, stop] = self._units(range(depth - 1, stop - 1, -1))
-
     def _slope(self, unit: tuple[int, ...]) -> float | None:
         """Return the slope of the unit's ReLU if the layer beside it does its work now, else None."""
         if len(unit) == 1 or getattr(self.layers[unit[0]].ops, "FUSES_RELU", False) is not True:
@@ -156,12 +187,15 @@ class Passes:
     def infer(self, x: Array, out: Array | None) -> Array:
         """Return y in ``out`` or in a new array, computed in buffers of this call's own."""
         self._pending = self.served = None
-        buffers, size = self._pool.take(x.shape), 0
-        if buffers is None:
+        try:
+            buffers, size = self._free[x.shape].pop(), 0
+        except (KeyError, IndexError):
             buffers, size = self._inference_buffers(x)
         y = self._infer_in(buffers, x, out)
         if size <= _BYTES_KEPT:
-            self._pool.give(x.shape, buffers)
+            if len(self._free) >= SHAPES_KEPT and x.shape not in self._free:
+                self._free.clear()
+            self._free.setdefault(x.shape, []).append(buffers)
         return y
 
     def infer_in_parts(self, x: Any, rows: int) -> Array:
@@ -200,13 +234,13 @@ class Passes:
                     y = layers[index].forward(y, False, negative_slope=slope, out=buffers.get(unit[1], out))
                     continue
                 for index in unit:
-                    if self.managed[index]:
+                    if self.abilities.managed[index]:
                         y = layers[index].forward(y, False, out=buffers.get(index, out))
                     else:
                         y = self._plain(index, y, False)
         except (ValueError, TypeError, IndexError) as error:
             flat_arrays.raise_with_layer(error, index, self.layers[index])
-        if self.inference_steps and self.managed[self.inference_steps[-1]]:
+        if self.inference_steps and self.abilities.managed[self.inference_steps[-1]]:
             return y
         # The last layer's own array, or x itself.
         if out is None:
@@ -269,7 +303,7 @@ class Passes:
         """Run the first ``depth`` layers for training; return a workspace buffer (x itself for depth 0)."""
         self._pending = None
         workspace = self._workspaces.get(x.shape) or self._new_workspace(x.shape)
-        y = self.forward_in(workspace, self.layers, self.forward_units(depth), x)
+        y = self.forward_in(workspace, self.layers, self.units(range(depth)), x)
         self._current = workspace
         self._pending = depth
         return y
@@ -300,7 +334,7 @@ class Passes:
                     layers[relu]._saved = results[index] = results[relu] = y
                     continue
                 for index in unit:
-                    if self.managed[index]:
+                    if self.abilities.managed[index]:
                         y = layers[index].forward(y, True, out=outputs[index])
                     else:
                         y = self._plain(index, y, training)
@@ -321,17 +355,11 @@ class Passes:
         self._pending = None
         return dy
 
-    def forward_units(self, depth: int) -> Units:
-        """Return the forward pass through ``depth`` layers, cut into units."""
-        if depth not in self._forward_units:
-            self._plan(depth, self.first_learning())
-        return self._forward_units[depth]
-
-    def backward_units(self, depth: int, stop: int) -> Units:
-        """Return the backward pass from ``depth`` layers down to ``stop``, cut into units."""
-        if (depth, stop) not in self._backward_units:
-            self._plan(depth, stop)
-        return self._backward_units[depth, stop]
+    def units(self, order: range) -> Units:
+        """Return layers in the order of a pass, cut into units; each order is cut once."""
+        if order not in self._units:
+            self._units[order] = self.abilities.units(order)
+        return self._units[order]
 
     def backward_in(
         self,
@@ -349,7 +377,7 @@ class Passes:
         gradients, dys = workspace.gradients, workspace.dys
         stop = 0 if need_dx else self.first_learning(frozen)
         if units is None:
-            units = self.backward_units(depth, stop)
+            units = self.units(range(depth - 1, stop - 1, -1))
         index = depth
         try:
             for unit in units:
@@ -364,11 +392,13 @@ class Passes:
                 for index in unit:
                     dys[index] = dy
                     wanted = self._wanted(index, frozen, accumulate)
-                    kept = self._to_add(index) if accumulate and not self._adds[index] else {}
-                    if not self.managed[index]:
+                    # A backward that overwrites gradients: what they were is added afterwards.
+                    copied = self.views[index][1] if accumulate and not self.abilities.adds[index] else {}
+                    kept = {name: view.copy() for name, view in copied.items()}
+                    if not self.abilities.managed[index]:
                         dy = layers[index].backward(dy)
                         flat_arrays.adopt(layers[index].grads, self._own_views[index][1])
-                    elif index == stop and not need_dx and self._skips_dx[index]:
+                    elif index == stop and not need_dx and self.abilities.skips_dx[index]:
                         layers[index].backward(dy, need_dx=False, **wanted)
                     else:
                         dy = layers[index].backward(dy, **wanted, out=gradients[index])
@@ -376,17 +406,17 @@ class Passes:
                         self.views[index][1][name] += values
         except (ValueError, TypeError, IndexError) as error:
             flat_arrays.raise_with_layer(error, index, self.layers[index])
-        return dy if not need_dx or (units and self.managed[units[-1][-1]]) else np.array(dy, order="C")
+        return (
+            dy
+            if not need_dx or (units and self.abilities.managed[units[-1][-1]])
+            else np.array(dy, order="C")
+        )
 
     def _wanted(self, index: int, frozen: Frozen, accumulate: bool) -> dict[str, bool]:
         """Return the keywords that say what a layer's backward has to do with its gradients."""
-        if index in frozen and self._skips_gradients[index]:
+        if index in frozen and self.abilities.skips_gradients[index]:
             return {"need_gradients": False}
-        return {"accumulate": True} if accumulate and self._adds[index] else {}
-
-    def _to_add(self, index: int) -> dict[str, Array]:
-        """Return copies of the gradients of a layer whose backward overwrites them."""
-        return {name: view.copy() for name, view in self.views[index][1].items()}
+        return {"accumulate": True} if accumulate and self.abilities.adds[index] else {}
 
     def training_input(self, index: int) -> Array | None:
         """Return what layer ``index`` got in the last training forward, readable until the next one."""
@@ -414,9 +444,9 @@ class Passes:
         shape: Shape | None = x_shape
         for index, layer in enumerate(self.layers):
             try:
-                if not self.managed[index]:
+                if not self.abilities.managed[index]:
                     shape = None
-                elif shape is not None and not self._keeps_shape[index]:
+                elif shape is not None and not self.abilities.keeps_shape[index]:
                     shape = layer.output_shape(shape)
             except (ValueError, TypeError, IndexError) as error:
                 flat_arrays.raise_with_layer(error, index, self.layers[index])

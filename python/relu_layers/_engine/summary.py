@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from relu_layers._engine.flat_arrays import features_after, is_managed
+from relu_layers._engine.abilities import is_managed
+from relu_layers._engine.flat_arrays import features_after
 from relu_layers._support.text_table import aligned
 
 

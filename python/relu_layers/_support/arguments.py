@@ -1,20 +1,47 @@
-"""Arguments: checked numbers and words, arrays taken strictly or converted once where the contract says so.
+"""Arguments: names that are known, checked numbers and words, arrays converted where the contract says so.
 
 Messages name the argument, what came, what was expected and the nearest fix.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Real
-from typing import Any
+from types import CodeType
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from relu_layers._support.configured import Array
+from relu_layers._support.arrays import Array
 from relu_layers._support.spelling import nearest as nearest
+from relu_layers._support.spelling import unknown_argument
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function with a TypeError for an unknown argument that says what it is called here."""
+    code: CodeType = function.__code__  # a signature takes ten times as long, at import
+    if code.co_flags & inspect.CO_VARKEYWORDS:
+        return function
+    named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    names = [name for name in named if name != "self"]
+    known = frozenset(names)
+    owner = function.__qualname__.removesuffix(".__init__")
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs and not known.issuperset(kwargs):
+            unknown = next(name for name in kwargs if name not in known)
+            raise TypeError(f"{owner} has no argument {unknown!r}{unknown_argument(unknown, names)}")
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def choice(owner: str, name: str, value: object, choices: Iterable[str]) -> str:

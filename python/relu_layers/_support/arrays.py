@@ -6,14 +6,15 @@ load right after the store of the same vector waits for the cache.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from relu_layers._core import empty
-from relu_layers._support.configured import Array
 
-__all__ = ["empty", "zeros"]
+__all__ = ["Array", "empty", "zeros"]
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

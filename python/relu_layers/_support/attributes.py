@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from inspect import get_annotations, signature
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from relu_layers._support.spelling import suggestion
+
+T = TypeVar("T")
+
+
+class _Assigned:
+    """A data descriptor without ``__get__``: reading what was assigned costs what a plain attribute costs."""
+
+    def __init__(self, taken: Callable[[Any, Any], Any]) -> None:
+        self._taken = taken
+        self.__doc__ = taken.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self._name] = self._taken(instance, value)
+
+
+def assigned(taken: Callable[[Any, Any], T]) -> T:
+    """Return an attribute whose values go through a method: ``taken(self, value)`` returns what is kept, or raises."""
+    return cast(T, _Assigned(taken))
 
 
 class Fixed:

@@ -6,16 +6,14 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias
 
-import numpy as np
-
 from relu_layers import _core
 from relu_layers import ops as native_ops
+from relu_layers._support.arguments import named_arguments
+from relu_layers._support.arrays import Array as Array
 from relu_layers._support.attributes import refuse_fixed, refuse_unknown, settable
-from relu_layers._support.spelling import named_arguments
 
 _SPELLED = frozenset({"__init__", "fit", "evaluate"})
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # An ops namespace is any object with the functions of `relu_layers.ops`: that module, `ops.reference`, a
 # recorder.
 Ops: TypeAlias = Any

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterable
-from types import CodeType
-from typing import Any, ParamSpec, TypeVar
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from collections.abc import Iterable
+from typing import Any
 
 # Arguments and attributes elsewhere -> here, the first that is known where the name is used.
 _ARGUMENTS = {
@@ -98,6 +92,13 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
+def unknown_argument(name: str, names: Iterable[str]) -> str:
+    """Return what follows ``has no argument 'name'``: what it is called here, or what there is."""
+    known = list(names)
+    hint = f": {_ADVICE[name]}" if name in _ADVICE else f"; they are {', '.join(known) or 'none'}"
+    return suggestion(name, known) or hint
+
+
 def suggestion(name: str, names: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for what ``name`` is called here, an empty string where nothing is near."""
     known = list(names)
@@ -111,33 +112,6 @@ def unknown_name(name: str, names: Iterable[str]) -> str:
     return f"module 'relu_layers' has no attribute {name!r}" + (
         f": write {way}" if way is not None else nearest(name, names)
     )
-
-
-def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function with a TypeError for an unknown argument that says what it is called here."""
-    code: CodeType = function.__code__  # a signature takes ten times as long, at import
-    if code.co_flags & inspect.CO_VARKEYWORDS:
-        return function
-    named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    names = [name for name in named if name != "self"]
-    known = frozenset(names)
-    owner = function.__qualname__.removesuffix(".__init__")
-
-    @functools.wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        if kwargs and not known.issuperset(kwargs):
-            unknown = next(name for name in kwargs if name not in known)
-            hint = suggestion(unknown, names)
-            if not hint:
-                hint = (
-                    f": {_ADVICE[unknown]}"
-                    if unknown in _ADVICE
-                    else f"; they are {', '.join(names) or 'none'}"
-                )
-            raise TypeError(f"{owner} has no argument {unknown!r}{hint}")
-        return function(*args, **kwargs)
-
-    return checked
 
 
 def check_loss(owner: str, loss: Any) -> None:

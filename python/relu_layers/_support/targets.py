@@ -61,7 +61,7 @@ def _place(at: tuple[int, ...], before: int) -> str:
 def refuse_other_shape(
     owner: str, outputs: tuple[int, ...], target: Array, *, class_axis: int | None = None
 ) -> None:
-    """Raise a ValueError if targets do not fit outputs, with the shape that was given and what to pass.
+    """Raise a ValueError for targets that do not fit outputs, with the shape that was given and what to pass.
 
     Parameters
     ----------
@@ -72,13 +72,12 @@ def refuse_other_shape(
     target : ndarray
         All targets, or what knows their shape and dtype.
     class_axis : int, keyword
-        That of the classes, where integers are labels.
+        That of the classes, not negative, where integers are labels.
     """
     given = tuple(target.shape)
     if class_axis is not None and target.dtype.kind != "f":
         wanted, said = _without(outputs, class_axis), "labels, one for each row of outputs"
-        axis = class_axis % len(outputs)
-        advice = f": where they are one-hot, pass y.argmax(axis={axis})" if given == outputs else ""
+        advice = f": where they are one-hot, pass y.argmax(axis={class_axis})" if given == outputs else ""
     else:
         wanted, said, advice = outputs, "that of the outputs", ""
         if class_axis is not None and given == _without(outputs, class_axis):
@@ -86,14 +85,12 @@ def refuse_other_shape(
                 f"{owner}: y has dtype {target.dtype} and shape {given}, expected integer labels: "
                 "pass y.astype(np.int64)"
             )
-    if given != wanted:
-        raise ValueError(
-            f"{owner}: y has shape {given}, expected {wanted}, {said}{advice or _to_shape(given, wanted)}"
-        )
+    raise ValueError(
+        f"{owner}: y has shape {given}, expected {wanted}, {said}{advice or _to_shape(given, wanted)}"
+    )
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    axis %= len(shape)
     return shape[:axis] + shape[axis + 1 :]
 
 

@@ -148,7 +148,7 @@ class StepCaptures:
             last_rate,
             optimizer,
             schedules.Constant,
-            trainer.shared_limit,
+            trainer._limit,
             trainer.accumulate,
             [layer.shared_counter for layer in self._dropouts],
             watched([trainer, *parts_watched]),

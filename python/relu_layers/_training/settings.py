@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from relu_layers._support.arguments import real
-from relu_layers._support.attributes import refuse_fixed, refuse_unknown
+from relu_layers._support.attributes import assigned, refuse_fixed, refuse_unknown
 from relu_layers._support.configured import Array
 from relu_layers.callbacks import Moments, as_callbacks
 from relu_layers.history import History
@@ -20,6 +18,8 @@ class Settings:
     """Base of a trainer: loss, optimizer and callbacks may be exchanged between two steps, the model may not."""
 
     history: History
+    # The limit of the norm, float64 (1,), 0 for none: captured steps read it.
+    _limit: Array
     _FIXED: ClassVar[Mapping[str, str]] = {
         "model": "captured steps, buffers and the optimizer belong to it; make a new Trainer",
         "communicator": "make a new Trainer, or Trainer.restore(path, communicator=...)",
@@ -28,66 +28,47 @@ class Settings:
     # Captured steps read it whenever they need it.
     _live: ClassVar[frozenset[str]] = frozenset({"clip_norm"})
 
-    @property
-    def optimizer(self) -> Optimizer:
+    @assigned
+    def optimizer(self, value: Optimizer) -> Optimizer:
         """What updates the model; one that is assigned is bound to the model, or refused as by the constructor."""
-        optimizer: Optimizer = self.__dict__["_optimizer"]
-        return optimizer
-
-    @optimizer.setter
-    def optimizer(self, value: Optimizer) -> None:
         if not isinstance(value, Optimizer):
             raise TypeError(f"Trainer: optimizer is {value!r}, expected one such as SGD(0.1)")
         trainer: Any = self
         value.bind(trainer.model)
-        trainer._optimizer = value
+        return value
 
     @property
     def clip_norm(self) -> float | None:
         """Largest norm of the gradient over all parameters that are not frozen; None for no limit."""
-        return float(self.shared_limit[0]) or None
+        return float(self._limit[0]) or None
 
     @clip_norm.setter
     def clip_norm(self, value: float | None) -> None:
         number = 0.0 if value is None else real("Trainer", "clip_norm", value)
         if value is not None and number <= 0.0:
             raise ValueError(f"Trainer: clip_norm is {number}, expected above 0, or None")
-        self.shared_limit[0] = number
+        self._limit[0] = number
 
-    @property
-    def shared_limit(self) -> Array:
-        """The limit, float64 (1,), 0 for none, in the memory that captured steps read."""
-        limit: Array = self.__dict__.setdefault("_limit", np.zeros(1))
-        return limit
-
-    @property
-    def callbacks(self) -> tuple[Any, ...]:
+    @assigned
+    def callbacks(self, value: Any) -> tuple[Any, ...]:
         """Those of every `fit` and `step`; None, one callback or several may be assigned."""
-        found: tuple[Any, ...] = self.__dict__["callbacks"]
-        return found
-
-    @callbacks.setter
-    def callbacks(self, value: Any) -> None:
-        self.__dict__["callbacks"] = as_callbacks("Trainer", value)
+        callbacks = as_callbacks("Trainer", value)
         if "_captures" in self.__dict__:
             trainer: Any = self
-            trainer._watch(Moments(self.callbacks, trainer._rank))
+            trainer._watch(Moments(callbacks, trainer._rank))
+        return callbacks
 
-    @property
-    def loss(self) -> Any:
+    @assigned
+    def loss(self, value: Any) -> Any:
         """What is minimised; one that ends the network elsewhere is refused."""
-        return self.__dict__["loss"]
-
-    @loss.setter
-    def loss(self, value: Any) -> None:
         trainer: Any = self
         if "loss" in self.__dict__ and training_depth(trainer.model.layers, value) != trainer._depth:
             raise ValueError(
                 f"Trainer: {value!r} wants other outputs of the model than {trainer.loss!r}; make a new Trainer"
             )
-        self.__dict__["loss"] = value
         if isinstance(value, Loss):  # a callable may stand for anything
             trainer.model.predicts = "numbers" if value.metric_name is None else "classes"
+        return value
 
     def _check_attribute(self, name: str, value: object) -> None:
         """Raise an AttributeError where setting the attribute would be of no effect."""
