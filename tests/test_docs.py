@@ -4,7 +4,7 @@ A ``python`` block prints exactly the ``text`` block that follows it, or nothing
 of one page share their names and a folder, from top to bottom. A ``console`` block holds ``$ relu-layers``
 commands that must succeed. A page whose first line is ``<!-- needs: torch jax -->`` runs where these packages are.
 
-``python tests/test_docs.py`` writes the output of the blocks into the pages anew; read the difference
+``python tests/test_docs.py`` writes the output of the blocks into the pages again; read the difference
 before you commit it.
 """
 

@@ -21,7 +21,7 @@ targets = [name for name in rl.build_info()["targets"] if name != "baseline"] or
 
 
 def shifted(array: Any, bytes_off: int) -> Any:
-    """Return a copy that begins so many bytes behind a multiple of 64."""
+    """Return a copy that begins that many bytes behind a multiple of 64."""
     memory = np.empty(array.nbytes + 128, np.uint8)
     start = -memory.ctypes.data % 64 + bytes_off
     copy: Any = np.ndarray(array.shape, array.dtype, memory.data, start)

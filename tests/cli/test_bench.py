@@ -88,7 +88,7 @@ def test_list_prints_every_name_and_measures_nothing(call: Callable[..., Result]
     }
     assert {"forward-64x784x128", "relu-forward-100000000", "step-2-30-1-b4-sgd"} <= names
     assert {"infer-784-128-10-b1", "fit-784-128-10-b64-momentum"} <= names
-    # Who may take part, and why somebody does not: not asked for, or not installed.
+    # Who may take part, and why one does not: not asked for, or not installed.
     absent = importlib.util.find_spec("torch") is None
     assert ("torch is not installed" if absent else "--compile") in " ".join(result.output.split())
     assert names == {case.name for case in all_cases()}

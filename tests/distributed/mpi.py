@@ -34,7 +34,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def start(ranks: int, *arguments: str | Path, **options: object) -> subprocess.Popen[str]:
-    """Start a Python program with arguments on so many ranks, in a process group of its own."""
+    """Start a Python program with arguments on a number of ranks, in a process group of its own."""
     command = [mpiexec(), "-n", str(ranks), sys.executable, *map(str, arguments)]
     settings = {"env": environment(), **options}
     return subprocess.Popen(

@@ -516,7 +516,7 @@ class OwnReLU(rl.ReLU):
         ),
         (small(rl.Dense(2, 2), OwnReLU()), r"layer 1, OwnReLU, .*did you mean 'ReLU'\?"),
         (small(rl.Dense(2, 2), rl.Softmax(0)), r"layer 1, Softmax\(0\), .*expected axis=-1"),
-        (small(rl.ReLU(), rl.Dropout(0.1)), r"no layer tells the number of inputs"),
+        (small(rl.ReLU(), rl.Dropout(0.1)), r"no layer knows the number of inputs"),
         (small(rl.Dense(2, 2), rl.ELU(-1.0)), r"layer 1, .*alpha is -1.0, expected >= 0"),
     ],
 )

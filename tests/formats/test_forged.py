@@ -1,4 +1,4 @@
-"""Files that somebody made to do harm: right checksums, wrong contents. A ValueError, before memory is asked for."""
+"""Files made to do harm: right checksums, wrong contents. A ValueError, before memory is asked for."""
 
 from __future__ import annotations
 

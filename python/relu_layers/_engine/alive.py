@@ -71,7 +71,7 @@ class Pass:
                 layer._saved = kept
 
     def with_batch(self, x: Array, stand_in: Array, forwards: int, version: int) -> Pass:
-        """Return this recorded pass as it is after a replay with batch x in the place of ``stand_in``.
+        """Return this recorded pass as it is after a replay with batch x instead of ``stand_in``.
 
         ``forwards`` is how often masks of dropout have been drawn between the recording and the replay.
         """

@@ -166,7 +166,7 @@ def check_regular(path: AnyPath) -> None:
 
 
 def temporary_name(target: str) -> str:
-    """Return a new name beside ``target``, hidden, that tells whose it is: ``.NAME.PID-HEX.part``."""
+    """Return a new name beside ``target``, hidden, that says whose it is: ``.NAME.PID-HEX.part``."""
     folder, name = os.path.split(target)
     return os.path.join(folder, f".{_kept_part(name)}.{os.getpid()}-{os.urandom(8).hex()}.part")
 

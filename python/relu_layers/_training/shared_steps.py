@@ -109,6 +109,6 @@ class SharedSteps:
         return results
 
     def _set_masks(self, before: list[int], minibatches: int) -> None:
-        """Set the counters to what they are after so many minibatches."""
+        """Set the counters to what they are after ``minibatches``."""
         for counter, value in zip(self._counters, before, strict=True):
             counter[0] = (value + minibatches) % 2**64

@@ -9,7 +9,7 @@ import numpy as np
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-# From where on the classes are uneven: the largest has so many times the rows of the smallest.
+# The classes are uneven from this ratio of the largest to the smallest on.
 _UNEVEN = 1.5
 
 

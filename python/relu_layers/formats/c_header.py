@@ -147,7 +147,7 @@ def _inputs_of(model: Sequential) -> int:
             inputs = layer.in_features
     if inputs is None:
         raise ValueError(
-            "no layer tells the number of inputs, which a C header needs: expected a Dense among them"
+            "no layer knows the number of inputs, which a C header needs: expected a Dense among them"
         )
     for key, values in model.params.items():
         finite = np.isfinite(values)

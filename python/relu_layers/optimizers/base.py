@@ -116,7 +116,7 @@ class Optimizer(Configured):
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        # A number stays one until somebody asks for the schedule: a loop may assign it before every step.
+        # A number stays one until the schedule is read: a loop may assign it before every step.
         if type(value) is float and 0.0 <= value < math.inf:
             self._schedule = value + 0.0  # no negative zero
         else:

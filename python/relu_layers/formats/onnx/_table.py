@@ -94,7 +94,7 @@ def _numbers(
 
 
 def _categories(ends: Ends, column: CategoryColumn, target: str, kind: int, *, fills: bool) -> str:
-    """Write 1 in the place of a row's category; one that is not known has no 1."""
+    """Write 1 where a row's category is; one that is not known has no 1."""
     keys = list(column.categories)
     places = list(range(len(keys)))
     if fills:
