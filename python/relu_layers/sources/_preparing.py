@@ -22,6 +22,8 @@ from relu_layers.sources.tables import with_text_found
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Blocks: TypeAlias = Callable[[Collection[str]], Iterator[dict[str, Array]]]
+# Of blocks that are kept for the second pass.
+_KEPT_BYTES = 64 * 2**20
 _NAMES = ("x", "y", "sample_weight")
 _FORMAT = 1
 _NOTE = "source.json"
@@ -100,9 +102,10 @@ def _written(
 ) -> list[FileArray]:
     """Learn the preprocessing where it is not fitted yet, and write the rows, one block in memory at a time."""
     text = {*plan.text, *_text_columns(preprocessing)}
+    passes = _Passes(blocks)
 
     def tables() -> Iterator[dict[str, Array]]:
-        return (_chosen(plan, table) for table in blocks(text))
+        return (_chosen(plan, table) for table in passes.blocks(text))
 
     def learn() -> None:
         without_weights = (
@@ -130,6 +133,37 @@ def _written(
         )
     arrays: list[FileArray] = with_text_found(text, write)
     return arrays
+
+
+class _Passes:
+    """Passes over the same blocks: a table that is small in memory is read from its file once."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._read = blocks
+        self._text: set[str] | None = None
+        self._kept: list[dict[str, Array]] = []
+
+    def blocks(self, text: Collection[str]) -> Iterator[dict[str, Array]]:
+        """Yield the blocks; ``text`` names columns that are to be text."""
+        if self._text == set(text):
+            yield from self._kept
+            return
+        kept: list[dict[str, Array]] = []
+        size = 0
+        for block in self._read(text):
+            size += sum(map(_bytes, block.values()))
+            if size <= _KEPT_BYTES:
+                kept.append(block)
+            else:
+                kept.clear()
+            yield block
+        if size <= _KEPT_BYTES:
+            self._text, self._kept = set(text), kept
+
+
+def _bytes(column: Array) -> int:
+    text = column.dtype.kind == "T"
+    return column.nbytes + (4 * int(np.strings.str_len(column).sum()) if text else 0)
 
 
 def _text_columns(preprocessing: Preprocessing) -> Iterator[str]:

@@ -26,7 +26,8 @@ from relu_layers.sources.csv_form import (
     separator_of,
     suffix_of,
 )
-from relu_layers.sources.csv_numbers import is_number, office_numbers, real, whole
+from relu_layers.sources.csv_numbers import is_number, office_numbers, plain_numbers, real, whole
+from relu_layers.sources.csv_quick import quick_columns, quick_dtype
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -34,6 +35,8 @@ _BLOCK_ROWS = 8192
 _BLOCK_CELLS = 2**20
 # Of the beginning of a file: enough to see its form.
 _LOOKED_AT = 2**16
+# Blocks that NumPy's reader may refuse until it is not asked again.
+_MOST_REFUSED = 64
 
 
 class TextFoundError(Exception):
@@ -96,17 +99,18 @@ def csv_blocks(
             file.seek(0)
             with io.TextIOWrapper(file, encoding=_without_mark(encoding), newline="") as stream:
                 separator = notes.separator = _prepared(stream, form, path)
-                reader = csv.reader(lines_of(stream, separator), strict=True, **dialect(separator))
-                rows = _rows(path, reader, notes, form)
-                names = next(rows)
+                lines = iter(lines_of(stream, separator))
+                reader = csv.reader(lines, strict=True, **dialect(separator))
+                first: list[str] = next(reader, [])
+                names = _header(path, first, form)
+                notes.names = [cell.strip() for cell in first] if form.header else []
+                if not names:
+                    raise ValueError(f"{path} is empty, expected rows")
                 wanted = chosen_names(path, names, columns)
-                kinds = {name: name in text for name in wanted}
-                at_once = min(max(_BLOCK_CELLS // len(names), 1), _BLOCK_ROWS)
-                begin = 0
-                while block := list(itertools.islice(rows, at_once)):
-                    yield _block(names, kinds, block, begin, form, notes)
-                    begin += len(block)
-                if not begin:
+                rows = itertools.chain([] if form.header else [first], _rows(path, reader, names, form, 0))
+                table = _Table(names, {name: name in text for name in wanted}, form, notes)
+                yield from _blocks(path, table, lines, rows, reader)
+                if not table.rows:
                     yield {name: np.empty(0) for name in wanted}
     except UnicodeError as error:
         raise _undecoded(path, encoding, beginning, error, form) from error
@@ -216,54 +220,104 @@ def _unnamed(path: Path, column: int) -> str:
     return f"{path}: column {column} has no name in the first line (a row index? write the file without it)"
 
 
-def _rows(path: Path, reader: Any, notes: CsvNotes, form: CsvForm) -> Iterator[list[str]]:
-    """Yield the names, then the rows, stripped; blank lines are skipped unless there is one column only."""
-    first: list[str] = next(reader, [])
-    names = _header(path, first, form)
-    notes.names = [cell.strip() for cell in first] if form.header else []
-    if not names:
-        raise ValueError(f"{path} is empty, expected rows")
-    yield names
-    if not form.header:
-        yield [cell.strip() for cell in first]
+def _rows(path: Path, reader: Any, names: Sequence[str], form: CsvForm, before: int) -> Iterator[list[str]]:
+    """Yield the rows after ``before`` lines; blank lines are skipped unless there is one column only."""
     for row in reader:
         if len(row) != len(names):
             if not row:
                 continue
             raise ValueError(
-                f"{path}, line {reader.line_num}: {len(row)} cells, "
+                f"{path}, line {before + reader.line_num}: {len(row)} cells, "
                 f"but the first line {'names' if form.header else 'has'} {len(names)} columns"
             )
-        yield [cell.strip() for cell in row]
+        yield row
 
 
-def _block(
-    names: Sequence[str],
-    kinds: dict[str, bool],
-    rows: list[list[str]],
-    begin: int,
-    form: CsvForm,
-    notes: CsvNotes,
-) -> dict[str, Array]:
-    """Return the columns of some rows, of those names that ``kinds`` has: text where it says True."""
-    block: dict[str, Array] = {}
-    found = []
-    for name, cells in zip(names, zip(*rows, strict=True), strict=True):
-        if name not in kinds:
+def _blocks(
+    path: Path, table: _Table, lines: Iterator[str], rows: Iterator[list[str]], reader: Any
+) -> Iterator[dict[str, Array]]:
+    """Yield blocks of rows: from ``rows``, which take their lines from ``lines``, and in C where that is enough."""
+    names, separator = table.names, table.notes.separator
+    at_once = min(max(_BLOCK_CELLS // len(names), 1), _BLOCK_ROWS)
+    before, refused = 0, 0
+    while block := list(itertools.islice(rows, at_once)):
+        yield table.block(list(zip(*block, strict=True)))
+        # One column may have blank lines, and blanks that separate cells are no part of any.
+        if len(names) == 1 or separator == " " or refused == _MOST_REFUSED:
             continue
-        gaps = [form.is_missing(cell) for cell in cells]
-        notes.marks.update(cell for cell, gap in zip(cells, gaps, strict=True) if gap and cell)
-        if kinds[name]:
+        line = before + reader.line_num
+        while table.dtype is not None:
+            ahead = list(itertools.islice(lines, at_once))
+            if not ahead:
+                return
+            columns = quick_columns(ahead, table.dtype, separator)
+            if columns is None:
+                refused += 1
+                before, lines = line, itertools.chain(ahead, lines)
+                reader = csv.reader(lines, strict=True, **dialect(separator))
+                rows = _rows(path, reader, names, table.form, before)
+                break
+            yield table.block(columns)
+            line += len(ahead)
+
+
+class _Table:
+    """Columns of the rows that come block by block.
+
+    Attributes
+    ----------
+    names : list of str
+        Of all columns of the file.
+    kinds : dict of str to bool
+        Of those that are wanted, whether they are text.
+    rows : int
+        How many there were.
+    dtype : np.dtype or None
+        See `quick_dtype`: of the last block.
+    """
+
+    def __init__(self, names: list[str], kinds: dict[str, bool], form: CsvForm, notes: CsvNotes) -> None:
+        self.names, self.kinds, self.form, self.notes = names, kinds, form, notes
+        self.rows = 0
+        self.dtype: np.dtype[Any] | None = None
+
+    def block(self, columns: Sequence[Any]) -> dict[str, Array]:
+        """Return the wanted columns of some rows, which are arrays of numbers, or cells."""
+        block: dict[str, Array] = {}
+        found = []
+        # Columns that a block of numbers without a mark or a gap says nothing about.
+        looked_at = dict.fromkeys(self.names, False)
+        for name, cells in zip(self.names, columns, strict=True):
+            if name not in self.kinds:
+                continue
+            numbers: Array | None = (
+                cells if isinstance(cells, np.ndarray) and cells.dtype.kind != "O" else None
+            )
+            if numbers is None and not self.kinds[name] and self.form.decimal != ",":
+                numbers = plain_numbers(cells)
+            if numbers is not None:
+                block[name] = _noted(numbers, cells, self.notes)
+                continue
+            looked_at[name] = True
+            try:
+                block[name] = self._looked_at(name, tuple(map(str.strip, cells)))
+            except TextFoundError as error:
+                found += error.found
+        if found:
+            raise TextFoundError(found)
+        self.rows += len(columns[0])
+        self.dtype = quick_dtype(self.names, block, looked_at)
+        return block
+
+    def _looked_at(self, name: str, cells: tuple[str, ...]) -> Array:
+        """Return a column of cells, each of which is looked at."""
+        missing = {cell: self.form.is_missing(cell) for cell in set(cells)}
+        gaps = [missing[cell] for cell in cells]
+        self.notes.marks.update(cell for cell, gap in missing.items() if gap and cell)
+        if self.kinds[name]:
             texts = ["" if gap else cell for cell, gap in zip(cells, gaps, strict=True)]
-            block[name] = np.array(texts, dtype=np.dtypes.StringDType())
-            continue
-        try:
-            block[name] = _numbers(name, cells, gaps, begin, form, notes)
-        except TextFoundError as error:
-            found += error.found
-    if found:
-        raise TextFoundError(found)
-    return block
+            return np.array(texts, dtype=np.dtypes.StringDType())
+        return _numbers(name, cells, gaps, self.rows, self.form, self.notes)
 
 
 def _numbers(
@@ -273,15 +327,12 @@ def _numbers(
 
     ``begin`` is the number of rows before these cells, for the note on text.
     """
+    decimal = form.decimal or "."
     present = [cell for cell, gap in zip(cells, gaps, strict=True) if not gap]
     try:
-        column = _plain(cells, gaps, form.decimal or ".")
-        if column.dtype.kind == "f":
-            notes.infinite.update(cells[row] for row in np.flatnonzero(np.isinf(column)))
-        return column
+        return _noted(_plain(cells, present, gaps, decimal), cells, notes)
     except ValueError:
         pass
-    decimal = form.decimal or "."
     written = office_numbers(present, decimal, form.decimal is not None or notes.separator == ",")
     if written is not None:
         values, shown = written
@@ -297,17 +348,28 @@ def _numbers(
     raise TextFoundError([(name, cells[row], begin + row + 1, beside_numbers)])
 
 
-def _plain(cells: tuple[str, ...], gaps: list[bool], decimal: str) -> Array:
-    """Return the numbers that Python writes so too, with a comma for the point; a ValueError for others."""
-    if not any(gaps):
+def _noted(column: Array, cells: Sequence[Any], notes: CsvNotes) -> Array:
+    """Return the numbers of the cells, with a note of those that are infinite."""
+    if column.dtype.kind == "f":
+        notes.infinite.update(cells[int(row)].strip() for row in np.flatnonzero(np.isinf(column)))
+    return column
+
+
+def _plain(cells: tuple[str, ...], present: list[str], gaps: list[bool], decimal: str) -> Array:
+    """Return the numbers that Python writes so too, with a comma for the point; a ValueError for others.
+
+    ``present`` are the cells without ``gaps``.
+    """
+    if len(present) == len(cells):
         try:
             return np.array([whole(cell) for cell in cells], dtype=np.int64)
         except (ValueError, OverflowError):
             pass
     if decimal == ",":
-        if any("." in cell and not gap for cell, gap in zip(cells, gaps, strict=True)):
+        if any("." in cell for cell in present):
             raise ValueError("a point, which groups thousands here")
-        cells = tuple(cell.replace(",", ".") for cell in cells)
-    return np.array(
-        [np.nan if gap else real(cell) for cell, gap in zip(cells, gaps, strict=True)], dtype=np.float64
-    )
+        present = [cell.replace(",", ".") for cell in present]
+    values = plain_numbers(present)
+    column = np.full(len(cells), np.nan)
+    column[~np.array(gaps, dtype=bool)] = [real(cell) for cell in present] if values is None else values
+    return column

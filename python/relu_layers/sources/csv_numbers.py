@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 # What counts as missing unless the caller says otherwise; case does not matter.
 MISSING = frozenset(
@@ -120,3 +125,23 @@ def real(cell: str) -> float:
     if "_" in cell:
         raise ValueError(cell)
     return float(cell)
+
+
+def plain_numbers(cells: Sequence[str]) -> Array | None:
+    """Return numbers of ASCII digits, signs, points and exponents, int64 where all are whole; None for other cells.
+
+    What nearly every column holds, at a fraction of the time that a look at each cell takes. Such cells mean the same
+    to `whole` and `real`.
+    """
+    joined = "".join(cells)
+    if not joined.isascii():
+        return None
+    marks = joined.encode().translate(None, b"0123456789")
+    if marks.translate(None, b"+-.eE"):
+        return None
+    try:
+        if not marks.translate(None, b"+-"):
+            return np.array([*map(int, cells)], dtype=np.int64)
+        return np.array([*map(float, cells)], dtype=np.float64)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,115 @@
+"""CSV files in blocks: what NumPy's reader takes and what is read cell by cell are the same table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relu_layers.sources import csv_file
+from relu_layers.sources.csv_file import CsvNotes, TextFoundError, csv_blocks
+from relu_layers.sources.csv_form import CsvForm
+
+CELLS = {
+    "whole": st.sampled_from(["0", "7", "-3", "+12", " 5", "123456789012345678"]),
+    "number": st.sampled_from(["0.5", "-1e-3", "3", ".25", "2.", " 1.5 ", "1E5"]),
+    "gaps": st.sampled_from(["0.5", "", "NA", "4", "nan"]),
+    "text": st.sampled_from(["a", "b c", " d ", "", "none"]),
+    "odd": st.sampled_from(
+        ["1", "2.5", "inf", "1_0", "0x1", "99999999999999999999", "１", "1,5", "45%", "$3", "1e999"]
+    ),
+    "quoted": st.sampled_from(["1", '"2"', '"3\n4"', '"x, y"']),
+}
+TABLES = st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=4).flatmap(
+    lambda kinds: st.tuples(
+        st.just(kinds),
+        st.lists(
+            st.tuples(*(st.sampled_from([kind, kind, "number"]) for kind in kinds)), max_size=14
+        ).flatmap(lambda rows: st.tuples(*(st.tuples(*(CELLS[kind] for kind in row)) for row in rows))),
+    )
+)
+
+
+def outcome(content: bytes, text: set[str], form: CsvForm) -> Any:
+    """Return all that a reading gives: the columns or the error, and the notes."""
+    notes = CsvNotes()
+    try:
+        blocks = list(csv_blocks(Path("t.csv"), text, form=form, notes=notes, content=content))
+    except TextFoundError as error:
+        return "text", error.found
+    except ValueError as error:
+        return "error", str(error)
+    columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    found = {name: (values.dtype.kind, [repr(v + 0) if v == v else "nan" for v in values.tolist()])
+             if values.dtype.kind != "T" else ("T", values.tolist()) for name, values in columns.items()}  # fmt: skip
+    return found, notes.written, notes.marks, notes.infinite
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    TABLES,
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from([None, ",", "."]),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+    st.lists(st.integers(0, 12), max_size=2),
+    st.integers(0, 20),
+)
+def test_the_quick_reader_changes_nothing(
+    table: Any, separator: str, decimal: str | None, end: str, header: bool, blank: list[int], uneven: int
+) -> None:
+    kinds, rows = table
+    form = CsvForm(separator=separator, decimal=None if decimal == separator else decimal, header=header)
+    lines = [separator.join(row) for row in rows]
+    if uneven < len(lines) and uneven > 9:
+        lines[uneven] += separator + "1"
+    for place in blank:
+        lines.insert(min(place, len(lines)), "")
+    names = separator.join(f"{kind}{place}" for place, kind in enumerate(kinds))
+    content = (end.join([names, *lines]) + end).encode()
+    text = {f"{kind}{place}" for place, kind in enumerate(kinds) if kind == "text"} if header else set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_file, "_BLOCK_ROWS", 3)
+        quick = outcome(content, text, form)
+        patch.setattr(csv_file, "quick_dtype", lambda *_: None)
+        assert quick == outcome(content, text, form)
+
+
+def test_columns_of_numbers_are_read_in_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a block of plain numbers no cell becomes a Python object."""
+    monkeypatch.setattr(csv_file, "_BLOCK_ROWS", 10)
+    seen: list[int] = []
+    whole = csv_file._rows
+
+    def counted(*args: Any) -> Any:
+        for row in whole(*args):
+            seen.append(1)
+            yield row
+
+    monkeypatch.setattr(csv_file, "_rows", counted)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((100, 3))
+    lines = [f"{a!r},{b!r},{int(c * 100)}" for a, b, c in x.tolist()]
+    lines[57] = "1.5,,3"
+    blocks = list(csv_blocks(Path("t.csv"), (), content="\n".join(["a,b,c", *lines]).encode()))
+    assert len(seen) == 20  # the first block, and the one with a gap
+    found = np.concatenate([block["a"] for block in blocks])
+    assert found.tolist() == [float(line.split(",")[0]) for line in lines]
+    assert np.concatenate([block["c"] for block in blocks]).dtype == np.int64
+    assert np.isnan(np.concatenate([block["b"] for block in blocks])[57])
+
+
+def test_a_line_with_too_many_cells_is_named_after_quick_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_file, "_BLOCK_ROWS", 4)
+    lines = ["a,b", *(f"{i},{i}" for i in range(30))]
+    lines[21] = "1,2,3"
+    with pytest.raises(ValueError, match=r"t\.csv, line 22: 3 cells, but the first line names 2 columns"):
+        list(csv_blocks(Path("t.csv"), (), content="\n".join(lines).encode()))
+    lines[21] = "1,x"
+    with pytest.raises(TextFoundError) as error:
+        list(csv_blocks(Path("t.csv"), (), content="\n".join(lines).encode()))
+    assert error.value.found == [("b", "x", 21, True)]
