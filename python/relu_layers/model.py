@@ -18,6 +18,7 @@ from relu_layers._engine.alive import Pass, Runner, apart
 from relu_layers._engine.captures import InferenceCaptures
 from relu_layers._engine.loop_captures import LoopCaptures
 from relu_layers._engine.passes import Passes
+from relu_layers._engine.row_blocks import rows_at_once
 from relu_layers._engine.summary import summary
 from relu_layers._files.formats import save_model
 from relu_layers._support.arguments import (
@@ -28,6 +29,7 @@ from relu_layers._support.arguments import (
     real,
     strict_array,
 )
+from relu_layers._support.arrays import empty
 from relu_layers._support.attributes import Fixed, assigned
 from relu_layers._support.configured import Array, Ops
 from relu_layers._support.files import AnyPath
@@ -186,8 +188,14 @@ class Sequential(Fixed):
             x = strict_array("Sequential", "x", x, self.dtype)
         self._guard.begin_inference()
         try:
-            y = self._passes.infer(x, out)
-            self._captures.consider(x, y)
+            rows, shape = rows_at_once(self._passes, x, out)
+            if shape:
+                y = empty(shape, self.dtype) if out is None else out
+                for start in range(0, len(x), rows):
+                    self(x[start : start + rows], y[start : start + rows])
+            else:
+                y = self._passes.infer(x, out)
+                self._captures.consider(x, y)
         finally:
             self._guard.end_inference()
         return y

@@ -221,7 +221,7 @@ class Passes:
 
     def _inference_buffers(self, x: Array) -> tuple[dict[int, Array | None], int]:
         """Return a buffer for the output of each layer but the last, and their size in bytes."""
-        shapes, inner = self._shapes(x.shape), self.inference_steps[:-1]
+        shapes, inner = self.shapes(x.shape), self.inference_steps[:-1]
         buffers, size = taking_turns([shapes[i] for i in inner], self.dtype)
         return dict(zip(inner, buffers, strict=True)), size
 
@@ -426,7 +426,7 @@ class Passes:
 
     def workspace(self, shape: Shape, whole: bool = False) -> TrainingWorkspace:
         """Return new buffers for training on batches of ``shape``."""
-        return TrainingWorkspace(self._shapes(shape), self.dtype, whole)
+        return TrainingWorkspace(self.shapes(shape), self.dtype, whole)
 
     def _new_workspace(self, shape: Shape) -> TrainingWorkspace:
         """Make the buffers that serve all training on batches of ``shape``."""
@@ -438,7 +438,7 @@ class Passes:
 
     # --- layers one by one ---
 
-    def _shapes(self, x_shape: Shape) -> list[Shape | None]:
+    def shapes(self, x_shape: Shape) -> list[Shape | None]:
         """Return each layer's output shape; None from the first layer on that does not say its own."""
         shapes: list[Shape | None] = []
         shape: Shape | None = x_shape
