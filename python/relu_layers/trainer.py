@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from relu_layers._training.interrupts import Interrupts
 from relu_layers._training.loop import Loop
 from relu_layers._training.meter import StepResult, recorded_columns
 from relu_layers._training.settings import Settings
-from relu_layers._training.team import Team
 from relu_layers.callbacks import Moments, TextProgress, as_callbacks, check_callback
 from relu_layers.data import Ordered
 from relu_layers.history import History
@@ -34,6 +33,9 @@ from relu_layers.layers import Dense, Dropout
 from relu_layers.losses import as_loss, training_depth
 from relu_layers.model import Sequential
 from relu_layers.optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from relu_layers._training.team import Team
 
 __all__ = ["DivergenceError", "Trainer"]
 
@@ -126,8 +128,7 @@ class Trainer(Copied, Settings, Watched):
         self.capture = boolean("Trainer", "capture", capture)
         self.communicator = check_communicator("Trainer", communicator)
         self.rng = model.rng if rng is None else np.random.default_rng(rng)
-        self.model, self.loss = model, loss
-        self.optimizer = optimizer
+        self.model, self.loss, self.optimizer = model, loss, optimizer
         self.history = History()
         # Minibatches so far, and those in the group that is not complete yet: in memory that captured steps write
         # too. The sum over the minibatches of that group.
@@ -157,6 +158,8 @@ class Trainer(Copied, Settings, Watched):
         self._captures = StepCaptures(self, parts, self._moments)
         self._team: Team | None = None
         if ranks is not None and self._ranks > 1:
+            from relu_layers._training.team import Team  # seven modules that one process does without
+
             self._team = Team(ranks, self, parts, self._captures, self._backpropagate, self._apply)
 
     @property

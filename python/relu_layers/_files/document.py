@@ -5,8 +5,6 @@ In the text an array is ``{"__array__": name}``. Nothing that is read is believe
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection
 from typing import Any
 
@@ -36,6 +34,8 @@ def pack(document: dict[str, Any], reserved: Collection[str] = ()) -> tuple[byte
 
     Names in ``reserved`` are not used. What the text cannot hold is a ValueError.
     """
+    import json  # what only trains does without
+
     arrays: dict[str, Array] = {}
     text = json.dumps(_packed(document, "", arrays, reserved), separators=(",", ":")).encode()
     if len(text) > _LONGEST or _values(text) > _MOST_VALUES:
@@ -51,6 +51,8 @@ def unpack(text: bytes, arrays: dict[str, Array]) -> dict[str, Any]:
 
     A text that is none is a ValueError. Its length and the number of its values are bounded before it is read.
     """
+    import json
+
     if len(text) > _LONGEST or _values(text) > _MOST_VALUES:
         raise ValueError("its description is too long")
     try:
@@ -65,6 +67,8 @@ def unpack(text: bytes, arrays: dict[str, Array]) -> dict[str, Any]:
 
 def digest(members: dict[str, Array]) -> bytes:
     """Return the SHA-256 of all names, dtypes, shapes and contents."""
+    import hashlib
+
     total = hashlib.sha256()
     for name in sorted(members):
         array = members[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 import re
@@ -220,7 +219,11 @@ def _locked_folder(path: str) -> int | None:
 def _kept_part(name: str) -> str:
     """Return the part of a temporary name that stands for ``name``: itself where that is short enough."""
     encoded = os.fsencode(name)
-    return name if len(encoded) <= _LONGEST_KEPT else hashlib.sha256(encoded).hexdigest()[:32]
+    if len(encoded) <= _LONGEST_KEPT:
+        return name
+    import hashlib  # slow to import, and rarely needed
+
+    return hashlib.sha256(encoded).hexdigest()[:32]
 
 
 def _existing(path: str) -> os.stat_result | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray: TypeAlias = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray  # importing it takes a tenth of what NumPy takes
+
+FloatArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 _FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relu_layers.ops.reference.arrays import FloatArray, float_array, output
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray  # importing it takes a tenth of what NumPy takes
 
 __all__ = [
     "dropout_forward",

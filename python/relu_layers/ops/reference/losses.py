@@ -14,13 +14,15 @@ raised: where it is 0, loss and gradient are 0. The sum over positions runs in f
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relu_layers.ops.reference.arrays import FloatArray, as_array, class_axis, float_array, output
 from relu_layers.ops.reference.softmax import shifted_row_terms
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray  # importing it takes a tenth of what NumPy takes
 
 __all__ = [
     "softmax_cross_entropy",
