@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -140,13 +139,15 @@ class EpochMeter:
         loss = self._loss
         if loss.shares_by_rows(weighted):
             share = 1.0 if loss.normalization == "none" else float(rows)
-            shares: Iterable[float] = itertools.repeat(share, len(losses))
+            self._share_sum += share * len(losses)
+            self._loss_sum = _added(self._loss_sum, losses * share)
         else:
-            shares = (loss.batch_share(rows, *batch) for batch in batches)
-        for value, penalty, share in zip(losses.tolist(), penalties.tolist(), shares, strict=True):
-            self._penalty_sum += penalty * rows
-            self._share_sum += share
-            self._loss_sum += value * share
+            for value, batch in zip(losses.tolist(), batches, strict=True):
+                share = loss.batch_share(rows, *batch)
+                self._share_sum += share
+                self._loss_sum += value * share
+        if self._penalized:
+            self._penalty_sum = _added(self._penalty_sum, penalties * rows)
         self._rows += rows * len(losses)
         if counted:
             self._right += correct
@@ -210,6 +211,12 @@ class EpochMeter:
             if active is None or len(active) != x.shape[-1]:
                 active = self._active[place] = np.zeros(x.shape[-1], dtype=np.uint8)
             self._model.ops.mark_active(x, active)
+
+
+def _added(total: float, values: Array) -> float:
+    """Return the total with the values added one after the other, as `EpochMeter.take` does it."""
+    values[0] += total
+    return float(np.add.accumulate(values)[-1])
 
 
 def recorded_columns(loss: Loss, penalized: bool, validated: bool) -> tuple[str, ...]:
