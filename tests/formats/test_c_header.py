@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -217,6 +218,68 @@ def test_with_fused_multiply_add_the_bits_are_the_same(dtype: Any, tmp_path: Pat
         models, inputs, outputs_in_c(tmp_path, models, inputs, "gcc", "-O2", "-mfma"), strict=True
     ):
         assert y.tobytes() == model(x).tobytes(), model
+
+
+WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 70)
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["-O3"],
+        ["-O3", "-mavx"],
+        pytest.param(
+            ["-O3", "-mavx2", "-mfma"],
+            marks=pytest.mark.skipif(
+                not processor_has_fma(), reason="needs a processor with fused multiply-add"
+            ),
+        ),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layers_of_every_width_in_vectors(dtype: Any, flags: list[str], tmp_path: Path) -> None:
+    """Full vectors, their overlapping last one, fewer columns than lanes, with and without bias; no warning."""
+    if "-mavx" in flags and " avx " not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("needs a processor with AVX")
+    rng = np.random.default_rng(5)
+    models = [
+        rl.Sequential(
+            rl.Dense((3, 515)[i % 2], width, bias=i % 3 > 0, bias_init="lecun_normal"), dtype=dtype, rng=rng
+        )
+        for i, width in enumerate(WIDTHS)
+    ]
+    inputs = [rng.standard_normal((50, inputs_of(model))).astype(dtype) for model in models]
+    exact = "-mfma" in flags
+    tolerance = {np.float32: 4e-6, np.float64: 1e-14}[dtype]
+    for model, x, (y, _) in zip(
+        models, inputs, outputs_in_c(tmp_path, models, inputs, "gcc", *flags), strict=True
+    ):
+        expected = model(x)
+        if exact:
+            assert y.tobytes() == expected.tobytes(), model
+        assert np.abs(y - expected).max() <= tolerance * max(1.0, np.abs(expected).max()), model
+
+
+@needs_gcc
+@pytest.mark.parametrize("flags", [["-O2"], ["-O3", "-mavx512f"], ["-Os", "-mavx2", "-mfma"]], ids=" ".join)
+def test_flags_that_this_processor_may_not_have_compile_without_a_warning(
+    flags: list[str], tmp_path: Path
+) -> None:
+    if "x86_64" not in os.uname().machine:
+        pytest.skip("x86-64 flags")
+    for dtype in (np.float32, np.float64):
+        rl.mlp([20, 70, 3], dtype=dtype).save(tmp_path / f"net{np.dtype(dtype).itemsize}.h")
+    use = "int use(const float *a, float *b, const double *c, double *d)"
+    body = "{ net4_forward(a, b); net8_forward(c, d); return 0; }"
+    (tmp_path / "use.c").write_text(f'#include "net4.h"\n#include "net8.h"\n{use};\n{use}\n{body}\n')
+    warned = [one for one in STRICT if one != "-pedantic"]
+    for name in ("gcc", "g++"):
+        language = [name, *LANGUAGES[name]]
+        subprocess.run(
+            [*language, *warned, *flags, "-Wno-unused-function", "-c", "use.c"], cwd=tmp_path, check=True
+        )
 
 
 @needs_gcc

@@ -1,4 +1,4 @@
-"""A trained network as one C99 header: constant weights, a forward function, no malloc, nothing but <math.h>."""
+"""A trained network as one C99 header: constant weights, a forward function, no malloc, <math.h> and vectors."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ def header(model: Sequential, name: str) -> str:
     extra = preprocessing_tables(model, name, inputs, outputs, type(last) is Sigmoid)
     parts = [
         _introduction(model, described, real),
-        f"#ifndef {name.upper()}_H\n#define {name.upper()}_H\n\n#include <math.h>\n\n",
+        f"#ifndef {name.upper()}_H\n#define {name.upper()}_H\n\n#include <math.h>\n",
+        f"{code.VECTORS if 'dense' in used else ''}\n",
         '#ifdef __cplusplus\nextern "C" {\n#endif\n\n',
         f"#define @U_INPUTS {inputs}\n#define @U_OUTPUTS {outputs}\n",
         f"#define @U_WORK {work} /* numbers: {work * model.dtype.itemsize:,} bytes */\n",
