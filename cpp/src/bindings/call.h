@@ -8,6 +8,7 @@
 #include <string>
 
 #include "bindings/fastcall.h"
+#include "bindings/numpy.h"
 #include "bindings/recorder.h"
 #include "relu_layers/types.h"
 
@@ -108,14 +109,23 @@ class ReleasedGil {
     PyThreadState* state_;
 };
 
+// Runs the body, without the GIL if it says so, and returns its result.
+template <class Body>
+auto run_released(bool released, Body&& body) {
+    if (!released) return body();
+    const ReleasedGil gil;
+    return body();
+}
+
 // Keeps arrays, and the arrays they are views of, from being resized: NumPy refuses to while a weak reference exists.
-class Held {
+class ResizeLock {
   public:
-    Held() {}
-    ~Held() { Py_CLEAR(references_); }
-    Held(const Held&) = delete;
-    Held& operator=(const Held&) = delete;
-    void hold(PyObject* array);
+    ResizeLock() {}
+    ~ResizeLock() { Py_CLEAR(references_); }
+    ResizeLock(const ResizeLock&) = delete;
+    ResizeLock& operator=(const ResizeLock&) = delete;
+    // What is no array is left alone.
+    void add(PyObject* array);
     explicit operator bool() const { return references_ != nullptr; }
 
   private:
@@ -232,7 +242,7 @@ class Call {
     PyObject* seen_[max_arrays];
     int seen_count_ = 0;
     int protected_count_ = 0;
-    Held held_;
+    ResizeLock lock_;
 };
 
 // "(3, 4)", as Python writes a tuple.
@@ -256,9 +266,7 @@ inline Array::Array(Call& call, Argument given) { call.read_floats(*this, given)
 inline Array::Array(Call& call, Argument given, const Shape& of) { call.output(*this, given, of); }
 
 // The result of a call: the caller's own object, the new array, or None.
-inline py::object result(const Array& array) {
-    return array.present() ? py::reinterpret_borrow<py::object>(array.object) : py::none();
-}
+inline py::object result(const Array& array) { return array.present() ? borrowed(array.object) : py::none(); }
 
 // An op: its first parameter is the call.
 template <auto function, class Result, class... Parameters>

@@ -181,11 +181,11 @@ py::object prelu_backward(Call& call, Argument x_, Argument slope_, Argument dy_
 
 // Adds an op to the module; its name in C++ is the one in the signature.
 template <auto op, InPlace in_place, int work, auto check = anything, class... Number>
-void unary(py::module_& m, const char* signature) {
+void unary(py::handle m, const char* signature) {
     define<&Unary<op, in_place, work, check, Number...>::call>(m, signature);
 }
 template <auto op, auto check = anything, class... Number>
-void gradient(py::module_& m, const char* signature) {
+void gradient(py::handle m, const char* signature) {
     define<&Gradient<op, check, Number...>::call>(m, signature);
 }
 // The op of either element type.
@@ -193,7 +193,7 @@ void gradient(py::module_& m, const char* signature) {
 
 }  // namespace
 
-void bind_elementwise(py::module_& m) {
+void bind_elementwise(py::handle m) {
     constexpr int exp = static_cast<int>(work_of_exponential);
     using enum InPlace;
     unary<RELU_LAYERS_OP(relu_forward), sign_kept, 1, anything, Argument>(

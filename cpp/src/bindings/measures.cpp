@@ -128,7 +128,7 @@ index_t count_agreeing(Call& call, Argument logits_, Argument targets_) {
 
 }  // namespace
 
-void bind_measures(py::module_& m) {
+void bind_measures(py::handle m) {
     define<&sum_of_squares>(m, "sum_of_squares(x)");
     define<&accumulate>(m, "accumulate(total, grad)");
     define<&l2_penalty>(m, "l2_penalty(param, grad, *, strength, rows, sample_weight=None)");

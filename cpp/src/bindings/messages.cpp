@@ -96,14 +96,16 @@ namespace {
 // Closes the error of NumPy, which could not read the value through DLPack, by what to pass.
 [[noreturn]] void raise_unread(const Call& call, const char* name, py::handle value) {
     if (PyErr_ExceptionMatches(PyExc_Exception) == 0 || PyErr_ExceptionMatches(PyExc_MemoryError) != 0) throw Raised();
-    py::error_already_set error;
+    const py::object cause = taken_exception();
     const std::string advice = is_true_attribute(value, "requires_grad")
                                    ? std::string("it requires grad: pass ") + name + ".detach()"
                                    : std::string("pass a NumPy array, or a dense array in the memory of the CPU");
     const std::string what = article(short_type_name(value)) + " that could not be read through DLPack (" +
-                             utf8(owned(PyObject_Str(error.value().ptr()))) + ")";
-    py::raise_from(error, PyExc_TypeError,
-                   (std::string(call.op()) + ": " + name + " is " + what + "; " + advice).c_str());
+                             utf8(owned(PyObject_Str(cause.ptr()))) + ")";
+    const std::string text = std::string(call.op()) + ": " + name + " is " + what + "; " + advice;
+    py::object error = owned(PyObject_CallFunction(PyExc_TypeError, "s", text.c_str()));
+    PyException_SetCause(error.ptr(), borrowed(cause).release().ptr());
+    PyErr_SetObject(PyExc_TypeError, error.ptr());
     throw Raised();
 }
 

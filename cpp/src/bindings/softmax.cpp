@@ -66,7 +66,7 @@ py::object log_softmax_backward(Call& call, Argument y, Argument dy, Argument ax
 
 }  // namespace
 
-void bind_softmax(py::module_& m) {
+void bind_softmax(py::handle m) {
     define<&softmax_forward>(m, "softmax_forward(x, axis=-1, *, out=None)");
     define<&softmax_backward>(m, "softmax_backward(y, dy, axis=-1, *, out=None)");
     define<&log_softmax_forward>(m, "log_softmax_forward(x, axis=-1, *, out=None)");
