@@ -23,7 +23,7 @@ constexpr int max_ndim = 64;  // NumPy's own limit
 // Releasing the GIL costs some 30 ns: worth it only where one thread is busy for several microseconds. Work is counted
 // in elements of a cheap elementwise op.
 constexpr double work_worth_releasing = 50e3;
-constexpr double work_of_exponential = 4;
+constexpr int work_of_exponential = 4;
 constexpr double work_of_multiply_add = 2.5;
 
 class Call;
@@ -257,10 +257,12 @@ std::string dtype_name(const Array& array);
 
 // Calls body(float()) or body(double()) for the type of the call's arrays.
 template <class Body>
-void for_type(const Call& call, Body&& body) {
-    if (call.type() == float32_type) body(float());
-    else body(double());
+auto for_type(const Call& call, Body&& body) {
+    return call.type() == float32_type ? body(float()) : body(double());
 }
+
+// The op of either element type, as an argument of a template.
+#define RELU_LAYERS_OP(name) [](auto... arguments) { ops::name(arguments...); }
 
 inline Array::Array(Call& call, Argument given) { call.read_floats(*this, given); }
 inline Array::Array(Call& call, Argument given, const Shape& of) { call.output(*this, given, of); }

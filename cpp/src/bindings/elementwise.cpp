@@ -188,13 +188,11 @@ template <auto op, auto check = anything, class... Number>
 void gradient(py::handle m, const char* signature) {
     define<&Gradient<op, check, Number...>::call>(m, signature);
 }
-// The op of either element type.
-#define RELU_LAYERS_OP(name) [](auto... arguments) { ops::name(arguments...); }
 
 }  // namespace
 
 void bind_elementwise(py::handle m) {
-    constexpr int exp = static_cast<int>(work_of_exponential);
+    constexpr int exp = work_of_exponential;
     using enum InPlace;
     unary<RELU_LAYERS_OP(relu_forward), sign_kept, 1, anything, Argument>(
         m, "relu_forward(x, negative_slope=0.0, *, out=None)");

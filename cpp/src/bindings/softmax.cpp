@@ -6,9 +6,9 @@
 namespace relu_layers::bindings {
 namespace {
 
-// y = f(x); out may be x.
-template <class Function>
-py::object forward(Call& call, Argument x_, Argument axis_, Argument out, Function function) {
+// y = op(x); out may be x.
+template <auto op>
+py::object forward(Call& call, Argument x_, Argument axis_, Argument out) {
     Array x(call, x_);
     const int axis = class_axis(call, x, axis_);
     const Array y(call, out, Shape(x));
@@ -19,15 +19,14 @@ py::object forward(Call& call, Argument x_, Argument axis_, Argument out, Functi
             using T = decltype(element);
             const auto xs = rows<T>(call, x, axis);
             const auto ys = y.run<T>();
-            call.run(work_of_exponential * double(x.size), [=](Moment& now) { function(xs(now), inner, ys(now)); });
+            call.run(work_of_exponential * double(x.size), [=](Moment& now) { op(xs(now), inner, ys(now)); });
         });
     return result(y);
 }
 
-// dx = f(y, dy); out may be dy.
-template <class Function>
-py::object backward(Call& call, Argument y_, Argument dy_, Argument axis_, Argument out, double work,
-                    Function function) {
+// dx = op(y, dy); out may be dy.
+template <auto op, int work>
+py::object backward(Call& call, Argument y_, Argument dy_, Argument axis_, Argument out) {
     Array y(call, y_);
     Array dy(call, dy_);
     call.expect_shape(dy, Shape(y));
@@ -41,36 +40,19 @@ py::object backward(Call& call, Argument y_, Argument dy_, Argument axis_, Argum
             const auto ys = rows<T>(call, y, axis);
             const auto dys = rows<T>(call, dy, axis);
             const auto dxs = dx.run<T>();
-            call.run(work * double(y.size), [=](Moment& now) { function(ys(now), dys(now), inner, dxs(now)); });
+            call.run(work * double(y.size), [=](Moment& now) { op(ys(now), dys(now), inner, dxs(now)); });
         });
     return result(dx);
-}
-
-py::object softmax_forward(Call& call, Argument x, Argument axis, Argument out) {
-    return forward(call, x, axis, out, [](auto xs, index_t inner, auto* y) { ops::softmax_forward(xs, inner, y); });
-}
-
-py::object softmax_backward(Call& call, Argument y, Argument dy, Argument axis, Argument out) {
-    return backward(call, y, dy, axis, out, 2,
-                    [](auto ys, auto dys, index_t inner, auto* dx) { ops::softmax_backward(ys, dys, inner, dx); });
-}
-
-py::object log_softmax_forward(Call& call, Argument x, Argument axis, Argument out) {
-    return forward(call, x, axis, out, [](auto xs, index_t inner, auto* y) { ops::log_softmax_forward(xs, inner, y); });
-}
-
-py::object log_softmax_backward(Call& call, Argument y, Argument dy, Argument axis, Argument out) {
-    return backward(call, y, dy, axis, out, work_of_exponential,
-                    [](auto ys, auto dys, index_t inner, auto* dx) { ops::log_softmax_backward(ys, dys, inner, dx); });
 }
 
 }  // namespace
 
 void bind_softmax(py::handle m) {
-    define<&softmax_forward>(m, "softmax_forward(x, axis=-1, *, out=None)");
-    define<&softmax_backward>(m, "softmax_backward(y, dy, axis=-1, *, out=None)");
-    define<&log_softmax_forward>(m, "log_softmax_forward(x, axis=-1, *, out=None)");
-    define<&log_softmax_backward>(m, "log_softmax_backward(y, dy, axis=-1, *, out=None)");
+    define<&forward<RELU_LAYERS_OP(softmax_forward)>>(m, "softmax_forward(x, axis=-1, *, out=None)");
+    define<&backward<RELU_LAYERS_OP(softmax_backward), 2>>(m, "softmax_backward(y, dy, axis=-1, *, out=None)");
+    define<&forward<RELU_LAYERS_OP(log_softmax_forward)>>(m, "log_softmax_forward(x, axis=-1, *, out=None)");
+    define<&backward<RELU_LAYERS_OP(log_softmax_backward), work_of_exponential>>(
+        m, "log_softmax_backward(y, dy, axis=-1, *, out=None)");
 }
 
 }  // namespace relu_layers::bindings
