@@ -59,7 +59,7 @@ void expect_sign_kept(const Call& call, const Array& x, const Array& y, Scalar s
 }
 
 // y = op(x, numbers); `Number` is Argument once for each number of the op.
-template <auto op, InPlace in_place, int work, auto check, class... Number>
+template <auto op, InPlace in_place, int work, auto check = anything, class... Number>
 struct Unary {
     static py::object call(Call& call, Argument x_, Number... numbers, Argument out) {
         const std::tuple scalars{Scalar{numbers, call.number(numbers)}...};
@@ -80,7 +80,7 @@ struct Unary {
 };
 
 // dx = op(state, dy, numbers), where out may be dy; the state is what forward took or gave.
-template <auto op, auto check, class... Number>
+template <auto op, auto check = anything, class... Number>
 struct Gradient {
     static py::object call(Call& call, Argument state_, Argument dy_, Number... numbers, Argument out) {
         const std::tuple scalars{Scalar{numbers, call.number(numbers)}...};
