@@ -192,8 +192,8 @@ MUTATIONS = (
     Mutation(
         "training on memory that is being written",
         "cpp/src/bindings/training_replay.cpp",
-        literal("overlap(array, gradients_)) return true;"),
-        "overlap(array, gradients_)) return false;",
+        literal("overlap(array, gradients_.array())) return true;"),
+        "overlap(array, gradients_.array())) return false;",
         CAPTURES,
     ),
     Mutation(

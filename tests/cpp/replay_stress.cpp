@@ -141,8 +141,7 @@ struct Network {
         stretch.close_last = true;
         stretch.losses = losses.data();
         stretch.penalties = penalties.data();
-        replay::Outcome outcome = replay::Outcome::done;
-        if (replay::run(training(), stretch, outcome) != stretch.steps) ++wrong;
+        if (replay::run(training(), stretch) != stretch.steps) ++wrong;
     }
 };
 

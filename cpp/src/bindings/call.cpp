@@ -59,7 +59,7 @@ void Call::look(Array& array, const char* name, PyObject* object) {
             array.item_bytes = sizeof(double);
             break;
         default:
-            array.item_bytes = item_bytes_of(object);
+            array.item_bytes = descr->item_bytes;
     }
     if (seen_count_ == max_arrays) throw std::logic_error("more arrays in one call than a Call can hold");
     seen_[seen_count_++] = object;
@@ -108,7 +108,7 @@ void Call::allocate(Array& array, const Shape& shape, int type) {
 
 void Call::copy(Array& array) {
     protect();
-    const auto original = py::reinterpret_borrow<py::object>(array.object);
+    const py::object original = borrowed(array.object);
     const Shape shape(array);
     allocate(array, shape, array.type);
     copy_array(array.object, original.ptr());
@@ -148,10 +148,10 @@ bool Call::shares_memory(const Array& a, const Array& b) {
 }
 
 void Call::protect() {
-    for (; protected_count_ < seen_count_; ++protected_count_) held_.hold(seen_[protected_count_]);
+    for (; protected_count_ < seen_count_; ++protected_count_) lock_.add(seen_[protected_count_]);
 }
 
-void Held::hold(PyObject* array) {
+void ResizeLock::add(PyObject* array) {
     if (references_ == nullptr) {
         references_ = PyList_New(0);
         if (references_ == nullptr) throw Raised();

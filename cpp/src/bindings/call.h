@@ -8,6 +8,7 @@
 #include <string>
 
 #include "bindings/fastcall.h"
+#include "bindings/numpy.h"
 #include "bindings/recorder.h"
 #include "relu_layers/types.h"
 
@@ -22,7 +23,7 @@ constexpr int max_ndim = 64;  // NumPy's own limit
 // Releasing the GIL costs some 30 ns: worth it only where one thread is busy for several microseconds. Work is counted
 // in elements of a cheap elementwise op.
 constexpr double work_worth_releasing = 50e3;
-constexpr double work_of_exponential = 4;
+constexpr int work_of_exponential = 4;
 constexpr double work_of_multiply_add = 2.5;
 
 class Call;
@@ -108,14 +109,23 @@ class ReleasedGil {
     PyThreadState* state_;
 };
 
+// Runs the body, without the GIL if it says so, and returns its result.
+template <class Body>
+auto run_released(bool released, Body&& body) {
+    if (!released) return body();
+    const ReleasedGil gil;
+    return body();
+}
+
 // Keeps arrays, and the arrays they are views of, from being resized: NumPy refuses to while a weak reference exists.
-class Held {
+class ResizeLock {
   public:
-    Held() {}
-    ~Held() { Py_CLEAR(references_); }
-    Held(const Held&) = delete;
-    Held& operator=(const Held&) = delete;
-    void hold(PyObject* array);
+    ResizeLock() {}
+    ~ResizeLock() { Py_CLEAR(references_); }
+    ResizeLock(const ResizeLock&) = delete;
+    ResizeLock& operator=(const ResizeLock&) = delete;
+    // What is no array is left alone.
+    void add(PyObject* array);
     explicit operator bool() const { return references_ != nullptr; }
 
   private:
@@ -232,7 +242,7 @@ class Call {
     PyObject* seen_[max_arrays];
     int seen_count_ = 0;
     int protected_count_ = 0;
-    Held held_;
+    ResizeLock lock_;
 };
 
 // "(3, 4)", as Python writes a tuple.
@@ -247,18 +257,18 @@ std::string dtype_name(const Array& array);
 
 // Calls body(float()) or body(double()) for the type of the call's arrays.
 template <class Body>
-void for_type(const Call& call, Body&& body) {
-    if (call.type() == float32_type) body(float());
-    else body(double());
+auto for_type(const Call& call, Body&& body) {
+    return call.type() == float32_type ? body(float()) : body(double());
 }
+
+// The op of either element type, as an argument of a template.
+#define RELU_LAYERS_OP(name) [](auto... arguments) { ops::name(arguments...); }
 
 inline Array::Array(Call& call, Argument given) { call.read_floats(*this, given); }
 inline Array::Array(Call& call, Argument given, const Shape& of) { call.output(*this, given, of); }
 
 // The result of a call: the caller's own object, the new array, or None.
-inline py::object result(const Array& array) {
-    return array.present() ? py::reinterpret_borrow<py::object>(array.object) : py::none();
-}
+inline py::object result(const Array& array) { return array.present() ? borrowed(array.object) : py::none(); }
 
 // An op: its first parameter is the call.
 template <auto function, class Result, class... Parameters>

@@ -73,7 +73,7 @@ void document(py::handle function, const char* text) {
 
 }  // namespace
 
-void bind_capture(py::module_& m) {
+void bind_capture(py::handle m) {
     define<&document>(m, "document(function, text)");
     define_type<UsageGuard>(
         m, "UsageGuard()",

@@ -44,8 +44,17 @@ class Capture {
 
     // Whether an inference runs in its buffers.
     bool busy() const { return user_ && user_->exists(); }
-    void take() { user_ = Thread::current(); }
-    void give_back() { user_.reset(); }
+    // This thread's for as long as the object lives.
+    class Use {
+      public:
+        explicit Use(Capture& capture) : capture_(capture) { capture_.user_ = Thread::current(); }
+        ~Use() { capture_.user_.reset(); }
+        Use(const Use&) = delete;
+        Use& operator=(const Use&) = delete;
+
+      private:
+        Capture& capture_;
+    };
 
   private:
     Recorder recorder_;

@@ -1,4 +1,7 @@
 // Activations and dropout: every element by itself, so inputs of any layout meet in common rows.
+#include <tuple>
+#include <type_traits>
+
 #include "bindings/bindings.h"
 #include "bindings/layout.h"
 #include "relu_layers/ops.h"
@@ -6,178 +9,117 @@
 namespace relu_layers::bindings {
 namespace {
 
-// Whether `out` may be the input.
-enum class InPlace { no, yes };
+// Whether `out` may be the input: sign_kept asks the first number to be at least 0.
+enum class InPlace { no, yes, sign_kept };
+
+// A number of an op, with the argument that gave it.
+struct Scalar {
+    Argument given;
+    double value;
+};
+
+// What an op asks of its numbers, before it looks at the arrays.
+constexpr auto anything = [](const Call&, auto...) {};
+
+void expect_alpha(const Call& call, Scalar alpha) {
+    if (!(alpha.value >= 0))
+        call.value_error("alpha is " + repr_of(alpha.given.value) +
+                         ", expected >= 0: backward reads the sign of x off y");
+}
+
+void expect_limits(const Call& call, Scalar minimum, Scalar maximum) {
+    if (!(minimum.value < maximum.value))
+        call.value_error("minimum is " + repr_of(minimum.given.value) + " and maximum " + repr_of(maximum.given.value) +
+                         ", expected minimum < maximum");
+}
 
 // y = f(x), computed by f(Rows x, y, now).
 template <class Function>
-py::object compute(Call& call, Array& x, const Array& y, double work, Function function) {
+py::object map(Call& call, Array& x, const Array& y, double work, Function function) {
     for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = rows<T>(call, x, common_split(call, {&x}));
         const auto ys = y.run<T>();
-        call.run(work * double(y.size), [=](Moment& now) {
-            if constexpr (std::is_invocable_v<Function, decltype(xs(now)), T*, Moment&>)
-                function(xs(now), ys(now), now);
-            else function(xs(now), ys(now));
-        });
+        call.run(work * double(y.size), [=](Moment& now) { function(xs(now), ys(now), now); });
     });
     return result(y);
 }
 
-template <class Function>
-py::object map(Call& call, Argument x_, Argument out, InPlace in_place, double work, Function function) {
-    Array x(call, x_);
-    const Array y(call, out, Shape(x));
-    if (in_place == InPlace::yes) call.check_overlap(y, {}, &x);
-    else call.check_overlap(y, {&x});
-    return compute(call, x, y, work, function);
+void check_in_place(Call& call, const Array& x, const Array& y, InPlace in_place) {
+    if (in_place == InPlace::no) call.check_overlap(y, {&x});
+    else call.check_overlap(y, {}, &x);
 }
 
-// dx = f(state, dy), where out may be dy, computed by f(Rows state, Rows dy, dx).
-template <class Function>
-py::object gradient(Call& call, Argument state_, Argument dy_, Argument out, Function function) {
-    Array state(call, state_);
-    Array dy(call, dy_);
-    call.expect_shape(dy, Shape(state));
-    const Array dx(call, out, Shape(state));
-    call.check_overlap(dx, {&state}, &dy);
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const int split = common_split(call, {&state, &dy});
-        const auto states = rows<T>(call, state, split);
-        const auto dys = rows<T>(call, dy, split);
-        const auto dxs = dx.run<T>();
-        call.run(double(dx.size), [=](Moment& now) { function(states(now), dys(now), dxs(now)); });
-    });
-    return result(dx);
+// The sign of y has to tell that of x where y takes its memory.
+void expect_sign_kept(const Call& call, const Array& x, const Array& y, Scalar slope) {
+    if (!(slope.value >= 0) && y.data == x.data && y.size > 0)  // NaN is refused too
+        call.value_error(std::string(slope.given.name) + " is " + repr_of(slope.given.value) +
+                         " and out is x: in place the sign of y would not tell the sign of x any more, and the "
+                         "gradient would be wrong; pass another out");
 }
 
-py::object relu_forward(Call& call, Argument x_, Argument negative_slope, Argument out) {
-    const double slope = call.number(negative_slope);
-    Array x(call, x_);
-    const Array y(call, out, Shape(x));
-    call.check_overlap(y, {}, &x);
-    if (!(slope >= 0) && y.data == x.data && y.size > 0)  // NaN is refused too
-        call.value_error(
-            "negative_slope is " + repr_of(negative_slope.value) +
-            " and out is x: in place the sign of y would not tell the sign of x any more, and the gradient "
-            "would be wrong; pass another out");
-    return compute(call, x, y, 1, [=](auto xs, auto* ys) { ops::relu_forward(xs, decltype(+*ys)(slope), ys); });
-}
-
-py::object relu_backward(Call& call, Argument x, Argument dy, Argument negative_slope, Argument out) {
-    return gradient(call, x, dy, out, [slope = call.number(negative_slope)](auto xs, auto dys, auto* dx) {
-        ops::relu_backward(xs, dys, decltype(+*dx)(slope), dx);
-    });
-}
-
-py::object threshold_forward(Call& call, Argument x, Argument threshold_, Argument value_, Argument out) {
-    const double threshold = call.number(threshold_);
-    const double value = call.number(value_);
-    return map(call, x, out, InPlace::no, 1, [=](auto xs, auto* y) {
-        using T = decltype(+*y);
-        ops::threshold_forward(xs, T(threshold), T(value), y);
-    });
-}
-
-py::object threshold_backward(Call& call, Argument x, Argument dy, Argument threshold, Argument out) {
-    return gradient(call, x, dy, out, [value = call.number(threshold)](auto xs, auto dys, auto* dx) {
-        ops::threshold_backward(xs, dys, decltype(+*dx)(value), dx);
-    });
-}
-
-double alpha_of(Call& call, Argument given) {
-    const double alpha = call.number(given);
-    if (!(alpha >= 0))
-        call.value_error("alpha is " + repr_of(given.value) + ", expected >= 0: backward reads the sign of x off y");
-    return alpha;
-}
-
-py::object elu_forward(Call& call, Argument x, Argument alpha_, Argument out) {
-    return map(call, x, out, InPlace::yes, work_of_exponential,
-               [alpha = alpha_of(call, alpha_)](auto xs, auto* y) { ops::elu_forward(xs, decltype(+*y)(alpha), y); });
-}
-
-py::object elu_backward(Call& call, Argument y, Argument dy, Argument alpha_, Argument out) {
-    return gradient(call, y, dy, out, [alpha = alpha_of(call, alpha_)](auto ys, auto dys, auto* dx) {
-        ops::elu_backward(ys, dys, decltype(+*dx)(alpha), dx);
-    });
-}
-
-py::object sigmoid_forward(Call& call, Argument x, Argument out) {
-    return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::sigmoid_forward(xs, y); });
-}
-
-py::object sigmoid_backward(Call& call, Argument y, Argument dy, Argument out) {
-    return gradient(call, y, dy, out, [](auto ys, auto dys, auto* dx) { ops::sigmoid_backward(ys, dys, dx); });
-}
-
-py::object silu_forward(Call& call, Argument x, Argument out) {
-    return map(call, x, out, InPlace::no, work_of_exponential, [](auto xs, auto* y) { ops::silu_forward(xs, y); });
-}
-
-py::object silu_backward(Call& call, Argument x, Argument dy, Argument out) {
-    return gradient(call, x, dy, out, [](auto xs, auto dys, auto* dx) { ops::silu_backward(xs, dys, dx); });
-}
-
-struct Limits {
-    double minimum, maximum;
-
-    Limits(Call& call, Argument low, Argument high) : minimum(call.number(low)), maximum(call.number(high)) {
-        if (!(minimum < maximum))
-            call.value_error("minimum is " + repr_of(low.value) + " and maximum " + repr_of(high.value) +
-                             ", expected minimum < maximum");
+// y = op(x, numbers); `Number` is Argument once for each number of the op.
+template <auto op, InPlace in_place, int work, auto check = anything, class... Number>
+struct Unary {
+    static py::object call(Call& call, Argument x_, Number... numbers, Argument out) {
+        const std::tuple scalars{Scalar{numbers, call.number(numbers)}...};
+        return std::apply(
+            [&](auto... scalar) {
+                check(call, scalar...);
+                Array x(call, x_);
+                const Array y(call, out, Shape(x));
+                check_in_place(call, x, y, in_place);
+                if constexpr (in_place == InPlace::sign_kept) expect_sign_kept(call, x, y, scalar...);
+                return map(call, x, y, work, [... value = scalar.value](auto xs, auto* ys, const Moment&) {
+                    using T = std::remove_pointer_t<decltype(ys)>;
+                    op(xs, T(value)..., ys);
+                });
+            },
+            scalars);
     }
 };
 
-py::object clip_forward(Call& call, Argument x, Argument minimum, Argument maximum, Argument out) {
-    return map(call, x, out, InPlace::yes, 1, [limits = Limits(call, minimum, maximum)](auto xs, auto* y) {
-        using T = decltype(+*y);
-        ops::clip_forward(xs, T(limits.minimum), T(limits.maximum), y);
-    });
-}
-
-py::object clip_backward(Call& call, Argument y, Argument dy, Argument minimum, Argument maximum, Argument out) {
-    return gradient(call, y, dy, out, [limits = Limits(call, minimum, maximum)](auto ys, auto dys, auto* dx) {
-        using T = decltype(+*dx);
-        ops::clip_backward(ys, dys, T(limits.minimum), T(limits.maximum), dx);
-    });
-}
-
-py::object selu_forward(Call& call, Argument x, Argument out) {
-    return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::selu_forward(xs, y); });
-}
-
-py::object selu_backward(Call& call, Argument y, Argument dy, Argument out) {
-    return gradient(call, y, dy, out, [](auto ys, auto dys, auto* dx) { ops::selu_backward(ys, dys, dx); });
-}
-
-py::object softplus_forward(Call& call, Argument x, Argument out) {
-    return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::softplus_forward(xs, y); });
-}
-
-py::object softplus_backward(Call& call, Argument y, Argument dy, Argument out) {
-    return gradient(call, y, dy, out, [](auto ys, auto dys, auto* dx) { ops::softplus_backward(ys, dys, dx); });
-}
-
-py::object tanh_forward(Call& call, Argument x, Argument out) {
-    return map(call, x, out, InPlace::yes, work_of_exponential, [](auto xs, auto* y) { ops::tanh_forward(xs, y); });
-}
-
-py::object tanh_backward(Call& call, Argument y, Argument dy, Argument out) {
-    return gradient(call, y, dy, out, [](auto ys, auto dys, auto* dx) { ops::tanh_backward(ys, dys, dx); });
-}
+// dx = op(state, dy, numbers), where out may be dy; the state is what forward took or gave.
+template <auto op, auto check = anything, class... Number>
+struct Gradient {
+    static py::object call(Call& call, Argument state_, Argument dy_, Number... numbers, Argument out) {
+        const std::tuple scalars{Scalar{numbers, call.number(numbers)}...};
+        return std::apply(
+            [&](auto... scalar) {
+                check(call, scalar...);
+                Array state(call, state_);
+                Array dy(call, dy_);
+                call.expect_shape(dy, Shape(state));
+                const Array dx(call, out, Shape(state));
+                call.check_overlap(dx, {&state}, &dy);
+                for_type(call, [&](auto element) {
+                    using T = decltype(element);
+                    const int split = common_split(call, {&state, &dy});
+                    const auto states = rows<T>(call, state, split);
+                    const auto dys = rows<T>(call, dy, split);
+                    const auto dxs = dx.run<T>();
+                    call.run(double(dx.size), [=, ... value = T(scalar.value)](Moment& now) {
+                        op(states(now), dys(now), value..., dxs(now));
+                    });
+                });
+                return result(dx);
+            },
+            scalars);
+    }
+};
 
 // Both directions of dropout are the same map.
 template <InPlace in_place>
-py::object dropout(Call& call, Argument x, Argument rate_, Argument key_, Argument counter_, Argument out) {
+py::object dropout(Call& call, Argument x_, Argument rate_, Argument key_, Argument counter_, Argument out) {
     const double rate = call.number(rate_);
     if (!(rate >= 0 && rate < 1)) call.value_error("rate is " + repr_of(rate_.value) + ", expected 0 <= rate < 1");
     const std::uint64_t key = call.word(key_);
     const std::uint64_t counter = call.word(counter_);
-    return map(call, x, out, in_place, work_of_exponential,
-               [=](auto xs, auto* y, const Moment& now) { ops::dropout(xs, rate, key, counter + now.forwards, y); });
+    Array x(call, x_);
+    const Array y(call, out, Shape(x));
+    check_in_place(call, x, y, in_place);
+    return map(call, x, y, work_of_exponential,
+               [=](auto xs, auto* ys, const Moment& now) { ops::dropout(xs, rate, key, counter + now.forwards, ys); });
 }
 
 // (..., features), and a slope per feature or one for all.
@@ -237,29 +179,47 @@ py::object prelu_backward(Call& call, Argument x_, Argument slope_, Argument dy_
     return results.add(result(dx)).add(result(dslope)).take();
 }
 
+// Adds an op to the module; its name in C++ is the one in the signature.
+template <auto op, InPlace in_place, int work, auto check = anything, class... Number>
+void unary(py::handle m, const char* signature) {
+    define<&Unary<op, in_place, work, check, Number...>::call>(m, signature);
+}
+template <auto op, auto check = anything, class... Number>
+void gradient(py::handle m, const char* signature) {
+    define<&Gradient<op, check, Number...>::call>(m, signature);
+}
+
 }  // namespace
 
-void bind_elementwise(py::module_& m) {
-    define<&relu_forward>(m, "relu_forward(x, negative_slope=0.0, *, out=None)");
-    define<&relu_backward>(m, "relu_backward(x, dy, negative_slope=0.0, *, out=None)");
-    define<&threshold_forward>(m, "threshold_forward(x, threshold, value, *, out=None)");
-    define<&threshold_backward>(m, "threshold_backward(x, dy, threshold, *, out=None)");
-    define<&elu_forward>(m, "elu_forward(x, alpha=1.0, *, out=None)");
-    define<&elu_backward>(m, "elu_backward(y, dy, alpha=1.0, *, out=None)");
-    define<&sigmoid_forward>(m, "sigmoid_forward(x, *, out=None)");
-    define<&sigmoid_backward>(m, "sigmoid_backward(y, dy, *, out=None)");
-    define<&silu_forward>(m, "silu_forward(x, *, out=None)");
-    define<&silu_backward>(m, "silu_backward(x, dy, *, out=None)");
-    define<&clip_forward>(m, "clip_forward(x, minimum=0.0, maximum=6.0, *, out=None)");
-    define<&clip_backward>(m, "clip_backward(y, dy, minimum=0.0, maximum=6.0, *, out=None)");
-    define<&selu_forward>(m, "selu_forward(x, *, out=None)");
-    define<&selu_backward>(m, "selu_backward(y, dy, *, out=None)");
-    define<&softplus_forward>(m, "softplus_forward(x, *, out=None)");
-    define<&softplus_backward>(m, "softplus_backward(y, dy, *, out=None)");
-    define<&tanh_forward>(m, "tanh_forward(x, *, out=None)");
-    define<&tanh_backward>(m, "tanh_backward(y, dy, *, out=None)");
-    define<&dropout<InPlace::no>>(m, "dropout_forward(x, rate, *, key, counter, out=None)");
-    define<&dropout<InPlace::yes>>(m, "dropout_backward(dy, rate, *, key, counter, out=None)");
+void bind_elementwise(py::handle m) {
+    constexpr int exp = work_of_exponential;
+    using enum InPlace;
+    unary<RELU_LAYERS_OP(relu_forward), sign_kept, 1, anything, Argument>(
+        m, "relu_forward(x, negative_slope=0.0, *, out=None)");
+    gradient<RELU_LAYERS_OP(relu_backward), anything, Argument>(
+        m, "relu_backward(x, dy, negative_slope=0.0, *, out=None)");
+    unary<RELU_LAYERS_OP(threshold_forward), no, 1, anything, Argument, Argument>(
+        m, "threshold_forward(x, threshold, value, *, out=None)");
+    gradient<RELU_LAYERS_OP(threshold_backward), anything, Argument>(
+        m, "threshold_backward(x, dy, threshold, *, out=None)");
+    unary<RELU_LAYERS_OP(elu_forward), yes, exp, expect_alpha, Argument>(m, "elu_forward(x, alpha=1.0, *, out=None)");
+    gradient<RELU_LAYERS_OP(elu_backward), expect_alpha, Argument>(m, "elu_backward(y, dy, alpha=1.0, *, out=None)");
+    unary<RELU_LAYERS_OP(clip_forward), yes, 1, expect_limits, Argument, Argument>(
+        m, "clip_forward(x, minimum=0.0, maximum=6.0, *, out=None)");
+    gradient<RELU_LAYERS_OP(clip_backward), expect_limits, Argument, Argument>(
+        m, "clip_backward(y, dy, minimum=0.0, maximum=6.0, *, out=None)");
+    unary<RELU_LAYERS_OP(sigmoid_forward), yes, exp>(m, "sigmoid_forward(x, *, out=None)");
+    gradient<RELU_LAYERS_OP(sigmoid_backward)>(m, "sigmoid_backward(y, dy, *, out=None)");
+    unary<RELU_LAYERS_OP(silu_forward), no, exp>(m, "silu_forward(x, *, out=None)");
+    gradient<RELU_LAYERS_OP(silu_backward)>(m, "silu_backward(x, dy, *, out=None)");
+    unary<RELU_LAYERS_OP(selu_forward), yes, exp>(m, "selu_forward(x, *, out=None)");
+    gradient<RELU_LAYERS_OP(selu_backward)>(m, "selu_backward(y, dy, *, out=None)");
+    unary<RELU_LAYERS_OP(softplus_forward), yes, exp>(m, "softplus_forward(x, *, out=None)");
+    gradient<RELU_LAYERS_OP(softplus_backward)>(m, "softplus_backward(y, dy, *, out=None)");
+    unary<RELU_LAYERS_OP(tanh_forward), yes, exp>(m, "tanh_forward(x, *, out=None)");
+    gradient<RELU_LAYERS_OP(tanh_backward)>(m, "tanh_backward(y, dy, *, out=None)");
+    define<&dropout<no>>(m, "dropout_forward(x, rate, *, key, counter, out=None)");
+    define<&dropout<yes>>(m, "dropout_backward(dy, rate, *, key, counter, out=None)");
     define<&prelu_forward>(m, "prelu_forward(x, slope, *, out=None)");
     define<&prelu_backward>(m, "prelu_backward(x, slope, dy, *, need_dx=True, out=None)");
 }

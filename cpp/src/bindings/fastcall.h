@@ -36,6 +36,23 @@ T& object_of(py::handle value) {
     return reinterpret_cast<Object<T>*>(value.ptr())->value;
 }
 
+// A reference to an object of the extension that keeps it alive.
+template <class T>
+class Reference {
+  public:
+    Reference() {}
+    explicit Reference(py::handle object) : object_(borrowed(object)), value_(&object_of<T>(object)) {}
+
+    const py::object& object() const { return object_; }
+    explicit operator bool() const { return value_ != nullptr; }
+    T* operator->() const { return value_; }
+    T& operator*() const { return *value_; }
+
+  private:
+    py::object object_;
+    T* value_ = nullptr;
+};
+
 // An argument with the name of its parameter, for messages.
 struct Argument {
     const char* name;
@@ -47,8 +64,8 @@ struct Argument {
 // An argument as the parameter's type takes it.
 template <class T>
 decltype(auto) from_python(PyObject* value) {
-    if constexpr (std::is_same_v<T, py::handle>) {
-        return py::handle(value);
+    if constexpr (std::is_same_v<T, py::object>) {
+        return borrowed(value);
     } else if constexpr (std::is_same_v<T, bool>) {
         const int truth = PyObject_IsTrue(value);
         if (truth < 0) throw Raised();
@@ -65,8 +82,10 @@ decltype(auto) from_python(PyObject* value) {
         const Py_ssize_t number = PyNumber_AsSsize_t(value, PyExc_OverflowError);
         if (number == -1 && PyErr_Occurred() != nullptr) throw Raised();
         return static_cast<T>(number);
+    } else if constexpr (std::is_reference_v<T>) {
+        return object_of<std::remove_cvref_t<T>>(value);
     } else {
-        return object_of<std::remove_reference_t<T>>(value);
+        return T(py::handle(value));
     }
 }
 
@@ -137,11 +156,11 @@ PyMethodDef definition(const char* signature, const char* receiver) {
 
 // Adds a function to the module.
 template <auto function>
-void define(py::module_& m, const char* signature) {
+void define(py::handle m, const char* signature) {
     using Called = FastCall<function>;
     static PyMethodDef made = definition<Called>(signature, "");
     const py::object module_name = owned(PyModule_GetNameObject(m.ptr()));
-    m.add_object(Called::signature.name(), owned(PyCFunction_NewEx(&made, nullptr, module_name.ptr())));
+    add(m, Called::signature.name(), owned(PyCFunction_NewEx(&made, nullptr, module_name.ptr())));
 }
 
 // A method, for the table of define_type().

@@ -1,7 +1,7 @@
 // Which threads still exist: after a fork the child has only the one that forked.
 #pragma once
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 
 namespace relu_layers::bindings {
 

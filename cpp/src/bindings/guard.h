@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bindings/forks.h"
+#include "bindings/python.h"
 #include "relu_layers/types.h"
 
 namespace relu_layers::bindings {
@@ -41,8 +42,7 @@ class UsageGuard {
         if (!may_train())
             throw std::runtime_error(
                 "the model is in use by another thread, so it cannot be trained now; wait for that thread, or give "
-                "each "
-                "thread a copy of its own before they start: copy.deepcopy(model)");
+                "each thread a copy of its own before they start: copy.deepcopy(model)");
         trainer_ = Thread::current();
         ++depth_;
     }
@@ -50,7 +50,7 @@ class UsageGuard {
         if (depth_ == 0 || --depth_ > 0) return;
         trainer_.reset();
     }
-    void leave_training(pybind11::handle, pybind11::handle, pybind11::handle) { end_training(); }
+    void leave_training(py::handle, py::handle, py::handle) { end_training(); }
     // Training that nothing may be nested in.
     void begin_step() {
         begin_training();
@@ -72,17 +72,21 @@ class UsageGuard {
     index_t version() const { return version_; }
     void parameters_changed() { ++version_; }
 
-    // Such a step for as long as this lives.
-    class Step {
+    // A use of the model for as long as this lives.
+    template <void (UsageGuard::*begin)(), void (UsageGuard::*end)()>
+    class Use {
       public:
-        explicit Step(UsageGuard& guard) : guard_(guard) { guard_.begin_step(); }
-        ~Step() { guard_.end_step(); }
-        Step(const Step&) = delete;
-        Step& operator=(const Step&) = delete;
+        explicit Use(UsageGuard& guard) : guard_(guard) { (guard_.*begin)(); }
+        ~Use() { (guard_.*end)(); }
+        Use(const Use&) = delete;
+        Use& operator=(const Use&) = delete;
 
       private:
         UsageGuard& guard_;
     };
+    using Inference = Use<&UsageGuard::begin_inference, &UsageGuard::end_inference>;
+    using Training = Use<&UsageGuard::begin_training, &UsageGuard::end_training>;
+    using Step = Use<&UsageGuard::begin_step, &UsageGuard::end_step>;
 
   private:
     void forget_left_behind() {

@@ -1,4 +1,5 @@
 // Replaying the inference of one model: what `model(x)` calls first.
+#include <algorithm>
 #include <vector>
 
 #include "bindings/bindings.h"
@@ -12,22 +13,18 @@ namespace {
 
 class InferenceReplay {
   public:
-    // watched: the layers, a list of Watched objects.
-    InferenceReplay(py::handle guard, py::handle params, py::handle watched)
-        : guard_object_(py::reinterpret_borrow<py::object>(guard)),
-          guard_(object_of<UsageGuard>(guard)),
-          params_(py::reinterpret_borrow<py::object>(params)),
-          configuration_(watched) {}
+    // watched: the layers, Watched objects.
+    InferenceReplay(Reference<UsageGuard> guard, py::object params, Configuration watched)
+        : guard_(std::move(guard)), params_(std::move(params)), configuration_(std::move(watched)) {}
 
-    void add(py::handle capture) {
-        captures_.insert(captures_.begin(),
-                         {py::reinterpret_borrow<py::object>(capture), &object_of<Capture>(capture)});
-        if (captures_.size() > most_captures && !captures_.back().capture->busy()) captures_.pop_back();
+    void add(Reference<Capture> capture) {
+        captures_.insert(captures_.begin(), std::move(capture));
+        if (captures_.size() > most_captures && !captures_.back()->busy()) captures_.pop_back();
     }
     // How many captures fit x, busy or not.
     int count(py::handle x) {
         int found = 0;
-        for (const Entry& entry : captures_) found += entry.capture->expected(Slot::input).fits(x.ptr());
+        for (const auto& capture : captures_) found += capture->expected(Slot::input).fits(x.ptr());
         return found;
     }
     bool current() const { return configuration_.holds(); }
@@ -35,40 +32,37 @@ class InferenceReplay {
 
     // y, or None where only the layers themselves can tell what is to be done.
     py::object infer(py::handle x, py::handle out) {
-        if (!current() || !guard_.may_infer()) return py::none();
-        const Entry* found = nullptr;
-        for (const Entry& candidate : captures_) {
-            if (candidate.capture->busy() || !candidate.capture->expected(Slot::input).fits(x.ptr())) continue;
-            found = &candidate;
-            break;
-        }
-        if (found == nullptr) return py::none();
-        const Entry entry = *found;  // alive, whatever becomes of the list
-        Capture& capture = *entry.capture;
+        if (!current() || !guard_->may_infer()) return py::none();
+        const auto usable = [&](const Reference<Capture>& capture) {
+            return !capture->busy() && capture->expected(Slot::input).fits(x.ptr());
+        };
+        const auto found = std::find_if(captures_.begin(), captures_.end(), usable);
+        if (found == captures_.end()) return py::none();
+        const Reference<Capture> reference = *found;  // alive, whatever becomes of the list
+        Capture& capture = *reference;
         const Expected& expected = capture.expected(Slot::output);
         const bool releases = capture.long_enough();
-        Held held;
+        ResizeLock lock;
         if (releases) {
             // May let other Python code run, so that x and out are looked at after it.
-            held.hold(x.ptr());
-            if (!out.is_none() && is_array(out.ptr())) held.hold(out.ptr());
-            if (capture.busy() || !guard_.may_infer() || !capture.expected(Slot::input).fits(x.ptr()))
-                return py::none();
+            lock.add(x.ptr());
+            lock.add(out.ptr());
+            if (!guard_->may_infer() || !usable(reference)) return py::none();
         }
         if (!out.is_none() && (!expected.fits(out.ptr()) || (struct_of(out.ptr())->flags & writable_flag) == 0 ||
                                overlap(out.ptr(), x.ptr()) || overlap(out.ptr(), params_.ptr())))
             return py::none();
-        py::object y = out.is_none() ? new_array(expected.type, expected.ndim, expected.dims)
-                                     : py::reinterpret_borrow<py::object>(out);
+        py::object y = out.is_none() ? new_array(expected.type, expected.ndim, expected.dims) : borrowed(out);
         Moment now;
         capture.place(now, Slot::input, x.ptr());
         capture.place(now, Slot::output, y.ptr());
+        const auto run = [&] { capture.program().run(replay::Phase::forward, now); };
         if (releases) {
-            const InUse in_use(capture, guard_);
-            const ReleasedGil released;
-            capture.program().run(replay::Phase::forward, now);
+            const UsageGuard::Inference inference(*guard_);
+            const Capture::Use use(capture);
+            run_released(true, run);
         } else {
-            capture.program().run(replay::Phase::forward, now);
+            run();
         }
         return y;
     }
@@ -76,41 +70,16 @@ class InferenceReplay {
   private:
     static constexpr std::size_t most_captures = 16;
 
-    struct Entry {
-        py::object object;
-        Capture* capture;
-    };
-
-    // A capture and its model while an inference runs without the GIL, which is taken back before this ends.
-    class InUse {
-      public:
-        InUse(Capture& capture, UsageGuard& guard) : capture_(capture), guard_(guard) {
-            guard_.begin_inference();
-            capture_.take();
-        }
-        ~InUse() {
-            capture_.give_back();
-            guard_.end_inference();
-        }
-        InUse(const InUse&) = delete;
-        InUse& operator=(const InUse&) = delete;
-
-      private:
-        Capture& capture_;
-        UsageGuard& guard_;
-    };
-
-    py::object guard_object_;
-    UsageGuard& guard_;
+    Reference<UsageGuard> guard_;
     py::object params_;
     Configuration configuration_;
-    std::vector<Entry> captures_;
+    std::vector<Reference<Capture>> captures_;
 };
 
 }  // namespace
 
-void bind_inference_replay(py::module_& m) {
-    define_type<InferenceReplay, py::handle, py::handle, py::handle>(
+void bind_inference_replay(py::handle m) {
+    define_type<InferenceReplay, Reference<UsageGuard>, py::object, Configuration>(
         m, "InferenceReplay(guard, params, watched)",
         {method<&InferenceReplay::add>("add(capture)"), method<&InferenceReplay::count>("count(x)"),
          method<&InferenceReplay::renew>("renew()"), method<&InferenceReplay::infer>("infer(x, out)")},

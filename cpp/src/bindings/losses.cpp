@@ -291,7 +291,7 @@ py::object squared_error(Call& call, Argument prediction_, Argument target_, Arg
 
 }  // namespace
 
-void bind_losses(py::module_& m) {
+void bind_losses(py::handle m) {
     define<&softmax_cross_entropy>(
         m,
         "softmax_cross_entropy(logits, labels, *, axis=-1, class_weight=None, sample_weight=None, label_smoothing=0.0, "

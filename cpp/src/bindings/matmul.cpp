@@ -219,7 +219,7 @@ py::object matmul(Call& call, Argument a_, Argument b_, Argument transpose_a, Ar
 
 }  // namespace
 
-void bind_matmul(py::module_& m) {
+void bind_matmul(py::handle m) {
     define<&matmul>(m, "matmul(a, b, *, transpose_a=False, transpose_b=False, accumulate=False, out=None)");
     define<&dense_forward>(m, "dense_forward(x, weight, bias=None, *, negative_slope=None, out=None)");
     define<&dense_backward>(m,

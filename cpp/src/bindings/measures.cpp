@@ -9,13 +9,11 @@ namespace {
 double sum_of_squares(Call& call, Argument x_) {
     Array x(call, x_);
     if (!x.contiguous()) call.value_error("x is not C-contiguous: pass np.ascontiguousarray(x)");
-    double sum = 0;
-    for_type(call, [&](auto element) {
+    return for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = rows<T>(call, x, 0);
-        sum = call.run(double(x.size), [=](Moment& now) { now.number += ops::sum_of_squares(xs(now)); }).number;
+        return call.run(double(x.size), [=](Moment& now) { now.number += ops::sum_of_squares(xs(now)); }).number;
     });
-    return sum;
 }
 
 void accumulate(Call& call, Argument total_, Argument grad_) {
@@ -77,15 +75,13 @@ index_t mark_active(Call& call, Argument x_, Argument active_) {
     Array active;
     call.update(active, active_, Shape().add(units), uint8_type);
     call.check_overlap(active, {&x});
-    index_t inactive = 0;
-    for_type(call, [&](auto element) {
+    return for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = rows<T>(call, x, x.ndim - 1);
         const auto marks = active.run<std::uint8_t>();
-        inactive = call.run(double(x.size), [=](Moment& now) { now.inactive = ops::mark_active(xs(now), marks(now)); })
-                       .inactive;
+        return call.run(double(x.size), [=](Moment& now) { now.inactive = ops::mark_active(xs(now), marks(now)); })
+            .inactive;
     });
-    return inactive;
 }
 
 index_t count_correct(Call& call, Argument logits_, Argument labels_) {
@@ -97,38 +93,34 @@ index_t count_correct(Call& call, Argument logits_, Argument labels_) {
     if (!is_integer(labels))
         call.type_error("labels has dtype " + dtype_name(labels) + ", expected integers: pass labels.astype(np.int64)");
     call.expect_shape(labels, Shape(logits, 1));
-    index_t correct = 0;
-    for_type(call, [&](auto element) {
+    return for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto rows_of_logits = rows<T>(call, logits, 1);
         if (!labels.plain()) call.copy(labels);
         const auto indices = integers(labels);
-        correct = call.run(double(logits.size),
-                           [=](Moment& now) { now.correct = ops::count_correct(rows_of_logits(now), indices(now)); })
-                      .correct;
+        return call
+            .run(double(logits.size),
+                 [=](Moment& now) { now.correct = ops::count_correct(rows_of_logits(now), indices(now)); })
+            .correct;
     });
-    return correct;
 }
 
 index_t count_agreeing(Call& call, Argument logits_, Argument targets_) {
     Array logits(call, logits_);
     Array targets(call, targets_);
     call.expect_shape(targets, Shape(logits));
-    index_t agreeing = 0;
-    for_type(call, [&](auto element) {
+    return for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = rows<T>(call, logits, 0);
         const auto ts = rows<T>(call, targets, 0);
-        agreeing =
-            call.run(double(logits.size), [=](Moment& now) { now.correct = ops::count_agreeing(xs(now), ts(now)); })
-                .correct;
+        return call.run(double(logits.size), [=](Moment& now) { now.correct = ops::count_agreeing(xs(now), ts(now)); })
+            .correct;
     });
-    return agreeing;
 }
 
 }  // namespace
 
-void bind_measures(py::module_& m) {
+void bind_measures(py::handle m) {
     define<&sum_of_squares>(m, "sum_of_squares(x)");
     define<&accumulate>(m, "accumulate(total, grad)");
     define<&l2_penalty>(m, "l2_penalty(param, grad, *, strength, rows, sample_weight=None)");

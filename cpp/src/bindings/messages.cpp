@@ -6,10 +6,8 @@
 namespace relu_layers::bindings {
 namespace {
 
-std::string type_name(py::handle value) { return Py_TYPE(value.ptr())->tp_name; }
-
 std::string short_type_name(py::handle value) {
-    const std::string full = type_name(value);
+    const std::string full = Py_TYPE(value.ptr())->tp_name;
     const auto dot = full.rfind('.');
     return dot == std::string::npos ? full : full.substr(dot + 1);
 }
@@ -19,6 +17,9 @@ const char* float_name(int type) { return type == float32_type ? "float32" : "fl
 std::string article(const std::string& noun) {
     return (std::string("AEIOUaeio").find(noun[0]) == std::string::npos ? "a " : "an ") + noun;
 }
+
+// "a list", "None".
+std::string kind_of(py::handle value) { return value.is_none() ? "None" : article(short_type_name(value)); }
 
 // Whether NumPy makes an array of numbers of the value: what is advised has to run.
 bool becomes_array(py::handle value, int type) {
@@ -96,14 +97,16 @@ namespace {
 // Closes the error of NumPy, which could not read the value through DLPack, by what to pass.
 [[noreturn]] void raise_unread(const Call& call, const char* name, py::handle value) {
     if (PyErr_ExceptionMatches(PyExc_Exception) == 0 || PyErr_ExceptionMatches(PyExc_MemoryError) != 0) throw Raised();
-    py::error_already_set error;
+    const py::object cause = taken_exception();
     const std::string advice = is_true_attribute(value, "requires_grad")
                                    ? std::string("it requires grad: pass ") + name + ".detach()"
                                    : std::string("pass a NumPy array, or a dense array in the memory of the CPU");
     const std::string what = article(short_type_name(value)) + " that could not be read through DLPack (" +
-                             utf8(owned(PyObject_Str(error.value().ptr()))) + ")";
-    py::raise_from(error, PyExc_TypeError,
-                   (std::string(call.op()) + ": " + name + " is " + what + "; " + advice).c_str());
+                             utf8(owned(PyObject_Str(cause.ptr()))) + ")";
+    const std::string text = std::string(call.op()) + ": " + name + " is " + what + "; " + advice;
+    py::object error = owned(PyObject_CallFunction(PyExc_TypeError, "s", text.c_str()));
+    PyException_SetCause(error.ptr(), borrowed(cause).release().ptr());
+    PyErr_SetObject(PyExc_TypeError, error.ptr());
     throw Raised();
 }
 
@@ -118,7 +121,7 @@ void Call::import(Array& array, Argument given) {
     }
     const bool exports = !is_array(value.ptr()) && PyObject_HasAttrString(value.ptr(), "__dlpack__") == 1;
     if (!exports)
-        type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
+        type_error(std::string(name) + " is " + kind_of(value) +
                    ", expected a numpy.ndarray: " + remedy(name, value, type_ == no_type ? float32_type : type_));
     array.owned =
         py::reinterpret_steal<py::object>(PyObject_CallOneArg(imported("numpy", "from_dlpack").ptr(), value.ptr()));
@@ -170,9 +173,8 @@ void Call::expect_writable(const Array& array, Argument given, const Shape& shap
             ? ": pass np.empty(" + text_of(shape) + ", np." + dtype + ")"
             : ", since it is changed in place: keep one C-contiguous, writable array of " + dtype + " and pass that";
     if (!array.present())
-        type_error(std::string(array.name) + " is " +
-                   (given.is_none() ? "None" : article(short_type_name(given.value))) +
-                   ", expected a numpy.ndarray to write to" + advice);
+        type_error(std::string(array.name) + " is " + kind_of(given.value) + ", expected a numpy.ndarray to write to" +
+                   advice);
     const std::string name = array.name;
     if (array.type != type) type_error(name + " has dtype " + dtype_name(array) + ", expected " + dtype + advice);
     if (!array.same_shape(shape.ndim, shape.dims))
@@ -187,8 +189,7 @@ double Call::convert_number(Argument given) {
     const py::handle value = given.value;
     protect();
     const auto fail = [&] {
-        type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
-                   ", expected a number" +
+        type_error(std::string(name) + " is " + kind_of(value) + ", expected a number" +
                    (!is_array(value.ptr()) && converts(PyNumber_Float, value.ptr())
                         ? std::string(": pass float(") + name + ")"
                         : ""));
@@ -215,8 +216,7 @@ py::int_ Call::index(Argument given) {
     if (index != nullptr) return py::reinterpret_steal<py::int_>(index);
     if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw Raised();
     PyErr_Clear();
-    type_error(std::string(name) + " is " + (value.is_none() ? "None" : article(short_type_name(value))) +
-               ", expected an integer" +
+    type_error(std::string(name) + " is " + kind_of(value) + ", expected an integer" +
                (converts(PyNumber_Long, value.ptr()) ? std::string(": pass int(") + name + ")" : ""));
 }
 

@@ -1,13 +1,13 @@
-// The extension relu_layers._core: a table of contents. Arguments are positional here; names, defaults and
-// documentation are those of relu_layers.ops.native.
+// The extension relu_layers._core: a table of contents.
 #include "bindings/bindings.h"
-
 #include "bindings/forks.h"
-#include "bindings/python.h"
+#include "bindings/numpy.h"
 
-PYBIND11_MODULE(_core, m) {
-    using namespace relu_layers::bindings;
-    npy_api::get();  // looks NumPy up now rather than in the first call
+namespace relu_layers::bindings {
+namespace {
+
+void fill(py::handle m) {
+    find_numpy();
     watch_forks();
     bind_elementwise(m);
     bind_matmul(m);
@@ -22,4 +22,19 @@ PYBIND11_MODULE(_core, m) {
     bind_training_replay(m);
     bind_inference_replay(m);
     bind_loop_replay(m);
+}
+
+}  // namespace
+}  // namespace relu_layers::bindings
+
+PyMODINIT_FUNC PyInit__core();
+PyMODINIT_FUNC PyInit__core() {
+    using namespace relu_layers::bindings;
+    static PyModuleDef definition = {
+        PyModuleDef_HEAD_INIT, "_core", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+    return translated([] {
+        py::object m = owned(PyModule_Create(&definition));
+        fill(m);
+        return m.release().ptr();
+    });
 }

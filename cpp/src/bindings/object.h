@@ -69,7 +69,7 @@ PyGetSetDef property(const char* name) {
 
 // Adds the type to the module; its objects are made from the parameters of the signature.
 template <class T, class... Parameters>
-void define_type(py::module_& m, const char* signature, std::vector<PyMethodDef> methods_,
+void define_type(py::handle m, const char* signature, std::vector<PyMethodDef> methods_,
                  std::vector<PyGetSetDef> properties_ = {}) {
     using Made = Type<T, Parameters...>;
     static std::vector<PyMethodDef> methods = std::move(methods_);
@@ -87,7 +87,7 @@ void define_type(py::module_& m, const char* signature, std::vector<PyMethodDef>
     PyType_Spec spec = {name.c_str(), static_cast<int>(sizeof(Object<T>)), 0, Py_TPFLAGS_DEFAULT, slots};
     const py::object type = owned(PyType_FromSpec(&spec));
     Object<T>::type = reinterpret_cast<PyTypeObject*>(py::object(type).release().ptr());
-    m.add_object(Made::signature.name(), type);
+    add(m, Made::signature.name(), type);
 }
 
 }  // namespace relu_layers::bindings

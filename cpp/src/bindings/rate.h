@@ -10,9 +10,8 @@ namespace relu_layers::bindings {
 class Rate {
   public:
     // constant: the class of constant schedules, whose rate is their attribute `base`.
-    Rate(py::handle optimizer, py::handle constant)
-        : optimizer_(py::reinterpret_borrow<py::object>(optimizer)),
-          constant_(py::reinterpret_borrow<py::object>(constant)) {}
+    Rate(py::object optimizer, py::object constant)
+        : optimizer_(std::move(optimizer)), constant_(std::move(constant)) {}
 
     // The rate after so many updates. May run Python code. False for what is no finite number of at least 0, which is
     // left to the layers: they also know what to say about it.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings/forks.h"
+#include "bindings/python.h"
 #include "replay/program.h"
 
 namespace relu_layers::bindings {
@@ -39,7 +40,7 @@ class Recorder {
         if (active_ == this) active_ = nullptr;
     }
 
-    void bind(replay::Slot slot, pybind11::handle array);
+    void bind(replay::Slot slot, py::handle array);
 
     template <class Body>
     void add(double work, Body body) {
@@ -68,7 +69,7 @@ class Recorder {
     replay::Phase phase_ = replay::Phase::forward;
     replay::Program program_;
     Bound bound_[static_cast<int>(replay::Slot::count)];
-    std::vector<pybind11::object> kept_;
+    std::vector<py::object> kept_;
     std::optional<std::string> failure_;
     double work_ = 0;
 };

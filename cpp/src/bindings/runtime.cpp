@@ -33,9 +33,9 @@ py::object granted(const char* root) {
 
 }  // namespace
 
-void bind_runtime(py::module_& m) {
-    m.attr("version") = RELU_LAYERS_VERSION;
-    m.attr("compiler") = RELU_LAYERS_COMPILER;
+void bind_runtime(py::handle m) {
+    add(m, "version", owned(to_python(RELU_LAYERS_VERSION)));
+    add(m, "compiler", owned(to_python(RELU_LAYERS_COMPILER)));
     define<&target>(m, "target()");
     define<&targets>(m, "targets()");
     define<&compiled_targets>(m, "compiled_targets()");

@@ -5,7 +5,7 @@ namespace {
 
 // The value of a literal.
 PyObject* evaluated(const std::string& text) {
-    const py::dict names;
+    const py::object names = owned(PyDict_New());
     return owned(PyRun_String(text.c_str(), Py_eval_input, names.ptr(), names.ptr())).release().ptr();
 }
 

@@ -8,6 +8,7 @@
 #include "bindings/guard.h"
 #include "bindings/object.h"
 #include "bindings/rate.h"
+#include "bindings/shared_numbers.h"
 #include "bindings/watched.h"
 #include "replay/training.h"
 
@@ -19,54 +20,36 @@ using replay::Training;
 
 constexpr Slot batch_slots[] = {Slot::input, Slot::target, Slot::sample_weight};
 
-// The numbers of an array that Python and the replay share.
-template <class T>
-T* data_of(py::handle array) {
-    if (!is_array(array.ptr())) throw py::type_error("TrainingReplay: expected an array");
-    return reinterpret_cast<T*>(struct_of(array.ptr())->data);
-}
-
 class TrainingReplay {
   public:
-    // progress: int64 (steps, summed); updates: int64 (1,); last_rate: float64 (1,); constant: the class of constant
-    // schedules; clip_norm: float64 (1,), 0 for none; counters: a list of uint64 (1,); watched: Watched objects.
-    TrainingReplay(py::handle guard, py::handle gradients, py::handle sum, py::handle progress, py::handle updates,
-                   py::handle last_rate, py::handle optimizer, py::handle constant, py::handle clip_norm,
-                   index_t accumulate, py::handle counters, py::handle watched)
-        : guard_(object_of<UsageGuard>(guard)),
-          gradients_(gradients.ptr()),
-          rate_(optimizer, constant),
-          clip_norm_(data_of<double>(clip_norm)),
-          configuration_(watched) {
-        for (const py::handle object : {guard, gradients, sum, progress, updates, last_rate, clip_norm, counters})
-            kept_.push_back(py::reinterpret_borrow<py::object>(object));
-        auto* counts = data_of<std::int64_t>(progress);
-        training_.progress = {counts, counts + 1, data_of<std::int64_t>(updates), data_of<double>(last_rate)};
-        training_.gradients = data_of<std::byte>(gradients);
-        training_.gradient_bytes = static_cast<std::size_t>(bytes_of(gradients_));
-        if (!sum.is_none()) training_.sum = data_of<std::byte>(sum);
-        training_.accumulate = accumulate;
-        for (const py::handle counter : py::reinterpret_borrow<py::list>(counters)) {
-            kept_.push_back(py::reinterpret_borrow<py::object>(counter));
-            counters_.push_back(data_of<std::uint64_t>(counter));
-        }
-        training_.counters = counters_.data();
-        training_.counter_count = counters_.size();
-    }
+    // sum: None while every minibatch is a group; progress: (steps, summed); updates, last_rate: (1,); constant: the
+    // class of constant schedules; clip_norm: (1,), 0 for none.
+    TrainingReplay(Reference<UsageGuard> guard, SharedNumbers<std::byte> gradients, SharedNumbers<std::byte> sum,
+                   SharedNumbers<std::int64_t> progress, SharedNumbers<std::int64_t> updates,
+                   SharedNumbers<double> last_rate, py::object optimizer, py::object constant,
+                   SharedNumbers<double> clip_norm, index_t accumulate, Counters counters, Configuration watched)
+        : guard_(std::move(guard)),
+          gradients_(std::move(gradients)),
+          gradient_bytes_(static_cast<std::size_t>(bytes_of(gradients_.array()))),
+          sum_(std::move(sum)),
+          progress_(std::move(progress)),
+          updates_(std::move(updates)),
+          last_rate_(std::move(last_rate)),
+          rate_(std::move(optimizer), std::move(constant)),
+          clip_norm_(std::move(clip_norm)),
+          accumulate_(accumulate),
+          counters_(std::move(counters)),
+          configuration_(std::move(watched)) {}
 
-    void add(py::handle capture) {
-        auto entry = std::make_shared<Entry>();
-        entry->object = py::reinterpret_borrow<py::object>(capture);
-        entry->capture = &object_of<Capture>(capture);
-        entry->updates = *training_.progress.updates;
-        for (const std::uint64_t* counter : counters_) entry->counters.push_back(*counter);
-        entries_.insert(entries_.begin(), std::move(entry));
+    void add(Reference<Capture> capture) {
+        const Entry entry{std::move(capture), *updates_, counters_.values()};
+        entries_.insert(entries_.begin(), std::make_shared<const Entry>(entry));
         if (entries_.size() > most_entries) entries_.pop_back();
     }
     // The capture that fits a batch, or None.
     py::object find(py::handle x, py::handle y, py::handle sample_weight) {
         const auto entry = fitting({x.ptr(), y.ptr(), sample_weight.ptr()});
-        return entry == nullptr ? py::none() : entry->object;
+        return entry == nullptr ? py::none() : entry->capture.object();
     }
     bool current() const { return configuration_.holds(); }
     void renew() { configuration_.renew(); }
@@ -77,14 +60,14 @@ class TrainingReplay {
     // then what is run is looked up.
     py::object step(py::handle x, py::handle y, py::handle sample_weight) {
         const Batch batch = {x.ptr(), y.ptr(), sample_weight.ptr()};
-        if (!current() || !guard_.may_step()) return py::none();
+        if (!current() || !guard_->may_step()) return py::none();
         std::shared_ptr<const Entry> entry = fitting(batch);
         if (entry == nullptr) return py::none();
-        const UsageGuard::Step in_use(guard_);
-        Held held;
-        if (entry->capture->long_enough()) hold(held, batch);
+        const UsageGuard::Step in_use(*guard_);
+        ResizeLock lock;
+        if (entry->capture->long_enough()) add_to(lock, batch);
         double rate = 0;
-        if (!rate_.after(*training_.progress.updates, rate)) return py::none();
+        if (!rate_.after(*updates_, rate)) return py::none();
         Number loss;
         entry = fitting(batch);
         if (!current() || entry == nullptr || touch_gradients(batch)) return py::none();
@@ -93,14 +76,9 @@ class TrainingReplay {
         const Capture& capture = *entry->capture;
         Moment now;
         for (std::size_t i = 0; i < 3; ++i) capture.place(now, batch_slots[i], batch[i]);
-        Outcome outcome;
-        // Without what was not held above the arrays stay under the GIL.
-        if (capture.long_enough() && held) {
-            const ReleasedGil released;
-            outcome = replay::step(training, now, rate, false);
-        } else {
-            outcome = replay::step(training, now, rate, false);
-        }
+        // Arrays that were not locked above stay under the GIL.
+        const Outcome outcome =
+            run_released(capture.long_enough() && lock, [&] { return replay::step(training, now, rate, false); });
         if (outcome != Outcome::done) return py::none();
         loss.set(now.number);
         return loss.take();
@@ -110,23 +88,21 @@ class TrainingReplay {
     // they are done or `seconds` are over, and stores the loss and the penalty of each. Returns how many are done, and
     // how many predictions in them were right. Where it is fewer than time allowed, the next step has to run in the
     // layers themselves. The order of things is that of step().
-    py::object stretch(py::handle capture_object, py::handle x, py::handle y, py::handle sample_weight,
-                       py::handle order, index_t first_row, index_t rows, index_t steps, double seconds,
-                       bool close_last, py::handle losses, py::handle penalties) {
+    py::object stretch(const Capture& capture, py::handle x, py::handle y, py::handle sample_weight, py::handle order,
+                       index_t first_row, index_t rows, index_t steps, double seconds, bool close_last,
+                       py::handle losses, py::handle penalties) {
         const Batch sources = {x.ptr(), y.ptr(), sample_weight.ptr()};
-        const Capture& capture = object_of<Capture>(capture_object);
         replay::Stretch stretch{};
         stretch.first_row = first_row;
         stretch.rows = rows;
         stretch.steps = steps;
         stretch.seconds = seconds;
         index_t done = 0;
-        if (steps > 0 && current() && guard_.may_step() && entry_of(capture) != nullptr) {
-            const UsageGuard::Step in_use(guard_);
-            Held held;
-            hold(held, sources);
-            for (const py::handle array : {order, losses, penalties})
-                if (!array.is_none()) held.hold(array.ptr());
+        if (steps > 0 && current() && guard_->may_step() && entry_of(capture) != nullptr) {
+            const UsageGuard::Step in_use(*guard_);
+            ResizeLock lock;
+            add_to(lock, sources);
+            for (const py::handle array : {order, losses, penalties}) lock.add(array.ptr());
             std::vector<double> rates(1);
             stretch.one_rate = rate_.constant(rates[0]);
             const bool rated = stretch.one_rate || scheduled_rates(stretch.steps, rates);
@@ -136,16 +112,11 @@ class TrainingReplay {
                 locate(stretch, capture, sources)) {
                 stretch.rates = rates.data();
                 stretch.close_last = close_last && stretch.steps == steps;
-                stretch.order = order.is_none() ? nullptr : data_of<index_t>(order);
-                stretch.losses = data_of<double>(losses);
-                stretch.penalties = data_of<double>(penalties);
-                Outcome outcome = Outcome::done;
-                if (double(stretch.steps) * capture.work() > work_worth_releasing) {
-                    const ReleasedGil released;
-                    done = replay::run(training, stretch, outcome);
-                } else {
-                    done = replay::run(training, stretch, outcome);
-                }
+                stretch.order = SharedNumbers<index_t>(order).data();
+                stretch.losses = SharedNumbers<double>(losses).data();
+                stretch.penalties = SharedNumbers<double>(penalties).data();
+                done = run_released(double(stretch.steps) * capture.work() > work_worth_releasing,
+                                    [&] { return replay::run(training, stretch); });
             }
         }
         return owned(Py_BuildValue("nn", done, stretch.correct));
@@ -154,50 +125,42 @@ class TrainingReplay {
     // The two halves of a step, between which several processes add their gradients. gradient() fills the gradients
     // from `rows` rows from first_row on, in the given order or as they lie, and returns the loss, how many
     // predictions were right, and the penalty. The counters of dropout stay. None is what it is for step().
-    py::object gradient(py::handle capture_object, py::handle x, py::handle y, py::handle sample_weight,
-                        py::handle order, index_t first_row, index_t rows) {
+    py::object gradient(const Capture& capture, py::handle x, py::handle y, py::handle sample_weight, py::handle order,
+                        index_t first_row, index_t rows) {
         const Batch sources = {x.ptr(), y.ptr(), sample_weight.ptr()};
-        const Capture& capture = object_of<Capture>(capture_object);
         const std::shared_ptr<const Entry> entry = entry_of(capture);
-        if (!current() || !guard_.may_step() || entry == nullptr) return py::none();
-        const UsageGuard::Step in_use(guard_);
-        Held held;
-        hold(held, sources);
-        if (!order.is_none()) held.hold(order.ptr());
+        if (!current() || !guard_->may_step() || entry == nullptr) return py::none();
+        const UsageGuard::Step in_use(*guard_);
+        ResizeLock lock;
+        add_to(lock, sources);
+        lock.add(order.ptr());
         replay::Stretch stretch{};
         stretch.first_row = first_row;
         stretch.rows = rows;
         stretch.steps = 1;
         Training training;
         if (!prepare(training, *entry) || !locate(stretch, capture, sources)) return py::none();
-        stretch.order = order.is_none() ? nullptr : data_of<index_t>(order);
+        stretch.order = SharedNumbers<index_t>(order).data();
         Moment now;
-        Outcome outcome;
-        if (capture.long_enough()) {
-            const ReleasedGil released;
-            outcome = replay::gradient(training, stretch, now);
-        } else {
-            outcome = replay::gradient(training, stretch, now);
-        }
+        const Outcome outcome =
+            run_released(capture.long_enough(), [&] { return replay::gradient(training, stretch, now); });
         if (outcome != Outcome::done) return py::none();
         return owned(Py_BuildValue("dnd", now.number, now.correct, now.penalty));
     }
 
     // Updates from the gradients, the sum of those of `count` minibatches, and counts the update; false, with
     // everything as before, where the layers have to do it.
-    bool update(py::handle capture_object, index_t count) {
-        const Capture& capture = object_of<Capture>(capture_object);
-        if (!current() || !guard_.may_step() || entry_of(capture) == nullptr) return false;
-        const UsageGuard::Step in_use(guard_);
+    bool update(const Capture& capture, index_t count) {
+        if (!current() || !guard_->may_step() || entry_of(capture) == nullptr) return false;
+        const UsageGuard::Step in_use(*guard_);
         double rate = 0;
-        if (!rate_.after(*training_.progress.updates, rate)) return false;
+        if (!rate_.after(*updates_, rate)) return false;
         const std::shared_ptr<const Entry> entry = entry_of(capture);
         Training training;
         if (!current() || entry == nullptr || !prepare(training, *entry)) return false;
         Moment now;
-        if (!capture.long_enough()) return replay::update(training, now, rate, count) == Outcome::done;
-        const ReleasedGil released;
-        return replay::update(training, now, rate, count) == Outcome::done;
+        return run_released(capture.long_enough(),
+                            [&] { return replay::update(training, now, rate, count) == Outcome::done; });
     }
 
   private:
@@ -207,10 +170,9 @@ class TrainingReplay {
     using Batch = std::array<PyObject*, 3>;
 
     struct Entry {
-        py::object object;
-        const Capture* capture = nullptr;
-        std::int64_t updates = 0;             // when it was recorded
-        std::vector<std::uint64_t> counters;  // likewise
+        Reference<Capture> capture;
+        std::int64_t updates;       // when it was recorded
+        Counters::Values counters;  // likewise
 
         bool fits(const Batch& batch) const {
             for (std::size_t i = 0; i < 3; ++i)
@@ -226,30 +188,34 @@ class TrainingReplay {
     }
     std::shared_ptr<const Entry> entry_of(const Capture& capture) const {
         for (const auto& entry : entries_)
-            if (entry->capture == &capture) return entry;
+            if (&*entry->capture == &capture) return entry;
         return nullptr;
     }
 
-    static void hold(Held& held, const Batch& batch) {
-        for (PyObject* array : batch)
-            if (array != Py_None) held.hold(array);
+    static void add_to(ResizeLock& lock, const Batch& batch) {
+        for (PyObject* array : batch) lock.add(array);
     }
     bool touch_gradients(const Batch& batch) const {
         for (PyObject* array : batch)
-            if (array != Py_None && overlap(array, gradients_)) return true;
+            if (array != Py_None && overlap(array, gradients_.array())) return true;
         return false;
     }
 
     // False where the recorded numbers no longer say what the objects hold.
     bool prepare(Training& training, const Entry& entry) const {
-        for (std::size_t i = 1; i < counters_.size(); ++i)
-            if (*counters_[i] - entry.counters[i] != *counters_[0] - entry.counters[0]) return false;
-        if (*training_.progress.summed > 0 && training_.sum == nullptr) return false;
-        training = training_;
-        training.clip_norm = *clip_norm_;
-        training.program = &entry.capture->program();
-        training.recorded_updates = entry.updates;
-        training.recorded_counter = entry.counters.empty() ? 0 : entry.counters[0];
+        if (!counters_.in_step(entry.counters)) return false;
+        if (progress_.data()[1] > 0 && sum_.data() == nullptr) return false;
+        training = {.program = &entry.capture->program(),
+                    .progress = {progress_.data(), progress_.data() + 1, updates_.data(), last_rate_.data()},
+                    .gradients = gradients_.data(),
+                    .sum = sum_.data(),
+                    .gradient_bytes = gradient_bytes_,
+                    .clip_norm = *clip_norm_,
+                    .accumulate = accumulate_,
+                    .recorded_updates = entry.updates,
+                    .counters = counters_.places().data(),
+                    .counter_count = counters_.places().size(),
+                    .recorded_counter = entry.counters.empty() ? 0 : entry.counters[0]};
         return true;
     }
 
@@ -273,11 +239,11 @@ class TrainingReplay {
 
     // A rate for every update of the next steps, fewer of them where one cannot be had.
     bool scheduled_rates(index_t& steps, std::vector<double>& rates) const {
-        const std::int64_t updates = (*training_.progress.summed + steps) / training_.accumulate + 1;
+        const std::int64_t updates = (progress_.data()[1] + steps) / accumulate_ + 1;
         rates.assign(static_cast<std::size_t>(updates), 0);
         for (std::size_t i = 0; i < rates.size(); ++i) {
             try {
-                if (rate_.after(*training_.progress.updates + static_cast<std::int64_t>(i), rates[i])) continue;
+                if (rate_.after(*updates_ + static_cast<std::int64_t>(i), rates[i])) continue;
             } catch (const Raised&) {
                 // An error that is due later will come again when its step is the next.
                 if (i == 0 || PyErr_ExceptionMatches(PyExc_Exception) == 0) throw;
@@ -289,22 +255,29 @@ class TrainingReplay {
         return true;
     }
 
-    std::vector<py::object> kept_;
-    UsageGuard& guard_;
-    PyObject* gradients_;
+    Reference<UsageGuard> guard_;
+    SharedNumbers<std::byte> gradients_;
+    std::size_t gradient_bytes_;
+    SharedNumbers<std::byte> sum_;
+    SharedNumbers<std::int64_t> progress_;
+    SharedNumbers<std::int64_t> updates_;
+    SharedNumbers<double> last_rate_;
     Rate rate_;
-    const double* clip_norm_;
+    SharedNumbers<double> clip_norm_;
+    index_t accumulate_;
+    Counters counters_;
     Configuration configuration_;
-    std::vector<std::uint64_t*> counters_;
-    Training training_;  // without what differs from capture to capture
     std::vector<std::shared_ptr<const Entry>> entries_;
 };
 
 }  // namespace
 
-void bind_training_replay(py::module_& m) {
-    define_type<TrainingReplay, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle,
-                py::handle, py::handle, index_t, py::handle, py::handle>(
+void bind_training_replay(py::handle m) {
+    using Counts = SharedNumbers<std::int64_t>;
+    using Reals = SharedNumbers<double>;
+    using Bytes = SharedNumbers<std::byte>;
+    define_type<TrainingReplay, Reference<UsageGuard>, Bytes, Bytes, Counts, Counts, Reals, py::object, py::object,
+                Reals, index_t, Counters, Configuration>(
         m,
         "TrainingReplay(guard, gradients, sum, progress, updates, last_rate, optimizer, constant, clip_norm, "
         "accumulate, counters, watched)",

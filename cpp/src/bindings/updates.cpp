@@ -165,7 +165,7 @@ void adamw_update(Call& call, Argument param, Argument grad, Argument mean, Argu
 
 }  // namespace
 
-void bind_updates(py::module_& m) {
+void bind_updates(py::handle m) {
     define<&sgd_update>(m,
                         "sgd_update(param, grad, velocity, *, learning_rate, momentum=0.0, nesterov=False, "
                         "weight_decay=0.0, regularization='l2', grad_scale=1.0)");

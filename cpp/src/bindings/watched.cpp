@@ -89,16 +89,14 @@ Changes changes_of(py::handle object) {
 }
 
 Configuration::Configuration(py::handle objects) {
-    const py::object list = owned(PySequence_List(objects.ptr()));
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list.ptr()); ++i)
-        changes_.push_back(changes_of(PyList_GET_ITEM(list.ptr(), i)));
+    for_each(objects, [&](py::handle object) { changes_.push_back(changes_of(object)); });
     renew();
 }
 
-void bind_watched(py::module_& m) {
+void bind_watched(py::handle m) {
     const py::object type = type_of_watched();
     watched_type = reinterpret_cast<PyTypeObject*>(py::object(type).release().ptr());
-    m.attr("Watched") = type;
+    add(m, "Watched", type);
     define<&configuration_changed>(m, "configuration_changed(object)");
 }
 

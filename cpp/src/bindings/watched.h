@@ -19,7 +19,7 @@ Changes changes_of(py::handle watched);
 // Several objects, and whether one of them has changed since this was made or renewed. Guarded by the GIL.
 class Configuration {
   public:
-    // A list of Watched objects.
+    // A sequence of Watched objects.
     explicit Configuration(py::handle objects);
 
     bool holds() const { return sum() == sum_; }

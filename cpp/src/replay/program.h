@@ -5,7 +5,7 @@
 
 #include <array>
 #include <cstddef>
-#include <functional>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -64,11 +64,27 @@ struct Placed<T*> {
     }
 };
 
+// A function object of any type. Unlike a std::function it is never empty, so that a call looks for nothing.
+class Body {
+  public:
+    template <class Function>
+    explicit Body(Function function)
+        : state_(new Function(std::move(function)), [](void* state) { delete static_cast<Function*>(state); }),
+          call_([](void* state, Moment& now) { (*static_cast<const Function*>(state))(now); }) {}
+
+    void operator()(Moment& now) const { call_(state_.get(), now); }
+
+  private:
+    std::unique_ptr<void, void (*)(void*)> state_;
+    void (*call_)(void*, Moment&);
+};
+
 class Program {
   public:
-    using Body = std::function<void(Moment&)>;
-
-    void add(Phase phase, Body body) { of(phase).push_back(std::move(body)); }
+    template <class Function>
+    void add(Phase phase, Function function) {
+        of(phase).emplace_back(std::move(function));
+    }
     bool has(Phase phase) const { return !of(phase).empty(); }
     void run(Phase phase, Moment& now) const {
         for (const Body& body : of(phase)) body(now);

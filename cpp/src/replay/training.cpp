@@ -112,7 +112,7 @@ Outcome step(const Training& t, Moment& now, double rate, bool close) {
     return outcome;
 }
 
-index_t run(const Training& t, Stretch& stretch, Outcome& outcome) {
+index_t run(const Training& t, Stretch& stretch) {
     using Clock = std::chrono::steady_clock;
     const auto begin = Clock::now();
     index_t next_look = 1;
@@ -122,8 +122,8 @@ index_t run(const Training& t, Stretch& stretch, Outcome& outcome) {
     for (index_t i = 0; i < stretch.steps; ++i) {
         place(stretch, i, now);
         const std::int64_t update = stretch.one_rate ? 0 : *t.progress.updates - first_update;
-        outcome = step(t, now, stretch.rates[update], stretch.close_last && i + 1 == stretch.steps);
-        if (outcome != Outcome::done) return i;
+        const bool close = stretch.close_last && i + 1 == stretch.steps;
+        if (step(t, now, stretch.rates[update], close) != Outcome::done) return i;
         stretch.losses[i] = now.number;
         stretch.penalties[i] = now.penalty;
         t.program->run(Phase::observe, now);

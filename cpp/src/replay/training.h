@@ -69,6 +69,6 @@ struct Stretch {
 Outcome gradient(const Training& training, const Stretch& stretch, Moment& now);
 
 // Runs steps until all are done, the time is over or one ends otherwise. Returns how many are done.
-index_t run(const Training& training, Stretch& stretch, Outcome& outcome);
+index_t run(const Training& training, Stretch& stretch);
 
 }  // namespace relu_layers::replay

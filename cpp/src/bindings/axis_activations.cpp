@@ -1,0 +1,58 @@
+// Softmax and its logarithm along an axis.
+#include "bindings/bindings.h"
+#include "bindings/layout.h"
+#include "relu_layers/ops.h"
+
+namespace relu_layers::bindings {
+namespace {
+
+// y = op(x); out may be x.
+template <auto op>
+py::object forward(Call& call, Argument x_, Argument axis_, Argument out) {
+    Array x(call, x_);
+    const int axis = class_axis(call, x, axis_);
+    const Array y(call, out, Shape(x));
+    call.check_overlap(y, {}, &x);
+    const index_t inner = count(x, axis + 1, x.ndim);
+    if (x.size > 0)
+        for_type(call, [&](auto element) {
+            using T = decltype(element);
+            const auto xs = rows<T>(call, x, axis);
+            const auto ys = y.run<T>();
+            call.run(work_of_exponential * double(x.size), [=](Moment& now) { op(xs(now), inner, ys(now)); });
+        });
+    return result(y);
+}
+
+// dx = op(y, dy); out may be dy.
+template <auto op, int work>
+py::object backward(Call& call, Argument y_, Argument dy_, Argument axis_, Argument out) {
+    Array y(call, y_);
+    Array dy(call, dy_);
+    call.expect_shape(dy, Shape(y));
+    const int axis = class_axis(call, y, axis_);
+    const Array dx(call, out, Shape(y));
+    call.check_overlap(dx, {&y}, &dy);
+    const index_t inner = count(y, axis + 1, y.ndim);
+    if (y.size > 0)
+        for_type(call, [&](auto element) {
+            using T = decltype(element);
+            const auto ys = rows<T>(call, y, axis);
+            const auto dys = rows<T>(call, dy, axis);
+            const auto dxs = dx.run<T>();
+            call.run(work * double(y.size), [=](Moment& now) { op(ys(now), dys(now), inner, dxs(now)); });
+        });
+    return result(dx);
+}
+
+}  // namespace
+
+void bind_softmax(py::handle m) {
+    define<&forward<RELU_LAYERS_OP(softmax_forward)>>(m, "softmax_forward(x, axis=-1, *, out=None)");
+    define<&backward<RELU_LAYERS_OP(softmax_backward), 2>>(m, "softmax_backward(y, dy, axis=-1, *, out=None)");
+    define<&forward<RELU_LAYERS_OP(log_softmax_forward)>>(m, "log_softmax_forward(x, axis=-1, *, out=None)");
+    define<&backward<RELU_LAYERS_OP(log_softmax_backward), work_of_exponential>>(
+        m, "log_softmax_backward(y, dy, axis=-1, *, out=None)");
+}
+
+}  // namespace relu_layers::bindings
