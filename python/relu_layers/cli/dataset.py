@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from relu_layers.cli.card import Origin
 from relu_layers.cli.errors import form_option
 from relu_layers.cli.examining import MOST_CATEGORIES, Finding, examine, refuse
 from relu_layers.cli.settings import FEWEST_ROWS, Settings, fitted_to
@@ -26,7 +27,7 @@ _MANY_CLASSES = 1000
 class Dataset:
     """Arrays of the three parts, as ``(x, y)``, with their table and preprocessing; ``notes`` are for the user.
 
-    ``settings`` are those given, with what depends on the number of rows.
+    ``settings`` are those given, with what depends on the number of rows; ``origin`` is for the model's card.
     """
 
     table: Table
@@ -36,6 +37,7 @@ class Dataset:
     test: tuple[Array, Array]
     notes: tuple[str, ...]
     settings: Settings
+    origin: Origin
 
     @property
     def classes(self) -> tuple[object, ...]:
@@ -48,6 +50,7 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     """Return the data set that the settings describe; its problems are one ValueError with the way out of all."""
     loaded = _loaded(settings, rng)
     table, found = loaded.table, loaded.findings
+    whole = table
     notes = [f"note: {note}" for note in table.notes if not _is_said(note, settings)]
     target = _target_name(loaded.target, table, found)
     for name in (*loaded.ignore, *loaded.category):
@@ -65,6 +68,8 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     if dropped:
         why = "missing values" if settings.missing == "drop" else f"no {target!r}"
         notes.append(f"note: left out {dropped:,} rows with {why}, {table.rows:,} remain")
+    filled = {name: int(missing(column).sum()) for name, column in table.columns.items()}
+    origin = Origin(whole.name, whole.rows, len(whole.columns), loaded.ignore, dropped, filled)
     few = table.rows < FEWEST_ROWS and settings.hidden is None
     settings = fitted_to(settings, table.rows)
     if few:
@@ -88,7 +93,7 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     for rows in (split.train, split.validation, split.test):
         x = preprocessing.transform(features.take(rows).columns, unknown="zero", dtype=settings.dtype)
         parts.append((x, preprocessing.encode_target(values[rows], dtype=settings.dtype)))
-    return Dataset(table, preprocessing, parts[0], parts[1], parts[2], tuple(notes), settings)
+    return Dataset(table, preprocessing, parts[0], parts[1], parts[2], tuple(notes), settings, origin)
 
 
 class _Loaded(NamedTuple):

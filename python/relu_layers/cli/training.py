@@ -16,6 +16,7 @@ from relu_layers import runtime
 from relu_layers.callbacks import EarlyStopping
 from relu_layers.cli import report
 from relu_layers.cli.baselines import constant_prediction, linear_outputs
+from relu_layers.cli.card import card_of
 from relu_layers.cli.checkpointing import SaveEpochs, finished, resumed
 from relu_layers.cli.dataset import Dataset, prepare
 from relu_layers.cli.progress import EpochTable
@@ -128,7 +129,7 @@ def _remove_if_empty(folder: Path | None) -> None:
 
 def _finish(console: Console, score: Console, job: Job, table: EpochTable, interrupted: bool) -> None:
     """Print how it ended, score, and write."""
-    settings, trainer, folder = job.settings, job.trainer, job.folder
+    settings, data, trainer, folder = job.settings, job.data, job.trainer, job.folder
     assert folder is not None
     if interrupted:
         epoch = trainer.history.epochs + 1
@@ -139,6 +140,9 @@ def _finish(console: Console, score: Console, job: Job, table: EpochTable, inter
             line += f"; kept the weights of epoch {table.best['epoch']}, the lowest validation loss"
         report.say(console, line)
     scored = score_of(job)
+    trainer.model.card = card_of(
+        settings, data.origin, _sizes(data), scored, _progress(job, table, interrupted)
+    )
     if settings.as_json:
         click.echo(json.dumps(scored | _run_facts(job, folder), indent=2))
     else:
@@ -247,16 +251,30 @@ def _run_facts(job: Job, folder: Path) -> dict[str, Any]:
     data = job.data
     target = data.preprocessing.target
     assert target is not None
-    sizes = {"training": data.train, "validation": data.validation, "test": data.test}
     return {
         "model": str(folder / "model.npz"),
         "data": data.table.name,
         "target": target.name,
         "task": target.task,
-        "split": {name: len(x) for name, (x, _) in sizes.items()},
+        "split": _sizes(data),
         "epochs": job.trainer.history.epochs,
         "seed": job.settings.seed,
     }
+
+
+def _sizes(data: Dataset) -> dict[str, int]:
+    """Return the number of rows of each part."""
+    parts = {"training": data.train, "validation": data.validation, "test": data.test}
+    return {name: len(x) for name, (x, _) in parts.items()}
+
+
+def _progress(job: Job, table: EpochTable, interrupted: bool) -> dict[str, Any]:
+    """Return how long was trained, and the epoch whose weights were kept."""
+    epochs = job.trainer.history.epochs
+    found: dict[str, Any] = {"epochs": epochs}
+    if job.trainer.callbacks and not interrupted:
+        found["kept epoch"] = table.best["epoch"]
+    return found | ({"interrupted": True} if interrupted else {})
 
 
 def _print_score(console: Console, job: Job, scored: dict[str, Any]) -> None:
