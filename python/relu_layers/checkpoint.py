@@ -15,6 +15,7 @@ import numpy as np
 
 from relu_layers import callbacks as callback_module
 from relu_layers import layers, losses, optimizers
+from relu_layers._files.card import checked_card
 from relu_layers._files.document import MOST_LAYERS, refuse_too_many_layers
 from relu_layers._files.formats import FORMATS, Format, function_of
 from relu_layers._files.generator import generator_document, set_generator
@@ -32,7 +33,8 @@ _VERSION = 1
 
 
 def save(model: Sequential, path: AnyPath, **options: Any) -> None:
-    """Write a model to ``path``: layers, parameters, preprocessing, and the generator's state where it has a place.
+    """Write a model to ``path``: layers, parameters, preprocessing, card, and the generator's state
+    where it has a place.
 
     Parameters
     ----------
@@ -297,6 +299,7 @@ def _model_document(model: Sequential) -> dict[str, Any]:
         raise ValueError(
             f"a model of {len(model.layers)} layers cannot be saved, at most {MOST_LAYERS} are read"
         )
+    card = checked_card(model.card)
     return {
         "layers": [_described(layer, layers.BUILT_IN) for layer in model.layers],
         "dtype": model.dtype.name,
@@ -307,7 +310,7 @@ def _model_document(model: Sequential) -> dict[str, Any]:
         "generator": generator_document(model.rng),
         "preprocessing": None if preprocessing is None else preprocessing.to_dict(),
         "predicts": model.predicts,
-    }
+    } | ({} if card is None else {"card": card})
 
 
 def _model_in(whole: dict[str, Any], model: Sequential | None) -> Sequential:
@@ -347,7 +350,7 @@ def _with_parameters(document: dict[str, Any], model: Sequential | None) -> Sequ
 def _filled(model: Sequential, loaded: Sequential) -> Sequential:
     """Return ``model`` with the parameters and the preprocessing of ``loaded``."""
     model.load_params({key: value.astype(model.dtype) for key, value in loaded.params.items()})
-    model.preprocessing, model.predicts = loaded.preprocessing, loaded.predicts
+    model.preprocessing, model.predicts, model.card = loaded.preprocessing, loaded.predicts, loaded.card
     return model
 
 
@@ -366,8 +369,9 @@ def _fill_model(model: Sequential, document: dict[str, Any]) -> None:
     predicts = document.get("predicts")  # files of earlier versions do not say
     if predicts not in (None, "numbers", "classes"):
         raise ValueError(f"it predicts {predicts!r}, expected numbers or classes")
+    card = checked_card(document.get("card"))
     model.load_params(document["params"])
-    model.preprocessing, model.predicts = preprocessing, predicts
+    model.preprocessing, model.predicts, model.card = preprocessing, predicts, card
     for index, state in document["dropout"].items():
         layer = model.layers[int(index)]
         if isinstance(layer, Dropout):

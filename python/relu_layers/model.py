@@ -68,6 +68,9 @@ class Sequential(Fixed):
         What the data went through before training; travels with the model's file.
     predicts : {"numbers", "classes"} or None
         What `predict` returns, as the loss of the last trainer had it; None leaves that to the last layer.
+    card : dict or None
+        What the model was trained on and how well, of text, numbers, lists and dicts: travels with the model's file.
+        `relu-layers train` writes one; of your own it may hold anything. Further training leaves it as it is.
 
     Notes
     -----
@@ -81,6 +84,7 @@ class Sequential(Fixed):
 
     preprocessing: Any
     predicts: str | None
+    card: dict[str, Any] | None
     _FIXED: ClassVar[Mapping[str, str]] = {
         "layers": "make a new Sequential of the layers wanted; layers keep their values",
         "params": "model.params[name] = array, or model.load_params(mapping)",
@@ -103,6 +107,7 @@ class Sequential(Fixed):
         self.rng = np.random.default_rng(rng)
         self.preprocessing = None
         self.predicts = None
+        self.card = None
         self._assemble(layers, kind, ops)
         for layer in layers:
             if isinstance(layer, Dropout):
@@ -439,7 +444,8 @@ class Sequential(Fixed):
         before = sum(a.size for key, a in self.params.items() if int(key.partition(".")[0]) < chosen[0])
         place = slice(before, before + sum(array.size for array in views[0].values()))
         result = type(self).__new__(type(self))
-        result.rng, result.preprocessing, result.predicts = self.rng, None, None
+        result.rng = self.rng
+        result.preprocessing = result.predicts = result.card = None
         result.layers, result.dtype, result.ops = tuple(apart(self.layers[first:last])), self.dtype, self.ops
         renew_after_fork(result)
         result._wire(self._guard, self.flat_params[place], self.flat_grads[place], *views)
@@ -471,7 +477,7 @@ class Sequential(Fixed):
 
     def _state(self) -> dict[str, Any]:
         ops = self.ops.__name__ if isinstance(self.ops, ModuleType) else self.ops
-        names = ("layers", "dtype", "rng", "preprocessing", "predicts")
+        names = ("layers", "dtype", "rng", "preprocessing", "predicts", "card")
         return {name: getattr(self, name) for name in names} | {"ops": ops}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -485,7 +491,7 @@ class Sequential(Fixed):
     def __setstate__(self, state: dict[str, Any]) -> None:
         ops = state["ops"]
         self.rng, self.preprocessing = state["rng"], state["preprocessing"]
-        self.predicts = state.get("predicts")
+        self.predicts, self.card = state.get("predicts"), state.get("card")
         self._assemble(
             tuple(state["layers"]),
             state["dtype"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import decimal
 import gzip
@@ -18,6 +19,7 @@ pytest.importorskip("rich")
 from click.testing import CliRunner, Result
 
 import relu_layers as rl
+from relu_layers.cli.tables import load_table
 from relu_layers.sources.csv_numbers import office_number
 
 ROWS = 60
@@ -31,7 +33,7 @@ def comma(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace(".", ",")
 
 
-FILES: dict[str, tuple[str, bytes, list[str], list[str], str]] = {
+FILES: dict[str, tuple[str, bytes | str, list[str], list[str], str]] = {
     # name: (file, content, features, what the report must name, task)
     "european export": (
         "a.csv",
@@ -124,6 +126,86 @@ FILES: dict[str, tuple[str, bytes, list[str], list[str], str]] = {
         ["column 'c' has no value", "column 'b' has", "target 'y' has 1 missing values"],
         "regression",
     ),
+    "report with a title and a last line": (
+        "a.csv",
+        "Sales of March\n\nprinted;2024-03-31\n"
+        + table(lambda i: f"{i % 7};{comma(i * 0.25)};{i % 3};{comma(i)}", "a;b;c;y")
+        + "\n60 rows in all\n",
+        ["a", "b", "c"],
+        ["the table begins in line 4", "line 66: 1 cells", "columns 'b', 'y' hold numbers with decimal commas"],
+        "regression",
+    ),
+    "totals and separators at the ends": (
+        "a.csv",
+        codecs.BOM_UTF8
+        + table(lambda i: f"{i};{'' if i == 8 else i % 9};{'ab'[i % 2]};{i * 2};", "n;b;kind;y;").encode()
+        + b"Total;;;3540;\n",
+        ["n", "b", "kind=a", "kind=b"],
+        [
+            "the last row of a.csv looks like one of totals or means ('Total')",
+            "column 5 has no name and is empty",
+            "column 'b' has 1 missing values",
+        ],
+        "regression",
+    ),
+    "instrument with comments and a second header": (
+        "a.csv",
+        "# device 7, 2024-01-31\n# calibrated\n"
+        + table(lambda i: f"{i / 8},{'sat' if i == 9 else i % 11},{'on' if i % 2 else 'off'},{i % 4 + 0.5}"
+                + ("\n# restarted\nt (s),v (mV),mode,y" if i == 30 else ""), "t (s),v (mV),mode,y"),
+        ["t (s)", "v (mV)", "mode=off", "mode=on"],
+        ["column 'v (mV)' holds numbers but for 'sat' in row 10"],
+        "regression",
+    ),
+    "written by R": (
+        "a.csv",
+        table(lambda i: f'"{i + 1}" {i % 8}.5 {"NA" if i == 3 else i % 6} "{"xy"[i % 2]}"', '"a" "b" "y"'),
+        ["a", "b"],
+        ["column 1 has no name and counts the rows", "column 'b' has 1 missing values"],
+        "classification",
+    ),
+    "units, percentages, yes and no": (
+        "a.csv",
+        table(
+            lambda i: f"1.{i:03d},5;{i % 50} %;{comma(i + 0.5)} €;{'ja' if i % 3 else 'nein'};K-{i:04d};{i % 2}",
+            "Länge [mm];Anteil;Preis (€);geprüft;Kunde;y",
+        ).encode("cp1252"),
+        ["Länge [mm]", "Anteil", "Preis (€)", "geprüft=ja", "geprüft=nein"],
+        ["not a UTF-8 text file", "with decimal commas", "column 'Kunde' has a different text in every row"],
+        "classification",
+    ),
+    "addresses over two lines": (
+        "a.csv",
+        table(lambda i: f'"{i} Main Street\nTown",{["3/1/2024", "2024-01-03", "3 Jan 2024"][i % 3]},,{i % 7},{i % 2}'
+              + ("\n\n   " if i % 20 == 7 else ""), "address,day,,v,y"),
+        ["v"],
+        ["column 'address' has a different text", "column 'day' holds dates", "column 3 has no name and is empty"],
+        "classification",
+    ),
+    "thousands of Switzerland and India": (
+        "a.csv",
+        table(
+            lambda i: f"CHF {1 + i}'045.50,\"{1 + i % 9},23,450\",{'#DIV/0!' if i == 1 else i % 5},{i:02d}:15,{i % 3}",
+            "price,lakh,z,time,y",
+        ),
+        ["price", "lakh", "z"],
+        ["column 'time' holds dates or times", "column 'z' has 1 missing values"],
+        "classification",
+    ),
+    "Unicode text of a spreadsheet with its own line": (
+        "a.csv",
+        (
+            "sep=;\n"
+            + table(
+                lambda i: f"{i};{comma(i / 4)};{'TRUE' if i % 2 else 'FALSE'};{'' if i == 5 else i % 4}",
+                "id;b;flag;y",
+            )
+            + "\x1a"
+        ).encode("utf-16"),
+        ["id", "b", "flag=FALSE", "flag=TRUE"],
+        ["column 'b' holds numbers with decimal commas", "target 'y' has 1 missing values"],
+        "classification",
+    ),
 }  # fmt: skip
 
 
@@ -138,7 +220,7 @@ def test_one_report_and_one_command_line_train(
     kind: str, call: Callable[..., Result], done: Callable[..., Result]
 ) -> None:
     name, content, features, named, task = FILES[kind]
-    Path(name).write_bytes(content)
+    Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
     target = {"no names": "p", "old Japanese export": "性別"}.get(kind, "y")
     result = call("train", name, "--target", target, "--epochs", "2", "--output", "m")
     assert result.exit_code == 1, result.output
@@ -168,6 +250,10 @@ def test_one_report_and_one_command_line_train(
         ("1\u202f045,5", ",", 1045.5),
         ("1,5e3", ",", 1500.0),
         ("0,250", ".", None),
+        ("12,34,567", ".", 1234567.0),
+        ("1,23,456.5", ".", 123456.5),
+        ("12,34,56", ".", None),
+        ("01,23,456", ".", None),
         ("1,04", ".", None),
         ("1,0456", ".", None),
         ("12:30", ".", None),
@@ -256,8 +342,6 @@ def test_the_standard_input_is_read(done: Callable[..., Result]) -> None:
 
 
 def test_a_packed_file_of_nothing_but_one_sign_is_refused() -> None:
-    from relu_layers.cli.tables import load_table
-
     Path("d.csv.gz").write_bytes(gzip.compress(b"a,y\n" + b"1,2\n" * 12_000_000))
     with pytest.raises(ValueError, match="claim to unpack"):
         load_table("d.csv.gz")
@@ -340,8 +424,6 @@ def test_columns_beside_the_predictions(call: Callable[..., Result], done: Calla
 
 
 def test_two_arrays_of_one_column_name_are_refused() -> None:
-    from relu_layers.cli.tables import load_table
-
     np.savez("d.npz", x=np.zeros((4, 2)), x0=np.ones(4), y=np.arange(4))
     with pytest.raises(ValueError, match="two columns are called 'x0'"):
         load_table("d.npz")
@@ -375,8 +457,6 @@ def test_category_columns_keep_missing_values_missing() -> None:
 
 
 def test_separators_are_those_that_give_even_lines() -> None:
-    from relu_layers.cli.tables import load_table
-
     for text, names in (
         ("a b  c\n1   2 3\n 4 5 6 \n", ["a", "b", "c"]),
         ("x, y;z\n1,5;2\n2,5;3\n", ["x, y", "z"]),
@@ -389,3 +469,45 @@ def test_separators_are_those_that_give_even_lines() -> None:
     from relu_layers.sources.csv_form import CsvForm
 
     assert list(load_table("e.csv", form=CsvForm(separator=":")).columns) == ["a", "b"]
+
+
+def test_lines_that_are_no_rows_are_counted(done: Callable[..., Result]) -> None:
+    lines = ["# made by hand", "a,b,y"]
+    for i in range(40):
+        lines += [f"{i},{i % 3},{i % 2},"] + (["# a break", "a,b,y", "", " \t"] if i in (7, 20) else [])
+    Path("d.csv").write_text("\n".join(lines))
+    output = done("train", "d.csv", "--target", "y", "--epochs", "1", "--output", "m").output
+    assert "note: left out 2 comments" in output
+    assert "note: left out 2 lines that repeat the names" in output
+    assert "40 rows, 2 features" in output
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("a,b\n1,2\n3\n4,5\n" + "6,7\n" * 9, "line 3: 1 cells"),
+        ("a,b\n1,2\n3,4,5\n" + "6,7\n" * 9, "line 3: 3 cells"),
+        ("title\na,b\n" + "1,2\n" * 9 + "3\n" + "4,5\n" * 9, "line 12: 1 cells"),
+        ("a,b\n" + "1,2\n" * 9 + "x\n" * 6, "line 11: 1 cells"),
+    ],
+)
+def test_a_line_of_another_length_inside_the_table_is_damage(content: str, line: str) -> None:
+    from relu_layers.sources.csv_form import CsvForm, FormError
+
+    Path("d.csv").write_text(content)
+    form = CsvForm(skip_lines=1 if content.startswith("title") else None)
+    with pytest.raises(ValueError, match=line) as caught:
+        load_table("d.csv", form=form)
+    assert not isinstance(caught.value, FormError)
+
+
+def test_totals_are_left_out_or_kept_as_asked(
+    call: Callable[..., Result], done: Callable[..., Result]
+) -> None:
+    Path("d.csv").write_text(table(lambda i: f"{'pqr'[i % 3]},{i},{i % 2}", "kind,v,y") + "Gesamt,1770,1\n")
+    arguments = ("train", "d.csv", "--target", "y", "--epochs", "1", "--output", "m")
+    assert go_on(call(*arguments).output)[-2:] == ["--skip-footer", "1"]
+    assert f"{ROWS} rows, 4 features" in done(*arguments, "--skip-footer", "1").output
+    assert f"{ROWS + 1} rows, 5 features" in done(*arguments, "--skip-footer", "0").output
+    Path("d.csv").write_text(table(lambda i: f"{['sum', 'mean', 'total'][i % 3]},{i},{i % 2}", "kind,v,y"))
+    assert f"{ROWS} rows, 4 features" in done(*arguments).output

@@ -116,8 +116,9 @@ def test_warnings_of_scores_that_mean_little(done: Callable[..., Result]) -> Non
     assert "validation has 3 rows, too few" in out
     assert "a linear model is no worse here: --hidden none" in out
     more = done(
-        "train", line_file(300), "--target", "y", "--epochs", "3", "--learning-rate", "1e-3", "--output", "m"
-    )
+        "train", line_file(300), "--target", "y", "--epochs", "3", "--learning-rate", "1e-3", "--hidden", "8",
+        "--output", "m",
+    )  # fmt: skip
     assert "the last epoch was the best: --epochs 6" in more.output
 
 

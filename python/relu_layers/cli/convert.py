@@ -157,6 +157,8 @@ def _left_behind(model: Sequential, suffix: str, trained: bool, writing: dict[st
         lines.append("the weights: a .prototxt describes layers, its .caffemodel would hold them")
     if suffix in (".prototxt", ".caffemodel") and model.preprocessing is not None:
         lines.append("the preprocessing")
+    if model.card is not None and suffix != ".onnx":
+        lines.append("the card")
     return lines
 
 

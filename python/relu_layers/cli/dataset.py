@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from relu_layers.cli.card import Origin
+from relu_layers.cli.choosing import chosen, is_open, usual
 from relu_layers.cli.errors import form_option
 from relu_layers.cli.examining import MOST_CATEGORIES, Finding, examine, refuse
-from relu_layers.cli.settings import FEWEST_ROWS, Settings, fitted_to
+from relu_layers.cli.settings import Settings, fitted_to
 from relu_layers.cli.splitting import Split, split_rows
 from relu_layers.cli.tables import Table, load_table, standard_input
 from relu_layers.preprocessing import ClassTarget, Preprocessing
-from relu_layers.preprocessing.columns import as_column, as_text, missing
+from relu_layers.preprocessing.columns import as_column, as_text, is_text, missing
 
 if TYPE_CHECKING:
     from relu_layers.sources.csv_form import CsvForm
@@ -26,7 +29,7 @@ _MANY_CLASSES = 1000
 class Dataset:
     """Arrays of the three parts, as ``(x, y)``, with their table and preprocessing; ``notes`` are for the user.
 
-    ``settings`` are those given, with what depends on the number of rows.
+    ``settings`` are those given, with what depends on the number of rows; ``origin`` is for the model's card.
     """
 
     table: Table
@@ -36,6 +39,7 @@ class Dataset:
     test: tuple[Array, Array]
     notes: tuple[str, ...]
     settings: Settings
+    origin: Origin
 
     @property
     def classes(self) -> tuple[object, ...]:
@@ -44,10 +48,14 @@ class Dataset:
         return target.classes if isinstance(target, ClassTarget) else ()
 
 
-def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
-    """Return the data set that the settings describe; its problems are one ValueError with the way out of all."""
+def prepare(settings: Settings, rng: np.random.Generator, ranks: int = 1) -> Dataset:
+    """Return the data set that the settings describe; its problems are one ValueError with the way out of all.
+
+    ``ranks`` processes train together, as one whose groups of minibatches are so many times larger.
+    """
     loaded = _loaded(settings, rng)
     table, found = loaded.table, loaded.findings
+    whole = table
     notes = [f"note: {note}" for note in table.notes if not _is_said(note, settings)]
     target = _target_name(loaded.target, table, found)
     for name in (*loaded.ignore, *loaded.category):
@@ -65,12 +73,8 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     if dropped:
         why = "missing values" if settings.missing == "drop" else f"no {target!r}"
         notes.append(f"note: left out {dropped:,} rows with {why}, {table.rows:,} remain")
-    few = table.rows < FEWEST_ROWS and settings.hidden is None
-    settings = fitted_to(settings, table.rows)
-    if few:
-        notes.append(
-            f"note: {table.rows} rows are few, so this is a linear model; --hidden 64,32 trains a network"
-        )
+    filled = {name: int(missing(column).sum()) for name, column in table.columns.items()}
+    origin = Origin(whole.name, whole.rows, len(whole.columns), loaded.ignore, dropped, filled)
     preprocessing = Preprocessing(
         standardize=settings.standardize,
         missing=settings.missing,
@@ -79,6 +83,28 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     values = table.column(target)
     preprocessing.fit_target(values, task=settings.task, name=target)
     notes.append(_task_note(preprocessing, values, settings.task))
+    training = round(table.rows * (1.0 - settings.test))
+    candidate = usual(settings, training)
+    if is_open(settings, training):
+        # The same test rows as below, whatever part of the others becomes validation.
+        trial = replace(settings, validation=0.0, accumulate=settings.accumulate * ranks)
+        parts = _parts(table, target, preprocessing, trial, copy.deepcopy(rng))
+        candidate, note = chosen(trial, parts[0], _class_count(preprocessing))
+        notes.append(note)
+    settings = fitted_to(settings, table.rows, *candidate)
+    parts = _parts(table, target, preprocessing, settings, rng)
+    return Dataset(table, preprocessing, parts[0], parts[1], parts[2], tuple(notes), settings, origin)
+
+
+def _class_count(preprocessing: Preprocessing) -> int:
+    return len(preprocessing.target.classes) if isinstance(preprocessing.target, ClassTarget) else 0
+
+
+def _parts(
+    table: Table, target: str, preprocessing: Preprocessing, settings: Settings, rng: np.random.Generator
+) -> list[tuple[Array, Array]]:
+    """Return rows and targets for training, validation and test; the preprocessing is fitted on the first."""
+    values = table.column(target)
     split = _split(preprocessing, values, settings, rng)
     features = Table(table.name, table.without({target}))
     if not isinstance(preprocessing.target, ClassTarget):
@@ -88,7 +114,7 @@ def prepare(settings: Settings, rng: np.random.Generator) -> Dataset:
     for rows in (split.train, split.validation, split.test):
         x = preprocessing.transform(features.take(rows).columns, unknown="zero", dtype=settings.dtype)
         parts.append((x, preprocessing.encode_target(values[rows], dtype=settings.dtype)))
-    return Dataset(table, preprocessing, parts[0], parts[1], parts[2], tuple(notes), settings)
+    return parts
 
 
 class _Loaded(NamedTuple):
@@ -122,6 +148,12 @@ def _loaded(settings: Settings, rng: np.random.Generator) -> _Loaded:
             change: dict[str, Any] = {error.name: error.value}
             form = replace(form, **change)
             continue
+        total = None if form is None or form.skip_footer is not None else _total_in(table)
+        if form is not None and total is not None:
+            line = f"the last row of {table.name} looks like one of totals or means ({total!r})"
+            findings.append(Finding(line, (("--skip-footer", "1"),)))
+            form = replace(form, skip_footer=1)
+            continue
         if form is None or not form.header or not is_row_of_data(table.first_line):
             break
         shown = ", ".join(table.first_line[:4])
@@ -132,6 +164,16 @@ def _loaded(settings: Settings, rng: np.random.Generator) -> _Loaded:
     if form is not None and settings.form is not None and form.header != settings.form.header:
         return _by_place(loaded)
     return loaded
+
+
+def _total_in(table: Table) -> str | None:
+    """Return the cell that calls the last row of a text file one of totals, in a column that has it nowhere else."""
+    from relu_layers.sources.csv_layout import is_total
+
+    for cell, values in zip(table.last_row, table.columns.values(), strict=False):
+        if is_total(cell) and is_text(values) and int(np.sum(values == cell)) == 1:
+            return cell
+    return None
 
 
 def _by_place(loaded: _Loaded) -> _Loaded:

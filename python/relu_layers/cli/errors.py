@@ -54,7 +54,8 @@ def _with_option(error: Exception) -> str:
 
 def form_option(error: FormError) -> tuple[str, str]:
     """Return the option that says what a `FormError` asks for."""
-    return ("--no-header", "") if error.name == "header" else (f"--{error.name}", str(error.value))
+    name = error.name.replace("_", "-")
+    return ("--no-header", "") if name == "header" else (f"--{name}", str(error.value))
 
 
 def refuse_overwriting(output: str | None, *inputs: str) -> None:

@@ -16,6 +16,7 @@ from relu_layers import checkpoint
 from relu_layers._files.damage import damage_as_value_error
 from relu_layers._files.formats import FORMATS, function_of
 from relu_layers.cli import report
+from relu_layers.cli.card import card_lines
 from relu_layers.cli.errors import Problem, readable
 from relu_layers.cli.escaping import escaped
 from relu_layers.layers import ParameterLayer
@@ -30,8 +31,8 @@ _COLUMNS_SHOWN = 20
 @click.option("--weights", type=click.Path(), metavar="FILE", help="The .caffemodel of a .prototxt FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def inspect(file: str, weights: str | None, as_json: bool) -> None:
-    """Show the content of FILE: format, layers, parameters, preprocessing, training; for files of other programs also
-    the parts that keep it from being loaded.
+    """Show the content of FILE: format, layers, parameters, preprocessing, training, card; for files of other programs
+    also the parts that keep it from being loaded.
 
     The exit code is 1 if the file is damaged or cannot be loaded as a model.
     """
@@ -115,6 +116,8 @@ def _of_model(model: Sequential) -> dict[str, Any]:
     found = {"dtype": model.dtype.name, "parameters": int(model.flat_params.size), "layers": layers}
     if model.preprocessing is not None:
         found["preprocessing"] = _of_preprocessing(model.preprocessing)
+    if model.card is not None:
+        found["card"] = model.card
     return found
 
 
@@ -135,7 +138,7 @@ def _of_preprocessing(preprocessing: Preprocessing) -> dict[str, Any]:
 
 def _print(console: Console, found: dict[str, Any]) -> None:
     """Print the facts: short ones in a line each, layers and nodes as tables."""
-    tables = {"layers", "parts", "parts in all", "problem", "preprocessing", "training", "tensors"}
+    tables = {"layers", "parts", "parts in all", "problem", "preprocessing", "training", "tensors", "card"}
     for name, value in found.items():
         if name not in tables and value not in ("", []):
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
@@ -146,6 +149,8 @@ def _print(console: Console, found: dict[str, Any]) -> None:
             report.say(console, f"{name:<14} {escaped(key)}: {escaped(value)}")
     if "preprocessing" in found and isinstance(found["preprocessing"], dict):
         _print_preprocessing(console, found["preprocessing"])
+    for line in card_lines(found.get("card", {})):
+        report.say(console, f"{'card':<14} {line}")
     if found.get("layers"):
         console.print(_layers(found["layers"]))
     elif found.get("parts"):

@@ -25,10 +25,20 @@ _OPTIONS = (
         help="What counts as missing beside empty cells, in place of NA, N/A, NaN, null, None, ?, #N/A (repeatable).",
     ),
     click.option(
+        "--skip-lines",
+        type=click.IntRange(min=0),
+        help="Lines of a text file before its table (titles).",
+    ),
+    click.option(
+        "--skip-footer",
+        type=click.IntRange(min=0),
+        help="Lines of a text file after its table (totals).",
+    ),
+    click.option(
         "--no-header", is_flag=True, help="The first line is data; columns are column1, column2, ..."
     ),
 )
-NAMES = ("separator", "decimal", "encoding", "na", "no_header")
+NAMES = ("separator", "decimal", "encoding", "na", "skip_lines", "skip_footer", "no_header")
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,6 +67,8 @@ def form_from(given: dict[str, Any]) -> CsvForm:
             missing=frozenset(text.strip() for text in given["na"]) if given["na"] else None,
             header=not given["no_header"],
             name_unnamed=True,
+            skip_lines=given["skip_lines"],
+            skip_footer=given["skip_footer"],
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None

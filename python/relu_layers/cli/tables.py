@@ -95,6 +95,7 @@ def load_table(
         for name, cell in found.written.items()
         if not is_text(columns[name])
     ]
+    notes += [f"left out {count:,} {what}" for what, count in found.left_out.items()]
     table = Table(
         path.name,
         columns,

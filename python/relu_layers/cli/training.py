@@ -16,14 +16,14 @@ from relu_layers import runtime
 from relu_layers.callbacks import EarlyStopping
 from relu_layers.cli import report
 from relu_layers.cli.baselines import constant_prediction, linear_outputs
+from relu_layers.cli.card import card_of
 from relu_layers.cli.checkpointing import SaveEpochs, finished, resumed
 from relu_layers.cli.dataset import Dataset, prepare
+from relu_layers.cli.network import trainer_for
 from relu_layers.cli.progress import EpochTable
 from relu_layers.cli.scores import classification_scores, regression_scores
-from relu_layers.cli.settings import Settings, optimizer_from, schedule_from
+from relu_layers.cli.settings import Settings, schedule_from
 from relu_layers.distributed import launched, world
-from relu_layers.layers import Dense, Dropout, ReLU
-from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential
 from relu_layers.trainer import Trainer
 
@@ -98,26 +98,22 @@ def _prepare(communicator: Any, settings: Settings, console: Console, first: boo
     if settings.threads is not None:
         runtime.set_num_threads(settings.threads)
     data_rng, model_rng, trainer_rng = np.random.default_rng(settings.seed).spawn(3)
-    data = prepare(settings, data_rng)
+    data = prepare(settings, data_rng, 1 if communicator is None else communicator.size)
     settings = data.settings
-    assert settings.epochs is not None
-    model, loss = build(settings, data, model_rng)
-    group = settings.accumulate * (1 if communicator is None else communicator.size)
-    minibatches = -(-len(data.train[0]) // settings.batch_size)
-    optimizer = optimizer_from(settings, settings.epochs * -(-minibatches // group))
-    trainer = Trainer(
-        model,
-        loss,
-        optimizer,
-        clip_norm=settings.clip_norm,
-        accumulate=settings.accumulate,
-        callbacks=[EarlyStopping(patience=settings.patience or _FOR_EVER)] if len(data.validation[0]) else [],
+    trainer = trainer_for(
+        settings,
+        data.train,
+        len(data.classes),
+        model_rng=model_rng,
         rng=trainer_rng,
         communicator=communicator,
     )
+    trainer.model.preprocessing = data.preprocessing
+    if len(data.validation[0]):
+        trainer.callbacks = [EarlyStopping(patience=settings.patience or _FOR_EVER)]
     trainer = resumed(trainer, settings.resume, settings.checkpoint, communicator)
     folder = report.output_folder(settings.output, settings.data) if first else None
-    _print_head(console, settings, data, trainer.model, group)
+    _print_head(console, settings, data, trainer.model, trainer.group_size)
     return Job(settings, data, trainer, folder)
 
 
@@ -128,7 +124,7 @@ def _remove_if_empty(folder: Path | None) -> None:
 
 def _finish(console: Console, score: Console, job: Job, table: EpochTable, interrupted: bool) -> None:
     """Print how it ended, score, and write."""
-    settings, trainer, folder = job.settings, job.trainer, job.folder
+    settings, data, trainer, folder = job.settings, job.data, job.trainer, job.folder
     assert folder is not None
     if interrupted:
         epoch = trainer.history.epochs + 1
@@ -139,6 +135,9 @@ def _finish(console: Console, score: Console, job: Job, table: EpochTable, inter
             line += f"; kept the weights of epoch {table.best['epoch']}, the lowest validation loss"
         report.say(console, line)
     scored = score_of(job)
+    trainer.model.card = card_of(
+        settings, data.origin, _sizes(data), scored, _progress(job, table, interrupted)
+    )
     if settings.as_json:
         click.echo(json.dumps(scored | _run_facts(job, folder), indent=2))
     else:
@@ -147,30 +146,6 @@ def _finish(console: Console, score: Console, job: Job, table: EpochTable, inter
         for warning in _warnings(job, scored, table):
             report.say(score, warning, "yellow")
     _write(console, settings, folder, trainer)
-
-
-def build(settings: Settings, data: Dataset, rng: np.random.Generator) -> tuple[Sequential, Loss]:
-    """Return the model, its preprocessing in it, and the loss that fits the target."""
-    outputs = len(data.classes) or 1
-    layers: list[Any] = []
-    width = data.preprocessing.n_features
-    for size in settings.hidden or ():
-        layers += [Dense(width, size), ReLU(settings.negative_slope)]
-        if settings.dropout:
-            layers.append(Dropout(settings.dropout))
-        width = size
-    layers.append(Dense(width, outputs))
-    model = Sequential(*layers, dtype=np.dtype(settings.dtype), rng=rng)
-    model.preprocessing = data.preprocessing
-    if data.classes:
-        weights = None
-        if settings.class_weight == "balanced":
-            counts = np.bincount(data.train[1], minlength=outputs)
-            weights = (counts.sum() / (outputs * np.maximum(counts, 1))).tolist()
-        return model, SoftmaxCrossEntropy(label_smoothing=settings.label_smoothing, class_weight=weights)
-    if settings.class_weight is not None:
-        raise ValueError("--class-weight is for classes, but the target is a number")
-    return model, SquaredError()
 
 
 def _fit(console: Console, job: Job) -> tuple[EpochTable, bool]:
@@ -247,16 +222,30 @@ def _run_facts(job: Job, folder: Path) -> dict[str, Any]:
     data = job.data
     target = data.preprocessing.target
     assert target is not None
-    sizes = {"training": data.train, "validation": data.validation, "test": data.test}
     return {
         "model": str(folder / "model.npz"),
         "data": data.table.name,
         "target": target.name,
         "task": target.task,
-        "split": {name: len(x) for name, (x, _) in sizes.items()},
+        "split": _sizes(data),
         "epochs": job.trainer.history.epochs,
         "seed": job.settings.seed,
     }
+
+
+def _sizes(data: Dataset) -> dict[str, int]:
+    """Return the number of rows of each part."""
+    parts = {"training": data.train, "validation": data.validation, "test": data.test}
+    return {name: len(x) for name, (x, _) in parts.items()}
+
+
+def _progress(job: Job, table: EpochTable, interrupted: bool) -> dict[str, Any]:
+    """Return how long was trained, and the epoch whose weights were kept."""
+    epochs = job.trainer.history.epochs
+    found: dict[str, Any] = {"epochs": epochs}
+    if job.trainer.callbacks and not interrupted:
+        found["kept epoch"] = table.best["epoch"]
+    return found | ({"interrupted": True} if interrupted else {})
 
 
 def _print_score(console: Console, job: Job, scored: dict[str, Any]) -> None:

@@ -23,8 +23,17 @@ from relu_layers.sources.csv_form import (
     encoding_of,
     likely_encoding,
     lines_of,
-    separator_of,
     suffix_of,
+)
+from relu_layers.sources.csv_layout import (
+    MOST_AFTER,
+    Layout,
+    is_blank,
+    is_comment,
+    layout_of,
+    only_comments,
+    separator_of,
+    without_last,
 )
 from relu_layers.sources.csv_numbers import is_number, office_numbers, plain_numbers, real, whole
 from relu_layers.sources.csv_quick import quick_columns, quick_dtype
@@ -62,6 +71,8 @@ class CsvNotes:
         The column names, as the first line gives them.
     separator : str
         The one that was found, or given.
+    left_out : dict of str to int
+        Lines that are no rows, by what they are.
     """
 
     def __init__(self) -> None:
@@ -70,6 +81,7 @@ class CsvNotes:
         self.infinite: set[str] = set()
         self.names: list[str] = []
         self.separator = ","
+        self.left_out: dict[str, int] = {}
 
 
 def csv_blocks(
@@ -98,18 +110,20 @@ def csv_blocks(
             encoding = form.encoding or encoding_of(beginning)
             file.seek(0)
             with io.TextIOWrapper(file, encoding=_without_mark(encoding), newline="") as stream:
-                separator = notes.separator = _prepared(stream, form, path)
-                lines = iter(lines_of(stream, separator))
+                separator, layout, before = _prepared(stream, form, path, notes)
+                lines = without_last(iter(lines_of(stream, separator)), form.skip_footer or 0)
                 reader = csv.reader(lines, strict=True, **dialect(separator))
-                first: list[str] = next(reader, [])
+                first: list[str] = next((row for row in reader if not is_blank(row)), [])
+                if layout.row_names and form.header and len(first) == layout.width - 1:
+                    first = ["", *first]
                 names = _header(path, first, form)
                 notes.names = [cell.strip() for cell in first] if form.header else []
                 if not names:
                     raise ValueError(f"{path} is empty, expected rows")
                 wanted = chosen_names(path, names, columns)
-                rows = itertools.chain([] if form.header else [first], _rows(path, reader, names, form, 0))
+                rows = itertools.chain([] if form.header else [first], _rows(path, reader, names, form, notes, before))
                 table = _Table(names, {name: name in text for name in wanted}, form, notes)
-                yield from _blocks(path, table, lines, rows, reader)
+                yield from _blocks(path, table, lines, rows, reader, before)
                 if not table.rows:
                     yield {name: np.empty(0) for name in wanted}
     except UnicodeError as error:
@@ -148,19 +162,36 @@ def _without_mark(encoding: str) -> str:
     return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
 
 
-def _prepared(stream: io.TextIOWrapper, form: CsvForm, path: Path) -> str:
-    """Return the separator, and leave the stream where the table begins.
+def _prepared(
+    stream: io.TextIOWrapper, form: CsvForm, path: Path, notes: CsvNotes
+) -> tuple[str, Layout, int]:
+    """Return separator, layout and number of lines before the table, and leave the stream where it begins.
 
-    A first line ``sep=;``, which spreadsheets write and read, is no part of the table.
+    A first line ``sep=;``, which spreadsheets write and read, is no part of the table, nor are comments before it.
     """
-    sample = stream.read(_LOOKED_AT)
+    sample, before = stream.read(_LOOKED_AT), form.skip_lines or 0
+    complete = len(sample) < _LOOKED_AT
     stream.seek(0)
-    first = sample.partition("\n")[0].rstrip("\r")
+    first, _, rest = sample.partition("\n")
+    first = first.rstrip("\r")
+    said = form.separator
     if first.lower().startswith("sep=") and len(first) == len("sep=;"):
         stream.readline()
-        return form.separator or first[-1]
-    tabs = suffix_of(path).startswith(".tsv")
-    return form.separator or separator_of(sample, len(sample) < _LOOKED_AT, tabs)
+        sample, said = rest, said or first[-1]
+        before += 1
+    for _ in range(form.skip_lines or 0):
+        sample = sample[len(stream.readline()) :]
+    separator = said or separator_of(sample, complete, suffix_of(path).startswith(".tsv"))
+    layout = layout_of(sample, complete, separator)
+    notes.separator, notes.left_out = separator, {}
+    if layout.before and form.skip_lines is None:
+        if not only_comments(sample, layout.before):
+            problem = f"{path}: the table begins in line {layout.before + 1}, after lines of fewer cells"
+            raise FormError(problem, "skip_lines", layout.before)
+        before += layout.before
+        for _ in range(layout.before):
+            stream.readline()
+    return separator, layout, before
 
 
 def _undecoded(path: Path, encoding: str, beginning: bytes, error: UnicodeError, form: CsvForm) -> ValueError:
@@ -220,26 +251,54 @@ def _unnamed(path: Path, column: int) -> str:
     return f"{path}: column {column} has no name in the first line (a row index? write the file without it)"
 
 
-def _rows(path: Path, reader: Any, names: Sequence[str], form: CsvForm, before: int) -> Iterator[list[str]]:
-    """Yield the rows after ``before`` lines; blank lines are skipped unless there is one column only."""
+def _rows(
+    path: Path, reader: Any, names: Sequence[str], form: CsvForm, notes: CsvNotes, before: int
+) -> Iterator[list[str]]:
+    """Yield the rows after ``before`` lines.
+
+    Blank lines are skipped unless there is one column only; comments, which are lines of other lengths that begin with
+    #, and lines that repeat the names are counted.
+    """
     for row in reader:
+        if len(row) == len(names) + 1 and not row[-1].strip():
+            del row[-1]  # a separator at the end of the line
         if len(row) != len(names):
-            if not row:
+            if is_blank(row):
                 continue
-            raise ValueError(
-                f"{path}, line {before + reader.line_num}: {len(row)} cells, "
-                f"but the first line {'names' if form.header else 'has'} {len(names)} columns"
-            )
-        yield row
+            if not is_comment(row):
+                raise _ragged(path, before + reader.line_num, row, names, form, reader)
+            notes.left_out["comments"] = notes.left_out.get("comments", 0) + 1
+        elif len(names) > 1 and notes.names and [cell.strip() for cell in row] == notes.names:
+            what = "lines that repeat the names"
+            notes.left_out[what] = notes.left_out.get(what, 0) + 1
+        else:
+            yield row
+
+
+def _ragged(
+    path: Path, line: int, row: list[str], names: Sequence[str], form: CsvForm, reader: Iterator[list[str]]
+) -> ValueError:
+    """Return the error for a line of another length; short ones at the end may be no part of the table."""
+    problem = (
+        f"{path}, line {line}: {len(row)} cells, "
+        f"but the first line {'names' if form.header else 'has'} {len(names)} columns"
+    )
+    rest = [row, *itertools.islice((row for row in reader if not is_blank(row)), MOST_AFTER)]
+    longer = any(len(cells) >= len(names) for cells in rest)
+    if form.skip_footer is not None or len(rest) > MOST_AFTER or longer:
+        return ValueError(problem)
+    return FormError(problem, "skip_footer", len(rest))
 
 
 def _blocks(
-    path: Path, table: _Table, lines: Iterator[str], rows: Iterator[list[str]], reader: Any
+    path: Path, table: _Table, lines: Iterator[str], rows: Iterator[list[str]], reader: Any, before: int
 ) -> Iterator[dict[str, Array]]:
-    """Yield blocks of rows: from ``rows``, which take their lines from ``lines``, and in C where that is enough."""
+    """Yield blocks of rows: from ``rows``, which take their lines from ``lines``, and in C where that is enough.
+
+    ``before`` lines were read before those."""
     names, separator = table.names, table.notes.separator
     at_once = min(max(_BLOCK_CELLS // len(names), 1), _BLOCK_ROWS)
-    before, refused = 0, 0
+    refused = 0
     while block := list(itertools.islice(rows, at_once)):
         yield table.block(list(zip(*block, strict=True)))
         # One column may have blank lines, and blanks that separate cells are no part of any.
@@ -255,7 +314,7 @@ def _blocks(
                 refused += 1
                 before, lines = line, itertools.chain(ahead, lines)
                 reader = csv.reader(lines, strict=True, **dialect(separator))
-                rows = _rows(path, reader, names, table.form, before)
+                rows = _rows(path, reader, names, table.form, table.notes, before)
                 break
             yield table.block(columns)
             line += len(ahead)

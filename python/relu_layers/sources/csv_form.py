@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relu_layers._support.arguments import choice
+from relu_layers._support.arguments import choice, integer
 from relu_layers.sources.csv_numbers import MISSING, is_number
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-# Of a file: enough to see its form.
-_LOOKED_AT = 2**16
-_ROWS_LOOKED_AT = 100
-# In this order: a file of commas has hardly ever the same number of semicolons in every line, but one of semicolons
-# may have decimal commas.
-_SEPARATORS = "\t;|,"
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 class FormError(ValueError):
     """A file is written in another way; ``name`` and ``value`` are what to say about it, in a `CsvForm`."""
 
-    def __init__(self, problem: str, name: str, value: str | bool) -> None:
+    def __init__(self, problem: str, name: str, value: str | bool | int) -> None:
         super().__init__(f"{problem}: CsvForm({name}={value!r}) may read it")
         self.problem, self.name, self.value = problem, name, value
 
@@ -52,6 +44,11 @@ class CsvForm:
         Whether the first line names the columns; otherwise they are called column1, column2, ...
     name_unnamed : bool
         Whether a column without a name is called by its place, as column1, or refused.
+    skip_lines : int or None
+        Lines before the table: titles, dates of an export. None: those that are comments.
+    skip_footer : int or None
+        Lines after it that hold something, such as totals. None: nothing was said, so what looks like totals may be
+        refused.
     """
 
     separator: str | None = None
@@ -60,6 +57,8 @@ class CsvForm:
     missing: frozenset[str] | None = None
     header: bool = True
     name_unnamed: bool = False
+    skip_lines: int | None = None
+    skip_footer: int | None = None
 
     def __post_init__(self) -> None:
         """Raise a ValueError for what no file can have."""
@@ -69,6 +68,9 @@ class CsvForm:
             choice("CsvForm", "decimal", self.decimal, (".", ","))
             if self.decimal == self.separator:
                 raise ValueError(f"separator and decimal are both {self.decimal!r}")
+        for name, count in (("skip_lines", self.skip_lines), ("skip_footer", self.skip_footer)):
+            if count is not None:
+                integer("CsvForm", name, count, minimum=0)
         if self.missing is not None:
             object.__setattr__(self, "missing", frozenset(text.lower() for text in self.missing))
         if self.encoding is not None:
@@ -107,42 +109,6 @@ def likely_encoding(content: bytes) -> str:
     except UnicodeDecodeError:
         return "cp1252"
     return "cp932" if 4 * leads >= len(high) else "cp1252"
-
-
-def separator_of(sample: str, whole: bool, tabs: bool) -> str:
-    """Return what separates the cells of a text of which this is the beginning.
-
-    Parameters
-    ----------
-    sample : str
-    whole : bool
-        Whether that is all of it; otherwise its last line may be cut.
-    tabs : bool
-        Whether the file is called one of tabs.
-    """
-    if tabs and "\t" in sample:
-        return "\t"
-    for separator in _SEPARATORS:
-        rows = _sample_rows(sample, whole, separator)
-        if rows and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1:
-            return separator
-    rows = _sample_rows(sample, whole, " ")
-    even = bool(rows) and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1
-    if even and len(rows) > 1 and any(is_number(cell) or is_number(cell, ",") for cell in rows[1]):
-        return " "
-    first = sample.partition("\n")[0]
-    return max(",;\t|", key=first.count)
-
-
-def _sample_rows(sample: str, whole: bool, separator: str) -> list[list[str]]:
-    try:
-        found = csv.reader(lines_of(io.StringIO(sample, newline=""), separator), **dialect(separator))
-        rows = list(itertools.islice(found, _ROWS_LOOKED_AT))
-    except csv.Error:
-        return []
-    if not whole and len(rows) < _ROWS_LOOKED_AT:
-        del rows[-1:]
-    return [row for row in rows if row]
 
 
 def dialect(separator: str) -> dict[str, Any]:

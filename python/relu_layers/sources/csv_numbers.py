@@ -41,6 +41,8 @@ def _pattern(decimal: str) -> re.Pattern[str]:
     point = re.escape(decimal)
     group = f"[ '\u2019{_BLANKS}{',' if decimal == '.' else '.'}]"
     digits = rf"\d{{1,3}}(?P<group>{group})\d{{3}}(?:(?P=group)\d{{3}})*(?:{point}\d*)?"
+    if decimal == ".":  # India's groups
+        digits += r"|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d*)?"
     plain = rf"\d+(?:{point}\d*)?|{point}\d+"
     mark = rf"[^\W\d_]|[^\w\s.,()+\-']|{_LETTERS}"
     return re.compile(
@@ -62,7 +64,7 @@ def office_number(cell: str, decimal: str = ".") -> tuple[float, str, bool] | No
     signs = [sign for sign in (found["sign"], found["inner"], found["open"]) if sign]
     if len(marks) > 1 or len(signs) > 1 or not all(_is_mark(mark) for mark in marks):
         return None
-    body, group = found["body"], found["group"]
+    body, group = found["body"], found["group"] or ("," if decimal == "." and "," in found["body"] else "")
     if group:
         if body.startswith("0"):
             return None

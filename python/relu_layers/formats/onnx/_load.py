@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import onnx
 
+from relu_layers._files.card import checked_card
 from relu_layers._support.arguments import boolean
 from relu_layers._support.files import AnyPath, open_regular
 from relu_layers.formats.onnx._chain import Chain
 from relu_layers.formats.onnx._external import External
 from relu_layers.formats.onnx._graph import graph_of
 from relu_layers.formats.onnx._labels import scores_among
-from relu_layers.formats.onnx._metadata import NETWORK, PREPROCESSING
+from relu_layers.formats.onnx._metadata import CARD, NETWORK, PREPROCESSING
 from relu_layers.formats.onnx._readers import chain_of
 from relu_layers.formats.onnx._wire import check_bytes
 from relu_layers.model import Sequential
@@ -106,11 +107,11 @@ def _model_in(data: bytes, output: str | None, finite: bool, external: External)
     if finite:
         _check_finite(chain)
     # First: it may be damaged, and the layers are large.
-    preprocessing = _preprocessing(graph.metadata.get(PREPROCESSING))
+    preprocessing, card = _preprocessing(graph.metadata.get(PREPROCESSING)), _card(graph.metadata.get(CARD))
     model = Sequential(*(made.make() for made in chain.layers), dtype=chain.dtype)
     model.load_params({f"{i}.{name}": np.asarray(value) for i, made in enumerate(chain.layers)
                        for name, value in made.params.items()})  # fmt: skip
-    model.preprocessing = preprocessing
+    model.preprocessing, model.card = preprocessing, card
     return model
 
 
@@ -137,6 +138,15 @@ def _check_finite(chain: Chain) -> None:
                     f"{wrong} of {value.size} numbers of the {name} of layer {index} are NaN or infinite; "
                     "finite=False reads them all the same"
                 )
+
+
+def _card(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        return checked_card(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its card is damaged: {str(error)[:200]}") from None
 
 
 def _preprocessing(text: str | None) -> Any:

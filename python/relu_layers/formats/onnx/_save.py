@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, checker, defs, helper, numpy_helper
 
+from relu_layers._files.card import checked_card
 from relu_layers._support.arguments import boolean, integer
 from relu_layers._support.files import AnyPath, write_atomically
-from relu_layers.formats.onnx._metadata import CLASS_NAMES, NETWORK, PREPROCESSING
+from relu_layers.formats.onnx._metadata import CARD, CLASS_NAMES, NETWORK, PREPROCESSING
 from relu_layers.formats.onnx._nodes import LayerNodes, nodes_of
 from relu_layers.formats.onnx._opsets import ML
 from relu_layers.formats.onnx._table import FEATURES, ML_OPSET, after, before, check_names
@@ -40,8 +41,8 @@ def save(
     """Write a model as an ONNX file that computes ``model(x)``, for rows ``x`` of shape (batch, features).
 
     Parameters are initializers with the names that they have in ``model.params``; what went before (the model's
-    preprocessing) travels in the file's metadata, and with ``preprocessing`` is part of the graph. The file is
-    checked by `onnx.checker` before it takes its place.
+    preprocessing) and its card travel in the file's metadata; with ``preprocessing`` that is part of the graph. The
+    file is checked by `onnx.checker` before it takes its place.
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ def _model_proto(
         producer_version=__version__,
         doc_string="A network of relu_layers, for inference.",
     )
-    helper.set_model_props(proto, _metadata(model.preprocessing))
+    helper.set_model_props(proto, _metadata(model))
     return proto
 
 
@@ -154,11 +155,14 @@ def _put_around(
     proto.metadata_props.add(key=NETWORK, value=json.dumps([features.name, output.name]))
 
 
-def _metadata(preprocessing: Any) -> dict[str, str]:
-    if preprocessing is None:
-        return {}
-    entries = preprocessing.to_dict()
-    found = {PREPROCESSING: json.dumps(entries, allow_nan=False)}
+def _metadata(model: Sequential) -> dict[str, str]:
+    """Return what travels beside the graph: preprocessing, names of the classes, card."""
+    card = checked_card(model.card)
+    found = {} if card is None else {CARD: json.dumps(card)}
+    if model.preprocessing is None:
+        return found
+    entries = model.preprocessing.to_dict()
+    found[PREPROCESSING] = json.dumps(entries, allow_nan=False)
     classes = (entries.get("target") or {}).get("classes")
     if classes is not None:
         found[CLASS_NAMES] = json.dumps(classes)
