@@ -121,6 +121,23 @@ py::object silu_backward(Call& call, Argument x, Argument dy, Argument out) {
     return gradient(call, x, dy, out, [](auto xs, auto dys, auto* dx) { ops::silu_backward(xs, dys, dx); });
 }
 
+bool is_tanh_form(Call& call, Argument approximate) { return call.choice(approximate, {"none", "tanh"}) == 1; }
+
+py::object gelu_forward(Call& call, Argument x, Argument approximate, Argument out) {
+    return map(call, x, out, InPlace::no, work_of_exponential,
+               [is_tanh = is_tanh_form(call, approximate)](auto xs, auto* y) {
+                   if (is_tanh) ops::gelu_tanh_forward(xs, y);
+                   else ops::gelu_forward(xs, y);
+               });
+}
+
+py::object gelu_backward(Call& call, Argument x, Argument dy, Argument approximate, Argument out) {
+    return gradient(call, x, dy, out, [is_tanh = is_tanh_form(call, approximate)](auto xs, auto dys, auto* dx) {
+        if (is_tanh) ops::gelu_tanh_backward(xs, dys, dx);
+        else ops::gelu_backward(xs, dys, dx);
+    });
+}
+
 struct Limits {
     double minimum, maximum;
 
@@ -250,6 +267,8 @@ void bind_elementwise(py::module_& m) {
     define<&sigmoid_backward>(m, "sigmoid_backward(y, dy, *, out=None)");
     define<&silu_forward>(m, "silu_forward(x, *, out=None)");
     define<&silu_backward>(m, "silu_backward(x, dy, *, out=None)");
+    define<&gelu_forward>(m, "gelu_forward(x, approximate='none', *, out=None)");
+    define<&gelu_backward>(m, "gelu_backward(x, dy, approximate='none', *, out=None)");
     define<&clip_forward>(m, "clip_forward(x, minimum=0.0, maximum=6.0, *, out=None)");
     define<&clip_backward>(m, "clip_backward(y, dy, minimum=0.0, maximum=6.0, *, out=None)");
     define<&selu_forward>(m, "selu_forward(x, *, out=None)");
