@@ -205,6 +205,7 @@ def test_layers_are_equal() -> None:
         (keras.layers.ELU(alpha=0.7), rl.ELU(0.7)),
         (keras.layers.Activation("sigmoid"), rl.Sigmoid()),
         (keras.layers.Activation("silu"), rl.SiLU()),
+        (keras.layers.Activation("gelu"), rl.GELU()),
         (keras.layers.Activation("tanh"), rl.Tanh()),
         (keras.layers.Softmax(), rl.Softmax()),
     ]

@@ -20,6 +20,7 @@ ACTIVATIONS = (
     rl.ELU,
     rl.Sigmoid,
     rl.SiLU,
+    rl.GELU,
     rl.SELU,
     rl.Softplus,
     rl.Clip,

@@ -76,6 +76,7 @@ NAMES = {
     "Adm": "'Adam'",
     "Relu": "rl.ReLU()",
     "Swish": "rl.SiLU()",
+    "Gelu": "rl.GELU()",
 }
 
 
@@ -106,6 +107,7 @@ def test_every_name_that_is_answered_exists() -> None:
         ("sigmoid", "Sigmoid()"),
         ("logistic", "Sigmoid()"),
         ("silu", "SiLU()"),
+        ("gelu", "GELU()"),
         ("swish", "SiLU()"),
         (rl.Tanh, "Tanh()"),
         (lambda: rl.ELU(0.5), "ELU(0.5)"),
@@ -118,8 +120,8 @@ def test_mlp_takes_an_activation(activation: Any, shown: str) -> None:
 
 
 def test_mlp_refuses_other_activations() -> None:
-    with pytest.raises(ValueError, match="expected one of relu, elu, sigmoid, silu, tanh"):
-        rl.mlp([4, 5, 3], activation="gelu")
+    with pytest.raises(ValueError, match="expected one of relu, elu, gelu, sigmoid, silu, tanh"):
+        rl.mlp([4, 5, 3], activation="mish")
     with pytest.raises(ValueError, match="a ReLU has one"):
         rl.mlp([4, 5, 3], activation="tanh", negative_slope=0.1)
     with pytest.raises(TypeError, match="what makes a new layer"):

@@ -35,7 +35,19 @@ from relu_layers._support.configured import Array, Ops
 from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.usage import alone, still
-from relu_layers.layers import ELU, Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from relu_layers.layers import (
+    ELU,
+    GELU,
+    Dense,
+    Dropout,
+    Layer,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
 
 
@@ -530,7 +542,7 @@ def mlp(
     ----------
     sizes : sequence of int
         Input features, hidden sizes, outputs; at least two numbers.
-    activation : {"relu", "elu", "sigmoid", "silu", "tanh"} or callable, keyword
+    activation : {"relu", "elu", "gelu", "sigmoid", "silu", "tanh"} or callable, keyword
         What stands between; a callable such as ``lambda: rl.ELU(0.5)`` returns a new layer for each place.
     negative_slope : float, keyword
         Of every ReLU.
@@ -549,7 +561,7 @@ def mlp(
 
 def _activation(given: Any, negative_slope: float) -> Callable[[], Any]:
     """Return what makes the activations of `mlp`."""
-    known = {kind.__name__.lower(): kind for kind in (ReLU, ELU, Sigmoid, SiLU, Tanh)}
+    known = {kind.__name__.lower(): kind for kind in (ReLU, ELU, GELU, Sigmoid, SiLU, Tanh)}
     name = given.lower().replace("_", "") if isinstance(given, str) else given
     if name in ("relu", "leakyrelu", ReLU):
         return lambda: ReLU(negative_slope)

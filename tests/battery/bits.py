@@ -5,6 +5,7 @@ Forward, backward, training, evaluation and inference of random networks in both
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -29,6 +30,24 @@ def shifted(array: Any, bytes_off: int) -> Any:
     return copy
 
 
+# One of every layer without weights of its own but PReLU's, made for a number of features.
+ACTIVATIONS: tuple[Callable[[int], Any], ...] = (
+    lambda features: rl.ReLU(0.1),
+    lambda features: rl.ELU(),
+    lambda features: rl.Tanh(),
+    lambda features: rl.PReLU(features),
+    lambda features: rl.Sigmoid(),
+    lambda features: rl.SiLU(),
+    lambda features: rl.GELU(),
+    lambda features: rl.GELU("tanh"),
+    lambda features: rl.SELU(),
+    lambda features: rl.Softplus(),
+    lambda features: rl.Clip(-0.5, 0.5),
+    lambda features: rl.Threshold(0.1, -0.2),
+    lambda features: rl.Dropout(0.3),
+)
+
+
 class Network:
     """A random network with random rows and labels."""
 
@@ -42,7 +61,7 @@ class Network:
         self.rows = of.randint(6, 160)
         self.x = rng.standard_normal((self.rows, self.sizes[0])).astype(self.dtype)
         self.labels = rng.integers(0, self.sizes[-1], self.rows)
-        self.kinds = [of.randrange(6) for _ in self.sizes]
+        self.kinds = [of.randrange(len(ACTIVATIONS)) for _ in self.sizes]
         self.options = {"clip_norm": of.choice((None, 0.5)), "accumulate": of.choice((1, 2))}
 
     def model(self) -> rl.Sequential:
@@ -50,16 +69,7 @@ class Network:
         for index, (inputs, outputs) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
             layers.append(rl.Dense(inputs, outputs))
             if index < len(self.sizes) - 2:
-                made = [
-                    rl.ReLU(0.1),
-                    rl.ELU(),
-                    rl.Tanh(),
-                    rl.PReLU(outputs),
-                    rl.Sigmoid(),
-                    rl.SiLU(),
-                    rl.Dropout(0.3),
-                ]
-                layers.append(made[self.kinds[index]])
+                layers.append(ACTIVATIONS[self.kinds[index]](outputs))
         return rl.Sequential(*(layers or [rl.ReLU(0.1), rl.Softmax()]), dtype=self.dtype, rng=3)
 
     def everything(self) -> bytes:

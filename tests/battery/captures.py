@@ -78,6 +78,8 @@ def drawn_layers(of: Random, inputs: int, outputs: int) -> list[Any]:
             rl.Sigmoid,
             rl.SiLU,
             rl.SELU,
+            rl.GELU,
+            lambda: rl.GELU("tanh"),
             rl.Softplus,
             lambda: rl.Clip(-0.2, 0.5),
             rl.Tanh,

@@ -459,6 +459,8 @@ def test_every_built_in_layer_loss_and_optimizer_has_its_formula():
         rl.ELU(0.7),
         rl.Sigmoid(),
         rl.SiLU(),
+        rl.GELU(),
+        rl.GELU("tanh"),
         rl.SELU(),
         rl.Softplus(),
         rl.Clip(-0.2, 0.3),

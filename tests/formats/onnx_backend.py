@@ -169,6 +169,10 @@ def _clip(node: Node, operands: Operands) -> Array:
     return np.asarray(raised if high is None else np.minimum(raised, high))
 
 
+def _gelu(node: Node, operands: Operands) -> Array:
+    return ops.gelu_forward(operands[0], node.attributes["approximate"].decode())
+
+
 _EVALUATIONS: dict[str, Callable[[Node, Operands], Any]] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
@@ -182,6 +186,7 @@ _EVALUATIONS: dict[str, Callable[[Node, Operands], Any]] = {
     "Softplus": lambda node, operands: ops.softplus_forward(operands[0]),
     "Sigmoid": lambda node, operands: ops.sigmoid_forward(operands[0]),
     "Tanh": lambda node, operands: ops.tanh_forward(operands[0]),
+    "Gelu": _gelu,
     "Clip": _clip,
     "Max": lambda node, operands: np.maximum.reduce(np.broadcast_arrays(*operands)),
     "Min": lambda node, operands: np.minimum.reduce(np.broadcast_arrays(*operands)),

@@ -33,7 +33,7 @@ CONSTANTS = {
     "two": np.float32(2), "one": np.float32(1), "image": numbers(1, 2, 3), "channel": numbers(2, 1),
     "big": numbers(6, 5), "left": numbers(5, 3), "left2": numbers(2, 5), "column": numbers(5, 1),
     "first": np.int64(0), "axis0": np.int64([0]), "minus": np.int64([-1]), "six": np.int64([6]),
-    "shape": np.int64([-1]),
+    "shape": np.int64([-1]), "under": np.int64([-1, 1]), "twos": np.int64([-1, 2]),
     "p": numbers(5, 1), "pb": numbers(1), "classes": np.array(["a", "b"], object), "parts": np.int64([2, 3]),
     "axis1": np.int64([1]), "zero": np.float32(0), "zeros": np.zeros(5, np.float32),
 }  # fmt: skip
@@ -92,6 +92,12 @@ READ: dict[str, tuple[list[Any], str]] = {
         [FIRST, node("Mul", ["h", "five"], ["m"]), node("Add", ["five", "m"], ["y"])],
         "Dense(3, 5)",
     ),
+    "a normalization alone": ([node("BatchNormalization", ["x", *BN3], ["y"])], "Dense(3, 3)"),
+    "a normalization before a ReLU": (
+        [node("BatchNormalization", ["x", *BN3], ["r"]), node("Relu", ["r"], ["h"]), GEMM],
+        "Dense(3, 3), ReLU(), Dense(3, 5)",
+    ),
+    "numbers of all rows under one another": ([FIRST, node("Reshape", ["h", "under"], ["y"])], "Dense(3, 5)"),
     "a bias of zeros stays a bias": (
         [node("MatMul", ["x", "w"], ["h"]), node("Add", ["h", "zeros"], ["y"])],
         "Dense(3, 5)",
@@ -140,7 +146,7 @@ def test_nodes_around_layers_go_into_them(name: str, tmp_path: Path) -> None:
     # The runtime wants nodes in order.
     in_order = "behind" not in name
     expected = elsewhere(model, x) if in_order else (x - [1, 2, 3]).astype(np.float32) @ W + B
-    np.testing.assert_allclose(loaded(x), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(loaded(x).reshape(expected.shape), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_constants_of_an_image_are_flattened_with_it(tmp_path: Path) -> None:
@@ -219,8 +225,15 @@ REFUSED: dict[str, tuple[list[Any], Any, str]] = {
     "a constant of another length": ([node("Sub", ["x", "five"], ["h"]), GEMM], ("n", 3), r"shape \(5,\)"),
     "a division by the inputs": ([node("Div", ["two", "x"], ["h"]), GEMM], ("n", 3), "divides a constant"),
     "a division by zero": ([node("Div", ["x", "zero"], ["h"]), GEMM], ("n", 3), "NaN or infinite"),
-    "a normalization that no product is beside": (
-        [node("BatchNormalization", ["x", *BN3], ["y"])], ("n", 3), "BatchNormalization. follows no product"),
+    "a normalization of images": (
+        [node("BatchNormalization", ["x", *BN3], ["y"])], ("n", 3, 2, 2), "BatchNormalization. follows no product"),
+    "a factor for rows of any length": (
+        [node("Mul", ["x", "two"], ["y"])], ("n", "m"), "Mul. follows no product .* at most 512 numbers"),
+    "numbers of all rows in rows of two": (
+        [FIRST, node("Reshape", ["h", "twos"], ["y"])], ("n", 3), "expected one row to stay one row"),
+    "numbers of all rows under one another, and a layer behind": (
+        [FIRST, node("Reshape", ["h", "under"], ["u"]), node("Relu", ["u"], ["y"])], ("n", 3),
+        "expected one row to stay one row"),
     "a normalization of other channels": (
         [node("BatchNormalization", ["x", *BN5], ["h"]), GEMM], ("n", 3), "has 5 channels"),
     "the product of two values": (

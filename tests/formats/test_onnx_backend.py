@@ -46,6 +46,7 @@ RUN = {
     "Dropout": r"test_dropout_\w+_cpu|test_training_dropout_zero_ratio(_mask)?_cpu",
     "Elu": r"test_(elu(_default|_example)?|ELU)_cpu",
     "Flatten": r"test_flatten_\w+_cpu|test_operator_(flatten|view)_cpu",
+    "Gelu": r"test_gelu_(default|tanh)_\d_cpu",
     "Gemm": r"test_gemm_\w+_cpu|test_Linear_cpu|test_operator_(addmm|mm)_cpu",
     "Greater": r"test_greater(_bcast|_u?int\d+)?_cpu",
     "Identity": r"test_(identity|clip_default_(int8_)?inbounds_expanded)_cpu",

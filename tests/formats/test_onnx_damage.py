@@ -187,7 +187,7 @@ HARM = {
     "many dims": (tensor(dims=[1] * 50), "at most 8"),
     "too few bytes": (tensor(raw_data=b"\0" * 12), "holds 12 bytes"),
     "two kinds of data": (tensor(float_data=[1.0, 2.0, 3.0, 4.0]), "holds 16 bytes"),
-    "a type that is not read": (tensor(data_type=TensorProto.FLOAT16), "FLOAT16, expected one of FLOAT"),
+    "a type that is not read": (tensor(data_type=TensorProto.COMPLEX64), "COMPLEX64, expected one of FLOAT"),
     "an unknown type": (tensor(data_type=99), "type 99"),
     "NaN": (tensor(raw_data=np.array([1, np.nan, 2, np.inf], np.float32).tobytes()), "2 of 4 .*weight of layer 0"),
     "data outside the file": (external(), "data outside the file"),

@@ -31,6 +31,8 @@ ACTIVATIONS = {
     "ELU": lambda: rl.ELU(0.7),
     "Sigmoid": rl.Sigmoid,
     "SiLU": rl.SiLU,
+    "GELU": rl.GELU,
+    "GELU with tanh": lambda: rl.GELU("tanh"),
     "SELU": rl.SELU,
     "Softplus": rl.Softplus,
     "Clip": rl.Clip,
@@ -44,7 +46,7 @@ ACTIVATIONS = {
     "Dropout": lambda: rl.Dropout(0.4),
 }
 # What ONNX Runtime has for float32 alone.
-FLOAT32_ONLY = {"SELU", "Softplus"}
+FLOAT32_ONLY = {"GELU", "SELU", "Softplus"}
 
 
 def answer(path: Path, x: Any, name: str = "input") -> Any:

@@ -34,6 +34,8 @@ def everything(dtype: Any = torch.float64) -> Any:
         nn.Linear(7, 6),
         nn.Sigmoid(),
         nn.SiLU(),
+        nn.GELU(),
+        nn.GELU(approximate="tanh"),
         nn.SELU(),
         nn.Softplus(),
         nn.ReLU6(),
@@ -299,10 +301,10 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         r"module 0 \(Conv2d.*supported are Linear, ReLU",
     ),
-    "gelu": (
-        lambda: nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU(), nn.GELU())),
+    "celu": (
+        lambda: nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU(), nn.CELU())),
         ValueError,
-        r"from_torch: module 1\.1 \(GELU.*nn\.ELU and nn\.LeakyReLU",
+        r"from_torch: module 1\.1 \(CELU.*nn\.ELU and nn\.LeakyReLU",
     ),
     "log-softmax-axis": (lambda: nn.Sequential(nn.LogSoftmax()), ValueError, r"nn\.LogSoftmax\(dim=-1\)"),
     "batch-norm": (lambda: nn.Sequential(nn.BatchNorm1d(3)), ValueError, "fuse_linear_bn_eval"),

@@ -23,7 +23,7 @@ def random_network(rng: np.random.Generator, dtype: Any) -> tuple[Any, int]:
     modules: list[Any] = [nn.Linear(features, features)]
     for _ in range(rng.integers(1, 10)):
         number = float(rng.uniform(0.0, 0.9))
-        kind = rng.integers(13)
+        kind = rng.integers(14)
         if kind < 3:
             width = int(rng.integers(1, 9))
             modules.append(nn.Linear(features, width, bias=bool(rng.integers(2))))
@@ -38,6 +38,7 @@ def random_network(rng: np.random.Generator, dtype: Any) -> tuple[Any, int]:
                     nn.ELU(number),
                     nn.Sigmoid(),
                     nn.SiLU(),
+                    nn.GELU(),
                     nn.Tanh(),
                     nn.Threshold(number - 0.5, -number),
                     nn.Softmax(-1),

@@ -19,6 +19,8 @@ LAYERS = {
     "elu": lambda: rl.ELU(0.7),
     "sigmoid": lambda: rl.Sigmoid(),
     "silu": lambda: rl.SiLU(),
+    "gelu": lambda: rl.GELU(),
+    "gelu with tanh": lambda: rl.GELU("tanh"),
     "selu": lambda: rl.SELU(),
     "softplus": lambda: rl.Softplus(),
     "clip": lambda: rl.Clip(-0.5, 0.75),

@@ -27,6 +27,8 @@ from relu_layers.ops import reference
         (rl.ELU(), "ELU()"),
         (rl.Sigmoid(), "Sigmoid()"),
         (rl.SiLU(), "SiLU()"),
+        (rl.GELU(), "GELU()"),
+        (rl.GELU("tanh"), "GELU('tanh')"),
         (rl.SELU(), "SELU()"),
         (rl.Softplus(), "Softplus()"),
         (rl.Clip(), "Clip()"),

@@ -27,6 +27,7 @@ GRADIENTS = [
     "elu_backward",
     "sigmoid_backward",
     "silu_backward",
+    "gelu_backward",
     "selu_backward",
     "softplus_backward",
     "clip_backward",

@@ -76,6 +76,8 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "sigmoid_forward": (X,),
     "silu_forward": (X,),
     "silu_backward": (X, DY),
+    "gelu_forward": (X,),
+    "gelu_backward": (X, DY),
     "selu_forward": (X,),
     "selu_backward": (X, DY),
     "softplus_forward": (X,),

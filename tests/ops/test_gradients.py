@@ -91,6 +91,18 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Any], Callable[..., Any], bool, float
         False,
         0.0,
     ),
+    "gelu": (
+        lambda o, x, out=None: o.gelu_forward(x, out=out),
+        lambda o, s, d, out=None: o.gelu_backward(s, d, out=out),
+        False,
+        0.0,
+    ),
+    "gelu with tanh": (
+        lambda o, x, out=None: o.gelu_forward(x, "tanh", out=out),
+        lambda o, s, d, out=None: o.gelu_backward(s, d, "tanh", out=out),
+        False,
+        0.0,
+    ),
     "tanh": (
         lambda o, x, out=None: o.tanh_forward(x, out=out),
         lambda o, s, d, out=None: o.tanh_backward(s, d, out=out),

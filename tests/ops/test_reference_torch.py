@@ -125,6 +125,12 @@ def test_activations_are_torchs(torch: Any) -> None:
             lambda: reference.silu_forward(x),
             lambda y: reference.silu_backward(x, dy),
         ),
+        (functional.gelu, lambda: reference.gelu_forward(x), lambda y: reference.gelu_backward(x, dy)),
+        (
+            lambda v: functional.gelu(v, approximate="tanh"),
+            lambda: reference.gelu_forward(x, "tanh"),
+            lambda y: reference.gelu_backward(x, dy, "tanh"),
+        ),
         (torch.tanh, lambda: reference.tanh_forward(x), lambda y: reference.tanh_backward(y, dy)),
         (
             lambda v: functional.prelu(v, torch.tensor(slope)),

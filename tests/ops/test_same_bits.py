@@ -36,6 +36,8 @@ def test_the_same_bits_for_every_target_and_number_of_threads(dtype: Any) -> Non
                 rl.ops.softmax_forward(y, 0),
             ]
             results += [rl.ops.tanh_forward(y), rl.ops.elu_forward(y), rl.ops.sigmoid_forward(y)]
+            for form in ("none", "tanh"):
+                results += [rl.ops.gelu_forward(y, form), rl.ops.gelu_backward(y, dy, form)]
             results += [rl.ops.silu_forward(y), rl.ops.silu_backward(y, dy)]
             results += [rl.ops.selu_forward(y), rl.ops.selu_backward(y, dy)]
             results += [rl.ops.softplus_forward(y), rl.ops.softplus_backward(y, dy)]

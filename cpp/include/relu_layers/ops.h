@@ -47,6 +47,16 @@ template <class T>
 void silu_forward(Rows<const T> x, T* y);
 template <class T>
 void silu_backward(Rows<const T> x, Rows<const T> dy, T* dx);
+// y = x * P(x), P the normal distribution, -0 at -inf; dx = dy * (P(x) + x * p(x)), p its density.
+template <class T>
+void gelu_forward(Rows<const T> x, T* y);
+template <class T>
+void gelu_backward(Rows<const T> x, Rows<const T> dy, T* dx);
+// The same with P(x) approximated by (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2.
+template <class T>
+void gelu_tanh_forward(Rows<const T> x, T* y);
+template <class T>
+void gelu_tanh_backward(Rows<const T> x, Rows<const T> dy, T* dx);
 // y = x between minimum and maximum, else the nearer of them, minimum < maximum; the backward pass works from y:
 // dx = dy where minimum < y < maximum, else 0.
 template <class T>

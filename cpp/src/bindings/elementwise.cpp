@@ -108,6 +108,19 @@ struct Gradient {
     }
 };
 
+bool is_tanh_form(Call& call, Argument approximate) { return call.choice(approximate, {"none", "tanh"}) == 1; }
+
+py::object gelu_forward(Call& call, Argument x, Argument approximate, Argument out) {
+    if (is_tanh_form(call, approximate))
+        return Unary<RELU_LAYERS_OP(gelu_tanh_forward), InPlace::no, work_of_exponential>::call(call, x, out);
+    return Unary<RELU_LAYERS_OP(gelu_forward), InPlace::no, work_of_exponential>::call(call, x, out);
+}
+
+py::object gelu_backward(Call& call, Argument x, Argument dy, Argument approximate, Argument out) {
+    if (is_tanh_form(call, approximate)) return Gradient<RELU_LAYERS_OP(gelu_tanh_backward)>::call(call, x, dy, out);
+    return Gradient<RELU_LAYERS_OP(gelu_backward)>::call(call, x, dy, out);
+}
+
 // Both directions of dropout are the same map.
 template <InPlace in_place>
 py::object dropout(Call& call, Argument x_, Argument rate_, Argument key_, Argument counter_, Argument out) {
@@ -218,6 +231,8 @@ void bind_elementwise(py::handle m) {
     gradient<RELU_LAYERS_OP(softplus_backward)>(m, "softplus_backward(y, dy, *, out=None)");
     unary<RELU_LAYERS_OP(tanh_forward), yes, exp>(m, "tanh_forward(x, *, out=None)");
     gradient<RELU_LAYERS_OP(tanh_backward)>(m, "tanh_backward(y, dy, *, out=None)");
+    define<&gelu_forward>(m, "gelu_forward(x, approximate='none', *, out=None)");
+    define<&gelu_backward>(m, "gelu_backward(x, dy, approximate='none', *, out=None)");
     define<&dropout<no>>(m, "dropout_forward(x, rate, *, key, counter, out=None)");
     define<&dropout<yes>>(m, "dropout_backward(dy, rate, *, key, counter, out=None)");
     define<&prelu_forward>(m, "prelu_forward(x, slope, *, out=None)");

@@ -52,6 +52,23 @@ void silu_backward(Rows<const T> x, Rows<const T> dy, T* dx) {
 }
 
 template <class T>
+void gelu_forward(Rows<const T> x, T* y) {
+    map1(x, y, 1.0, kernels<T>().gelu_forward);
+}
+template <class T>
+void gelu_backward(Rows<const T> x, Rows<const T> dy, T* dx) {
+    map2(x, dy, dx, 1.0, kernels<T>().gelu_backward);
+}
+template <class T>
+void gelu_tanh_forward(Rows<const T> x, T* y) {
+    map1(x, y, 0.7, kernels<T>().gelu_tanh_forward);
+}
+template <class T>
+void gelu_tanh_backward(Rows<const T> x, Rows<const T> dy, T* dx) {
+    map2(x, dy, dx, 0.8, kernels<T>().gelu_tanh_backward);
+}
+
+template <class T>
 void clip_forward(Rows<const T> x, T minimum, T maximum, T* y) {
     map1(x, y, 0.1, kernels<T>().clip_forward, minimum, maximum);
 }
@@ -109,6 +126,10 @@ void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t coun
     template void sigmoid_backward(Rows<const T>, Rows<const T>, T*);      \
     template void silu_forward(Rows<const T>, T*);                         \
     template void silu_backward(Rows<const T>, Rows<const T>, T*);         \
+    template void gelu_forward(Rows<const T>, T*);                         \
+    template void gelu_backward(Rows<const T>, Rows<const T>, T*);         \
+    template void gelu_tanh_forward(Rows<const T>, T*);                    \
+    template void gelu_tanh_backward(Rows<const T>, Rows<const T>, T*);    \
     template void clip_forward(Rows<const T>, T, T, T*);                   \
     template void clip_backward(Rows<const T>, Rows<const T>, T, T, T*);   \
     template void selu_forward(Rows<const T>, T*);                         \

@@ -26,8 +26,9 @@ struct MathConstants<float> {
     static constexpr int mantissa_bits = 23;
     static constexpr std::int32_t mantissa_mask = 0x7fffff;
     static constexpr std::int32_t sqrt_half_bits = 0x3f3504f3;
-    static constexpr float exp_lowest = -104.0f;  // exp of it rounds to 0
-    static constexpr float exp_highest = 89.0f;   // exp of it is infinite
+    static constexpr std::int32_t half_of_digits = ~0xfff;  // what is left has a square of 24 digits at most
+    static constexpr float exp_lowest = -104.0f;            // exp of it rounds to 0
+    static constexpr float exp_highest = 89.0f;             // exp of it is infinite
     static constexpr float expm1_lowest = -40.0f;
     static constexpr int exp_terms = 5;
     static constexpr float exp_p[exp_terms] = {0.5f, 0.166665766661f, 0.041666554213f, 0.00836323288368f,
@@ -46,6 +47,7 @@ struct MathConstants<double> {
     static constexpr int mantissa_bits = 52;
     static constexpr std::int64_t mantissa_mask = 0xfffffffffffff;
     static constexpr std::int64_t sqrt_half_bits = 0x3fe6a09e667f3bcd;
+    static constexpr std::int64_t half_of_digits = ~0x7ffffffLL;
     static constexpr double exp_lowest = -746.0;
     static constexpr double exp_highest = 710.0;
     static constexpr double expm1_lowest = -80.0;
@@ -94,6 +96,11 @@ struct Reduced {
         n = shifted - magic;
         r = fma(n, broadcast(-C::ln2_low), fma(n, broadcast(-C::ln2_high), x));
     }
+    // The same for x + rest, whose sum may need more digits.
+    RELU_LAYERS_INLINE Reduced(Vec<T> x, Vec<T> rest) : Reduced(x + rest) {
+        using C = MathConstants<T>;
+        r = fma(n, broadcast(-C::ln2_low), fma(n, broadcast(-C::ln2_high), x) + rest);
+    }
     RELU_LAYERS_INLINE WordVec<T> integer() const {
         return bit_cast<WordVec<T>>(shifted) - bit_cast<WordVec<T>>(broadcast(MathConstants<T>::round_magic));
     }
@@ -119,13 +126,24 @@ RELU_LAYERS_INLINE Vec<T> expm1_reduced(Vec<T> r) {
     return fma(r * r, p, r);
 }
 
-// exp(x) for x <= 0 or NaN.
 template <class T>
-RELU_LAYERS_INLINE Vec<T> exponential_of_negative(Vec<T> x) {
-    const Reduced<T> reduced(greater_of(broadcast(MathConstants<T>::exp_lowest), x));
+RELU_LAYERS_INLINE Vec<T> exponential_of(const Reduced<T>& reduced) {
     const Vec<T> one = broadcast(T(1));
     const Vec<T> p = polynomial<T>(reduced.r, MathConstants<T>::exp_p);
     return scaled<T>(fma(fma(p, reduced.r, one), reduced.r, one), reduced);
+}
+
+// exp(x) for x <= 0 or NaN.
+template <class T>
+RELU_LAYERS_INLINE Vec<T> exponential_of_negative(Vec<T> x) {
+    return exponential_of<T>(Reduced<T>(greater_of(broadcast(MathConstants<T>::exp_lowest), x)));
+}
+
+// exp(-x^2 / 2) for 0 <= x <= 40 or NaN, to the last digits: x = h + l with an exact h^2, x^2 = h^2 + l * (x + h).
+template <class T>
+RELU_LAYERS_INLINE Vec<T> exponential_of_negative_half_square(Vec<T> x) {
+    const Vec<T> h = bit_cast<Vec<T>>(bit_cast<WordVec<T>>(x) & word<T>(MathConstants<T>::half_of_digits));
+    return exponential_of<T>(Reduced<T>(h * h * T(-0.5), (x - h) * (x + h) * T(-0.5)));
 }
 
 template <class T>

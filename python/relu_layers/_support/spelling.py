@@ -45,6 +45,7 @@ _HERE = {
     **dict.fromkeys(("LeakyReLU", "LeakyRelu"), "rl.ReLU(negative_slope), such as rl.ReLU(0.01)"),
     **dict.fromkeys(("Relu", "relu", "ReLu", "RELU"), "rl.ReLU()"),
     **dict.fromkeys(("Linear", "InnerProduct", "FullyConnected"), "rl.Dense(in_features, out_features)"),
+    **dict.fromkeys(("Gelu", "gelu"), "rl.GELU(), or rl.GELU('tanh')"),
     **dict.fromkeys(("Swish", "SiLu"), "rl.SiLU()"),
     **dict.fromkeys(
         ("CrossEntropy", "CrossEntropyLoss", "CategoricalCrossentropy", "SparseCategoricalCrossentropy", "NLLLoss",

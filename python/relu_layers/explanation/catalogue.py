@@ -55,7 +55,9 @@ class Texts:
 
 def formula(kind: str, form: str, x: str, y: str, config: Mapping[str, Any], lang: str = "en") -> str | None:
     """Return a formula with the names and the constructor's arguments put in, None if there is none."""
-    pattern = pattern_of(kind, form, lang)
+    # Where a setting chooses another formula, it has an entry of its own.
+    own = (f"{kind}_{value}" for value in config.values() if isinstance(value, str))
+    pattern = pattern_of(next((name for name in own if name in formulas()), kind), form, lang)
     if pattern is None:
         return None
     values = {key: _shown(value) for key, value in config.items() if key not in {"x", "y"}}

@@ -134,7 +134,7 @@ def _numpy(trace: Trace, arrays: dict[str, Array]) -> list[str] | None:
     first = next((i for i, one in enumerate(trace.layers) if one.params), 0)
     for i in range(len(trace.layers) - 1, first - 1, -1):
         lines += _backward(trace.layers[i], i > first)
-    return lines
+    return ["import math", *lines] if any("math." in line for line in lines) else lines
 
 
 def _wanted(trace: Trace, onehot: str) -> list[str]:

@@ -15,7 +15,19 @@ from relu_layers._support.files import AnyPath, write_atomically
 from relu_layers.formats import c_header_code as code
 from relu_layers.formats.c_header_tables import preprocessing_tables
 from relu_layers.formats.c_header_values import identifier, numbers, scalar
-from relu_layers.layers import BUILT_IN, ELU, Clip, Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax, Threshold
+from relu_layers.layers import (
+    BUILT_IN,
+    ELU,
+    GELU,
+    Clip,
+    Dense,
+    Dropout,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Threshold,
+)
 from relu_layers.model import Sequential
 from relu_layers.runtime import __version__
 
@@ -237,6 +249,10 @@ def _clip(layer: Any, index: str, model: Sequential, name: str) -> _Piece:
     return _Piece("clip", f"@_clip({{y}}, {{n}}, {low}, {high});")
 
 
+def _gelu(layer: Any, index: str, model: Sequential, name: str) -> _Piece:
+    return _plain("gelu_tanh" if layer.approximate == "tanh" else "gelu")(layer, index, model, name)
+
+
 def _plain(function: str) -> Callable[[Any, str, Sequential, str], _Piece]:
     return lambda layer, index, model, name: _Piece(function, f"@_{function}({{y}}, {{n}});")
 
@@ -250,4 +266,5 @@ _WRITERS: dict[type[Any], Callable[[Any, str, Sequential, str], _Piece]] = {
     Clip: _clip,
     Softmax: _plain("softmax"),
     **{BUILT_IN[kind]: _plain(kind.lower()) for kind in written_as("c")},
+    GELU: _gelu,
 }

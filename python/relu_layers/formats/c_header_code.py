@@ -188,6 +188,34 @@ static inline void @_elu(REAL *x, int n, REAL alpha)
     for (i = 0; i < n; ++i) x[i] = x[i] > 0 ? x[i] : alpha * expm1#(x[i]);
 }
 """,
+    "gelu": """
+/* x times the normal distribution of x, erfc(-x / sqrt(2)) / 2; the last factor is what rounding x / sqrt(2) took. */
+static inline void @_gelu(REAL *values, int n)
+{
+    const REAL root = (REAL)1.4142135623730951;
+    const REAL rest = (REAL)(1.4142135623730951 - (double)root - 9.667293313452913e-17);
+    int i;
+    for (i = 0; i < n; ++i) {
+        const REAL x = values[i] < -40 ? -40 : values[i];
+        const REAL t = x * (REAL)-0.7071067811865476;
+        const REAL lost = t > 1 ? t * root * (fma#(t, root, x) + t * rest) : 0;
+        values[i] = x * (erfc#(t) / 2) * (1 + lost);
+    }
+}
+""",
+    "gelu_tanh": """
+/* x / (1 + exp(-u)), u = sqrt(8 / pi) (x + 0.044715 x^3): x / 2 * (1 + tanh(u / 2)). */
+static inline void @_gelu_tanh(REAL *values, int n)
+{
+    int i;
+    for (i = 0; i < n; ++i) {
+        const REAL x = values[i] < -40 ? -40 : values[i];
+        const REAL u = (REAL)1.5957691216057308 * (x + (REAL)0.044715 * x * x * x);
+        const REAL e = exp#(-fabs#(u));
+        values[i] = x * ((u < 0 ? e : 1) / (1 + e));
+    }
+}
+""",
     "threshold": """
 /* value where x <= threshold, else x: NaN stays NaN. */
 static inline void @_threshold(REAL *x, int n, REAL threshold, REAL value)

@@ -6,6 +6,7 @@ from relu_layers.layers.clip import Clip
 from relu_layers.layers.dense import Dense
 from relu_layers.layers.dropout import Dropout
 from relu_layers.layers.elu import ELU
+from relu_layers.layers.gelu import GELU
 from relu_layers.layers.log_softmax import LogSoftmax
 from relu_layers.layers.prelu import PReLU
 from relu_layers.layers.relu import ReLU
@@ -22,6 +23,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "ELU",
+    "GELU",
     "LogSoftmax",
     "PReLU",
     "ReLU",

@@ -43,6 +43,10 @@ def _exp(chain: Chain, node: Node) -> None:
     )
 
 
+def _part_of_gelu(chain: Chain, node: Node) -> None:
+    raise ValueError(f"{node} is read only in a GELU: x / 2 * (1 + erf(x / sqrt(2))), or its form with tanh")
+
+
 # --- constants ---
 
 
@@ -221,6 +225,7 @@ READERS: dict[str, Callable[[Chain, Node], Any]] = {
     **dict.fromkeys(_PARTS, _part),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
     "Exp": _exp,
+    **dict.fromkeys(("Erf", "Pow"), _part_of_gelu),
     "BatchNormalization": _normalization,
     "Scaler": _scaler,
     "Split": _split,

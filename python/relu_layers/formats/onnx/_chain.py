@@ -13,7 +13,7 @@ from relu_layers.formats.onnx._affine import Affine, row_shaped
 from relu_layers.formats.onnx._graph import Graph, Node
 from relu_layers.formats.onnx._lengths import Lengths
 from relu_layers.formats.onnx._operators import short_number
-from relu_layers.formats.onnx._tensors import FLOATS, type_name
+from relu_layers.formats.onnx._tensors import READ_AS, type_name
 from relu_layers.layers import Dense, Layer
 
 Shape = tuple[int | None, ...] | None
@@ -59,9 +59,9 @@ class Chain:
     comparison : Comparison or None
     pending : Affine or None
         Factor and summand that the next Dense takes in.
-    vector, columns, squeezed, labels : bool
+    vector, columns, squeezed, labels, laid_out : bool
         Whether the value has no axis of rows; has its rows as columns; has lost a last axis of length 1; is what a
-        classifier makes of its scores.
+        classifier makes of its scores; is the output, all numbers of all rows under one another.
     lengths : dict
         Values that are lengths of axes.
     used : set of str
@@ -77,17 +77,18 @@ class Chain:
             names = ", ".join(value.name for value in sources) or "none"
             raise ValueError(f"it has {len(sources)} inputs ({names}), expected one")
         (source,), (self._target,) = sources, graph.outputs
-        if source.kind not in FLOATS:
-            raise ValueError(f"input {source.name!r} is {type_name(source.kind)}, expected FLOAT or DOUBLE")
+        if source.kind not in READ_AS:
+            kinds = ", ".join(map(type_name, READ_AS))
+            raise ValueError(f"input {source.name!r} is {type_name(source.kind)}, expected one of {kinds}")
         self.layers: list[Made] = []
         self.constants = dict(graph.constants)
-        self.dtype = FLOATS[source.kind]
+        self.dtype = READ_AS[source.kind]
         self.current = source.name
         self.shape: Shape = source.shape
         self.positional = False
         self.comparison: Comparison | None = None
         self.pending: Affine | None = None
-        self.columns = self.squeezed = self.labels = False
+        self.columns = self.squeezed = self.labels = self.laid_out = False
         self.vector = source.shape is not None and len(source.shape) == 1
         if self.vector:
             self.shape = (None, *(source.shape or ()))
@@ -107,11 +108,11 @@ class Chain:
             raise ValueError("it has no layer: its output is its input")
         if self.labels:
             return
-        if FLOATS.get(target.kind) != self.dtype:
+        if READ_AS.get(target.kind) != self.dtype:
             raise ValueError(
                 f"output {target.name!r} is {type_name(target.kind)}, but the input is {self.dtype}"
             )
-        if target.shape is not None and self.shape is not None:
+        if target.shape is not None and self.shape is not None and not self.laid_out:
             shape = self.shape[1:] if self.vector else self.shape[:-1] if self.squeezed else self.shape
             shape = shape[::-1] if self.columns else shape
             pairs = zip(target.shape, shape, strict=False)
@@ -183,24 +184,27 @@ class Chain:
         return np.asarray(wide * scale[:, None]).astype(self.dtype), bias
 
     def settle(self) -> None:
-        """Make a diagonal Dense of what is pending, behind a Dense that says how long a row is; else a ValueError."""
+        """Make a diagonal Dense of what is pending, where the length of a row is known; else a ValueError."""
         if self.pending is None:
             return
-        features = self.shape[-1] if self.shape else None
         node = self.pending.node
-        if (
-            features is None
-            or features > _MOST_DIAGONAL
-            or not any(made.op_type == "Dense" for made in self.layers)
-        ):
+        lengths = [each.shape[-1] for each in (self.pending.scale, self.pending.shift) if each.size > 1]
+        features = next((length for length in ((self.shape or (None,))[-1], *lengths) if length), None)
+        if features is None or features > _MOST_DIAGONAL or (self.rank or 2) > 2:
             raise ValueError(
-                f"{node} follows no product and none follows it: constants go into the Gemm or MatMul beside them"
+                f"{node} follows no product and none follows it: constants go into the Gemm or MatMul beside them, or "
+                f"by themselves become a Dense where they are for rows of at most {_MOST_DIAGONAL} numbers"
             )
         scale, shift = self.pending.row(features)
         self.pending = None
         weight, summand = np.diag(scale).astype(self.dtype), shift.astype(self.dtype)
         self.add_dense(weight, summand if shift.any() else None)
         self.positional |= self.rank != 2
+
+    @property
+    def target(self) -> str:
+        """Name of the graph's output."""
+        return self._target.name
 
     @property
     def rank(self) -> int | None:

@@ -10,7 +10,7 @@ from onnx import TensorProto
 from relu_layers._support.configured import Array
 from relu_layers.formats.onnx._graph import Node
 from relu_layers.formats.onnx._operators import constant_of, permutation
-from relu_layers.formats.onnx._tensors import FLOATS, type_name
+from relu_layers.formats.onnx._tensors import FLOATS, READ_AS, type_name
 
 # Nodes that are computed where all their inputs are constant.
 FOLDED = ("Constant", "Identity", "Transpose", "Cast", "Add", "Sub", "Mul", "Div", "Unsqueeze", "Squeeze")
@@ -71,20 +71,22 @@ def moved(node: Node, given: Array, axes: tuple[int, ...] | None) -> Array:
 
 def cast_dtype(node: Node) -> np.dtype[Any]:
     """Return the type that a Cast casts to, one of those that a model may have."""
-    to: Any = node.attributes["to"]
-    if isinstance(to, bytes):  # before version 6
-        to = dict(TensorProto.DataType.items()).get(to.decode(errors="replace"), 0)
+    to = _element_type(node)
     if to not in FLOATS:
         raise ValueError(f"{node}: it casts to {type_name(to)}, expected FLOAT or DOUBLE")
     return FLOATS[to]
 
 
+def _element_type(node: Node) -> Any:
+    to = node.attributes["to"]
+    if isinstance(to, bytes):  # before version 6
+        to = dict(TensorProto.DataType.items()).get(to.decode(errors="replace"), 0)
+    return to
+
+
 def keeps_type(node: Node, dtype: np.dtype[Any]) -> bool:
-    """Return whether a Cast casts to a type."""
-    try:
-        return cast_dtype(node) == dtype
-    except ValueError:
-        return False
+    """Return whether a Cast casts to what is read as a type."""
+    return READ_AS.get(_element_type(node)) == dtype
 
 
 def scaled(array: Array, factor: float) -> Array:

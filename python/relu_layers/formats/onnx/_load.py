@@ -46,7 +46,7 @@ def load(path: AnyPath, *, output: str | None = None, finite: bool = True) -> Se
     Returns
     -------
     Sequential
-        float32 or float64, as the file's input.
+        float32 or float64, as the file's input; float32 for a file in half precision.
 
     Raises
     ------

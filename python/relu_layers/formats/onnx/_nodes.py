@@ -98,15 +98,24 @@ class _Place:
         return value
 
     def node(
-        self, op_type: str, *operands: str, target: str = "", inputs: Any = None, **attributes: Any
+        self,
+        op_type: str,
+        *operands: str,
+        target: str = "",
+        inputs: Any = None,
+        name: str = "",
+        **attributes: Any,
     ) -> None:
-        """Append a node that takes what the layer takes, then ``operands``; or ``inputs`` instead of both."""
+        """Append a node that takes what the layer takes, then ``operands``; or ``inputs`` instead of both.
+
+        The name is ``op_type``, where the layer has another node of that type another one.
+        """
         self.written.nodes.append(
             helper.make_node(
                 op_type,
                 [self.source, *operands] if inputs is None else inputs,
                 [target or self.target],
-                name=f"{self.index}.{op_type}",
+                name=f"{self.index}.{name or op_type}",
                 doc_string=repr(self.layer),
                 **attributes,
             )
@@ -179,6 +188,28 @@ def _clip(place: _Place) -> None:
     place.node("Clip", inputs=[source, *limits])
 
 
+def _gelu(place: _Place) -> None:
+    """Write the formula: Gelu itself came with opset 20, and runtimes merge these nodes."""
+    index, kind = place.index, place.written.dtype.type
+    tanh_form = place.layer.approximate == "tanh"
+    steps: list[tuple[Any, ...]]
+    if tanh_form:
+        steps = [("Mul", "x", "x"), ("Mul", "square", "x"), ("Mul", "cube", 0.044715), ("Add", "x", "small")]
+        steps += [("Mul", "sum", np.sqrt(2 / np.pi)), ("Tanh", "argument")]
+    else:
+        steps = [("Div", "x", np.sqrt(2)), ("Erf", "argument")]
+    steps += [("Add", "function", 1.0), ("Mul", "x", "raised"), ("Mul", "twice", 0.5)]
+    names = ["square", "cube", "small", "sum", "argument", "function"][0 if tanh_form else 4 :]
+    names += ["raised", "twice", "y"]
+    values = {**{name: f"{index}.{name}" for name in names}, "x": place.source, "y": place.target}
+    for (op_type, *operands), result in zip(steps, names, strict=True):
+        inputs = [
+            values[each] if isinstance(each, str) else place.constant(f"{result}.constant", kind(each))
+            for each in operands
+        ]
+        place.node(op_type, inputs=inputs, target=values[result], name=result)
+
+
 def _plain(place: _Place) -> None:
     """Write an activation without settings as the nodes of its form."""
     names = {"x": place.source, "y": place.target}
@@ -198,6 +229,7 @@ _WRITERS: dict[type, Callable[[_Place], None]] = {
     layers.ELU: _elu,
     layers.Threshold: _threshold,
     layers.Clip: _clip,
+    layers.GELU: _gelu,
     layers.Softmax: lambda place: place.node("Softmax", axis=place.layer.axis),
     layers.LogSoftmax: lambda place: place.node("LogSoftmax", axis=place.layer.axis),
     layers.Dropout: _dropout,

@@ -19,14 +19,14 @@ ML = "ai.onnx.ml"
 # something else.
 NEWEST = {
     "Gemm": 13, "MatMul": 13, "Add": 14, "Sub": 14, "Mul": 14, "Div": 14, "BatchNormalization": 15, "Relu": 14,
-    "LeakyRelu": 16, "PRelu": 16, "Elu": 22, "ThresholdedRelu": 22, "Clip": 13, "Max": 13, "Min": 13,
+    "LeakyRelu": 16, "PRelu": 16, "Elu": 22, "ThresholdedRelu": 22, "Gelu": 20, "Clip": 13, "Max": 13, "Min": 13,
     "Softmax": 13, "LogSoftmax": 13,
     "Flatten": 25, "Reshape": 25, "Dropout": 22, "Identity": 25, "Cast": 28, "Constant": 25,
     "Transpose": 25, "Where": 16, "Greater": 13, "LessOrEqual": 16,
     **{step.op_type: step.version for steps in composed().values() for step in steps},
 }  # fmt: skip
-# Those that make no layer by themselves: Exp in an ELU of several nodes, the lengths in a Reshape, columns, what makes
-# a label of scores, Abs of what a Relu gives.
+# Those that make no layer by themselves: Exp in an ELU of several nodes, Erf and Pow in a GELU, the lengths in a
+# Reshape, columns, what makes a label of scores, Abs of what a Relu gives.
 AROUND = {
     "Shape": 25,
     "Gather": 13,
@@ -37,6 +37,8 @@ AROUND = {
     "ArgMax": 13,
     "Abs": 13,
     "Exp": 13,
+    "Erf": 13,
+    "Pow": 15,
 }
 AROUND_ML = {"Scaler": 1, "ArrayFeatureExtractor": 1, "ZipMap": 1}
 

@@ -13,6 +13,7 @@ from relu_layers._files.document import refuse_too_many_layers
 from relu_layers._support.configured import Array
 from relu_layers.formats.onnx import _around as around
 from relu_layers.formats.onnx import _operators as operators
+from relu_layers.formats.onnx._arithmetic import Found, arithmetic_at
 from relu_layers.formats.onnx._around import ASIDE
 from relu_layers.formats.onnx._chain import Chain, Comparison
 from relu_layers.formats.onnx._composed import activation_at
@@ -31,8 +32,13 @@ def chain_of(graph: Graph) -> Chain:
     while index < len(nodes):
         free = not (chain.comparison or chain.labels)
         chosen = selected_at(nodes, index, chain.current, chain.constants, chain.dtype) if free else None
+        written = arithmetic_at(nodes, index, chain.current, chain.constants, chain.dtype) if free else None
         found = activation_at(nodes, index, chain.current) if free else None
-        if chosen is not None:
+        if written is not None:
+            _written(chain, nodes[index], written)
+            index += written.nodes
+            chain.current = nodes[index - 1].outputs[0]
+        elif chosen is not None:
             _selected(chain, chosen)
             index += chosen.nodes
             chain.current = nodes[index - 1].outputs[0]
@@ -50,6 +56,16 @@ def chain_of(graph: Graph) -> Chain:
     return chain
 
 
+def _written(chain: Chain, node: Node, found: Found) -> None:
+    nothing = np.zeros(1)
+    if found.before != 1.0:
+        chain.affine(node, np.array([found.before]), nothing)
+    chain.settle()
+    chain.add(lambda: layers.BUILT_IN[found.kind](*found.arguments), found.kind)
+    if found.behind != 1.0:
+        chain.affine(node, np.array([found.behind]), nothing)
+
+
 def _selected(chain: Chain, chosen: Selected) -> None:
     slope = chosen.params.get("slope")
     if slope is not None and slope.size > 1:
@@ -61,11 +77,14 @@ def _selected(chain: Chain, chosen: Selected) -> None:
 
 
 def _without_names(chain: Chain, nodes: tuple[Node, ...]) -> list[Node]:
-    """Return the nodes but those that only give a computed value a second name; nodes take its first one."""
+    """Return the nodes but those of constants, which are computed, and of second names; nodes take the first one."""
     computed, rectified = {chain.current}, set[str]()
     kept = []
     for each in nodes:
         node = replace(each, inputs=tuple(map(chain.known_as, each.inputs)))
+        if node.op_type in FOLDED and all(name in chain.constants for name in node.inputs):
+            chain.constants[node.outputs[0]] = folded(node, chain.constants)
+            continue
         if not computed.isdisjoint(node.inputs):
             computed.update(node.outputs)
             if node.op_type == "Relu":
@@ -82,9 +101,6 @@ def _without_names(chain: Chain, nodes: tuple[Node, ...]) -> list[Node]:
 
 
 def _read(chain: Chain, node: Node) -> None:
-    if node.op_type in FOLDED and all(name in chain.constants for name in node.inputs):
-        chain.constants[node.outputs[0]] = folded(node, chain.constants)
-        return
     if node.op_type != "Reshape" and not chain.lengths.keys().isdisjoint(node.inputs):
         chain.lengths[node.outputs[0]] = computed(node, chain.lengths, chain.constants)
         return
@@ -211,6 +227,14 @@ def _elementwise(chain: Chain, node: Node) -> None:
     chain.add(lambda: make(*values), node.op_type)
 
 
+def _gelu(chain: Chain, node: Node) -> None:
+    chain.check_takes_current(node)
+    form = node.attributes["approximate"]
+    if form not in (b"none", b"tanh"):
+        raise ValueError(f"{node}: approximate is {form!r}, expected none or tanh")
+    chain.add(lambda: layers.GELU(form.decode()))
+
+
 def _clip(chain: Chain, node: Node) -> None:
     """Read a Clip, or a Max or Min with one constant number."""
     low, high = -np.inf, np.inf
@@ -300,6 +324,9 @@ def _reshape(chain: Chain, node: Node) -> None:
     fine = [(-1, features), (rows, features), (rows, -1)]
     if not node.attributes.get("allowzero", 0):
         fine += [(0, features), (0, -1)]
+    if node.outputs[0] == chain.target and chain.rank == 2 and wanted in ((-1, 1), (-1,)):
+        chain.laid_out = True  # the same numbers in the same order, and nothing follows
+        return
     if wanted not in fine:
         raise ValueError(
             f"{node} of values of shape {chain.shape} to {wanted}, expected one row to stay one row"
@@ -341,6 +368,7 @@ _READERS: dict[str, Callable[[Chain, Node], None]] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
+    "Gelu": _gelu,
     **dict.fromkeys(("Clip", "Max", "Min"), _clip),
     "PRelu": _prelu,
     "Softmax": _softmax,

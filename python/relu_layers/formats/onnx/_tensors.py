@@ -16,6 +16,12 @@ FLOATS: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT: np.dtype(np.float32),
     TensorProto.DOUBLE: np.dtype(np.float64),
 }
+# What a network may be of: halves are read as the float32 numbers that they are.
+READ_AS: dict[int, np.dtype[Any]] = {
+    **FLOATS,
+    TensorProto.FLOAT16: np.dtype(np.float32),
+    TensorProto.BFLOAT16: np.dtype(np.float32),
+}
 # Element type -> dtype, and the field that holds the elements where raw_data does not. The integers are shapes.
 _KINDS: dict[int, tuple[np.dtype[Any], str]] = {
     TensorProto.FLOAT: (np.dtype(np.float32), "float_data"),
@@ -23,6 +29,7 @@ _KINDS: dict[int, tuple[np.dtype[Any], str]] = {
     TensorProto.INT32: (np.dtype(np.int32), "int32_data"),
     TensorProto.INT64: (np.dtype(np.int64), "int64_data"),
     TensorProto.BOOL: (np.dtype(np.bool_), "int32_data"),
+    **dict.fromkeys((TensorProto.FLOAT16, TensorProto.BFLOAT16), (np.dtype(np.uint16), "int32_data")),
 }
 _MOST_AXES = 8
 
@@ -36,7 +43,7 @@ def type_name(kind: int) -> str:
 
 
 def array_of(tensor: Any, external: External | None = None) -> Array:
-    """Return the array of a TensorProto, read-only; a ValueError names the tensor.
+    """Return the array of a TensorProto, read-only; a ValueError names the tensor. Halves become float32.
 
     Data outside the file are read with ``external``, and refused without it. Texts are an array of str objects.
     """
@@ -48,10 +55,7 @@ def array_of(tensor: Any, external: External | None = None) -> Array:
         return _texts(tensor)
     if tensor.data_type not in _KINDS:
         expected = ", ".join(map(type_name, _KINDS))
-        half = (
-            "; in PyTorch model.float() before the export" if "FLOAT16" in type_name(tensor.data_type) else ""
-        )
-        raise ValueError(f"{name} is of {type_name(tensor.data_type)}, expected one of {expected}{half}")
+        raise ValueError(f"{name} is of {type_name(tensor.data_type)}, expected one of {expected}")
     dtype, field = _KINDS[tensor.data_type]
     shape = tuple(tensor.dims)
     if len(shape) > _MOST_AXES or min(shape, default=0) < 0:
@@ -78,7 +82,13 @@ def array_of(tensor: Any, external: External | None = None) -> Array:
         array = np.frombuffer(raw, dtype)
         array = array.byteswap() if sys.byteorder == "big" else array
     else:
-        array = np.array(elements, dtype)
+        array = (
+            np.array(elements, np.int64).astype(dtype) if dtype == np.uint16 else np.array(elements, dtype)
+        )
+    if tensor.data_type == TensorProto.FLOAT16:
+        array = array.view(np.float16).astype(np.float32)
+    elif tensor.data_type == TensorProto.BFLOAT16:
+        array = (array.astype(np.uint32) << 16).view(np.float32)
     return array.reshape(shape)
 
 

@@ -112,6 +112,14 @@ def clip(x: Tensor, minimum: float = 0.0, maximum: float = 6.0) -> Tensor:
     return Clip.apply(x, {"minimum": minimum, "maximum": maximum})
 
 
+GELU = _function("GELU", "gelu", keeps="x")
+
+
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    """Gaussian error linear unit: x times the normal distribution of x; ``approximate="tanh"`` as in PyTorch."""
+    return GELU.apply(x, {"approximate": approximate})
+
+
 def _without_settings(kind: str) -> Callable[[Tensor], Tensor]:
     """Return the function of an activation without settings, documented by its formula."""
     name = kind.lower()

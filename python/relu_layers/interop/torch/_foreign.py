@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from relu_layers._support.arguments import nearest
 from relu_layers.model import Sequential
 
-_SMOOTH = ("CELU", "GELU", "Hardswish", "Mish")
+_SMOOTH = ("CELU", "Hardswish", "Mish")
 _ADVICE = {
     **dict.fromkeys(_SMOOTH, "the nearest that are supported are nn.ELU and nn.LeakyReLU"),
     **dict.fromkeys(("RReLU",), "the nearest that are supported are nn.ReLU and nn.LeakyReLU"),

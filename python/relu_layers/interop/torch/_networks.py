@@ -24,6 +24,7 @@ from relu_layers.interop.torch._traced import traced
 from relu_layers.layers import (
     BUILT_IN,
     ELU,
+    GELU,
     Clip,
     Dense,
     Dropout,
@@ -123,6 +124,7 @@ _READERS: dict[Any, Callable[[str, str, Any], Any]] = {
     nn.Hardtanh: lambda owner, place, module: Clip(module.min_val, module.max_val),
     **{module: _plain(layer) for layer, module in _PLAIN.items()},
     nn.Softplus: _softplus,
+    nn.GELU: lambda owner, place, module: GELU(module.approximate),
 }
 
 
@@ -292,6 +294,7 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {
     PReLU: lambda layer: nn.PReLU(layer.features, device="meta"),
     ELU: lambda layer: nn.ELU(layer.alpha),
     Threshold: lambda layer: nn.Threshold(layer.threshold, layer.value),
+    GELU: lambda layer: nn.GELU(layer.approximate),
     Clip: lambda layer: nn.Hardtanh(layer.minimum, layer.maximum),
     Softmax: lambda layer: nn.Softmax(dim=layer.axis),
     LogSoftmax: lambda layer: nn.LogSoftmax(dim=layer.axis),

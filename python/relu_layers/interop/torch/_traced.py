@@ -134,6 +134,18 @@ def _silu(inplace: bool = False) -> nn.Module:
     return nn.SiLU()
 
 
+def _selu(inplace: bool = False) -> nn.Module:
+    return nn.SELU()
+
+
+def _hardtanh(min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> nn.Module:
+    return nn.Hardtanh(min_val, max_val)
+
+
+def _relu6(inplace: bool = False) -> nn.Module:
+    return nn.ReLU6()
+
+
 def _softmax(dim: int | None = None) -> nn.Module:
     return nn.Softmax(dim)
 
@@ -165,6 +177,8 @@ _FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     torch.sigmoid: nn.Sigmoid, functional.sigmoid: nn.Sigmoid, torch.tanh: nn.Tanh, functional.tanh: nn.Tanh,
     functional.silu: _silu, torch.softmax: _softmax, functional.softmax: _softmax,
     torch.log_softmax: _log_softmax, functional.log_softmax: _log_softmax, functional.dropout: _dropout,
+    functional.gelu: nn.GELU, functional.selu: _selu, torch.selu: _selu, functional.softplus: nn.Softplus,
+    functional.hardtanh: _hardtanh, functional.relu6: _relu6,
     torch.flatten: _flatten, torch.reshape: _view,
 }  # fmt: skip
 _METHODS: dict[str, Callable[..., nn.Module]] = {

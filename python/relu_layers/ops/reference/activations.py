@@ -6,6 +6,7 @@ infinite.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ __all__ = [
     "sigmoid_backward",
     "silu_forward",
     "silu_backward",
+    "gelu_forward",
+    "gelu_backward",
     "clip_forward",
     "clip_backward",
     "selu_forward",
@@ -261,6 +264,71 @@ def silu_backward(x: FloatArray, dy: FloatArray, *, out: FloatArray | None = Non
     out = output("silu_backward", out, x.shape, x.dtype, reads=[x], may_alias=[dy])
     finite = np.clip(x, np.finfo(x.dtype).min, np.finfo(x.dtype).max)
     out[...] = dy * (sigmoid_forward(x) * (1 + finite * sigmoid_forward(np.asarray(-x))))
+    return out
+
+
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def _is_tanh_form(op: str, approximate: str) -> bool:
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"{op}: approximate is {approximate!r}, expected 'none' or 'tanh'")
+    return approximate == "tanh"
+
+
+def _tanh_form_argument(x: Any) -> Any:
+    """Return u of 1 / (1 + exp(-u)), which is (1 + tanh(u / 2)) / 2."""
+    return math.sqrt(8 / math.pi) * (x + 0.044715 * x**3)
+
+
+@_quiet
+def gelu_forward(x: FloatArray, approximate: str = "none", *, out: FloatArray | None = None) -> FloatArray:
+    """Gaussian error linear unit ``y = x * P(x)``, P the normal distribution; -0 at -inf.
+
+    Parameters
+    ----------
+    x
+        Array of any shape, float32 or float64.
+    approximate
+        ``"none"``: P(x) is (1 + erf(x / sqrt(2))) / 2. ``"tanh"``: P(x) is replaced by (1 + tanh(u)) / 2 with
+        ``u = sqrt(2 / pi) * (x + 0.044715 x^3)``.
+    out
+        Array for the result; it may not overlap x, whose values backward needs.
+    """
+    x = float_array("gelu_forward", "x", x)
+    tanh_form = _is_tanh_form("gelu_forward", approximate)
+    out = output("gelu_forward", out, x.shape, x.dtype, reads=[x])
+    wide = np.maximum(x, np.finfo(x.dtype).min).astype(np.float64)
+    if tanh_form:
+        out[...] = wide * sigmoid_forward(np.asarray(_tanh_form_argument(np.clip(wide, -1e3, 1e3))))
+    else:
+        out[...] = wide * (_erfc(-wide / math.sqrt(2)) / 2)
+    return out
+
+
+@_quiet
+def gelu_backward(
+    x: FloatArray, dy: FloatArray, approximate: str = "none", *, out: FloatArray | None = None
+) -> FloatArray:
+    """Gradient of `gelu_forward`: ``dx = dy * (P(x) + x * p(x))``, p the density of P, or of what replaces it.
+
+    At infinity the factor of dy is its limit, 1 or 0. ``out=dy`` is allowed.
+    """
+    x = float_array("gelu_backward", "x", x)
+    dy = float_array("gelu_backward", "dy", dy, like=x, shape=x.shape)
+    tanh_form = _is_tanh_form("gelu_backward", approximate)
+    out = output("gelu_backward", out, x.shape, x.dtype, reads=[x], may_alias=[dy])
+    wide = np.clip(x.astype(np.float64), -1e3, 1e3)  # p is 0 there
+    if tanh_form:
+        u = np.asarray(_tanh_form_argument(wide))
+        steepness = math.sqrt(8 / math.pi) * (1 + 3 * 0.044715 * wide**2)
+        factor = sigmoid_forward(u) * (1 + wide * sigmoid_forward(np.asarray(-u)) * steepness)
+    else:
+        magnitude = np.abs(wide)
+        density = np.exp(-(magnitude**2) / 2) / math.sqrt(2 * math.pi)
+        below = _erfc(magnitude / math.sqrt(2)) / 2 - magnitude * density
+        factor = np.where(wide < 0, below, 1 - below)
+    out[...] = dy * factor.astype(x.dtype)
     return out
 
 
