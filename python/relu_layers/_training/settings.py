@@ -50,7 +50,7 @@ class Settings:
         self._limit[0] = number
 
     @assigned
-    def callbacks(self, value: Any) -> tuple[Any, ...]:
+    def callbacks(self, value: Any) -> Any:  # a tuple, but more may be assigned
         """Those of every `fit` and `step`; None, one callback or several may be assigned."""
         callbacks = as_callbacks("Trainer", value)
         if "_captures" in self.__dict__:
