@@ -121,7 +121,9 @@ def csv_blocks(
                 if not names:
                     raise ValueError(f"{path} is empty, expected rows")
                 wanted = chosen_names(path, names, columns)
-                rows = itertools.chain([] if form.header else [first], _rows(path, reader, names, form, notes, before))
+                rows = itertools.chain(
+                    [] if form.header else [first], _rows(path, reader, names, form, notes, before)
+                )
                 table = _Table(names, {name: name in text for name in wanted}, form, notes)
                 yield from _blocks(path, table, lines, rows, reader, before)
                 if not table.rows:
