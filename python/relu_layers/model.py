@@ -551,7 +551,8 @@ def mlp(
 
 def _activation(given: Any, negative_slope: float) -> Callable[[], Any]:
     """Return what makes the activations of `mlp`."""
-    kind, arguments = "", ()
+    kind: str = ""
+    arguments: tuple[float, ...] = ()
     if isinstance(given, str):
         name = plain_name(given)
         kind, arguments = ACTIVATIONS[
