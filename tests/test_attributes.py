@@ -45,6 +45,7 @@ REFUSED = [
     ("trainer", "steps", 0, "can be read, not replaced"),
     ("trainer", "clipnorm", 1.0, "did you mean 'clip_norm'"),
     ("trainer", "lr", 1.0, "no attribute 'lr'"),
+    ("optimizer", "slots", {}, r"slots\[name\]\[:\] = values, or optimizer.load_state_dict"),
     ("optimizer", "lr", 0.0, "did you mean 'learning_rate'"),
     ("optimizer", "eps", 0.0, "did you mean 'epsilon'"),
     ("AdamW", "wd", 0.0, "did you mean 'weight_decay'"),

@@ -46,7 +46,7 @@ def outcome(content: bytes, text: set[str], form: CsvForm) -> Any:
     columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     found = {name: (values.dtype.kind, [repr(v + 0) if v == v else "nan" for v in values.tolist()])
              if values.dtype.kind != "T" else ("T", values.tolist()) for name, values in columns.items()}  # fmt: skip
-    return found, notes.written, notes.marks, notes.infinite
+    return found, notes.written, notes.marks, notes.infinite, notes.left_out
 
 
 @settings(max_examples=150, deadline=None)
@@ -58,18 +58,38 @@ def outcome(content: bytes, text: set[str], form: CsvForm) -> Any:
     st.booleans(),
     st.lists(st.integers(0, 12), max_size=2),
     st.integers(0, 20),
+    st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["# seen", "names", "end"])), max_size=2),
+    st.integers(0, 2),
 )
 def test_the_quick_reader_changes_nothing(
-    table: Any, separator: str, decimal: str | None, end: str, header: bool, blank: list[int], uneven: int
+    table: Any,
+    separator: str,
+    decimal: str | None,
+    end: str,
+    header: bool,
+    blank: list[int],
+    uneven: int,
+    odd: list[tuple[int, str]],
+    footer: int,
 ) -> None:
     kinds, rows = table
-    form = CsvForm(separator=separator, decimal=None if decimal == separator else decimal, header=header)
+    form = CsvForm(
+        separator=separator,
+        decimal=None if decimal == separator else decimal,
+        header=header,
+        skip_footer=footer,
+    )
     lines = [separator.join(row) for row in rows]
     if uneven < len(lines) and uneven > 9:
         lines[uneven] += separator + "1"
     for place in blank:
         lines.insert(min(place, len(lines)), "")
     names = separator.join(f"{kind}{place}" for place, kind in enumerate(kinds))
+    for place, kind in odd:
+        if kind == "end":
+            lines[place:] = [line + separator for line in lines[place:]]
+        else:
+            lines.insert(min(place, len(lines)), names if kind == "names" else kind)
     content = (end.join([names, *lines]) + end).encode()
     text = {f"{kind}{place}" for place, kind in enumerate(kinds) if kind == "text"} if header else set()
     with pytest.MonkeyPatch.context() as patch:

@@ -28,7 +28,14 @@ MISSPELT: list[tuple[Callable[[], Any], str]] = [
     (lambda: rl.Adam(betas=(0.9, 0.999)), "did you mean 'beta1'"),
     (lambda: rl.RMSProp(0.1, eps=1e-8), "did you mean 'epsilon'"),
     (lambda: rl.SGD(0.1, momentun=0.9), "did you mean 'momentum'"),
-    (lambda: rl.Dense(4, 8, activation="relu"), r"put a layer such as ReLU\(\)"),
+    (lambda: rl.Dense(4, 8, activation="relu"), r"put ReLU\(\) behind"),
+    (lambda: rl.Dense(4, 8, activation="selu"), r"put SELU\(\) behind"),
+    (lambda: rl.Dense(4, 8, activation="LeakyReLU"), r"put ReLU\(0.01\) behind"),
+    (lambda: rl.Dense(4, 8, activation="softmax"), r"put Softmax\(\) behind"),
+    (lambda: rl.Dense(4, 8, activation=None), "leave it out"),
+    (lambda: rl.Dense(4, 8, activation=rl.Tanh), r"put Tanh\(\) behind"),
+    (lambda: rl.Dense(4, 8, nonlinearity="mish"), r"SiLU\(\), the nearest"),
+    (lambda: rl.Dense(4, 8, activation="mine"), r"put a layer such as ReLU\(\)"),
     (lambda: rl.Dense(4, units=8), "did you mean 'out_features'"),
     (lambda: rl.Dense(4, 8, use_bias=False), "did you mean 'bias'"),
     (lambda: rl.ReLU(slope=0.1), "did you mean 'negative_slope'"),
@@ -109,6 +116,11 @@ def test_every_name_that_is_answered_exists() -> None:
         ("silu", "SiLU()"),
         ("gelu", "GELU()"),
         ("swish", "SiLU()"),
+        ("selu", "SELU()"),
+        ("softplus", "Softplus()"),
+        ("ReLU6", "Clip()"),
+        ("hard_tanh", "Clip(-1.0, 1.0)"),
+        ("leaky-relu", "ReLU(0.01)"),
         (rl.Tanh, "Tanh()"),
         (lambda: rl.ELU(0.5), "ELU(0.5)"),
     ],
@@ -119,8 +131,26 @@ def test_mlp_takes_an_activation(activation: Any, shown: str) -> None:
     assert rl.mlp([4, 5, 3], activation="leaky_relu", negative_slope=0.1).layers[1].negative_slope == 0.1
 
 
+def test_every_spelling_of_an_activation_makes_a_layer() -> None:
+    from relu_layers._support.spelling import ACTIVATION_NAMES, ACTIVATIONS, plain_name
+
+    assert {plain_name(name) for name in ACTIVATION_NAMES} <= ACTIVATIONS.keys()
+    for name in (*ACTIVATIONS, *ACTIVATION_NAMES):
+        layer = rl.mlp([4, 5, 3], activation=name, rng=0).layers[1]
+        assert type(layer) is rl.layers.BUILT_IN[ACTIVATIONS[plain_name(name)][0]]
+        # What the message says to put behind a Dense is that layer.
+        with pytest.raises(TypeError) as caught:
+            rl.Dense(4, 8, activation=name)  # type: ignore[call-arg]
+        words = re.search(r"put (\w+\(.*?\)) behind it", str(caught.value))
+        assert words is not None
+        assert repr(eval(f"rl.{words[1]}")) == repr(layer)
+
+
 def test_mlp_refuses_other_activations() -> None:
-    with pytest.raises(ValueError, match="expected one of relu, elu, gelu, sigmoid, silu, tanh"):
+    with pytest.raises(
+        ValueError,
+        match="expected one of relu, leaky_relu, relu6, hard_tanh, elu, selu, gelu, sigmoid, silu",
+    ):
         rl.mlp([4, 5, 3], activation="mish")
     with pytest.raises(ValueError, match="a ReLU has one"):
         rl.mlp([4, 5, 3], activation="tanh", negative_slope=0.1)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from relu_layers import schedules
-from relu_layers.data import two_moons, xor
+from relu_layers.data import ArraySource, two_moons, xor
 from relu_layers.layers import Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax
 from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential, mlp
@@ -545,8 +545,11 @@ def test_divergence_tells_bad_data_from_bad_rates() -> None:
     x, labels = data_of(20)
     x[13, 2] = np.nan
     trainer = Trainer(net(), SoftmaxCrossEntropy(), Adam(0.1))
-    with pytest.raises(DivergenceError, match=r"epoch 1, batch 3.*row 3 of the batch itself"):
+    with pytest.raises(ValueError, match=r"Trainer.fit: x\[13, 2\] is nan, expected finite numbers"):
         trainer.fit(x, labels, epochs=1, batch_size=5, shuffle=False)
+    assert trainer.steps == 0
+    with pytest.raises(DivergenceError, match=r"epoch 1, batch 3.*row 3 of the batch itself"):
+        trainer.fit(ArraySource(x, labels), epochs=1, batch_size=5, shuffle=False)
     assert trainer.steps == 2
     assert np.isfinite(trainer.model.flat_params).all()
     before = snapshot(trainer)

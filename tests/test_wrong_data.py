@@ -145,9 +145,13 @@ def test_a_step_names_the_target_that_is_not_finite(capture: bool) -> None:
         trainer.step(X, with_at(ONE, (5, 0), np.nan))
 
 
-def test_a_validation_row_that_is_not_finite_is_named() -> None:
+def test_a_row_that_is_not_finite_is_named_before_the_first_step() -> None:
     bad = with_at(X, (9, 2), np.nan)
     trainer = numbers()
+    with pytest.raises(ValueError, match=r"Trainer.fit: x\[9, 2\] is nan, expected finite numbers"):
+        trainer.fit(bad, ONE, epochs=1, batch_size=4)
+    with pytest.raises(ValueError, match=r"Trainer.fit: x\[5, 1\] is -inf"):
+        trainer.fit(with_at(X, (5, 1), -np.inf), ONE, epochs=1, batch_size=4)
     with pytest.raises(ValueError, match=r"validation: x\[9, 2\] is nan"):
         trainer.fit(X, ONE, epochs=1, validation=(bad, ONE))
     assert trainer.steps == 0

@@ -34,20 +34,9 @@ from relu_layers._support.attributes import Fixed, assigned
 from relu_layers._support.configured import Array, Ops
 from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
+from relu_layers._support.spelling import ACTIVATION_NAMES, ACTIVATIONS, plain_name
 from relu_layers._support.usage import alone, still
-from relu_layers.layers import (
-    ELU,
-    GELU,
-    Dense,
-    Dropout,
-    Layer,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Tanh,
-)
+from relu_layers.layers import Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, Softmax, built_in
 from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
 
 
@@ -542,8 +531,9 @@ def mlp(
     ----------
     sizes : sequence of int
         Input features, hidden sizes, outputs; at least two numbers.
-    activation : {"relu", "elu", "gelu", "sigmoid", "silu", "tanh"} or callable, keyword
-        What stands between; a callable such as ``lambda: rl.ELU(0.5)`` returns a new layer for each place.
+    activation : str or callable, keyword
+        What stands between: "relu", "leaky_relu" (slope 0.01), "relu6", "hard_tanh", "elu", "selu", "gelu", "sigmoid",
+        "silu", "softplus" or "tanh"; a callable such as ``lambda: rl.ELU(0.5)`` returns a new layer for each place.
     negative_slope : float, keyword
         Of every ReLU.
     dtype, rng, ops
@@ -561,18 +551,21 @@ def mlp(
 
 def _activation(given: Any, negative_slope: float) -> Callable[[], Any]:
     """Return what makes the activations of `mlp`."""
-    known = {kind.__name__.lower(): kind for kind in (ReLU, ELU, GELU, Sigmoid, SiLU, Tanh)}
-    name = given.lower().replace("_", "") if isinstance(given, str) else given
-    if name in ("relu", "leakyrelu", ReLU):
-        return lambda: ReLU(negative_slope)
+    kind: str = ""
+    arguments: tuple[float, ...] = ()
+    if isinstance(given, str):
+        name = plain_name(given)
+        kind, arguments = ACTIVATIONS[
+            name if name in ACTIVATIONS else choice("mlp", "activation", given, ACTIVATION_NAMES)
+        ]
+    if kind == "ReLU" or given is ReLU:
+        return lambda: ReLU(negative_slope or (arguments[0] if arguments else 0.0))
     if negative_slope:
         raise ValueError(
             f"mlp: negative_slope is {negative_slope}, but activation is {given!r}: a ReLU has one"
         )
-    if isinstance(given, str):
-        return known[
-            choice("mlp", "activation", {"logistic": "sigmoid", "swish": "silu"}.get(name, name), known)
-        ]
+    if kind:
+        return lambda: getattr(built_in, kind)(*arguments)
     if not callable(given) or isinstance(given, Layer):
         raise TypeError(
             f"mlp: activation is {given!r}, expected a name such as 'tanh', or what makes a new layer"

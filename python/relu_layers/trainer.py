@@ -375,9 +375,7 @@ class Trainer(Copied, Settings, Watched):
                 loss = as_loss(self.loss, self.model.ops)
                 given.check("Trainer.fit", loss, self._outputs, self._rank, self._ranks)
                 if held_out is not None:
-                    held_out.check_rows(
-                        "Trainer.fit: validation", loss, self._outputs, self._rank, self._ranks
-                    )
+                    held_out.check("Trainer.fit: validation", loss, self._outputs, self._rank, self._ranks)
                 batches = given.minibatches(batch_size, shuffle, self.rng)
                 if self._team is not None:
                     settings = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle}

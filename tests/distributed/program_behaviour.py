@@ -91,6 +91,8 @@ fit(used)
 assert len(set(communicator.allgather(state(used)))) == 1
 bad = x.copy()
 bad[9] = np.nan
+expect("row", lambda: fit(trainer(), x=bad))
+bad[9] = 3e38
 expect("divergence", lambda: fit(trainer(), x=bad, shuffle=False))
 expect("places", lambda: used.step(x[:4], y[:4]) if rank == 0 else fit(used))
 expect("changed", lambda: fit(trainer(), callbacks=[lambda t, r: t.model.flat_params.fill(0)]))

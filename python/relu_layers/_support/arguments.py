@@ -38,7 +38,9 @@ def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if kwargs and not known.issuperset(kwargs):
             unknown = next(name for name in kwargs if name not in known)
-            raise TypeError(f"{owner} has no argument {unknown!r}{unknown_argument(unknown, names)}")
+            raise TypeError(
+                f"{owner} has no argument {unknown!r}{unknown_argument(unknown, names, kwargs[unknown])}"
+            )
         return function(*args, **kwargs)
 
     return checked

@@ -72,8 +72,33 @@ _HERE = {
 }  # fmt: skip
 # What is no argument here but has another way.
 _ADVICE = {
-    "activation": "put a layer such as ReLU() behind it",
     "metrics": "history and evaluate have the accuracy wherever the loss has one",
+}
+
+# What libraries call activations -> the layer and its arguments; capitals, blanks and _ do not matter.
+ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
+    **dict.fromkeys(("relu", "rectifier"), ("ReLU", ())),
+    **dict.fromkeys(("leakyrelu", "lrelu"), ("ReLU", (0.01,))),
+    **dict.fromkeys(("relu6", "clip", "clippedrelu"), ("Clip", ())),
+    **dict.fromkeys(("hardtanh", "htanh"), ("Clip", (-1.0, 1.0))),
+    "elu": ("ELU", ()),
+    "selu": ("SELU", ()),
+    "gelu": ("GELU", ()),
+    **dict.fromkeys(("sigmoid", "logistic"), ("Sigmoid", ())),
+    **dict.fromkeys(("silu", "swish"), ("SiLU", ())),
+    "softplus": ("Softplus", ()),
+    "tanh": ("Tanh", ()),
+}
+ACTIVATION_NAMES = (
+    "relu", "leaky_relu", "relu6", "hard_tanh", "elu", "selu", "gelu", "sigmoid", "silu", "softplus", "tanh"
+)  # fmt: skip
+# Those that stand behind the last layer, or none.
+_LAST = {
+    "softmax": "put Softmax() behind it, or train with SoftmaxCrossEntropy on what comes without",
+    "logsoftmax": "put LogSoftmax() behind it, or train with SoftmaxCrossEntropy on what comes without",
+    **dict.fromkeys(("linear", "identity", "none"), "leave it out: a Dense has none"),
+    "prelu": "put PReLU(features) behind it",
+    "mish": "there is none; SiLU(), the nearest, may stand behind it",
 }
 
 # What other libraries call the losses.
@@ -93,9 +118,26 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
-def unknown_argument(name: str, names: Iterable[str]) -> str:
+def plain_name(name: str) -> str:
+    """Return a name as `ACTIVATIONS` writes it."""
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def _activation_advice(value: object) -> str:
+    """Return what to write for an activation as an argument of a layer."""
+    name = plain_name(value if isinstance(value, str) else getattr(value, "__name__", str(value)))
+    if name in _LAST:
+        return _LAST[name]
+    kind, arguments = ACTIVATIONS.get(name, ("ReLU", ()))
+    layer = f"{kind}({', '.join(f'{value:g}' for value in arguments)})"
+    return f"put {'' if name in ACTIVATIONS else 'a layer such as '}{layer} behind it"
+
+
+def unknown_argument(name: str, names: Iterable[str], value: object = None) -> str:
     """Return what follows ``has no argument 'name'``: what it is called here, or what there is."""
     known = list(names)
+    if name in ("activation", "nonlinearity", "act") and name not in known:
+        return f": {_activation_advice(value)}"
     hint = f": {_ADVICE[name]}" if name in _ADVICE else f"; they are {', '.join(known) or 'none'}"
     return suggestion(name, known) or hint
 

@@ -57,7 +57,7 @@ class Examples(NamedTuple):
     def check(
         self, owner: str, loss: Loss, outputs: Callable[[Array], Array], rank: int = 0, ranks: int = 1
     ) -> None:
-        """Raise now what a loss of the package would find wrong later: shapes, dtypes, any target or weight.
+        """Raise now what a training would find wrong later: shapes, dtypes, any target, weight or input.
 
         ``outputs(x)`` returns what the loss looks at.
         """
@@ -72,17 +72,17 @@ class Examples(NamedTuple):
         loss.check_labels(owner, y, self.targets(rank, ranks))
         weight = None if self.sample_weight is None else self.sample_weight[:1]
         loss(y, self.y[:1], sample_weight=weight)
+        self._check_inputs(owner, outputs)
 
-    def check_rows(
-        self, owner: str, loss: Loss, outputs: Callable[[Array], Array], rank: int = 0, ranks: int = 1
-    ) -> None:
-        """Raise what `check` does, and a ValueError for a row whose inputs are not finite, and so not its outputs."""
-        self.check(owner, loss, outputs, rank, ranks)
-        if self.streamed or isinstance(loss, FunctionLoss):
+    def _check_inputs(self, owner: str, outputs: Callable[[Array], Array]) -> None:
+        """Raise a ValueError for the first row whose inputs are not finite, and so not its outputs."""
+        if self.streamed or isinstance(self.x, np.memmap) or not self.x.size:
             return
-        bad = np.argwhere(~np.isfinite(self.x))
-        if len(bad):
-            at = tuple(int(i) for i in bad[0])
+        # Two numbers show it, without an array of the size of x.
+        if np.isfinite([self.x.min(), self.x.max()]).all():
+            return
+        with np.errstate(invalid="ignore"):
+            at = tuple(int(i) for i in np.argwhere(~np.isfinite(self.x))[0])
             if not np.isfinite(outputs(self.x[at[0] : at[0] + 1])).all():
                 raise ValueError(
                     f"{owner}: x[{', '.join(map(str, at))}] is {self.x[at]:g}, expected finite numbers"

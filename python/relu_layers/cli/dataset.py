@@ -170,9 +170,9 @@ def _total_in(table: Table) -> str | None:
     """Return the cell that calls the last row of a text file one of totals, in a column that has it nowhere else."""
     from relu_layers.sources.csv_layout import is_total
 
-    for cell, values in zip(table.last_row, table.columns.values(), strict=False):
-        if is_total(cell) and is_text(values) and int(np.sum(values == cell)) == 1:
-            return cell
+    for values in table.columns.values() if table.is_text_file else ():
+        if is_text(values) and is_total(str(values[-1])) and int(np.sum(values == values[-1])) == 1:
+            return str(values[-1])
     return None
 
 

@@ -110,7 +110,7 @@ def _prepare(communicator: Any, settings: Settings, console: Console, first: boo
     )
     trainer.model.preprocessing = data.preprocessing
     if len(data.validation[0]):
-        trainer.callbacks = [EarlyStopping(patience=settings.patience or _FOR_EVER)]
+        trainer.callbacks = (EarlyStopping(patience=settings.patience or _FOR_EVER),)
     trainer = resumed(trainer, settings.resume, settings.checkpoint, communicator)
     folder = report.output_folder(settings.output, settings.data) if first else None
     _print_head(console, settings, data, trainer.model, trainer.group_size)

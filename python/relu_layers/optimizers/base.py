@@ -58,6 +58,9 @@ class Optimizer(Configured):
     settings: ClassVar[tuple[str, ...]] = ()
     _configuration = ("_multipliers", "_missed")
     _live = frozenset({"learning_rate"})
+    _FIXED: ClassVar[Mapping[str, str]] = {
+        "slots": "write optimizer.slots[name][:] = values, or optimizer.load_state_dict(state)"
+    }
 
     def __init__(
         self,
@@ -183,7 +186,7 @@ class Optimizer(Configured):
         shape, dtype = (sum(t.flat_params.size for t in targets),), targets[0].flat_params.dtype
         for name, array in self.slots.items():
             self._check_slot(name, array, shape, dtype)
-        self.slots = self.slots or {name: zeros(shape, dtype) for name in self.slot_names}
+        self._keep(self.slots or {name: zeros(shape, dtype) for name in self.slot_names})
         self._targets = targets
         self._segments = self._split()
 
@@ -377,10 +380,16 @@ class Optimizer(Configured):
                 for name, array in slots.items():
                     np.copyto(self.slots[name], array)
                 slots = self.slots
-            self.slots, self.updates, self.last_learning_rate = slots, updates, rate
+            self._keep(slots)
+            self.updates, self.last_learning_rate = updates, rate
             self._missed = self._missed if missed == self._missed else missed
             self._frozen_at = dict.fromkeys(self._frozen_at, updates)
             self._segments = self._split()
+
+    def _keep(self, slots: dict[str, Array]) -> None:
+        """Make these the arrays of the state, which nobody else may replace: segments and captures look into them."""
+        del self.slots
+        self.slots = slots
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy starts unbound with a state of its own: the views would look into the old model's arrays.
