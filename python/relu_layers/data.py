@@ -133,6 +133,7 @@ class Ordered:
     ) -> None:
         self.rows = rows
         self.batch_size = integer("Minibatches", "batch_size", batch_size, minimum=1)
+        self.count = -(-self.rows // self.batch_size)
         self.shuffle = shuffle if callable(shuffle) else boolean("Minibatches", "shuffle", shuffle)
         if shuffle:
             self._rng = np.random.default_rng(rng)
@@ -140,7 +141,7 @@ class Ordered:
             self._order = np.empty(self.rows, dtype=np.intp)
 
     def __len__(self) -> int:
-        return -(-self.rows // self.batch_size)
+        return self.count
 
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
         order = self.draw()

@@ -53,7 +53,7 @@ class Loop:
     ) -> None:
         self._trainer, self._batches, self._moments = trainer, batches, moments
         self._captures, self._interrupts, self._run_step = captures, interrupts, run_step
-        self._total = len(batches)
+        self._total = batches.count
         self._record = epochs * self._total >= STEPS_WORTH_A_CAPTURE
 
     def epoch(self, epoch: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from relu_layers._files.formulas import written_as
 from relu_layers._support.arguments import nearest
 from relu_layers._support.files import AnyPath, write_atomically
 from relu_layers.formats import c_header_code as code
+from relu_layers.formats.c_header_dense import VECTORS
 from relu_layers.formats.c_header_tables import preprocessing_tables
 from relu_layers.formats.c_header_values import identifier, numbers, scalar
 from relu_layers.layers import (
@@ -109,7 +110,7 @@ def header(model: Sequential, name: str) -> str:
     parts = [
         _introduction(model, described, real),
         f"#ifndef {name.upper()}_H\n#define {name.upper()}_H\n\n#include <math.h>\n",
-        f"{code.VECTORS if 'dense' in used else ''}\n",
+        f"{VECTORS if 'dense' in used else ''}\n",
         '#ifdef __cplusplus\nextern "C" {\n#endif\n\n',
         f"#define @U_INPUTS {inputs}\n#define @U_OUTPUTS {outputs}\n",
         f"#define @U_WORK {work} /* numbers: {work * model.dtype.itemsize:,} bytes */\n",

@@ -1,0 +1,125 @@
+"""The C code of a dense layer, in vectors of columns; see `c_header_code` for the signs in it.
+
+``p~`` stands for ``ps`` or ``pd`` and ``f~~`` for ``f32`` or ``f64`` in the names of instructions.
+"""
+
+from __future__ import annotations
+
+# Before everything else: what a dense layer computes with, as far as the flags of the compiler allow.
+VECTORS = """
+/* Vectors of as many columns as the instructions have that the compiler may use, and a * b + c of them. */
+#if defined(__GNUC__) && defined(__AVX512F__)
+#include <immintrin.h>
+#define @U_BYTES 64
+#define @U_ADD(x, w, sum) _mm512_fmadd_p~(_mm512_set1_p~(x), w, sum)
+#elif defined(__GNUC__) && defined(__AVX__) && defined(__FMA__)
+#include <immintrin.h>
+#define @U_BYTES 32
+#define @U_ADD(x, w, sum) _mm256_fmadd_p~(_mm256_set1_p~(x), w, sum)
+#elif defined(__GNUC__) && defined(__aarch64__) && defined(__ARM_NEON)
+#include <arm_neon.h>
+#define @U_BYTES 16
+#define @U_ADD(x, w, sum) vfmaq_n_f~~(sum, w, x)
+#elif defined(__GNUC__) && defined(__AVX__)
+#define @U_BYTES 32
+#define @U_ADD(x, w, sum) ((x) * (w) + (sum))
+#elif defined(__GNUC__) && defined(__SSE2__)
+#define @U_BYTES 16
+#define @U_ADD(x, w, sum) ((x) * (w) + (sum))
+#endif
+"""
+
+DENSE = """
+/* a * b + c, rounded once where the processor can. */
+static inline REAL @_multiply_add(REAL a, REAL b, REAL c)
+{
+#ifdef FP_FAST_FMA#M
+    return fma#(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* `width` <= 16 columns of a dense layer; `stride` is the number of all columns; bias may be 0. */
+static inline void @_columns(const REAL *x, int inputs, const REAL *weight, int stride, const REAL *bias,
+                             int width, REAL *y)
+{
+    REAL total[16] = {0}, sum[16];
+    int begin, i, j;
+    for (begin = 0; begin < inputs; begin += 512) {
+        const int end = inputs - begin < 512 ? inputs : begin + 512;
+        for (j = 0; j < width; ++j) sum[j] = 0;
+        for (i = begin; i < end; ++i, weight += stride)
+            for (j = 0; j < width; ++j) sum[j] = @_multiply_add(x[i], weight[j], sum[j]);
+        for (j = 0; j < width; ++j) total[j] = begin == 0 ? sum[j] : total[j] + sum[j];
+    }
+    for (j = 0; j < width; ++j) y[j] = bias ? total[j] + bias[j] : total[j];
+}
+
+#ifdef @U_BYTES
+typedef REAL @_vector __attribute__((vector_size(@U_BYTES)));
+typedef REAL @_vector_there __attribute__((vector_size(@U_BYTES), aligned(sizeof(REAL)), may_alias));
+#define @U_LANES ((int)(@U_BYTES / sizeof(REAL)))
+#define @U_AT(p) (*(const @_vector_there *)(p))
+
+/* The columns of one vector. */
+static inline void @_one_vector(const REAL *x, int inputs, const REAL *weight, int stride, const REAL *bias, REAL *y)
+{
+    @_vector total = {0};
+    int begin, i;
+    for (begin = 0; begin < inputs; begin += 512) {
+        const int end = inputs - begin < 512 ? inputs : begin + 512;
+        @_vector sum = {0};
+        for (i = begin; i < end; ++i, weight += stride) sum = @U_ADD(x[i], @U_AT(weight), sum);
+        total = begin == 0 ? sum : total + sum;
+    }
+    *(@_vector_there *)y = bias ? total + @U_AT(bias) : total;
+}
+
+/* The columns of four vectors: as many sums at once as the delay of an addition hides. */
+static inline void @_four_vectors(const REAL *x, int inputs, const REAL *weight, int stride, const REAL *bias, REAL *y)
+{
+    const int lanes = @U_LANES;
+    @_vector total0 = {0}, total1 = {0}, total2 = {0}, total3 = {0};
+    int begin, i;
+    for (begin = 0; begin < inputs; begin += 512) {
+        const int end = inputs - begin < 512 ? inputs : begin + 512;
+        @_vector sum0 = {0}, sum1 = {0}, sum2 = {0}, sum3 = {0};
+        for (i = begin; i < end; ++i, weight += stride) {
+            sum0 = @U_ADD(x[i], @U_AT(weight), sum0);
+            sum1 = @U_ADD(x[i], @U_AT(weight + lanes), sum1);
+            sum2 = @U_ADD(x[i], @U_AT(weight + 2 * lanes), sum2);
+            sum3 = @U_ADD(x[i], @U_AT(weight + 3 * lanes), sum3);
+        }
+        total0 = begin == 0 ? sum0 : total0 + sum0;
+        total1 = begin == 0 ? sum1 : total1 + sum1;
+        total2 = begin == 0 ? sum2 : total2 + sum2;
+        total3 = begin == 0 ? sum3 : total3 + sum3;
+    }
+    *(@_vector_there *)y = bias ? total0 + @U_AT(bias) : total0;
+    *(@_vector_there *)(y + lanes) = bias ? total1 + @U_AT(bias + lanes) : total1;
+    *(@_vector_there *)(y + 2 * lanes) = bias ? total2 + @U_AT(bias + 2 * lanes) : total2;
+    *(@_vector_there *)(y + 3 * lanes) = bias ? total3 + @U_AT(bias + 3 * lanes) : total3;
+}
+#endif
+
+/* y = x times weight, plus bias; weight is (inputs, outputs), row by row. */
+static inline void @_dense(const REAL *x, int inputs, const REAL *weight, const REAL *bias, int outputs, REAL *y)
+{
+    int first = 0;
+#ifdef @U_BYTES
+    for (; outputs - first >= 4 * @U_LANES; first += 4 * @U_LANES)
+        @_four_vectors(x, inputs, weight + first, outputs, bias ? bias + first : bias, y + first);
+    while (first < outputs && outputs >= @U_LANES) {
+        /* The last vector ends with the last column: what it has in common with the one before comes out the same. */
+        if (first > outputs - @U_LANES) first = outputs - @U_LANES;
+        @_one_vector(x, inputs, weight + first, outputs, bias ? bias + first : bias, y + first);
+        first += @U_LANES;
+    }
+#endif
+    for (; outputs - first >= 16; first += 16)
+        @_columns(x, inputs, weight + first, outputs, bias ? bias + first : bias, 16, y + first);
+    if (first < outputs)
+        @_columns(x, inputs, weight + first, outputs, bias ? bias + first : bias, outputs - first, y + first);
+}
+"""
