@@ -67,12 +67,13 @@ class Examples(NamedTuple):
                 _refuse_negative(owner, self.sample_weight)
         if isinstance(loss, FunctionLoss):
             return
-        y = outputs(self._row(owner))
+        first = self._row(owner)
+        self._check_inputs(owner, outputs)
+        y = outputs(first)
         loss.check_shape(owner, (len(self.x), *y.shape[1:]), self.y)
         loss.check_labels(owner, y, self.targets(rank, ranks))
         weight = None if self.sample_weight is None else self.sample_weight[:1]
         loss(y, self.y[:1], sample_weight=weight)
-        self._check_inputs(owner, outputs)
 
     def _check_inputs(self, owner: str, outputs: Callable[[Array], Array]) -> None:
         """Raise a ValueError for the first row whose inputs are not finite, and so not its outputs."""
