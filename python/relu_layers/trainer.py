@@ -368,11 +368,11 @@ class Trainer(Copied, Settings, Watched):
             if progress is not None and not isinstance(progress, bool):
                 check_callback(progress)
             own = as_callbacks("Trainer.fit", callbacks)
+            loss = as_loss(self.loss, self.model.ops)
             given = self._examples("Trainer.fit", x, y, sample_weight)
             kinds: dict[str, Any] = {"dtype": self.model.dtype, "loss": self.loss}
             held_out = held_out_examples("Trainer.fit: validation", validation, **kinds)
             with self.model._guard:
-                loss = as_loss(self.loss, self.model.ops)
                 given.check("Trainer.fit", loss, self._outputs, self._rank, self._ranks)
                 if held_out is not None:
                     held_out.check("Trainer.fit: validation", loss, self._outputs, self._rank, self._ranks)
