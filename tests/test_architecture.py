@@ -291,6 +291,15 @@ def test_includes_point_inwards(path: Path) -> None:
             assert "Python.h" not in (quoted or angled), f"{path.name} names Python"
 
 
+def test_of_pybind11_the_bindings_take_the_handles_alone() -> None:
+    """Its other headers compile the machinery of functions and classes into every file: seconds for each."""
+    sources = [path for path in cpp_files() if path.parent.name == "bindings"]
+    included = {
+        name for path in sources for name in re.findall(r"<(pybind11/[^>]+)>", path.read_text("utf-8"))
+    }
+    assert included == {"pybind11/pytypes.h"}
+
+
 @pytest.mark.parametrize("path", cpp_files(), ids=lambda path: str(path.relative_to(CPP)))
 def test_intrinsics_and_threads_stay_in_their_place(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

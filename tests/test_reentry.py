@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -365,3 +365,67 @@ def test_a_thread_that_forks_in_its_own_training_goes_on_in_the_child() -> None:
         if forked:
             os._exit(0 if trainer.steps == 14 else 2)
     assert ends == [0]
+
+
+@contextmanager
+def at_collection(number: int, call: Callable[[], object]) -> Iterator[None]:
+    """Call ``call`` in the ``number``-th garbage collection; there is one wherever there can be."""
+    left = number
+
+    def callback(phase: str, info: dict[str, int]) -> None:
+        nonlocal left
+        left -= phase == "start"
+        if left == 0 and phase == "start":
+            call()
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(callback)
+    gc.set_threshold(1, 1_000_000, 1_000_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(callback)
+
+
+@pytest.mark.parametrize("way", ["inference", "forward", "backward", "step"])
+def test_an_array_resized_while_a_captured_call_begins(way: str) -> None:
+    """Keeping arrays from being resized allocates, which may collect garbage, which may run any code."""
+    rng = np.random.default_rng(0)
+    model = rl.mlp([32, 64, 32], rng=0)
+    trainer = rl.Trainer(model, rl.SquaredError(), rl.SGD(0.0))
+
+    def arrays(rows: int) -> tuple[Any, Any]:
+        return tuple(rng.standard_normal((rows, 32)).astype(np.float32) for _ in range(2))
+
+    def run(x: Any, y: Any) -> Any:
+        if way == "inference":
+            return model(x)
+        if way == "step":
+            return trainer.step(x, y)
+        outputs = model.forward(x, training=True)
+        return outputs if way == "forward" else model.backward(y)
+
+    for rows in (64, 2):
+        for _ in range(4):
+            run(*arrays(rows))
+    for number in range(1, 16):
+        x, y = arrays(64)
+
+        def shrink(x: Any = x, y: Any = y) -> None:
+            for array in (x, y) if way == "step" else (y,) if way == "backward" else (x,):
+                with suppress(ValueError):  # locked by now
+                    array.resize((2, 32), refcheck=False)
+
+        try:
+            with at_collection(number, shrink):
+                result = run(x, y)
+        except (ValueError, RuntimeError):
+            continue
+        if way in ("inference", "forward"):
+            assert result.shape == x.shape
+            np.testing.assert_array_equal(result, model(x))
+        elif way == "backward":
+            assert len(y) == 64
+        else:
+            assert result == trainer.step(x, y)

@@ -10,6 +10,10 @@
 
 extern "C" {
 
+RELU_LAYERS_EXPORT int relu_layers_get_num_threads();
+RELU_LAYERS_EXPORT void relu_layers_set_num_threads(int n);
+RELU_LAYERS_EXPORT const char* relu_layers_get_version();
+
 RELU_LAYERS_EXPORT int relu_layers_get_num_threads() { return relu_layers::num_threads(); }
 RELU_LAYERS_EXPORT void relu_layers_set_num_threads(int n) { relu_layers::set_num_threads(n); }
 RELU_LAYERS_EXPORT const char* relu_layers_get_version() { return RELU_LAYERS_VERSION; }
