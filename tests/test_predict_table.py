@@ -87,11 +87,11 @@ def test_predict_warns_of_rows_that_were_not_scaled() -> None:
         rl.mlp([2, 3]).predict(ROWS)
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".onnx"])
 def test_the_loss_decides_what_is_predicted(suffix: str, tmp_path: Path) -> None:
     """A regression of two outputs is no class; files, copies and pickles know it."""
-    if suffix == ".safetensors":
-        pytest.importorskip("safetensors")
+    if suffix != ".npz":
+        pytest.importorskip(suffix[1:])
     x = RNG.standard_normal((30, 3)).astype(np.float32)
     model = rl.mlp([3, 4, 2], rng=0)
     assert model.predict(x).shape == (30,)
@@ -99,10 +99,11 @@ def test_the_loss_decides_what_is_predicted(suffix: str, tmp_path: Path) -> None
     trainer.fit(x, x[:, :2], epochs=1)
     np.testing.assert_array_equal(model.predict(x), model(x))
     model.save(tmp_path / f"model{suffix}")
-    trainer.save_checkpoint(tmp_path / f"checkpoint{suffix}")
+    trainer.save_checkpoint(tmp_path / "checkpoint.npz")
     for twin in (
         rl.load(tmp_path / f"model{suffix}"),
-        rl.Trainer.restore(tmp_path / f"checkpoint{suffix}").model,
+        rl.load(tmp_path / f"model{suffix}", model=rl.mlp([3, 4, 2])),
+        rl.Trainer.restore(tmp_path / "checkpoint.npz").model,
         copy.deepcopy(model),
         pickle.loads(pickle.dumps(model)),
         model.astype(np.float64),
@@ -111,3 +112,37 @@ def test_the_loss_decides_what_is_predicted(suffix: str, tmp_path: Path) -> None
         assert twin.predict(x).shape == (30, 2)
     rl.Trainer(model, rl.SoftmaxCrossEntropy(), rl.SGD(0.01)).fit(x, (x[:, 0] > 0).astype(int), epochs=1)
     assert model.predict(x).shape == (30,)
+
+
+def test_the_other_readers_of_a_file_know_what_is_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A regression of two outputs is no class for the command line and a C header either."""
+    testing = pytest.importorskip("click.testing")
+    pytest.importorskip("rich")
+    from relu_layers.cli import program
+
+    monkeypatch.chdir(tmp_path)
+    x = RNG.standard_normal((6, 3)).astype(np.float32)
+    model = rl.mlp([3, 4, 2], rng=0)
+    model.save("classes.h")
+    assert "classes_predict" in Path("classes.h").read_text()
+    rl.Trainer(model, rl.SquaredError(), rl.SGD(0.01)).fit(x, x[:, :2], epochs=1)
+    model.save("m.h")
+    assert "m_predict" not in Path("m.h").read_text()
+    model.save("m.npz")
+    np.savetxt("d.csv", x, delimiter=",", header="a,b,c", comments="", fmt="%.9g")
+    done = testing.CliRunner().invoke(program, ["predict", "m.npz", "d.csv", "--output", "p.csv"])
+    assert done.exit_code == 0, done.output
+    lines = Path("p.csv").read_text().splitlines()
+    assert lines[0] == "prediction_0,prediction_1"
+    found = np.array([line.split(",") for line in lines[1:]], dtype=np.float32)
+    np.testing.assert_array_equal(found, model(x))
+    refused = testing.CliRunner().invoke(program, ["predict", "m.npz", "d.csv", "--proba"])
+    assert "predicts numbers" in refused.output
+    np.savetxt("d.csv", np.c_[x, x[:, 0]], delimiter=",", header="a,b,c,y", comments="")
+    scored = testing.CliRunner().invoke(program, ["predict", "m.npz", "d.csv", "--target", "y"])
+    assert "no score: the model gives 2 numbers for each row" in scored.output
+    for command in ("explain", "gradcheck"):
+        refused = testing.CliRunner().invoke(program, [command, "m.npz", "d.csv", "--target", "y"])
+        assert "gives 2 numbers for each row, but the answers are one column" in refused.output

@@ -68,7 +68,12 @@ def load_labelled_data(
     if values.dtype.kind not in "iufb":
         raise Problem(f"column {name!r} is text, and the model file does not say which classes it stands for")
     values = values[usable]
-    if values.dtype.kind in "iub" and model(x[:1]).shape[-1] > 1:
+    outputs = model(x[:1]).shape[-1]
+    if model.predicts == "numbers" and outputs > 1:
+        raise Problem(
+            f"the model gives {outputs} numbers for each row, but the answers are one column, {name!r}"
+        )
+    if values.dtype.kind in "iub" and outputs > 1:
         return LabelledData(model, x, values.astype(np.int64), SoftmaxCrossEntropy())
     loss = SigmoidCrossEntropy() if isinstance(model.layers[-1], Sigmoid) else SquaredError()
     return LabelledData(model, x, values.astype(model.dtype).reshape(-1, 1), loss)

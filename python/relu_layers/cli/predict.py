@@ -114,12 +114,17 @@ def _predict(
         table.column(target_name)
     x, usable = features_of(model, preprocessing, table, unknown, name)
     y = model(x)
-    if proba and (not isinstance(target, ClassTarget) if target is not None else y.shape[-1] < 2):
+    if proba and (
+        not isinstance(target, ClassTarget)
+        if target is not None
+        else (y.shape[-1] < 2 or model.predicts == "numbers")
+    ):
         raise Problem("--proba: this model predicts numbers, which have no probabilities")
     probabilities = model.predict_proba(x) if proba else None
-    predicted = _decoded(preprocessing, y)
+    predicted = _decoded(model, x, y)
     rows = _rows(predicted, probabilities, usable, 9 if y.dtype == np.float32 else 17)
-    header = [*beside, "prediction"]
+    several = range(predicted.shape[1]) if predicted.ndim > 1 else None
+    header = [*beside, *(["prediction"] if several is None else [f"prediction_{one}" for one in several])]
     if probabilities is not None:
         classes = target.classes if isinstance(target, ClassTarget) else range(y.shape[-1])
         header += [f"probability_{one}" for one in classes]
@@ -203,10 +208,12 @@ def features_of(
     return x, usable
 
 
-def _decoded(preprocessing: Preprocessing | None, y: Array) -> Array:
-    """Return one prediction per row: a class, or a number in the unit of the target."""
+def _decoded(model: Any, x: Array, y: Array) -> Array:
+    """Return the prediction of each row: a class, a number in the unit of the target, or one for each output."""
+    preprocessing: Preprocessing | None = model.preprocessing
     if preprocessing is None or preprocessing.target is None:
-        return y.argmax(axis=-1) if y.shape[-1] > 1 else y.reshape(len(y))
+        found: Array = model.predict(x)
+        return found.reshape(len(x)) if found.size == len(x) else found
     target = preprocessing.target
     outputs = len(target.classes) if isinstance(target, ClassTarget) else 1
     if y.ndim != 2 or y.shape[1] != outputs:
@@ -218,12 +225,14 @@ def _decoded(preprocessing: Preprocessing | None, y: Array) -> Array:
 def _rows(predicted: Array, probabilities: Array | None, usable: Array, digits: int) -> list[list[object]]:
     """Return the lines to write, numbers with ``digits`` digits; a row without prediction is blank."""
     cells: list[list[object]] = [
-        [f"{value:.{digits}g}" if isinstance(value, float) else value] for value in predicted.tolist()
+        [f"{value:.{digits}g}" if isinstance(value, float) else value for value in row]
+        for row in (predicted.tolist() if predicted.ndim > 1 else ([value] for value in predicted.tolist()))
     ]
     if probabilities is not None:
         for line, row in zip(cells, probabilities.tolist(), strict=True):
             line.extend(f"{value:.6g}" for value in row)
-    blank: list[object] = [""] * (1 if probabilities is None else 1 + probabilities.shape[1])
+    width = 1 if predicted.ndim == 1 else predicted.shape[1]
+    blank: list[object] = [""] * (width + (0 if probabilities is None else probabilities.shape[1]))
     given = iter(cells)
     return [next(given) if one else blank for one in usable.tolist()]
 
@@ -262,6 +271,8 @@ def _print_score(
             report.print_regression(console, part, None, decoded, predicted)
     elif values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         report.say(console, "no score: the true values are not all numbers")
+    elif predicted.ndim > 1:
+        report.say(console, f"no score: the model gives {predicted.shape[1]} numbers for each row")
     elif y.shape[-1] > 1:
         right = int(np.sum(values == predicted))
         report.say(console, f"{part}: accuracy {right / len(values):.2%} ({right:,} of {len(values):,})")

@@ -104,7 +104,7 @@ def header(model: Sequential, name: str) -> str:
     outputs = size
     last = next(layer for layer in reversed(model.layers) if type(layer) is not Dropout)
     predicts = code.PREDICT_YES if outputs == 1 and type(last) is Sigmoid else ""
-    if outputs > 1 and type(last) is not Sigmoid:
+    if outputs > 1 and type(last) is not Sigmoid and model.predicts != "numbers":
         predicts = code.PREDICT_INDEX
     extra = preprocessing_tables(model, name, inputs, outputs, type(last) is Sigmoid)
     parts = [

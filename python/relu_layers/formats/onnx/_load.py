@@ -17,7 +17,7 @@ from relu_layers.formats.onnx._chain import Chain
 from relu_layers.formats.onnx._external import External
 from relu_layers.formats.onnx._graph import graph_of
 from relu_layers.formats.onnx._labels import scores_among
-from relu_layers.formats.onnx._metadata import CARD, NETWORK, PREPROCESSING
+from relu_layers.formats.onnx._metadata import CARD, NETWORK, PREDICTS, PREPROCESSING
 from relu_layers.formats.onnx._readers import chain_of
 from relu_layers.formats.onnx._wire import check_bytes
 from relu_layers.model import Sequential
@@ -108,10 +108,13 @@ def _model_in(data: bytes, output: str | None, finite: bool, external: External)
         _check_finite(chain)
     # First: it may be damaged, and the layers are large.
     preprocessing, card = _preprocessing(graph.metadata.get(PREPROCESSING)), _card(graph.metadata.get(CARD))
+    predicts = graph.metadata.get(PREDICTS)
+    if predicts not in (None, "numbers", "classes"):
+        raise ValueError(f"its entry {PREDICTS} is damaged: {str(predicts)[:100]!r}")
     model = Sequential(*(made.make() for made in chain.layers), dtype=chain.dtype)
     model.load_params({f"{i}.{name}": np.asarray(value) for i, made in enumerate(chain.layers)
                        for name, value in made.params.items()})  # fmt: skip
-    model.preprocessing, model.card = preprocessing, card
+    model.preprocessing, model.card, model.predicts = preprocessing, card, predicts
     return model
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 PREPROCESSING = "relu_layers.preprocessing"
 # What the model was trained on, as JSON of `Sequential.card`.
 CARD = "relu_layers.card"
+# What `predict` returns, where training has decided it.
+PREDICTS = "relu_layers.predicts"
 # The classes alone, as a JSON list, for programs that read nothing else of it.
 CLASS_NAMES = "class_names"
 # Where the graph is more than the network: the names of the network's input and output in it, as a JSON list.
