@@ -86,6 +86,7 @@ ONLY_IN = {
     "h5py": {"sources"},
     "safetensors": {"formats"},
     "scipy": {"sklearn"},
+    "skl2onnx": {"sklearn"},
     "torch": {"bench", "interop"},
     "jax": {"bench"},
     "numba": {"bench"},

@@ -12,8 +12,15 @@ import pytest
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from click.testing import CliRunner
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    PolynomialFeatures,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.utils.estimator_checks import check_estimator
 
 import relu_layers as rl
@@ -107,8 +114,14 @@ def test_scikit_learns_checks_of_a_transformer() -> None:
 
 def test_what_cannot_be_a_model_file_is_said() -> None:
     x, y = rl.data.two_moons(40, rng=0)
-    with pytest.raises(TypeError, match="got StandardScaler, MLPClassifier; expected"):
-        to_model(make_pipeline(StandardScaler(), MLPClassifier(max_iter=2)).fit(x, y))
+    with pytest.raises(TypeError, match="got PolynomialFeatures, MLPClassifier; expected"):
+        to_model(make_pipeline(PolynomialFeatures(), MLPClassifier(max_iter=2)).fit(x, y))
+    with pytest.raises(ValueError, match="clips"):
+        to_model(make_pipeline(MinMaxScaler(clip=True), MLPClassifier(max_iter=2)).fit(x, y))
+    with pytest.raises(ValueError, match="behind a scaler"):
+        to_model(make_pipeline(StandardScaler(), SimpleImputer(), MLPClassifier(max_iter=2)).fit(x, y))
+    with pytest.raises(ValueError, match="does not only fill"):
+        to_model(make_pipeline(SimpleImputer(missing_values=0), MLPClassifier(max_iter=2)).fit(x, y))
     with pytest.raises(TypeError, match="got StandardScaler; expected"):
         to_model(StandardScaler())
     with pytest.raises(ValueError, match="one class per row"):
@@ -117,6 +130,36 @@ def test_what_cannot_be_a_model_file_is_said() -> None:
         to_model(MLPRegressor("poisson", max_iter=2).fit(x, y))
     with pytest.raises(ValueError, match="one number per row"):
         to_model(MLPRegressor(max_iter=2).fit(x, x))
+
+
+SCALED: dict[str, tuple[Any, ...]] = {
+    "standard": (StandardScaler(),),
+    "no mean": (StandardScaler(with_mean=False),),
+    "no scale": (StandardScaler(with_std=False),),
+    "neither": (StandardScaler(with_mean=False, with_std=False),),
+    "smallest and largest": (MinMaxScaler((-1, 3)),),
+    "largest": (MaxAbsScaler(),),
+    "quartiles": (RobustScaler(),),
+    "no centre": (RobustScaler(with_centering=False),),
+    "one after another": (MinMaxScaler(), RobustScaler(), StandardScaler()),
+    "filled": (SimpleImputer(strategy="median"), StandardScaler()),
+    "filled alone": (SimpleImputer(),),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_scalers_of_scikit_learn_become_the_preprocessing(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal([2.0, -50.0, 0.01], [1.0, 20.0, 0.002], (40, 3))
+    if "filled" in name:
+        x[[3, 7], [0, 2]] = np.nan
+    pipeline = make_pipeline(*SCALED[name], MLPClassifier(max_iter=3, random_state=0))
+    pipeline.fit(x, rng.choice(["yes", "no", "perhaps"], 40))
+    to_model(pipeline).save(tmp_path / "model.npz")
+    model = rl.load(tmp_path / "model.npz")
+    assert list(model.predict_table(x)) == list(pipeline.predict(x))
+    features = model.preprocessing.transform(x, dtype=np.float64)
+    np.testing.assert_allclose(features, pipeline[:-1].transform(x), rtol=1e-12, atol=1e-12)
 
 
 def test_the_model_is_independent_of_the_estimator() -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from relu_layers import checkpoint
 from relu_layers.cli import report
+from relu_layers.cli.answers import UNSAID, answers, header_of, meaning
 from relu_layers.cli.baselines import constant_prediction
 from relu_layers.cli.errors import Problem, readable, refuse_overwriting
 from relu_layers.cli.examining import decimal_commas, refuse
@@ -121,10 +122,11 @@ def _predict(
     ):
         raise Problem("--proba: this model predicts numbers, which have no probabilities")
     probabilities = model.predict_proba(x) if proba else None
-    predicted = _decoded(model, x, y)
+    truth = table.column(name)[usable] if name is not None and name in table.columns else None
+    kind = meaning(model, y.shape[-1], asked_for_classes=proba, truth=truth)
+    predicted = answers(preprocessing, y, kind)
     rows = _rows(predicted, probabilities, usable, 9 if y.dtype == np.float32 else 17)
-    several = range(predicted.shape[1]) if predicted.ndim > 1 else None
-    header = [*beside, *(["prediction"] if several is None else [f"prediction_{one}" for one in several])]
+    header = [*beside, *header_of(predicted)]
     if probabilities is not None:
         classes = target.classes if isinstance(target, ClassTarget) else range(y.shape[-1])
         header += [f"probability_{one}" for one in classes]
@@ -144,10 +146,12 @@ def _predict(
         console.print(f"wrote {output}: {len(rows):,} predictions", soft_wrap=True, markup=False)
     else:
         _print_rows(header, rows)
+    if target is None and kind == "unsaid":
+        report.say(console, UNSAID.format(count=y.shape[-1]))
     if not usable.all():
         report.say(console, f"no prediction for {int(np.sum(~usable)):,} rows that miss a value")
-    if name is not None and name in table.columns:
-        _print_score(console, preprocessing, table.column(name)[usable], y, predicted)
+    if truth is not None:
+        _print_score(console, preprocessing, truth, y, predicted)
 
 
 def _columns_kept(kept: _Kept, data: str, table: Table, content: bytes | None) -> dict[str, list[object]]:
@@ -208,31 +212,17 @@ def features_of(
     return x, usable
 
 
-def _decoded(model: Any, x: Array, y: Array) -> Array:
-    """Return the prediction of each row: a class, a number in the unit of the target, or one for each output."""
-    preprocessing: Preprocessing | None = model.preprocessing
-    if preprocessing is None or preprocessing.target is None:
-        found: Array = model.predict(x)
-        return found.reshape(len(x)) if found.size == len(x) else found
-    target = preprocessing.target
-    outputs = len(target.classes) if isinstance(target, ClassTarget) else 1
-    if y.ndim != 2 or y.shape[1] != outputs:
-        raise ValueError(f"the model gives outputs of shape {y.shape[1:]}, but its target needs {outputs}")
-    values = y.argmax(axis=1) if isinstance(target, ClassTarget) else y[:, 0]
-    return preprocessing.decode_target(values)
-
-
 def _rows(predicted: Array, probabilities: Array | None, usable: Array, digits: int) -> list[list[object]]:
     """Return the lines to write, numbers with ``digits`` digits; a row without prediction is blank."""
+    rows = predicted.tolist() if predicted.ndim > 1 else [[value] for value in predicted.tolist()]
     cells: list[list[object]] = [
-        [f"{value:.{digits}g}" if isinstance(value, float) else value for value in row]
-        for row in (predicted.tolist() if predicted.ndim > 1 else ([value] for value in predicted.tolist()))
+        [f"{value:.{digits}g}" if isinstance(value, float) else value for value in row] for row in rows
     ]
     if probabilities is not None:
         for line, row in zip(cells, probabilities.tolist(), strict=True):
             line.extend(f"{value:.6g}" for value in row)
-    width = 1 if predicted.ndim == 1 else predicted.shape[1]
-    blank: list[object] = [""] * (width + (0 if probabilities is None else probabilities.shape[1]))
+    columns = len(header_of(predicted)) + (0 if probabilities is None else probabilities.shape[1])
+    blank: list[object] = [""] * columns
     given = iter(cells)
     return [next(given) if one else blank for one in usable.tolist()]
 
@@ -272,7 +262,9 @@ def _print_score(
     elif values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         report.say(console, "no score: the true values are not all numbers")
     elif predicted.ndim > 1:
-        report.say(console, f"no score: the model gives {predicted.shape[1]} numbers for each row")
+        report.say(
+            console, f"no score: the model gives {predicted.shape[1]} outputs, not one class or number"
+        )
     elif y.shape[-1] > 1:
         right = int(np.sum(values == predicted))
         report.say(console, f"{part}: accuracy {right / len(values):.2%} ({right:,} of {len(values):,})")

@@ -221,6 +221,18 @@ class BaseMLP(BaseEstimator):
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=(np.float64, np.float32))
         return self.model_(_dense(X).astype(self.model_.dtype, copy=False))
 
+    def onnx_shape_calculator(self) -> Any:
+        """Return what sets the types of the outputs: the converter skl2onnx asks for it."""
+        from relu_layers.sklearn._onnx import shapes  # which imports skl2onnx
+
+        return shapes
+
+    def onnx_converter(self) -> Any:
+        """Return what adds the nodes of the fitted network: the converter skl2onnx asks for it."""
+        from relu_layers.sklearn._onnx import convert  # which imports skl2onnx
+
+        return convert
+
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: sparse input is taken."""
         tags = super().__sklearn_tags__()

@@ -129,6 +129,9 @@ class MLPClassifier(ClassifierMixin, ClassTargets, BaseMLP):
     # Part of the trainer's loss that is reported.
     _loss_share = 1.0
 
+    # By this name skl2onnx knows which options its own classifier takes, such as zipmap.
+    alias = "SklearnMLPClassifier"
+
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),

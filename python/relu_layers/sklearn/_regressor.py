@@ -121,6 +121,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "loss": [StrOptions(set(REGRESSION)), callable],
     }
 
+    alias = "SklearnMLPRegressor"  # by which skl2onnx knows the options, as in MLPClassifier
+
     def __init__(
         self,
         loss: Any = "squared_error",

@@ -14,6 +14,7 @@ from relu_layers.model import Sequential
 from relu_layers.preprocessing import ClassTarget, NumberTarget, Preprocessing
 from relu_layers.sklearn._base import BaseMLP
 from relu_layers.sklearn._classifier import MLPClassifier
+from relu_layers.sklearn._scalers import READ, preprocessing_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -98,9 +99,11 @@ class TablePreprocessor(TransformerMixin, BaseEstimator):
 
 
 def to_model(fitted: Any, target: str = "target") -> Sequential:
-    """Return a fitted estimator, or a pipeline of `TablePreprocessor` and one, as a model with its preprocessing.
+    """Return a fitted estimator, or a pipeline of preprocessing and one, as a model with its preprocessing.
 
-    The model is independent of the estimator. ``model.save("model.npz")`` writes a file for ``relu-layers predict``.
+    Before the estimator stands a `TablePreprocessor`, or scikit-learn's StandardScaler, MinMaxScaler, MaxAbsScaler,
+    RobustScaler, several of them too, and a SimpleImputer of numbers before them. The model is independent of the
+    estimator. ``model.save("model.npz")`` writes a file for ``relu-layers predict``.
 
     Parameters
     ----------
@@ -118,22 +121,24 @@ def to_model(fitted: Any, target: str = "target") -> Sequential:
     TypeError
         It is, or holds, something else.
     ValueError
-        It predicts several labels or outputs, or Poisson rates, or was fitted on one class.
+        It predicts several labels or outputs, or Poisson rates, or was fitted on one class; a scaler clips.
     """
     steps = [step for _, step in fitted.steps] if hasattr(fitted, "steps") else [fitted]
     estimator, before = steps[-1], [step for step in steps[:-1] if step != "passthrough"]
-    if not isinstance(estimator, BaseMLP) or len(before) > 1 or not all(
-        isinstance(step, TablePreprocessor) for step in before
-    ):  # fmt: skip
+    own = len(before) == 1 and isinstance(before[0], TablePreprocessor)
+    if not isinstance(estimator, BaseMLP) or not (own or all(type(step) in READ for step in before)):
         names = ", ".join(type(step).__name__ for step in steps)
         raise TypeError(
-            f"to_model: got {names}; expected MLPClassifier or MLPRegressor, alone or after a TablePreprocessor"
+            f"to_model: got {names}; expected MLPClassifier or MLPRegressor, alone or after a TablePreprocessor or "
+            f"{', '.join(kind.__name__ for kind in READ)}"
         )
     check_is_fitted(estimator)
     model = estimator.model_.astype(estimator.model_.dtype)
     preprocessing = Preprocessing(standardize="none")
-    if before:
+    if own:
         preprocessing = Preprocessing.from_dict(before[0].preprocessing_.to_dict())
+    elif before:
+        preprocessing = preprocessing_of(before)
     if not isinstance(estimator, MLPClassifier):
         if estimator.out_activation_ == "exp" or estimator.n_outputs_ > 1:
             raise ValueError("to_model: a model file predicts one number per row, without an exponential")

@@ -15,12 +15,12 @@ _PASSED = (*BEHIND_LABELS, "ArgMax")
 def scores_among(nodes: Sequence[Any], outputs: Sequence[str]) -> str | None:
     """Return the output that has the scores where the others are labels made of them; None if there is none."""
     makers = {name: node for node in nodes for name in node.output}
-    ends = [_end(makers, name) for name in outputs]
+    ends = [core_of(makers, name) for name in outputs]
     scores = [name for name, (_, labels) in zip(outputs, ends, strict=True) if not labels]
     return scores[0] if len({core for core, _ in ends}) == 1 and len(scores) == 1 else None
 
 
-def _end(makers: Mapping[str, Any], name: str) -> tuple[str, bool]:
+def core_of(makers: Mapping[str, Any], name: str) -> tuple[str, bool]:
     """Return the value that an output is made of, and whether labels are made of it."""
     labels = False
     for _ in range(len(makers)):

@@ -14,12 +14,14 @@ from relu_layers._files.card import checked_card
 from relu_layers._support.arguments import boolean
 from relu_layers._support.files import AnyPath, open_regular
 from relu_layers.formats.onnx._chain import Chain
+from relu_layers.formats.onnx._classes import makes_labels, named_classes
 from relu_layers.formats.onnx._external import External
 from relu_layers.formats.onnx._graph import graph_of
 from relu_layers.formats.onnx._labels import scores_among
 from relu_layers.formats.onnx._metadata import CARD, NETWORK, PREDICTS, PREPROCESSING
 from relu_layers.formats.onnx._readers import chain_of
 from relu_layers.formats.onnx._wire import check_bytes
+from relu_layers.layers import Dense
 from relu_layers.model import Sequential
 from relu_layers.preprocessing import Preprocessing
 
@@ -32,7 +34,8 @@ def load(path: AnyPath, *, output: str | None = None, finite: bool = True) -> Se
     Weights keep their values; a transposed Gemm is transposed, its alpha and beta and constants that are added or
     multiplied beside it go into weight and bias. Data beside the file are read from its folder. What does nothing
     in inference is left out, except Dropout, which becomes a layer. Where the file flattens its input, the model
-    takes rows that are flat already. Preprocessing that `save` wrote comes back.
+    takes rows that are flat already. Preprocessing that `save` wrote comes back, and so does ``model.predicts``. Where
+    the file makes labels of the scores, their names are the classes of the model's preprocessing.
 
     Parameters
     ----------
@@ -106,15 +109,20 @@ def _model_in(data: bytes, output: str | None, finite: bool, external: External)
     chain = chain_of(graph)
     if finite:
         _check_finite(chain)
-    # First: it may be damaged, and the layers are large.
+    # First: they may be damaged, and the layers are large.
     preprocessing, card = _preprocessing(graph.metadata.get(PREPROCESSING)), _card(graph.metadata.get(CARD))
     predicts = graph.metadata.get(PREDICTS)
     if predicts not in (None, "numbers", "classes"):
-        raise ValueError(f"its entry {PREDICTS} is damaged: {str(predicts)[:100]!r}")
+        raise ValueError(f"its entry {PREDICTS} is {predicts[:100]!r}, expected numbers or classes")
     model = Sequential(*(made.make() for made in chain.layers), dtype=chain.dtype)
     model.load_params({f"{i}.{name}": np.asarray(value) for i, made in enumerate(chain.layers)
                        for name, value in made.params.items()})  # fmt: skip
-    model.preprocessing, model.card, model.predicts = preprocessing, card, predicts
+    if source is None and preprocessing is None and makes_labels(proto.graph.node, names):
+        outputs = next(
+            (layer.out_features for layer in reversed(model.layers) if isinstance(layer, Dense)), 0
+        )
+        predicts, preprocessing = "classes", named_classes(proto.graph, outputs)
+    model.preprocessing, model.predicts, model.card = preprocessing, predicts, card
     return model
 
 

@@ -10,6 +10,8 @@ CARD = "relu_layers.card"
 PREDICTS = "relu_layers.predicts"
 # The classes alone, as a JSON list, for programs that read nothing else of it.
 CLASS_NAMES = "class_names"
+# What `model.predict` returns, "numbers" or "classes", where the model says it.
+PREDICTS = "relu_layers.predicts"
 # Where the graph is more than the network: the names of the network's input and output in it, as a JSON list.
 NETWORK = "relu_layers.network"
 # How the names of the nodes around it begin.

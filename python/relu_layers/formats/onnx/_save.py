@@ -40,9 +40,9 @@ def save(
 ) -> None:
     """Write a model as an ONNX file that computes ``model(x)``, for rows ``x`` of shape (batch, features).
 
-    Parameters are initializers with the names that they have in ``model.params``; what went before (the model's
-    preprocessing) and its card travel in the file's metadata; with ``preprocessing`` that is part of the graph. The
-    file is checked by `onnx.checker` before it takes its place.
+    Parameters are initializers with the names that they have in ``model.params``. What went before (the model's
+    preprocessing), what `model.predict` returns (``model.predicts``) and its card travel in the file's metadata; with
+    ``preprocessing`` the first is part of the graph. The file is checked by `onnx.checker` before it takes its place.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _put_around(
 
 
 def _metadata(model: Sequential) -> dict[str, str]:
-    """Return what travels beside the graph: preprocessing, names of the classes, card, what is predicted."""
+    """Return what travels beside the graph: preprocessing, names of the classes, what is predicted, card."""
     card = checked_card(model.card)
     found = {} if card is None else {CARD: json.dumps(card)}
     if model.predicts is not None:

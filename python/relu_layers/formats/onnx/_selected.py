@@ -33,9 +33,11 @@ def selected_at(
     """Return the layer that the nodes from ``first`` on make of ``current``, None if they make none."""
     for kinds in (SLOPED, EXPONENTIAL):
         found = nodes[first : first + len(kinds)]
-        if tuple(node.op_type for node in found) != kinds:
+        # The comparison may stand before the values that it chooses from, or among them.
+        ordered = sorted(found[:-1], key=lambda node: node.op_type == "Greater") + list(found[-1:])
+        if tuple(node.op_type for node in ordered) != kinds:
             continue
-        *low, above, where = found
+        *low, above, where = ordered
         below = low[0].outputs[0]
         for step in low[1:]:
             if step.input(0) != below:
