@@ -100,7 +100,7 @@ def main() -> int:
     if plot(ours, Path("xor_loss.png")):
         print("wrote xor_loss.png")
     else:
-        print('no xor_loss.png: matplotlib is missing, pip install "relu_layers[plot]"')
+        print('no xor_loss.png: matplotlib is missing, pip install ".[plot]"')
 
     # Relative where the loss is above 1: the first losses have 13 digits that count, not 12 behind the point.
     difference = float(np.max(np.abs(np.subtract(ours, numpys)) / np.maximum(numpys, 1)))

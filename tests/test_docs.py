@@ -2,7 +2,8 @@
 
 A ``python`` block prints exactly the ``text`` block that follows it, or nothing if none follows. The blocks
 of one page share their names and a folder, from top to bottom. A ``console`` block holds ``$ relu-layers``
-commands that must succeed. A page whose first line is ``<!-- needs: torch jax -->`` runs where these packages are.
+commands, with lines of their output below them or none. A page whose first line is ``<!-- needs: torch jax -->``
+runs where these packages are, and so does a block after such a line.
 
 ``python tests/test_docs.py`` writes the output of the blocks into the pages again; read the difference
 before you commit it.
@@ -31,7 +32,9 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 BLOCK = re.compile(
-    r"^```(?P<kind>python|console)\n(?P<code>.*?)^```$(?:\n+^```text\n(?P<output>.*?)^```$)?", re.M | re.S
+    r"(?:^<!-- needs: (?P<needs>[\w ]+) -->\n)?"
+    r"^```(?P<kind>python|console)\n(?P<code>.*?)^```$(?:\n+^```text\n(?P<output>.*?)^```$)?",
+    re.M | re.S,
 )
 NEEDS = re.compile(r"\A<!-- needs: ([\w ]+) -->$", re.M)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
@@ -50,6 +53,8 @@ def run_page(text: str, folder: Path) -> list[tuple[re.Match[str], str]]:
     results = []
     with contextlib.chdir(folder):
         for block in BLOCK.finditer(text):
+            if not all(importlib.util.find_spec(package) for package in (block["needs"] or "").split()):
+                continue
             if block["kind"] == "console":
                 run_commands(block["code"])
                 continue
@@ -62,11 +67,18 @@ def run_page(text: str, folder: Path) -> list[tuple[re.Match[str], str]]:
 
 
 def run_commands(code: str) -> None:
-    """Run the lines that begin with ``$ relu-layers``; the others are their output, shortened."""
-    for command in re.findall(r"^\$ relu-layers (.*)$", code, re.M):
+    """Run the lines that begin with ``$ relu-layers``; the others are their output, shortened.
+
+    Every line of an output is printed by its command, but for ``...`` where lines are left out. A command whose
+    output begins with ``Error:`` fails.
+    """
+    for command, output in re.findall(r"^\$ relu-layers (.*)\n((?:(?!\$ ).*\n)*)", code, re.M):
         arguments = [sys.executable, "-m", "relu_layers", *shlex.split(command)]
         run = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
-        assert run.returncode == 0, f"relu-layers {command}\n{run.stdout}{run.stderr}"
+        printed = f"{run.stdout}{run.stderr}"
+        assert (run.returncode != 0) == output.startswith("Error:"), f"relu-layers {command}\n{printed}"
+        missing = set(comparable(output)) - {"", "..."} - set(comparable(printed))
+        assert not missing, f"relu-layers {command} prints\n{printed}"
 
 
 def comparable(printed: str) -> list[str]:

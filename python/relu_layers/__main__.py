@@ -24,8 +24,10 @@ def main() -> None:
         return
     absent = [name for name in ("click", "rich") if find_spec(name) is None]
     if absent:
+        from relu_layers._support.extras import how_to_install
+
         print(
-            f'Error: the command relu-layers needs {" and ".join(absent)}: pip install "relu_layers[cli]"',
+            f"Error: the command relu-layers needs {' and '.join(absent)}: {how_to_install('cli')}",
             file=sys.stderr,
         )
         raise SystemExit(1)

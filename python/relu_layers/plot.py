@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from relu_layers._support.extras import how_to_install
 from relu_layers._support.files import AnyPath, write_atomically
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def load_matplotlib(what: str) -> None:
                 if backend is not None:
                     os.environ["MPLBACKEND"] = backend
     except ImportError as error:
-        raise ImportError(f'{what} needs matplotlib: pip install "relu_layers[plot]"') from error
+        raise ImportError(f"{what} needs matplotlib: {how_to_install('plot')}") from error
 
 
 def _png(figure: Figure) -> bytes:

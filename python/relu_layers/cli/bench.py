@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relu_layers._support.arguments import nearest
+from relu_layers._support.extras import how_to_install
 from relu_layers.cli.errors import Problem, readable
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _check(against: tuple[str, ...], json_file: Path | None, plot: Path | None) 
         from importlib.util import find_spec
 
         if find_spec("matplotlib") is None:
-            raise Problem('--plot needs matplotlib: pip install "relu_layers[plot]"')
+            raise Problem(f"--plot needs matplotlib: {how_to_install('plot')}")
 
 
 def _list(chosen: list[Case]) -> None:

@@ -26,7 +26,7 @@ from relu_layers.preprocessing import CategoryColumn, ClassTarget, Preprocessing
 _COLUMNS_SHOWN = 20
 
 
-@click.command(short_help="Tell what is in the model file FILE.")
+@click.command(short_help="Show the content of the model file FILE.")
 @click.argument("file", type=click.Path())
 @click.option("--weights", type=click.Path(), metavar="FILE", help="The .caffemodel of a .prototxt FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")

@@ -8,11 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from relu_layers import runtime
+from relu_layers._support.extras import how_to_install
 from relu_layers.distributed._launcher import launched
-
-_INSTALL = (
-    'pip install "relu_layers[mpi]" uses the MPI of this machine, "relu_layers[mpi-local]" brings one along'
-)
 
 
 def world() -> Any:
@@ -46,6 +43,10 @@ def world() -> Any:
     return communicator
 
 
+def _how_to_install_mpi() -> str:
+    return f"{how_to_install('mpi')} uses the MPI of this machine, the extra mpi-local brings one along"
+
+
 def _mpi() -> Any:
     try:
         from mpi4py import MPI
@@ -54,7 +55,7 @@ def _mpi() -> Any:
         launch = launched()
         began = "" if launch is None else f"{launch.launcher} started {launch.size} processes, but "
         raise ImportError(
-            f"{began}training on several processes needs mpi4py and an MPI library ({error}): {_INSTALL}"
+            f"{began}training on several processes needs mpi4py and an MPI library ({error}): {_how_to_install_mpi()}"
         ) from error
     return MPI
 

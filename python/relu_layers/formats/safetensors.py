@@ -18,6 +18,7 @@ from relu_layers._files.document import digest, pack, unpack
 from relu_layers._files.parameter_names import torch_names
 from relu_layers._support.arguments import choice
 from relu_layers._support.configured import Array
+from relu_layers._support.extras import how_to_install
 from relu_layers._support.files import open_regular, write_atomically
 
 NAMES = ("relu_layers", "torch")
@@ -123,7 +124,7 @@ def _library() -> Any:
     try:
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError('.safetensors files need safetensors: pip install "relu_layers[io]"') from error
+        raise ImportError(f".safetensors files need safetensors: {how_to_install('io')}") from error
     return safetensors.numpy
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from relu_layers._support.extras import how_to_install
+
 if TYPE_CHECKING:
     from relu_layers.sklearn._classifier import MLPClassifier
     from relu_layers.sklearn._datasets import load_digits
@@ -34,9 +36,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "sklearn":
             raise
-        raise ImportError(
-            f'{name} needs scikit-learn 1.6 or newer: pip install "relu_layers[sklearn]"'
-        ) from error
+        raise ImportError(f"{name} needs scikit-learn 1.6 or newer: {how_to_install('sklearn')}") from error
 
 
 def __dir__() -> list[str]:

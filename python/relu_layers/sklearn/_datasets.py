@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from relu_layers._support.extras import how_to_install
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -27,6 +29,6 @@ def load_digits() -> tuple[Array, Array]:
     try:
         from sklearn import datasets
     except ImportError as error:
-        raise ImportError('the digits come with scikit-learn: pip install "relu_layers[sklearn]"') from error
+        raise ImportError(f"the digits come with scikit-learn: {how_to_install('sklearn')}") from error
     bunch = datasets.load_digits()
     return np.asarray(bunch.data, dtype=np.float64), np.asarray(bunch.target, dtype=np.int64)

@@ -18,6 +18,7 @@ import numpy as np
 
 from relu_layers._files.archive import refuse_long_directory
 from relu_layers._files.damage import NamedFileError, damage_as_value_error
+from relu_layers._support.extras import how_to_install
 from relu_layers._support.files import check_regular, open_regular
 from relu_layers.sources._files import FileArray, npy_header, opened_array
 from relu_layers.sources._reading_process import failure_of_reading, path_of
@@ -155,7 +156,7 @@ def _require_h5py() -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise ImportError('an HDF5 file needs h5py: pip install "relu_layers[data]"') from error
+        raise ImportError(f"an HDF5 file needs h5py: {how_to_install('data')}") from error
     return h5py
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from relu_layers._files.damage import NamedFileError, damage_as_value_error
+from relu_layers._support.extras import how_to_install
 from relu_layers._support.files import check_regular
 from relu_layers.sources._reading_process import failure_of_reading, path_of
 from relu_layers.sources._sizes import refuse_too_large
@@ -80,7 +81,7 @@ def _require_library(suffix: str) -> str:
     for name in ("polars", "pyarrow"):
         if find_spec(name) is not None:
             return name
-    raise ImportError(f'{_kind(suffix)} file needs polars: pip install "relu_layers[data]"')
+    raise ImportError(f"{_kind(suffix)} file needs polars: {how_to_install('data')}")
 
 
 def _kind(suffix: str) -> str:

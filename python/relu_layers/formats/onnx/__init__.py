@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from relu_layers._support.extras import how_to_install
+
 try:
     import onnx as _onnx  # noqa: F401  # the modules below need it
 except ImportError as error:
-    raise ImportError('.onnx files need onnx: pip install "relu_layers[onnx]"') from error
+    raise ImportError(f".onnx files need onnx: {how_to_install('onnx')}") from error
 
 from relu_layers.formats.onnx._describe import describe
 from relu_layers.formats.onnx._load import load

@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from relu_layers._support.extras import how_to_install
+
 try:
     import torch as _torch  # noqa: F401 - first, so that its absence raises this package's error
 except ImportError as error:
-    raise ImportError('relu_layers.interop.torch needs PyTorch: pip install "relu_layers[torch]"') from error
+    raise ImportError(f"relu_layers.interop.torch needs PyTorch: {how_to_install('torch')}") from error
 
 from relu_layers.interop.torch._activations import (
     PLAIN,
