@@ -114,6 +114,13 @@ MUTATIONS = (
         "tests/ops/test_agreement.py tests/test_losses.py",
     ),
     Mutation(
+        "Huber's gradient without its limit from below",
+        "cpp/src/kernels/huber.cpp",
+        literal("difference < lowest ? lowest : from_above"),
+        "from_above",
+        "tests/ops/test_agreement.py tests/test_columns.py",
+    ),
+    Mutation(
         "a dropout threshold that is not reached",
         "cpp/src/kernels/dropout.cpp",
         literal("(words) >= threshold"),

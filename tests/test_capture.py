@@ -168,6 +168,7 @@ LOSSES: dict[str, tuple[Callable[[], Any], bool]] = {
     "sum": (lambda: rl.SoftmaxCrossEntropy(normalization="none"), True),
     "sigmoid": (lambda: rl.SigmoidCrossEntropy(), False),
     "squared": (lambda: rl.SquaredError(0.5, "batch_size"), False),
+    "huber": (lambda: rl.Huber(0.5), False),
     "squared, valid": (lambda: rl.SquaredError(normalization="valid"), False),
 }
 

@@ -149,8 +149,9 @@ def test_a_kernel_regularizer_is_twice_its_weight_decay() -> None:
         ),
         (L.BinaryCrossentropy(from_logits=True), rl.SigmoidCrossEntropy(normalization="full"), TARGETS),
         (L.MeanSquaredError(), rl.SquaredError(), TARGETS),
+        (L.Huber(delta=0.5), rl.Huber(0.5), TARGETS),
     ],
-    ids=["sparse", "smoothed", "binary", "squared"],
+    ids=["sparse", "smoothed", "binary", "squared", "huber"],
 )
 def test_losses_are_equal(theirs: Any, ours: Any, target: np.ndarray, weights: np.ndarray | None) -> None:
     expected = float(theirs(target, LOGITS, sample_weight=weights))

@@ -18,7 +18,7 @@ from relu_layers.checkpoint import load
 from relu_layers.history import History
 from relu_layers.layers import built_in
 from relu_layers.layers.built_in import *
-from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from relu_layers.losses import Huber, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential, mlp
 from relu_layers.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from relu_layers.runtime import (
@@ -101,6 +101,7 @@ __all__ = [
     "EarlyStopping",
     "Explanation",
     "History",
+    "Huber",
     "ModelCheckpoint",
     "RMSProp",
     "ReduceOnPlateau",

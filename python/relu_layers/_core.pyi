@@ -52,7 +52,8 @@ class UsageGuard:
 class Capture:
     """What the ops of one thread are asked to do between `start` and `stop`, kept instead of done.
 
-    The four arrays, of one batch's shapes, stand for memory that each replay brings along.
+    The arrays, of one batch's shapes, stand for memory that each replay brings along; the target may be
+    ``(columns, values)``.
     """
 
     def __init__(self, input: object, target: object, sample_weight: object, output: object) -> None: ...

@@ -14,7 +14,9 @@ import numpy as np
 from relu_layers._support.arguments import choice, integer, real
 from relu_layers._support.configured import Array, Configured, Ops
 from relu_layers._support.targets import (
+    Target,
     class_weights,
+    columns_and_values,
     refuse_no_distribution,
     refuse_not_finite,
     refuse_other_shape,
@@ -40,12 +42,15 @@ class Loss(Configured):
         Positions with this target count neither in the loss nor in the accuracy.
     takes_labels : bool
         Whether integer targets are labels, which stay integers; else they are converted to the dtype of y.
+    takes_columns : bool
+        Whether a target may be ``(columns, values)``: one output of each row, and what it is compared with.
     """
 
     metric_name: str | None = None
     normalization: str = "full"
     ignore_label: int | None = None
     takes_labels: bool = False
+    takes_columns: bool = False
 
     def use(self, namespace: Ops) -> None:
         """Compute with ``namespace`` from now on."""
@@ -438,7 +443,14 @@ class SquaredError(Loss):
         Factor before the sum.
     normalization : {"full", "batch_size", "valid", "none"}
         n: all elements (the mean), y.shape[0], all elements (or the sum of weights), or 1 (the sum).
+
+    Notes
+    -----
+    A target ``(columns, values)``, a tuple, compares one output of each row, ``y[i, columns[i]]`` with ``values[i]``;
+    all elements are then the rows. `Trainer.step` takes such targets, as the losses themselves do.
     """
+
+    takes_columns = True
 
     def __init__(self, scale: float = 1.0, normalization: str = "full") -> None:
         owner = type(self).__name__
@@ -446,13 +458,71 @@ class SquaredError(Loss):
         self.normalization = choice(owner, "normalization", normalization, NORMALIZATIONS)
 
     def __call__(
-        self, y: Array, target: Array, *, sample_weight: Array | None = None, out: Array | None = None
+        self, y: Array, target: Target, *, sample_weight: Array | None = None, out: Array | None = None
     ) -> tuple[float, Array]:
-        """Return the loss of ``y`` against ``target`` (shape and dtype of y) and dy."""
+        """Return the loss of ``y`` against ``target`` and dy.
+
+        Parameters
+        ----------
+        y : ndarray, float32 or float64
+        target : ndarray or (ndarray, ndarray)
+            Of the shape and dtype of y; or integers and numbers of that dtype, one of each for a row of
+            ``y (batch, outputs)``. A column out of range is an IndexError.
+        sample_weight : ndarray (batch,), keyword
+            Weights in the dtype of y.
+        out : ndarray, keyword
+            Takes dy; may be y itself.
+        """
+        columns, values = columns_and_values(type(self).__name__, target)
         value, dy = self.ops.squared_error(
             y,
-            target,
+            values,
+            columns=columns,
             scale=self.scale,
+            sample_weight=sample_weight,
+            normalization=self.normalization,
+            out=out,
+        )
+        return value, dy
+
+
+class Huber(Loss):
+    """Huber's loss (1964): ``sum(w * l) / n``, squares near the target and a gradient of at most ``delta`` beyond.
+
+    With ``d = prediction - target`` it is ``l = d**2 / 2`` where ``abs(d) <= delta``, else
+    ``delta * (abs(d) - delta / 2)``: PyTorch's HuberLoss, and with ``delta=1`` its SmoothL1Loss too.
+
+    Parameters
+    ----------
+    delta : float
+        Where the squares end, above 0.
+    normalization : {"full", "batch_size", "valid", "none"}
+        n, as in `SquaredError`.
+
+    Notes
+    -----
+    A target may be ``(columns, values)``, as in `SquaredError`.
+    """
+
+    takes_columns = True
+
+    def __init__(self, delta: float = 1.0, normalization: str = "full") -> None:
+        owner = type(self).__name__
+        self.delta = real(owner, "delta", delta)
+        if self.delta <= 0.0:
+            raise ValueError(f"{owner}: delta is {delta!r}, expected a number above 0")
+        self.normalization = choice(owner, "normalization", normalization, NORMALIZATIONS)
+
+    def __call__(
+        self, y: Array, target: Target, *, sample_weight: Array | None = None, out: Array | None = None
+    ) -> tuple[float, Array]:
+        """Return the loss of ``y`` against ``target``, both as `SquaredError` takes them, and dy."""
+        columns, values = columns_and_values(type(self).__name__, target)
+        value, dy = self.ops.huber(
+            y,
+            values,
+            columns=columns,
+            delta=self.delta,
             sample_weight=sample_weight,
             normalization=self.normalization,
             out=out,
@@ -462,7 +532,7 @@ class SquaredError(Loss):
 
 # Those that a checkpoint rebuilds.
 BUILT_IN: dict[str, type[Loss]] = {
-    loss.__name__: loss for loss in (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
+    loss.__name__: loss for loss in (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError, Huber)
 }
 
 

@@ -16,6 +16,7 @@ from relu_layers._support.configured import Array, Watched
 from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.spelling import check_loss
+from relu_layers._support.targets import Target
 from relu_layers._support.usage import alone, still
 from relu_layers._training.captures import StepCaptures, StepParts
 from relu_layers._training.communicator import Communicator, check_communicator
@@ -177,15 +178,16 @@ class Trainer(Copied, Settings, Watched):
         """Names of the columns that the running `fit` records."""
         return self._recorded
 
-    def step(self, x: Array, y: Array, sample_weight: Array | None = None) -> float:
+    def step(self, x: Array, y: Target, sample_weight: Array | None = None) -> float:
         """Train on one minibatch and return its loss before the update.
 
         Parameters
         ----------
         x : ndarray (batch, features), of the model's dtype
             Not converted: another dtype is a TypeError that prints the conversion (`fit` converts).
-        y : ndarray
-            What the loss compares with: labels, or an array of the dtype and shape of the outputs.
+        y : ndarray or (ndarray, ndarray)
+            What the loss compares with: labels, or an array of the dtype and shape of the outputs. `SquaredError` and
+            `Huber` also take ``(columns, values)``, a tuple: of each row of outputs the one of that column counts.
         sample_weight : ndarray (batch,), optional
             Of the model's dtype.
 
@@ -210,7 +212,7 @@ class Trainer(Copied, Settings, Watched):
             end(self, self.steps, value)
         return value
 
-    def _step_in_layers(self, x: Array, y: Array, sample_weight: Array | None) -> float:
+    def _step_in_layers(self, x: Array, y: Target, sample_weight: Array | None) -> float:
         """Do what `step` says by running the layers, and capture the step if it may come again."""
         if type(x) is not np.ndarray or x.dtype != self.model.dtype:
             x = strict_array("Trainer.step", "x", x, self.model.dtype)
@@ -220,7 +222,7 @@ class Trainer(Copied, Settings, Watched):
         return value
 
     def _run_step(
-        self, x: Array, y: Array, weight: Array | None = None, *, close: bool = False, place: _Place = None
+        self, x: Array, y: Target, weight: Array | None = None, *, close: bool = False, place: _Place = None
     ) -> StepResult:
         """Run one step in the layers: gradients, their sum over the group, and the update that completes it.
 
@@ -246,7 +248,9 @@ class Trainer(Copied, Settings, Watched):
         self._progress[0] += 1
         return result
 
-    def _backpropagate(self, x: Array, y: Array, weight: Array | None = None, *, place: _Place) -> StepResult:
+    def _backpropagate(
+        self, x: Array, y: Target, weight: Array | None = None, *, place: _Place
+    ) -> StepResult:
         """Fill the model's gradients from one minibatch, those of the penalty included."""
         loss, passes = as_loss(self.loss, self.model.ops), self.model._passes
 

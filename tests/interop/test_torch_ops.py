@@ -116,6 +116,10 @@ CHECKED: dict[str, tuple[Callable[..., Tensor], list[Tensor]]] = {
         lambda p, t: rlt.squared_error(p, t, scale=0.5, sample_weight=positive(6)),
         [draw(6, 5), draw(6, 5, seed=3)],
     ),
+    "huber": (
+        lambda p, t: rlt.huber(p, t, delta=0.7, sample_weight=positive(6)),
+        [draw(6, 5), draw(6, 5, seed=3)],
+    ),
     "squared-error-sum": (
         lambda p, t: rlt.squared_error(p, t, normalization="none"),
         [draw(6, 5), draw(6, 5, seed=3)],
@@ -143,7 +147,7 @@ def test_gradcheck_of_a_larger_expression(name: str) -> None:
 
 def test_every_op_with_a_gradient_is_here_and_checked() -> None:
     names = {name.removesuffix("_forward") for name in rl.ops.__all__ if name.endswith("_forward")}
-    names |= {"matmul", "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"}
+    names |= {"matmul", "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "huber"}
     assert names <= set(rlt.__all__)
     checked = {name.split("-")[0] for name in CHECKED} | {"softmax_cross_entropy", "sigmoid_cross_entropy"}
     assert names - checked <= {"squared_error"}
@@ -226,6 +230,7 @@ OPS_OF: dict[str, tuple[str, ...]] = {
     "cross-entropy": ("softmax_cross_entropy",),
     "sigmoid-cross-entropy": ("sigmoid_cross_entropy",),
     "squared-error": ("squared_error",),
+    "huber": ("huber",),
 }
 
 

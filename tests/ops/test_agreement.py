@@ -231,11 +231,24 @@ def test_losses(native: Any, dtype: Any, normalization: str) -> None:
                 close(gradient, expected, 64 + classes)  # sums over the classes
         targets = rng.random((batch, classes)).astype(dtype)
         weight = rng.uniform(0, 2, batch).astype(dtype)
-        for name, extra in [("sigmoid_cross_entropy", {}), ("squared_error", {"scale": 0.5})]:
+        for name, extra in [
+            ("sigmoid_cross_entropy", {}),
+            ("squared_error", {"scale": 0.5}),
+            ("huber", {"delta": 0.8}),
+        ]:
             for sample_weight in (None, weight):
                 arguments = {"sample_weight": sample_weight, "normalization": normalization, **extra}
                 found, gradient = getattr(native, name)(logits, targets, **arguments)
                 wanted, expected = getattr(REFERENCE, name)(logits, targets, **arguments)
+                assert found == pytest.approx(wanted, rel=64 * float(np.finfo(dtype).eps))
+                close(gradient, expected, 16)
+        columns = rng.integers(0, classes, batch)
+        for name, extra in [("squared_error", {"scale": 0.5}), ("huber", {"delta": 0.8})]:
+            for kind in (np.int8 if classes < 128 else np.int16, np.int64, np.uint32):
+                arguments = {"sample_weight": weight, "normalization": normalization, **extra}
+                given = logits, targets[:, 0]
+                found, gradient = getattr(native, name)(*given, columns=columns.astype(kind), **arguments)
+                wanted, expected = getattr(REFERENCE, name)(*given, columns=columns, **arguments)
                 assert found == pytest.approx(wanted, rel=64 * float(np.finfo(dtype).eps))
                 close(gradient, expected, 16)
 

@@ -40,6 +40,7 @@ ELEMENTWISE: dict[str, Callable[[Any, Any, Any], Any]] = {
     "tanh_backward": lambda ops, x, dy: ops.tanh_backward(x, dy),
     "dropout_forward": lambda ops, x, dy: ops.dropout_forward(x, 0.4, key=5, counter=6),
     "squared_error": lambda ops, x, dy: ops.squared_error(x, dy, normalization="none")[1],
+    "huber": lambda ops, x, dy: ops.huber(x, dy, delta=0.7, normalization="none")[1],
     "sigmoid_cross_entropy": lambda ops, x, dy: ops.sigmoid_cross_entropy(x, dy, normalization="none")[1],
 }
 COMMON = {"weight_decay": 0.01, "grad_scale": 0.7, "learning_rate": 0.3}

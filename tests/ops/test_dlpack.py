@@ -94,6 +94,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "softmax_cross_entropy": (X, LABELS),
     "sigmoid_cross_entropy": (X, (DY > 0).astype(np.float32)),
     "squared_error": (X, DY),
+    "huber": (X, DY),
 }
 
 

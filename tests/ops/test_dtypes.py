@@ -93,6 +93,7 @@ ARRAYS: dict[str, dict[str, tuple[int, ...]]] = {
         "out": MATRIX,
     },
     "softmax_forward": {"x": MATRIX, "out": MATRIX},
+    "huber": {"prediction": MATRIX, "target": MATRIX, "sample_weight": (ROWS,), "out": MATRIX},
     "squared_error": {"prediction": MATRIX, "target": MATRIX, "sample_weight": (ROWS,), "out": MATRIX},
     "sum_of_squares": {"x": MATRIX},
     "tanh_backward": {"y": MATRIX, "dy": MATRIX, "out": MATRIX},
@@ -234,6 +235,7 @@ LOSSES: dict[str, tuple[Callable[[], Any], dict[str, tuple[int, ...]]]] = {
     "SoftmaxCrossEntropy": (rl.SoftmaxCrossEntropy, {"logits": MATRIX, "labels": (ROWS,)}),
     "SigmoidCrossEntropy": (rl.SigmoidCrossEntropy, {"logits": MATRIX, "targets": MATRIX}),
     "SquaredError": (rl.SquaredError, {"prediction": MATRIX, "target": MATRIX}),
+    "Huber": (rl.Huber, {"prediction": MATRIX, "target": MATRIX}),
 }
 
 

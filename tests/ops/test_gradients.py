@@ -210,6 +210,18 @@ LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "squared": lambda o, z, out: o.squared_error(
         z, np.ones((4, 3)), scale=0.5, sample_weight=np.array([1.0, 0.0, 2.0, 0.5]), out=out
     ),
+    "squared, columns": lambda o, z, out: o.squared_error(
+        z, np.arange(4.0), columns=np.array([2, 0, 1, 2]), normalization="none", out=out
+    ),
+    "huber": lambda o, z, out: o.huber(z, np.ones((4, 3)), delta=0.75, normalization="batch_size", out=out),
+    "huber, columns": lambda o, z, out: o.huber(
+        z,
+        np.arange(4.0),
+        columns=np.array([2, 0, 1, 2]),
+        sample_weight=np.array([1.0, 0.0, 2.0, 0.5]),
+        normalization="valid",
+        out=out,
+    ),
 }
 
 

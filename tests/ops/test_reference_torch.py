@@ -66,13 +66,14 @@ def test_cross_entropy_is_torchs(torch: Any, shape: tuple[int, ...], case: dict[
     np.testing.assert_allclose(gradient, variable.grad.numpy(), rtol=0, atol=32 * EPS)
 
 
-def test_sigmoid_cross_entropy_and_squared_error_are_torchs(torch: Any) -> None:
+def test_elementwise_losses_are_torchs(torch: Any) -> None:
     rng = np.random.default_rng(4)
     logits, targets = 4 * rng.standard_normal((6, 3)), rng.random((6, 3))
     functional = torch.nn.functional
     for mine, theirs in (
         (reference.sigmoid_cross_entropy, functional.binary_cross_entropy_with_logits),
         (reference.squared_error, functional.mse_loss),
+        (reference.huber, functional.huber_loss),
     ):
         variable = torch.tensor(logits, requires_grad=True)
         expected = theirs(variable, torch.tensor(targets))

@@ -48,6 +48,8 @@ def test_the_same_bits_for_every_target_and_number_of_threads(dtype: Any) -> Non
                 rl.ops.softmax_cross_entropy(y, labels, label_smoothing=0.1),
                 rl.ops.sigmoid_cross_entropy(y, dy),
                 rl.ops.squared_error(y, dy),
+                rl.ops.huber(y, dy),
+                rl.ops.huber(y, dy[:, 0], columns=labels),
             ):
                 results += [np.float64(loss), gradient]
             results += [np.float64(rl.ops.sum_of_squares(x)), *rl.ops.prelu_backward(y, b, dy)]

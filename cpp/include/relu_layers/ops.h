@@ -173,6 +173,16 @@ double sigmoid_cross_entropy(Rows<const T> logits, Rows<const T> targets, LossWe
 // scale * sum(weight * (prediction - target)^2) / divisor.
 template <class T>
 double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, LossWeights<T> weights, T* dprediction);
+// The same of one element of each row i alone: prediction[i, columns[i]] against target[i], the gradient 0 elsewhere.
+template <class T>
+double squared_error(Rows<const T> prediction, Labels columns, const T* target, T scale, LossWeights<T> weights,
+                     T* dprediction);
+// sum(weight * l) / divisor with l = d^2 / 2 where |d| <= delta, else delta * (|d| - delta / 2); d = prediction - target.
+template <class T>
+double huber(Rows<const T> prediction, Rows<const T> target, T delta, LossWeights<T> weights, T* dprediction);
+template <class T>
+double huber(Rows<const T> prediction, Labels columns, const T* target, T delta, LossWeights<T> weights,
+             T* dprediction);
 
 // ---- Updates, in place on contiguous arrays of n entries: param and the optimizer's memory, which starts as zeros.
 // The gradient is first what GradientRule makes of it.

@@ -30,14 +30,16 @@ bool Expected::is_like(PyObject* value, bool any_rows) const {
     return true;
 }
 
-Capture::Capture(py::handle input, py::handle target, py::handle sample_weight, py::handle output) {
+Capture::Capture(py::handle input, py::handle target_, py::handle sample_weight, py::handle output) {
     const auto bind = [&](Slot slot, py::handle array) {
         if (!array.is_none() && !is_array(array.ptr())) throw py::type_error("Capture: expected arrays or None");
         recorder_.bind(slot, array);
         expected_[static_cast<int>(slot)] = Expected(array);
     };
     bind(Slot::input, input);
-    bind(Slot::target, target);
+    const Target target(target_.ptr());
+    bind(Slot::target, target.values);
+    bind(Slot::columns, target.columns);
     bind(Slot::sample_weight, sample_weight);
     bind(Slot::output, output);
 }

@@ -24,6 +24,18 @@ struct Expected {
     bool is_like(PyObject* value, bool any_rows) const;
 };
 
+// A target as a loss takes it: an array, or (columns, values), a tuple. Borrowed; None for no columns.
+struct Target {
+    PyObject* columns = Py_None;
+    PyObject* values;
+
+    explicit Target(PyObject* target) : values(target) {
+        if (!PyTuple_Check(target) || PyTuple_GET_SIZE(target) != 2) return;
+        columns = PyTuple_GET_ITEM(target, 0);
+        values = PyTuple_GET_ITEM(target, 1);
+    }
+};
+
 class Capture {
   public:
     Capture(py::handle input, py::handle target, py::handle sample_weight, py::handle output);

@@ -9,7 +9,7 @@
 namespace relu_layers::bindings {
 namespace {
 
-// What the three losses share: the mean's divisor, the weights of the samples and the label that does not count.
+// What the losses share: the mean's divisor, the weights of the samples and the label that does not count.
 struct Common {
     Array sample_weight;
     Normalization normalization = Normalization::none;
@@ -127,8 +127,17 @@ void read_ignore_label(Call& call, Common& common, const Array& labels, Argument
     }
 }
 
-[[noreturn]] void bad_label(const Call& call, const ops::Labels& labels, const Shape& shape, index_t position,
-                            index_t classes) {
+// Integers that name one of several: what they are called, and what there are several of.
+struct Indices {
+    const char* name;
+    const char* of_many;
+    const char* one;
+};
+constexpr Indices labels_of_logits = {"labels", "logits have # classes", "label"};
+constexpr Indices columns_of_prediction = {"columns", "prediction has # columns", "column"};
+
+[[noreturn]] void bad_index(const Call& call, const Indices& kind, const ops::Labels& labels, const Shape& shape,
+                            index_t position, index_t classes) {
     const std::int64_t label = labels[position];
     std::string place;
     for (int i = shape.ndim - 1; i >= 0; --i) {
@@ -138,13 +147,16 @@ void read_ignore_label(Call& call, Common& common, const Array& labels, Argument
     if (shape.ndim > 0) place = "[" + place + "]";
     const std::string value =
         labels.is_signed ? std::to_string(label) : std::to_string(static_cast<std::uint64_t>(label));
-    throw py::index_error(std::string(call.op()) + ": labels" + place + " is " + value + " but logits have " +
-                          std::to_string(classes) + " classes: expected 0 <= label < " + std::to_string(classes));
+    const std::string number = std::to_string(classes);
+    std::string many = kind.of_many;
+    many.replace(many.find('#'), 1, number);
+    throw py::index_error(std::string(call.op()) + ": " + kind.name + place + " is " + value + " but " + many +
+                          ": expected 0 <= " + kind.one + " < " + number);
 }
 
 // In full before anything is written: now, or before each run of what is being recorded.
-void check_labels(Call& call, const Placed<ops::Labels>& labels, const Common& common, const Shape& shape,
-                  index_t classes) {
+void check_indices(Call& call, const Indices& kind, const Placed<ops::Labels>& labels, const Common& common,
+                   const Shape& shape, index_t classes) {
     const bool has_ignore = common.has_ignore;
     const std::int64_t ignored = common.ignore_label;
     const index_t positions = common.positions;
@@ -154,7 +166,7 @@ void check_labels(Call& call, const Placed<ops::Labels>& labels, const Common& c
     if (call.recorder() != nullptr)
         return call.recorder()->add_check([=](Moment& now) { now.refused = now.refused || find(now) >= 0; });
     const index_t bad = find(Moment());
-    if (bad >= 0) bad_label(call, labels.view, shape, bad, classes);
+    if (bad >= 0) bad_index(call, kind, labels.view, shape, bad, classes);
 }
 
 // Integers of the logits' shape without the class axis, or probabilities of the logits' own shape and type.
@@ -224,7 +236,7 @@ py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_,
             if (is_integer(labels)) {
                 if (!labels.plain()) call.copy(labels);
                 const auto indices = integers(labels);
-                check_labels(call, indices, common, without_axis(logits, axis), classes);
+                check_indices(call, labels_of_logits, indices, common, without_axis(logits, axis), classes);
                 run(indices);
             } else {
                 run(rows<T>(call, labels, axis));
@@ -233,7 +245,7 @@ py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_,
     return losses.take();
 }
 
-// A loss whose positions are the elements; out may be the prediction. f(predictions, targets, weights, gradient).
+// A loss whose positions are the elements; out may be the prediction. f(weights, gradient, predictions, targets).
 template <class Function>
 py::object elementwise(Call& call, Common& common, Array& prediction, Array& target, Argument sample_weight,
                        Argument out, double work, Function function) {
@@ -252,7 +264,7 @@ py::object elementwise(Call& call, Common& common, Array& prediction, Array& tar
             const auto weights = common.weights<T>(call);
             const auto gradients = gradient.run<T>();
             const Moment then = call.run(work * double(prediction.size), [=](Moment& now) {
-                now.number = function(predictions(now), targets(now), weights(now), gradients(now));
+                now.number = function(weights(now), gradients(now), predictions(now), targets(now));
             });
             losses.set(then.number);
         });
@@ -272,21 +284,83 @@ py::object sigmoid_cross_entropy(Call& call, Argument logits_, Argument targets_
     call.expect_shape(targets, Shape(logits));
     return elementwise(
         call, common, logits, targets, sample_weight, out, work_of_exponential,
-        [](auto x, auto t, auto weights, auto* dx) { return ops::sigmoid_cross_entropy(x, t, weights, dx); });
+        [](auto weights, auto* dx, auto x, auto t) { return ops::sigmoid_cross_entropy(x, t, weights, dx); });
 }
 
-py::object squared_error(Call& call, Argument prediction_, Argument target_, Argument scale_, Argument sample_weight,
-                         Argument normalization_, Argument out) {
-    const double scale = call.number(scale_);
+// A loss of one element of each row, that of its column. f(weights, gradient, predictions, columns, targets).
+template <class Function>
+py::object elements_of_columns(Call& call, Common& common, Array& prediction, Argument target_, Argument columns_,
+                               Argument sample_weight, Argument out, Function function) {
+    if (prediction.ndim != 2)
+        call.value_error("prediction has shape " + text_of(prediction) +
+                         ", expected (batch, outputs) where columns are given");
+    const Shape by_row(prediction, 1);
+    const index_t outputs = prediction.shape[1];
+    Array target(call, target_);
+    call.expect_shape(target, by_row);
+    Array columns;
+    call.read(columns, columns_);
+    if (!is_integer(columns))
+        call.type_error("columns has dtype " + dtype_name(columns) +
+                        ", expected integers: pass columns.astype(np.int64)");
+    call.expect_shape(columns, by_row);
+    common.read_sample_weight(call, prediction, sample_weight);
+    common.count_positions(call, prediction, prediction.shape[0], prediction.shape[0]);
+    const Array gradient(call, out, Shape(prediction));
+    call.check_overlap(gradient, {}, &prediction);
+    call.check_overlap(gradient, {&target, &columns, &common.sample_weight});
+    Losses losses(gradient);
+    if (columns.size > 0)
+        for_type(call, [&](auto element) {
+            using T = decltype(element);
+            const auto predictions = rows<T>(call, prediction, 1);
+            const auto targets = run_of<T>(call, target);
+            if (!columns.plain()) call.copy(columns);
+            const auto chosen = integers(columns);
+            const auto weights = common.weights<T>(call);
+            check_indices(call, columns_of_prediction, chosen, common, by_row, outputs);
+            const auto gradients = gradient.run<T>();
+            const Moment then = call.run(double(prediction.size), [=](Moment& now) {
+                now.number = function(weights(now), gradients(now), predictions(now), chosen(now), targets(now));
+            });
+            losses.set(then.number);
+        });
+    return losses.take();
+}
+
+// A loss of prediction - target, of all elements or of one column for each row.
+// f(weights, gradient, predictions, [columns,] targets).
+template <class Function>
+py::object of_difference(Call& call, Argument prediction_, Argument target_, Argument columns, Argument sample_weight,
+                         Argument normalization, Argument out, Function function) {
     Common common;
-    common.read_normalization(call, normalization_);
+    common.read_normalization(call, normalization);
     Array prediction(call, prediction_);
+    if (!columns.is_none())
+        return elements_of_columns(call, common, prediction, target_, columns, sample_weight, out, function);
     Array target(call, target_);
     call.expect_shape(target, Shape(prediction));
-    return elementwise(call, common, prediction, target, sample_weight, out, 1,
-                       [=](auto p, auto t, auto weights, auto* dp) {
-                           return ops::squared_error(p, t, decltype(+*dp)(scale), weights, dp);
-                       });
+    return elementwise(call, common, prediction, target, sample_weight, out, 1, function);
+}
+
+py::object squared_error(Call& call, Argument prediction, Argument target, Argument columns, Argument scale_,
+                         Argument sample_weight, Argument normalization, Argument out) {
+    const double scale = call.number(scale_);
+    return of_difference(call, prediction, target, columns, sample_weight, normalization, out,
+                         [=](auto weights, auto* dp, auto... given) {
+                             return ops::squared_error(given..., decltype(+*dp)(scale), weights, dp);
+                         });
+}
+
+py::object huber(Call& call, Argument prediction, Argument target, Argument columns, Argument delta_,
+                 Argument sample_weight, Argument normalization, Argument out) {
+    const double delta = call.number(delta_);
+    if (!(delta > 0 && std::isfinite(delta)))
+        call.value_error("delta is " + repr_of(delta_.value) + ", expected a finite number above 0");
+    return of_difference(call, prediction, target, columns, sample_weight, normalization, out,
+                         [=](auto weights, auto* dp, auto... given) {
+                             return ops::huber(given..., decltype(+*dp)(delta), weights, dp);
+                         });
 }
 
 }  // namespace
@@ -299,8 +373,12 @@ void bind_losses(py::handle m) {
     define<&sigmoid_cross_entropy>(m,
                                    "sigmoid_cross_entropy(logits, targets, *, sample_weight=None, ignore_label=None, "
                                    "normalization='batch_size', out=None)");
-    define<&squared_error>(
-        m, "squared_error(prediction, target, *, scale=1.0, sample_weight=None, normalization='full', out=None)");
+    define<&squared_error>(m,
+                           "squared_error(prediction, target, *, columns=None, scale=1.0, sample_weight=None, "
+                           "normalization='full', out=None)");
+    define<&huber>(m,
+                   "huber(prediction, target, *, columns=None, delta=1.0, sample_weight=None, normalization='full', "
+                   "out=None)");
 }
 
 }  // namespace relu_layers::bindings

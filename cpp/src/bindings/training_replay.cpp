@@ -1,5 +1,6 @@
 // Replaying the steps of one trainer: what `trainer.step` calls first, and what `fit` runs many steps with.
 #include <array>
+#include <iterator>
 #include <memory>
 #include <vector>
 
@@ -18,7 +19,16 @@ namespace {
 using replay::Outcome;
 using replay::Training;
 
-constexpr Slot batch_slots[] = {Slot::input, Slot::target, Slot::sample_weight};
+constexpr Slot batch_slots[] = {Slot::input, Slot::target, Slot::sample_weight, Slot::columns};
+
+// Input, target, sample weight and columns, None for none; borrowed from the arguments of a call.
+using Batch = std::array<PyObject*, std::size(batch_slots)>;
+static_assert(std::size(batch_slots) == replay::batch_slots);
+
+Batch batch_of(py::handle x, py::handle y, py::handle sample_weight) {
+    const Target target(y.ptr());
+    return {x.ptr(), target.values, sample_weight.ptr(), target.columns};
+}
 
 class TrainingReplay {
   public:
@@ -48,7 +58,7 @@ class TrainingReplay {
     }
     // The capture that fits a batch, or None.
     py::object find(py::handle x, py::handle y, py::handle sample_weight) {
-        const auto entry = fitting({x.ptr(), y.ptr(), sample_weight.ptr()});
+        const auto entry = fitting(batch_of(x, y, sample_weight));
         return entry == nullptr ? py::none() : entry->capture.object();
     }
     bool current() const { return configuration_.holds(); }
@@ -59,7 +69,7 @@ class TrainingReplay {
     // step's own first; then comes what may run Python code, which may do anything to this object and to the arrays;
     // then what is run is looked up.
     py::object step(py::handle x, py::handle y, py::handle sample_weight) {
-        const Batch batch = {x.ptr(), y.ptr(), sample_weight.ptr()};
+        const Batch batch = batch_of(x, y, sample_weight);
         if (!current() || !guard_->may_step()) return py::none();
         std::shared_ptr<const Entry> entry = fitting(batch);
         if (entry == nullptr) return py::none();
@@ -75,7 +85,7 @@ class TrainingReplay {
         if (!prepare(training, *entry)) return py::none();
         const Capture& capture = *entry->capture;
         Moment now;
-        for (std::size_t i = 0; i < 3; ++i) capture.place(now, batch_slots[i], batch[i]);
+        for (std::size_t i = 0; i < std::size(batch_slots); ++i) capture.place(now, batch_slots[i], batch[i]);
         // Arrays that were not locked above stay under the GIL.
         const Outcome outcome =
             run_released(capture.long_enough() && lock, [&] { return replay::step(training, now, rate, false); });
@@ -91,7 +101,7 @@ class TrainingReplay {
     py::object stretch(const Capture& capture, py::handle x, py::handle y, py::handle sample_weight, py::handle order,
                        index_t first_row, index_t rows, index_t steps, double seconds, bool close_last,
                        py::handle losses, py::handle penalties) {
-        const Batch sources = {x.ptr(), y.ptr(), sample_weight.ptr()};
+        const Batch sources = batch_of(x, y, sample_weight);
         replay::Stretch stretch{};
         stretch.first_row = first_row;
         stretch.rows = rows;
@@ -127,7 +137,7 @@ class TrainingReplay {
     // predictions were right, and the penalty. The counters of dropout stay. None is what it is for step().
     py::object gradient(const Capture& capture, py::handle x, py::handle y, py::handle sample_weight, py::handle order,
                         index_t first_row, index_t rows) {
-        const Batch sources = {x.ptr(), y.ptr(), sample_weight.ptr()};
+        const Batch sources = batch_of(x, y, sample_weight);
         const std::shared_ptr<const Entry> entry = entry_of(capture);
         if (!current() || !guard_->may_step() || entry == nullptr) return py::none();
         const UsageGuard::Step in_use(*guard_);
@@ -166,16 +176,13 @@ class TrainingReplay {
   private:
     static constexpr std::size_t most_entries = 8;
 
-    // Input, target and sample weight, None for none.
-    using Batch = std::array<PyObject*, 3>;
-
     struct Entry {
         Reference<Capture> capture;
         std::int64_t updates;       // when it was recorded
         Counters::Values counters;  // likewise
 
         bool fits(const Batch& batch) const {
-            for (std::size_t i = 0; i < 3; ++i)
+            for (std::size_t i = 0; i < std::size(batch_slots); ++i)
                 if (!capture->expected(batch_slots[i]).fits(batch[i])) return false;
             return true;
         }
@@ -222,7 +229,7 @@ class TrainingReplay {
     // Fills in where the rows of the stretch come from; false where the arrays are not what the capture was made for.
     bool locate(replay::Stretch& stretch, const Capture& capture, const Batch& sources) const {
         if (touch_gradients(sources)) return false;
-        for (std::size_t i = 0; i < 3; ++i) {
+        for (std::size_t i = 0; i < std::size(batch_slots); ++i) {
             const Expected& expected = capture.expected(batch_slots[i]);
             if (!expected.fits_rows(sources[i])) return false;
             if (sources[i] == Py_None) continue;

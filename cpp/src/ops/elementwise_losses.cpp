@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "ops/labels.h"
 #include "ops/loss_blocks.h"
 #include "dispatch/kernels.h"
 
@@ -45,6 +46,68 @@ double blocks(Rows<const T> prediction, Rows<const T> target, LossWeights<T> wei
     return sum / n;
 }
 
+// The same for one element of each row, that of its column; the gradient is 0 elsewhere.
+template <class T, class Run>
+double blocks_of_columns(Rows<const T> prediction, Labels columns, const T* target, LossWeights<T> weights, T* gradient,
+                         double n, Run&& run) {
+    const index_t rows = prediction.rows;
+    const index_t cols = prediction.cols;
+    if (n == 0.0 || rows == 0) {
+        std::fill(gradient, gradient + rows * cols, T(0));
+        return 0.0;
+    }
+    const T factor = static_cast<T>(1.0 / n);
+    const double nanoseconds = double(rows) * (2.0 + 0.1 * double(cols));
+    const double sum = sum_of_blocks(rows, nanoseconds, [&](index_t first, index_t count) {
+        std::int64_t column[loss_block];
+        T room_p[loss_block];
+        T room_w[loss_block];
+        T room_d[loss_block];
+        copy_labels(columns, first, count, column);
+        // All of the block is read before it is written: the gradient may be the prediction.
+        for (index_t i = 0; i < count; ++i) room_p[i] = prediction.row(first + i)[column[i]];
+        if (weights.sample_weight != nullptr)
+            for (index_t i = 0; i < count; ++i) room_w[i] = sample_weight_at(weights, first + i);
+        const T part = run(room_p, target + first, weights.sample_weight == nullptr ? nullptr : room_w, room_d, count,
+                           factor);
+        T* const to = gradient + first * cols;
+        std::fill(to, to + count * cols, T(0));
+        for (index_t i = 0; i < count; ++i) to[i * cols + column[i]] = room_d[i];
+        return double(part);
+    });
+    return sum / n;
+}
+
+// What the sum of a loss without ignored positions is divided by.
+template <class T>
+double normalizer_of_all(const LossWeights<T>& weights, index_t positions) {
+    const bool weighted = weights.normalization == Normalization::valid && weights.sample_weight != nullptr;
+    const double weight_sum = weighted ? sum_of_sample_weights(weights, positions) : 0.0;
+    return normalizer(weights, positions, positions, weights.sample_weight != nullptr, weight_sum);
+}
+
+// A kernel of the difference of prediction and target, with its one number.
+template <class T, class Kernel>
+auto with_number(Kernel kernel, T number) {
+    return [=](const T* p, const T* t, const T* w, T* dp, index_t count, T factor) {
+        return kernel(p, t, w, dp, count, number, factor);
+    };
+}
+
+template <class T, class Kernel>
+double of_difference(Kernel kernel, T number, Rows<const T> prediction, Rows<const T> target, LossWeights<T> weights,
+                     T* dprediction) {
+    const double n = normalizer_of_all(weights, prediction.rows * prediction.cols);
+    return blocks(prediction, target, weights, dprediction, n, 0.2, with_number(kernel, number));
+}
+
+template <class T, class Kernel>
+double of_difference(Kernel kernel, T number, Rows<const T> prediction, Labels columns, const T* target,
+                     LossWeights<T> weights, T* dprediction) {
+    const double n = normalizer_of_all(weights, prediction.rows);
+    return blocks_of_columns(prediction, columns, target, weights, dprediction, n, with_number(kernel, number));
+}
+
 }  // namespace
 
 template <class T>
@@ -77,15 +140,24 @@ double sigmoid_cross_entropy(Rows<const T> logits, Rows<const T> targets, LossWe
 
 template <class T>
 double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, LossWeights<T> weights, T* dprediction) {
-    const index_t size = prediction.rows * prediction.cols;
-    const bool weighted = weights.normalization == Normalization::valid && weights.sample_weight != nullptr;
-    const double weight_sum = weighted ? sum_of_sample_weights(weights, size) : 0.0;
-    const double n = normalizer(weights, size, size, weights.sample_weight != nullptr, weight_sum);
-    const auto kernel = kernels<T>().squared_error;
-    return blocks(prediction, target, weights, dprediction, n, 0.2,
-                  [=](const T* p, const T* t, const T* w, T* dp, index_t count, T factor) {
-                      return kernel(p, t, w, dp, count, scale, factor);
-                  });
+    return of_difference(kernels<T>().squared_error, scale, prediction, target, weights, dprediction);
+}
+
+template <class T>
+double squared_error(Rows<const T> prediction, Labels columns, const T* target, T scale, LossWeights<T> weights,
+                     T* dprediction) {
+    return of_difference(kernels<T>().squared_error, scale, prediction, columns, target, weights, dprediction);
+}
+
+template <class T>
+double huber(Rows<const T> prediction, Rows<const T> target, T delta, LossWeights<T> weights, T* dprediction) {
+    return of_difference(kernels<T>().huber, delta, prediction, target, weights, dprediction);
+}
+
+template <class T>
+double huber(Rows<const T> prediction, Labels columns, const T* target, T delta, LossWeights<T> weights,
+             T* dprediction) {
+    return of_difference(kernels<T>().huber, delta, prediction, columns, target, weights, dprediction);
 }
 
 template <class T>
@@ -102,7 +174,10 @@ index_t count_agreeing(Rows<const T> logits, Rows<const T> targets) {
 #define RELU_LAYERS_INSTANTIATE(T)                                                           \
     template index_t count_agreeing(Rows<const T>, Rows<const T>);                           \
     template double sigmoid_cross_entropy(Rows<const T>, Rows<const T>, LossWeights<T>, T*); \
-    template double squared_error(Rows<const T>, Rows<const T>, T, LossWeights<T>, T*);
+    template double squared_error(Rows<const T>, Rows<const T>, T, LossWeights<T>, T*);      \
+    template double squared_error(Rows<const T>, Labels, const T*, T, LossWeights<T>, T*);   \
+    template double huber(Rows<const T>, Rows<const T>, T, LossWeights<T>, T*);              \
+    template double huber(Rows<const T>, Labels, const T*, T, LossWeights<T>, T*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)
 #undef RELU_LAYERS_INSTANTIATE

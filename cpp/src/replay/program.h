@@ -14,7 +14,7 @@
 namespace relu_layers::replay {
 
 // What an array of a recorded call is: memory that stays, or one of those that every run brings along.
-enum class Slot : int { fixed, input, target, sample_weight, output, count };
+enum class Slot : int { fixed, input, target, sample_weight, columns, output, count };
 
 // The parts of a training step, in their order. `check` looks at labels before anything is written.
 enum class Phase : int { check, forward, backward, observe, collect, combine, norm, update, count };

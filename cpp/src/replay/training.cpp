@@ -48,7 +48,7 @@ void gather(const Source& source, const index_t* order, index_t rows, index_t kn
 void place(const Stretch& stretch, index_t i, Moment& now) {
     const auto input = static_cast<std::size_t>(Slot::input);
     const index_t row = stretch.first_row + i * stretch.rows;
-    for (std::size_t k = 0; k < 3; ++k) {
+    for (std::size_t k = 0; k < batch_slots; ++k) {
         const Source& source = stretch.sources[k];
         if (source.data == nullptr) continue;
         if (stretch.order != nullptr)

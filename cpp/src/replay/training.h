@@ -49,8 +49,9 @@ struct Source {
     std::byte* batch;
     index_t row_bytes;
 };
+constexpr std::size_t batch_slots = 4;
 struct Stretch {
-    Source sources[3];  // input, target, sample weight
+    Source sources[batch_slots];  // input, target, sample weight, columns: slots from Slot::input on
     const index_t* order;
     index_t first_row;
     index_t rows;

@@ -255,7 +255,7 @@ class Passes:
         self,
         loss: Loss,
         x: Array,
-        target: Array,
+        target: Any,
         sample_weight: Array | None = None,
         *,
         depth: int | None = None,

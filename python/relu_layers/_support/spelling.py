@@ -56,6 +56,7 @@ _HERE = {
         ("BCE", "BCELoss", "BCEWithLogitsLoss", "BinaryCrossentropy", "BinaryCrossEntropy"), "rl.SigmoidCrossEntropy()"
     ),
     **dict.fromkeys(("MSE", "MSELoss", "MeanSquaredError", "EuclideanLoss", "L2Loss"), "rl.SquaredError()"),
+    **dict.fromkeys(("HuberLoss", "SmoothL1Loss", "SmoothL1"), "rl.Huber()"),
     **dict.fromkeys(("MLPClassifier", "MLPRegressor"), "from relu_layers.sklearn import MLPClassifier, MLPRegressor"),
     **dict.fromkeys(("MLP", "Mlp"), "rl.mlp([inputs, hidden, outputs])"),
     **dict.fromkeys(("Model", "Network", "Net", "NeuralNetwork"), "rl.Sequential(...) or rl.mlp([...])"),
@@ -107,6 +108,7 @@ _LOSSES = {
                             "nll", "logloss", "crossentropyloss"),
     "SigmoidCrossEntropy": ("sigmoid", "bce", "binarycrossentropy", "bcewithlogits"),
     "SquaredError": ("mse", "meansquarederror", "squared", "l2", "euclidean", "mseloss"),
+    "Huber": ("huberloss", "smoothl1", "smoothl1loss"),
 }  # fmt: skip
 
 

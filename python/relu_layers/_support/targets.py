@@ -9,6 +9,9 @@ import numpy as np
 
 from relu_layers._support.configured import Array
 
+# What a loss compares with: an array, or columns and values.
+Target = Array | tuple[Array, Array]
+
 # How far the probabilities of a row may be from a sum of 1: float16 has such steps.
 _SUM_TOLERANCE = 1e-2
 
@@ -102,6 +105,20 @@ def _to_shape(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     if len(given) == 1 and len(wanted) == 2 and given[0] == wanted[0]:
         return f"; the model has {wanted[1]} outputs for each row"
     return ""
+
+
+def columns_and_values(owner: str, target: Target) -> tuple[Array | None, Array]:
+    """Return the parts of a target ``(columns, values)``; of an array, None and itself."""
+    if not isinstance(target, tuple):
+        return None, target
+    if len(target) != 2:
+        raise ValueError(f"{owner}: target is a tuple of {len(target)}, expected (columns, values)")
+    return target
+
+
+def parts_of(target: Target) -> tuple[Array, ...]:
+    """Return the arrays that a target is made of."""
+    return target if isinstance(target, tuple) else (target,)
 
 
 def class_weights(owner: str, value: Any) -> Array:

@@ -17,6 +17,7 @@ from relu_layers import _core, schedules
 from relu_layers._engine.captures import Snapshot, can_be_captured, watched
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
+from relu_layers._support.targets import Target, parts_of
 from relu_layers._support.phases import BACKWARD, COLLECT, COMBINE, FORWARD, NORM, OBSERVE, UPDATE
 from relu_layers._training.meter import EpochMeter
 from relu_layers.callbacks import Moments
@@ -173,10 +174,10 @@ class StepCaptures:
         else:
             self._forget()
 
-    def consider(self, x: Array, y: Array, sample_weight: Array | None) -> None:
+    def consider(self, x: Array, y: Target, sample_weight: Array | None) -> None:
         """Capture a step of these shapes if it has been seen before: called after it ran in the layers."""
         self.refresh()
-        if not self._possible or not isinstance(y, np.ndarray):
+        if not self._possible or not all(isinstance(each, np.ndarray) for each in parts_of(y)):
             return
         key = _key(x, y, sample_weight)
         if key in self._seen:
@@ -189,7 +190,7 @@ class StepCaptures:
         self._seen.add(key)
 
     def capture(
-        self, x: Array, y: Array, sample_weight: Array | None, record: bool = True
+        self, x: Array, y: Target, sample_weight: Array | None, record: bool = True
     ) -> Captured | None:
         """Return a capture for batches like these, made now if need be; None if there is and can be none."""
         if not self._possible:
@@ -220,15 +221,19 @@ class StepCaptures:
         weight = None if sample_weight is None else sample_weight[rows]
         return self.capture(x[rows], y[rows], weight, record)
 
-    def _record(self, x: Array, y: Array, sample_weight: Array | None) -> Captured | None:
+    def _record(self, x: Array, y: Target, sample_weight: Array | None) -> Captured | None:
         """Run the trainer's step with the extension recording; None where something cannot be recorded."""
         trainer, parts = self._trainer, self._parts
         model, loss, optimizer = trainer.model, trainer.loss, trainer.optimizer
         # Memory for the batches of `fit` whose rows are gathered; other batches are read where they are.
-        batch: tuple[Any, ...] = tuple(
-            a if a is None else empty(a.shape, a.dtype) for a in (x, y, sample_weight)
+        batch: tuple[Any, ...] = (
+            empty(x.shape, x.dtype),
+            _like(y),
+            sample_weight if sample_weight is None else empty(sample_weight.shape, sample_weight.dtype),
         )
-        np.copyto(batch[1], y)  # a loss of the package looks at its targets before it calls an op
+        # A loss of the package looks at its targets before it calls an op.
+        for memory, given in zip(parts_of(batch[1]), parts_of(y), strict=True):
+            np.copyto(memory, given)
         capture = _core.Capture(batch[0], batch[1], batch[2], None)
         masks = [layer.state_dict() for layer in self._dropouts]
         try:
@@ -271,8 +276,15 @@ class StepCaptures:
         return Captured(capture, outputs, batch, counted, measured)
 
 
-def _key(x: Array, y: Array, sample_weight: Array | None) -> tuple[Any, ...]:
-    return x.shape, y.shape, y.dtype, sample_weight is None
+def _key(x: Array, y: Target, sample_weight: Array | None) -> tuple[Any, ...]:
+    return x.shape, tuple((each.shape, each.dtype) for each in parts_of(y)), sample_weight is None
+
+
+def _like(y: Target) -> Target:
+    """Return memory for targets of the same kind."""
+    if isinstance(y, tuple):
+        return empty(y[0].shape, y[0].dtype), empty(y[1].shape, y[1].dtype)
+    return empty(y.shape, y.dtype)
 
 
 def _same_objects(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:

@@ -40,6 +40,12 @@ def divergence(
     )
 
 
+def _named(y: Any = None, sample_weight: Any = None) -> list[tuple[str, Any]]:
+    """Return what the loss compared with, by name."""
+    parts = [("y", y)] if not isinstance(y, tuple) else [(f"y[{i}]", part) for i, part in enumerate(y)]
+    return [*parts, ("sample_weight", sample_weight)]
+
+
 def _cause(model: Any, depth: int, batch: tuple[Any, ...], outputs: Array | None) -> str:
     """Name the first array of the forward pass that has an infinity or NaN."""
     x, *targets = batch
@@ -48,7 +54,7 @@ def _cause(model: Any, depth: int, batch: tuple[Any, ...], outputs: Array | None
     if not np.isfinite(x).all():
         row = int(np.argwhere(~np.isfinite(x))[0][0])
         return f"row {row} of the batch itself is not finite"
-    for name, given in zip(("y", "sample_weight"), targets, strict=False):
+    for name, given in _named(*targets):
         if isinstance(given, np.ndarray) and given.dtype.kind == "f" and not np.isfinite(given).all():
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(given))[0])
             return f"{name}[{', '.join(map(str, at))}] of the batch is {given[at]:g}"

@@ -127,6 +127,11 @@ def examples(
     loss : Loss or callable
         Integer targets stay integers where it takes labels, as every callable may.
     """
+    if isinstance(y, tuple) and isinstance(loss, Loss) and loss.takes_columns:
+        raise TypeError(
+            f"{owner}: y is a tuple, expected an array: targets (columns, values) are for Trainer.step, one minibatch "
+            "at a time"
+        )
     x = converted_array(owner, "x", x, dtype)
     if not hasattr(y, "to_numpy"):
         y = any_array(owner, "y", y)

@@ -11,6 +11,7 @@ import numpy as np
 
 from relu_layers._support.arguments import strict_array
 from relu_layers._support.configured import Array
+from relu_layers._support.targets import Target
 from relu_layers._training.agreement import agree, facts_of_objects, facts_of_rows, parameters_agree
 from relu_layers._training.captures import StepCaptures, StepParts
 from relu_layers._training.communicator import Communicator
@@ -74,7 +75,7 @@ class Team:
     ) -> None:
         self._ranks.__exit__(kind, error, trace)
 
-    def step(self, x: Array, y: Array, sample_weight: Array | None, moments: Moments) -> float:
+    def step(self, x: Array, y: Target, sample_weight: Array | None, moments: Moments) -> float:
         """Do what `Trainer.step` says with a minibatch of every rank."""
         trainer, ranks = self._trainer, self._ranks
         with ranks, trainer.model.exclusive():

@@ -16,7 +16,7 @@ from relu_layers.explanation.recorder import Recorder
 from relu_layers.explanation.trace import Counts, LayerTrace, LossTrace, Trace, Update
 from relu_layers.gradient_check.entries import shown
 from relu_layers.layers import Dense, Layer
-from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
+from relu_layers.losses import Huber, Loss, SoftmaxCrossEntropy, SquaredError
 from relu_layers.model import Sequential
 from relu_layers.optimizers import Optimizer
 from relu_layers.runtime import __version__, target
@@ -214,6 +214,8 @@ def _loss(trainer: Trainer, given: Examples, last: LayerTrace, value: float, aft
     }
     if isinstance(loss, SquaredError):
         return LossTrace(**general, scale=loss.scale)
+    if isinstance(loss, Huber):
+        return LossTrace(**general, delta=loss.delta)
     if not isinstance(loss, SoftmaxCrossEntropy) or output.ndim != 2 or loss.axis not in (-1, 1):
         return LossTrace(**general)
     shifted = output - output.max(axis=1, keepdims=True)

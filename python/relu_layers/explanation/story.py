@@ -251,13 +251,14 @@ def loss_formula(trace: Trace, t: Texts) -> list[Block]:
 
 
 def loss_factors(loss: LossTrace) -> dict[str, str]:
-    """Return how the factors of a squared error are written, those of 1 left out."""
+    """Return how the numbers of a loss of differences are written, factors of 1 left out."""
     scale = 1.0 if loss.scale is None else loss.scale
     times = "" if scale == 1.0 else f"{scale:g}"
     return {
         "times": times and f"{times} * ",
         "times_latex": times and f"{times}\\,",
         "twice": f"{2 * scale:g}",
+        "delta": "" if loss.delta is None else f"{loss.delta:g}",
         "over": "" if loss.count == 1.0 else f" / {loss.count:g}",
     }
 

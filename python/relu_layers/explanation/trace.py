@@ -97,6 +97,8 @@ class LossTrace:
         the quotients, the target as probabilities, and the loss of every row.
     plain : bool
         Whether no weights, smoothing or ignored rows enter, so that the gradient is (p - wanted) / count.
+    scale, delta : float or None
+        Of SquaredError and Huber.
     """
 
     kind: str
@@ -109,6 +111,7 @@ class LossTrace:
     count: float
     plain: bool
     scale: float | None = None
+    delta: float | None = None
     shifted: Array | None = None
     exponentials: Array | None = None
     sums: Array | None = None

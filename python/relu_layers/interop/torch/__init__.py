@@ -35,7 +35,12 @@ from relu_layers.interop.torch._activations import (
     softmax,
     threshold,
 )
-from relu_layers.interop.torch._losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from relu_layers.interop.torch._losses import (
+    huber,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    squared_error,
+)
 from relu_layers.interop.torch._module import Module
 from relu_layers.interop.torch._networks import from_torch, to_torch
 from relu_layers.interop.torch._products import dense, linear, matmul
@@ -49,6 +54,7 @@ __all__ = [
     "elu",
     "from_torch",
     "gelu",
+    "huber",
     "linear",
     "log_softmax",
     "loss_from_torch",

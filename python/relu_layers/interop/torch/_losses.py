@@ -133,3 +133,31 @@ def squared_error(
         normalization=normalization,
     )
     return SquaredError.apply(prediction, target, loss, new(dprediction))
+
+
+class Huber(_Loss):
+    """Named in ``grad_fn``."""
+
+
+def huber(
+    prediction: Tensor,
+    target: Tensor,
+    *,
+    delta: float = 1.0,
+    sample_weight: Tensor | None = None,
+    normalization: str = "full",
+) -> Tensor:
+    """Huber's loss, differentiable in prediction and target: PyTorch's ``huber_loss``.
+
+    ``normalization="full"`` is PyTorch's ``reduction="mean"`` and ``none`` its ``"sum"``.
+    """
+    op = "huber"
+    constant(op, "sample_weight", sample_weight)
+    loss, dprediction = ops.huber(
+        read(op, "prediction", prediction),
+        read(op, "target", target, prediction),
+        delta=delta,
+        sample_weight=read_optional(op, "sample_weight", sample_weight, prediction),
+        normalization=normalization,
+    )
+    return Huber.apply(prediction, target, loss, new(dprediction))

@@ -13,7 +13,7 @@ from relu_layers import optimizers, schedules
 from relu_layers._support.arguments import nearest
 from relu_layers._support.configured import Array
 from relu_layers.interop.torch._networks import Pair, layers_and_pairs
-from relu_layers.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from relu_layers.losses import Huber, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 
 _OWNER = "optimizer_from_torch"
 
@@ -23,12 +23,12 @@ def loss_from_torch(loss: Any) -> Loss:
 
     Parameters
     ----------
-    loss : torch.nn.CrossEntropyLoss, MSELoss or BCEWithLogitsLoss
+    loss : torch.nn.CrossEntropyLoss, MSELoss, HuberLoss, SmoothL1Loss or BCEWithLogitsLoss
         With ``reduction`` "mean" or "sum".
 
     Returns
     -------
-    SoftmaxCrossEntropy, SquaredError or SigmoidCrossEntropy
+    SoftmaxCrossEntropy, SquaredError, Huber or SigmoidCrossEntropy
         Of a CrossEntropyLoss, the class axis is the last instead of place 1, the same for ``(batch, classes)``.
         Its default ``ignore_index=-100`` becomes no ignored label: a label -100 is then an IndexError.
 
@@ -37,7 +37,13 @@ def loss_from_torch(loss: Any) -> Loss:
     ValueError
         Another loss or an option without a counterpart; the message names it and the nearest.
     """
-    kinds = {nn.CrossEntropyLoss: _cross_entropy, nn.MSELoss: _mse, nn.BCEWithLogitsLoss: _bce}
+    kinds = {
+        nn.CrossEntropyLoss: _cross_entropy,
+        nn.MSELoss: _mse,
+        nn.HuberLoss: _huber,
+        nn.SmoothL1Loss: _smooth_l1,
+        nn.BCEWithLogitsLoss: _bce,
+    }
     if not isinstance(loss, nn.Module):
         raise TypeError(
             f"loss_from_torch: loss is {loss!r}, expected a loss of torch.nn, such as nn.CrossEntropyLoss()"
@@ -70,6 +76,19 @@ def _cross_entropy(loss: Any) -> Loss:
 
 def _mse(loss: Any) -> Loss:
     return SquaredError(normalization="full" if loss.reduction == "mean" else "none")
+
+
+def _huber(loss: Any) -> Loss:
+    return Huber(float(loss.delta), "full" if loss.reduction == "mean" else "none")
+
+
+def _smooth_l1(loss: Any) -> Loss:
+    if loss.beta != 1.0:
+        raise ValueError(
+            f"loss_from_torch: SmoothL1Loss has beta {loss.beta:g}, which has no counterpart here; "
+            "the nearest is nn.HuberLoss(delta=beta), which is beta times as large"
+        )
+    return _huber(nn.HuberLoss(loss.reduction, 1.0))
 
 
 def _bce(loss: Any) -> Loss:

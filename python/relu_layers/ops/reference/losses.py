@@ -14,6 +14,7 @@ raised: where it is 0, loss and gradient are 0. The sum over positions runs in f
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ __all__ = [
     "softmax_cross_entropy",
     "sigmoid_cross_entropy",
     "squared_error",
+    "huber",
 ]
 
 _quiet = np.errstate(all="ignore")
@@ -247,6 +249,7 @@ def squared_error(
     prediction: FloatArray,
     target: FloatArray,
     *,
+    columns: NDArray[np.integer[Any]] | None = None,
     scale: float = 1.0,
     sample_weight: FloatArray | None = None,
     normalization: str = "full",
@@ -257,23 +260,98 @@ def squared_error(
     `target` has the shape and dtype of `prediction`; ``out=prediction`` is allowed. Caffe's Euclidean loss is
     ``scale=0.5, normalization="batch_size"``; the plain sum of squares is ``normalization="none"``.
     Returns the loss as a float and its gradient.
+
+    With `columns`, one integer for each row of a prediction ``(batch, outputs)``, only ``prediction[i, columns[i]]``
+    counts, against ``target[i]``: the positions are the rows, and the gradient is 0 elsewhere. A column out of range
+    is an IndexError.
     """
-    op = "squared_error"
+
+    def of(difference: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return scale * (difference * difference), (2 * scale) * difference
+
+    return _of_difference("squared_error", prediction, target, columns, of, sample_weight, normalization, out)
+
+
+@_quiet
+def huber(
+    prediction: FloatArray,
+    target: FloatArray,
+    *,
+    columns: NDArray[np.integer[Any]] | None = None,
+    delta: float = 1.0,
+    sample_weight: FloatArray | None = None,
+    normalization: str = "full",
+    out: FloatArray | None = None,
+) -> tuple[float, FloatArray]:
+    """Huber's loss ``sum(w * l) / n`` (1964): squares near the target, its gradient limited to `delta` beyond.
+
+    With ``d = p - t`` it is ``l = d**2 / 2`` where ``abs(d) <= delta``, else ``delta * (abs(d) - delta / 2)``, and
+    ``dl`` is d limited to ``-delta .. delta``: PyTorch's ``huber_loss``, whose "mean" is ``full`` and whose "sum" is
+    ``none``. `delta` is a finite number above 0. All else is as in `squared_error`, `columns` included.
+    Returns the loss as a float and its gradient.
+    """
+    if not 0 < delta < np.inf:
+        raise ValueError(f"huber: delta is {delta!r}, expected a finite number above 0")
+
+    def of(difference: FloatArray) -> tuple[FloatArray, FloatArray]:
+        size = np.abs(difference)
+        inside = 0.5 * (difference * difference)
+        value = np.where(size > delta, delta * (size - 0.5 * delta), inside)
+        return value.astype(difference.dtype), np.clip(difference, -delta, delta)
+
+    return _of_difference("huber", prediction, target, columns, of, sample_weight, normalization, out)
+
+
+def _of_difference(
+    op: str,
+    prediction: FloatArray,
+    target: FloatArray,
+    columns: NDArray[np.integer[Any]] | None,
+    of: Callable[[FloatArray], tuple[FloatArray, FloatArray]],
+    sample_weight: FloatArray | None,
+    normalization: str,
+    out: FloatArray | None,
+) -> tuple[float, FloatArray]:
+    """Return a loss of prediction - target; ``of(difference)`` is that of each position and its derivative."""
     prediction = float_array(op, "prediction", prediction)
-    target = float_array(op, "target", target, like=prediction, shape=prediction.shape)
-    difference = prediction - target
-    used = np.ones(prediction.shape, np.bool_)
-    return _elementwise(
-        op,
-        prediction,
-        target,
-        scale * (difference * difference),
-        (2 * scale) * difference,
-        used,
-        sample_weight,
-        normalization,
-        out,
+    if columns is None:
+        target = float_array(op, "target", target, like=prediction, shape=prediction.shape)
+        value, derivative = of(prediction - target)
+        used = np.ones(prediction.shape, np.bool_)
+        return _elementwise(
+            op, prediction, target, value, derivative, used, sample_weight, normalization, out
+        )
+    if prediction.ndim != 2:
+        raise ValueError(
+            f"{op}: prediction has shape {prediction.shape}, expected (batch, outputs) where columns are given"
+        )
+    rows, outputs = prediction.shape
+    target = float_array(op, "target", target, like=prediction, shape=(rows,))
+    columns = as_array(op, "columns", columns)
+    if not np.issubdtype(columns.dtype, np.integer):
+        raise TypeError(
+            f"{op}: columns has dtype {columns.dtype}, expected integers: pass columns.astype(np.int64)"
+        )
+    if columns.shape != (rows,):
+        raise ValueError(f"{op}: columns has shape {columns.shape}, expected ({rows},)")
+    bad = np.flatnonzero((columns < 0) | (columns >= outputs))
+    if bad.size:
+        raise IndexError(
+            f"{op}: columns[{bad[0]}] is {columns[bad[0]]} but prediction has {outputs} columns: "
+            f"expected 0 <= column < {outputs}"
+        )
+    at = np.arange(rows), columns.astype(np.intp)
+    chosen = prediction[at]
+    value, derivative = of(chosen - target)
+    reads = [a for a in (target, columns, sample_weight) if a is not None]
+    used = np.ones(rows, np.bool_)
+    loss, gradient = _elementwise(
+        op, chosen, target, value, derivative, used, sample_weight, normalization, None
     )
+    out = output(op, out, prediction.shape, prediction.dtype, reads=reads, may_alias=[prediction])
+    out[...] = 0
+    out[at] = gradient
+    return loss, out
 
 
 def _elementwise(
