@@ -9,6 +9,15 @@
 namespace relu_layers::bindings {
 namespace {
 
+// The first bad entry, which find(now) gives, -1 for none. Before anything is written: now, or, while a program is being
+// recorded, before each of its runs, which refuses to go on.
+template <class Find>
+index_t first_bad(Call& call, Find find) {
+    if (call.recorder() == nullptr) return find(Moment());
+    call.recorder()->add_check([=](Moment& now) { now.refused = now.refused || find(now) >= 0; });
+    return -1;
+}
+
 // What the losses share: the mean's divisor, the weights of the samples and the label that does not count.
 struct Common {
     Array sample_weight;
@@ -56,23 +65,19 @@ struct Common {
     }
 
   private:
-    // Finite, and not below 0 where a mean divides by their sum: that could be as small as you like. Before anything
-    // is written: now, or before each run of what is being recorded.
+    // Finite, and not below 0 where a mean divides by their sum: that could be as small as you like.
     template <class T>
     void check_weights(Call& call, const Placed<const T*>& samples) const {
         const index_t n = sample_weight.size;
         const T largest = std::numeric_limits<T>::max();
         const T lowest = normalization == Normalization::valid ? T(0) : -largest;
-        const auto find = [=](const Moment& now) {
+        const index_t bad = first_bad(call, [=](const Moment& now) {
             const T* weights = samples(now);
             index_t i = 0;
             while (i < n && weights[i] >= lowest && weights[i] <= largest) ++i;
-            return i;
-        };
-        if (call.recorder() != nullptr)
-            return call.recorder()->add_check([=](Moment& now) { now.refused = now.refused || find(now) < n; });
-        const index_t bad = find(Moment());
-        if (bad == n) return;
+            return i < n ? i : -1;
+        });
+        if (bad < 0) return;
         const T value = samples(Moment())[bad];
         const py::object number = owned(PyFloat_FromDouble(double(value)));
         const char* const expected =
@@ -154,18 +159,15 @@ constexpr Indices columns_of_prediction = {"columns", "prediction has # columns"
                           ": expected 0 <= " + kind.one + " < " + number);
 }
 
-// In full before anything is written: now, or before each run of what is being recorded.
+// All of them.
 void check_indices(Call& call, const Indices& kind, const Placed<ops::Labels>& labels, const Common& common,
                    const Shape& shape, index_t classes) {
     const bool has_ignore = common.has_ignore;
     const std::int64_t ignored = common.ignore_label;
     const index_t positions = common.positions;
-    const auto find = [=](const Moment& now) {
+    const index_t bad = first_bad(call, [=](const Moment& now) {
         return ops::find_bad_label(labels(now), positions, classes, has_ignore, ignored);
-    };
-    if (call.recorder() != nullptr)
-        return call.recorder()->add_check([=](Moment& now) { now.refused = now.refused || find(now) >= 0; });
-    const index_t bad = find(Moment());
+    });
     if (bad >= 0) bad_index(call, kind, labels.view, shape, bad, classes);
 }
 

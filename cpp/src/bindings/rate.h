@@ -16,7 +16,7 @@ class Rate {
     // The rate after so many updates. May run Python code. False for what is no finite number of at least 0, which is
     // left to the layers: they also know what to say about it.
     bool after(std::int64_t updates, double& rate) const {
-        const py::object schedule = now();
+        const py::object schedule = current();
         if (fixed(schedule, rate)) return usable(rate);
         const py::object number = owned(PyObject_CallFunction(schedule.ptr(), "L", static_cast<long long>(updates)));
         rate = PyFloat_AsDouble(number.ptr());
@@ -25,11 +25,11 @@ class Rate {
         return false;
     }
     // Whether all updates have one rate.
-    bool constant(double& rate) const { return fixed(now(), rate) && usable(rate); }
+    bool constant(double& rate) const { return fixed(current(), rate) && usable(rate); }
 
   private:
     static bool usable(double rate) { return rate >= 0 && std::isfinite(rate); }
-    py::object now() const {
+    py::object current() const {
         static PyObject* const name = PyUnicode_InternFromString("_schedule");
         return owned(PyObject_GetAttr(optimizer_.ptr(), name));
     }
