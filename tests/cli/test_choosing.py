@@ -47,7 +47,7 @@ QUICK = ("--target", "y", "--epochs", "60", "--learning-rate", "0.03")
 
 def chosen(result: Result) -> str:
     note = next(line for line in result.output.splitlines() if line.startswith("note: 5 folds"))
-    return note.partition(" chose ")[2].partition(" (losses: ")[0]
+    return note.partition(" chose ")[2].partition(" (loss: ")[0]
 
 
 def test_the_model_fits_the_data(done: Callable[..., Result]) -> None:

@@ -30,6 +30,11 @@ class Candidate(NamedTuple):
         what = f"a network {','.join(map(str, self.hidden))}" if self.hidden else "a linear model"
         return what if self.penalty == 1.0 else f"{what} with {self.penalty:g} times the weight decay"
 
+    @property
+    def short(self) -> str:
+        """The same for a list."""
+        return "network" if self.hidden else "linear" if self.penalty == 1.0 else f"{self.penalty:g} x decay"
+
 
 # On 70 tables of up to 1,200 rows, none of them in benchmarks/tables.py, the choice among these has a mean score of
 # 0.60, the network alone 0.58, the linear model 0.57; on 9 of up to 3,000 rows 0.57, the network 0.54. The most decay
@@ -69,9 +74,9 @@ def chosen(settings: Settings, train: tuple[Array, Array], classes: int) -> tupl
     losses = {one: float(np.mean([_loss(settings, one, train, folds == k, classes) for k in held]))
               for one in candidates}  # fmt: skip
     best = min(candidates, key=losses.__getitem__)
-    found = ", ".join(f"{one} {losses[one]:.4g}" for one in candidates)
+    found = ", ".join(f"{one.short} {losses[one]:.4g}" for one in candidates)
     return best, (
-        f"note: {_words(len(held))} of the {len(x):,} training rows chose {best} (losses: {found}); "
+        f"note: {_words(len(held))} of the {len(x):,} training rows chose {best} (loss: {found}); "
         f"--hidden none or {','.join(map(str, HIDDEN))} decides that"
     )
 

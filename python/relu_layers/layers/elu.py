@@ -15,7 +15,7 @@ class ELU(Layer):
     Parameters
     ----------
     alpha : float
-        The value that ``-y`` approaches for x -> -inf. Any finite number.
+        The value that ``-y`` approaches for x -> -inf. At least 0: backward reads the sign of x off y.
 
     Notes
     -----
@@ -23,7 +23,7 @@ class ELU(Layer):
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = real("ELU", "alpha", alpha)
+        self.alpha = real("ELU", "alpha", alpha, minimum=0.0)
 
     def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
         """Return y of the shape of x."""
