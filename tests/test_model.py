@@ -178,6 +178,20 @@ def test_load_params_is_all_or_nothing():
     np.testing.assert_array_equal(model.flat_params, other.flat_params)
 
 
+def test_load_params_takes_arrays_in_order():
+    other = mlp([2, 3, 2], rng=1)
+    model = mlp([2, 3, 2], rng=2)
+    for kind in (list, tuple):
+        model.flat_params[:] = 0
+        model.load_params(kind(value.copy() for value in other.params.values()))
+        np.testing.assert_array_equal(model.flat_params, other.flat_params)
+    with pytest.raises(ValueError, match=r"got 3 arrays, expected 4: 0.weight, 0.bias, 2.weight, 2.bias"):
+        model.load_params(list(other.params.values())[:3])
+    with pytest.raises(ValueError, match=r"0\.weight.*got shape \(2,\)"):
+        model.load_params(list(other.params.values())[::-1])
+    np.testing.assert_array_equal(model.flat_params, other.flat_params)
+
+
 def test_load_params_from_its_own_views_swapped():
     model = build(rl.Dense(2, 2, bias=False), rl.Dense(2, 2, bias=False))
     first, second = (array.copy() for array in model.params.values())

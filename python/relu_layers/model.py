@@ -37,7 +37,7 @@ from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.spelling import ACTIVATION_NAMES, ACTIVATIONS, plain_name
 from relu_layers._support.usage import alone, still
 from relu_layers.layers import Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, Softmax, built_in
-from relu_layers.layers.mapping import ArrayMapping, checked_value, unknown_key
+from relu_layers.layers.mapping import ArrayMapping, checked_value, in_order, unknown_key
 
 
 class Sequential(Fixed):
@@ -354,13 +354,16 @@ class Sequential(Fixed):
 
     # --- parameters, files, copies ---
 
-    def load_params(self, mapping: Mapping[str, Array], strict: bool = True) -> None:
+    def load_params(
+        self, mapping: Mapping[str, Array] | list[Array] | tuple[Array, ...], strict: bool = True
+    ) -> None:
         """Copy arrays into the parameters: all of them, or none if one does not fit.
 
         Parameters
         ----------
-        mapping : mapping of str to ndarray
-            Such as another model's ``params``; shapes and dtype must match.
+        mapping : mapping of str to ndarray, or list of ndarray
+            Such as another model's ``params``; shapes and dtype must match. A list has all of them in order, as Keras's
+            ``get_weights()`` of the same layers.
         strict : bool
             Whether a name that is missing or unknown is a KeyError; False copies what both sides have, and is a
             KeyError only where they have nothing in common.
@@ -371,6 +374,8 @@ class Sequential(Fixed):
             Another thread uses the model.
         """
         known = self.params
+        if isinstance(mapping, (list, tuple)):
+            mapping = in_order("load_params", mapping, list(known))
         missing = [key for key in known if key not in mapping]
         unknown = [key for key in mapping if key not in known]
         if strict and (missing or unknown):

@@ -198,6 +198,8 @@ HARM = {
     "a sparse initializer": (smallest() + field(7, field(15, b"")), "sparse initializers"),
     "many nodes": (smallest() + field(7, field(1, b"") * 300_000), "more than 250000 fields"),
     "a group": (b"\x0b" * 1000, "wire type 3"),
+    "names of outputs that are no texts": (
+        smallest() + field(7, field(12, field(1, b"\xff\xfe")) + field(12, field(1, b"z"))), "is no text"),
     "an endless number": (b"\x08" + b"\xff" * 30, "damaged"),
     "a length beyond the end": (b"\x3a\xff\xff\xff\xff\x07", "34359738239 bytes at byte|damaged"),
     "preprocessing nested a million deep": (

@@ -50,7 +50,7 @@ _KERAS = """Keras files are opened by Keras alone. There:
     np.savez("weights.npz", *keras.models.load_model({path!r}).get_weights())
 here, with the layers of the network:
     model = rl.mlp([4, 8, 3])
-    model.load_params(dict(zip(model.params, np.load("weights.npz").values(), strict=True)))"""
+    model.load_params(list(np.load("weights.npz").values()))"""
 FOREIGN = {
     **dict.fromkeys((".pt", ".pth", ".ckpt"), _TORCH),
     **dict.fromkeys((".h5", ".hdf5", ".keras"), _KERAS),

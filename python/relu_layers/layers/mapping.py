@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -79,3 +79,10 @@ def checked_value(what: str, key: str, value: object, target: Array) -> Array:
             f"{what}[{key!r}]: got dtype {value.dtype}, {expected}; pass value.astype(np.{target.dtype})"
         )
     return value
+
+
+def in_order(owner: str, arrays: Sequence[Array], names: Sequence[str]) -> dict[str, Array]:
+    """Return name -> array for arrays in the order of the names; a ValueError where they are more or fewer."""
+    if len(arrays) != len(names):
+        raise ValueError(f"{owner}: got {len(arrays)} arrays, expected {len(names)}: {', '.join(names)}")
+    return dict(zip(names, arrays, strict=True))

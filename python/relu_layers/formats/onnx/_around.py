@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,18 +87,21 @@ def _scaler(chain: Chain, node: Node) -> None:
 # --- columns ---
 
 
+def turn_columns(chain: Chain, nodes: Sequence[Node]) -> None:
+    """Note that the input is one column: the first product has its weight on the left, constants alone before it."""
+    product = next((node for node in nodes if node.op_type not in ("Add", "Sub", "Mul", "Div")), None)
+    if product is None or product.op_type != "MatMul" or product.input(1) in chain.constants:
+        return
+    weight, shape = chain.constants.get(product.input(0)), chain.shape
+    if weight is None or shape is None or len(shape) != 2 or shape[0] is None or shape[1] not in (1, None):
+        return
+    if weight.shape[-1:] == shape[:1]:
+        chain.columns, chain.shape = True, shape[::-1]
+
+
 def takes_columns(chain: Chain, node: Node) -> bool:
     """Return whether a MatMul has its weight on the left: rows are columns there, or there is one value alone."""
-    if node.input(1) != chain.current or chain.current == node.input(0):
-        return False
-    if chain.vector or chain.columns:
-        return True
-    untouched = not chain.layers and chain.pending is None and chain.rank == 2
-    if untouched and chain.shape is not None and chain.shape[0] is not None and chain.shape[1] in (1, None):
-        width = chain.constants[node.input(0)].shape[-1:]
-        if width == chain.shape[:1]:
-            chain.columns, chain.shape = True, chain.shape[::-1]
-    return chain.columns
+    return chain.current == node.input(1) != node.input(0) and (chain.vector or chain.columns)
 
 
 def _split(chain: Chain, node: Node) -> Any:

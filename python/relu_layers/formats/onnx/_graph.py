@@ -112,6 +112,13 @@ def graph_of(
     return Graph(nodes, constants, inputs, outputs, metadata)
 
 
+def check_texts(names: Iterable[Any]) -> None:
+    """Raise unless names of values are texts: protobuf gives bytes for what is none."""
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"a value has the name {name[:50]!r}, which is no text")
+
+
 def _shown(index: int, name: str, op_type: str) -> str:
     """Return how messages name a node."""
     return f"node {index}{f' {name!r}' if name else ''} ({op_type})"
@@ -138,6 +145,7 @@ def _opset(model: Any) -> int:
 
 
 def _value(proto: Any) -> Value:
+    check_texts([proto.name])
     kind = proto.type.WhichOneof("value")
     if kind != "tensor_type":
         raise ValueError(
@@ -179,6 +187,7 @@ def _node(index: int, proto: Any, opset: int, opset_ml: int) -> Node:
     if schema.version > newest:
         raise ValueError(f"{shown} is of version {schema.version}, known up to {newest}")
     inputs, outputs = tuple(proto.input), tuple(proto.output)
+    check_texts((*inputs, *outputs))
     for what, names, (least, most) in (
         ("inputs", inputs, schema.inputs),
         ("outputs", outputs, schema.outputs),

@@ -16,7 +16,7 @@ from relu_layers._support.files import AnyPath, open_regular
 from relu_layers.formats.onnx._chain import Chain
 from relu_layers.formats.onnx._classes import makes_labels, named_classes
 from relu_layers.formats.onnx._external import External
-from relu_layers.formats.onnx._graph import graph_of
+from relu_layers.formats.onnx._graph import check_texts, graph_of
 from relu_layers.formats.onnx._labels import scores_among
 from relu_layers.formats.onnx._metadata import CARD, NETWORK, PREDICTS, PREPROCESSING
 from relu_layers.formats.onnx._readers import chain_of
@@ -96,6 +96,7 @@ def proto_of(data: bytes) -> Any:
 def _model_in(data: bytes, output: str | None, finite: bool, external: External) -> Sequential:
     proto = proto_of(data)
     names = [value.name for value in proto.graph.output]
+    check_texts(names)
     source, end = _network(proto)
     if output is None:
         output = end

@@ -28,6 +28,7 @@ def chain_of(graph: Graph) -> Chain:
     """Return the layers of a graph whose nodes follow one another; a ValueError names the node that does not."""
     chain = Chain(graph)
     nodes = _without_names(chain, graph.nodes)
+    around.turn_columns(chain, nodes)
     index = 0
     while index < len(nodes):
         free = not (chain.comparison or chain.labels)
