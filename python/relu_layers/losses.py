@@ -192,6 +192,17 @@ class SoftmaxCrossEntropy(Loss):
     -----
     Labels are integers of the logits' shape without the class axis, or probabilities of the logits' shape and
     dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> loss, dlogits = rl.SoftmaxCrossEntropy()(np.array([[0.0, 0.0], [2.0, 2.0]]), np.array([0, 1]))
+    >>> round(loss, 4)
+    0.6931
+    >>> dlogits
+    array([[-0.25,  0.25],
+           [ 0.25, -0.25]])
     """
 
     metric_name = "accuracy"
@@ -374,6 +385,17 @@ class SigmoidCrossEntropy(Loss):
         Elements with this target count neither in the loss nor in the accuracy.
     normalization : {"batch_size", "valid", "full", "none"}
         What the weighted sum is divided by; ``batch_size`` is y.shape[0], as in Caffe.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> loss, dlogits = rl.SigmoidCrossEntropy()(np.array([[0.0], [0.0]]), np.array([[1.0], [0.0]]))
+    >>> round(loss, 4)
+    0.6931
+    >>> dlogits
+    array([[-0.25],
+           [ 0.25]])
     """
 
     metric_name = "accuracy"
@@ -438,6 +460,17 @@ class SquaredError(Loss):
         Factor before the sum.
     normalization : {"full", "batch_size", "valid", "none"}
         n: all elements (the mean), y.shape[0], all elements (or the sum of weights), or 1 (the sum).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> loss, dprediction = rl.SquaredError()(np.array([[1.0], [5.0]]), np.array([[2.0], [2.0]]))
+    >>> loss
+    5.0
+    >>> dprediction
+    array([[-1.],
+           [ 3.]])
     """
 
     def __init__(self, scale: float = 1.0, normalization: str = "full") -> None:
