@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "sphinx_copybutton",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
@@ -51,6 +52,11 @@ numpydoc_xref_param_type = False
 toc_object_entries_show_parents = "hide"
 add_module_names = True
 python_use_unqualified_type_names = True
+
+# The button copies commands without the prompt, and code without what it prints.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
 
 html_theme = "furo"
 html_title = f"relu_layers {release}"

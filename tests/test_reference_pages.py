@@ -146,3 +146,11 @@ def test_the_cpp_page_is_the_headers() -> None:
     ops = (ROOT / "cpp" / "include" / "relu_layers" / "ops.h").read_text(encoding="utf-8")
     for declaration in re.findall(r"^(?:void|double|index_t) \w+\(", ops, re.M):
         assert declaration in written
+
+
+def test_the_first_paragraph_of_a_page_says_for_whom_it_is() -> None:
+    pages = [*DOCS.glob("*.md"), DOCS / "api" / "index.md", DOCS / "decisions" / "index.md"]
+    for page in pages:
+        _, _, text = page.read_text(encoding="utf-8").partition("# ")
+        first = text.split("\n\n")[1]
+        assert first.startswith("For ") or "ためのページ" in first, page.name

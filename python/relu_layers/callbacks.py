@@ -131,6 +131,17 @@ class EarlyStopping(Callback, Configured):
     -----
     The best value and its weights stay from one `Trainer.fit` to the next of the same trainer; the count of
     epochs without improvement stays too, unless it was what ended the last one.
+
+    Examples
+    --------
+    >>> import relu_layers as rl
+    >>> x, y = rl.data.two_moons(100, rng=0)
+    >>> trainer = rl.Trainer(rl.mlp([2, 4, 2], rng=0), rl.SoftmaxCrossEntropy(), rl.Adam(0.1))
+    >>> history = trainer.fit(
+    ...     x[:80], y[:80], epochs=300, validation=(x[80:], y[80:]), callbacks=rl.EarlyStopping(patience=5)
+    ... )
+    >>> len(history) < 300
+    True
     """
 
     every_rank = True

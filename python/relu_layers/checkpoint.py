@@ -74,6 +74,17 @@ def load(path: AnyPath, *, model: Sequential | None = None, **options: Any) -> S
         There is no such file.
     ValueError
         The suffix is unknown, the file is damaged or not one of this package, or it holds a user's own layer.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import relu_layers as rl
+    >>> model = rl.mlp([2, 8, 3])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(f"{folder}/model.npz")
+    ...     same = rl.load(f"{folder}/model.npz")
+    >>> bool((same.flat_params == model.flat_params).all())
+    True
     """
     where = fsdecode(path)
     read, whole = function_of(where, "read", options)

@@ -188,6 +188,7 @@ class Minibatches(Ordered):
 
     Examples
     --------
+    >>> from relu_layers.data import Minibatches, xor
     >>> x, y = xor()
     >>> [labels.tolist() for _, labels in Minibatches(x, y, batch_size=3)]
     [[[0], [1], [1]], [[0]]]
@@ -340,6 +341,7 @@ def train_validation_split(
 
     Examples
     --------
+    >>> from relu_layers.data import train_validation_split, two_moons
     >>> (x, y), validation = train_validation_split(*two_moons(100, rng=0), rng=0)
     >>> len(x), len(validation[0])
     (80, 20)

@@ -197,6 +197,17 @@ class SoftmaxCrossEntropy(Loss):
     -----
     Labels are integers of the logits' shape without the class axis, or probabilities of the logits' shape and
     dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> loss, dlogits = rl.SoftmaxCrossEntropy()(np.array([[0.0, 0.0], [2.0, 2.0]]), np.array([0, 1]))
+    >>> round(loss, 4)
+    0.6931
+    >>> dlogits
+    array([[-0.25,  0.25],
+           [ 0.25, -0.25]])
     """
 
     metric_name = "accuracy"
@@ -379,6 +390,17 @@ class SigmoidCrossEntropy(Loss):
         Elements with this target count neither in the loss nor in the accuracy.
     normalization : {"batch_size", "valid", "full", "none"}
         What the weighted sum is divided by; ``batch_size`` is y.shape[0], as in Caffe.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> loss, dlogits = rl.SigmoidCrossEntropy()(np.array([[0.0], [0.0]]), np.array([[1.0], [0.0]]))
+    >>> round(loss, 4)
+    0.6931
+    >>> dlogits
+    array([[-0.25],
+           [ 0.25]])
     """
 
     metric_name = "accuracy"
@@ -448,6 +470,17 @@ class SquaredError(Loss):
     -----
     A target ``(columns, values)``, a tuple, compares one output of each row, ``y[i, columns[i]]`` with ``values[i]``;
     all elements are then the rows. `Trainer.step` takes such targets, as the losses themselves do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> loss, dprediction = rl.SquaredError()(np.array([[1.0], [5.0]]), np.array([[2.0], [2.0]]))
+    >>> loss
+    5.0
+    >>> dprediction
+    array([[-1.],
+           [ 3.]])
     """
 
     takes_columns = True

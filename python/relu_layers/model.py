@@ -79,8 +79,14 @@ class Sequential(Fixed):
 
     Examples
     --------
-    >>> model = Sequential(Dense(784, 128), ReLU(0.01), Dense(128, 10))  # doctest: +SKIP
-    >>> model.predict(images)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> model = rl.Sequential(rl.Dense(784, 128), rl.ReLU(0.01), rl.Dense(128, 10), rng=0)
+    >>> images = np.zeros((3, 784), dtype=np.float32)
+    >>> model(images).shape, model.predict_proba(images)[0, 0]
+    ((3, 10), np.float32(0.1))
+    >>> sorted(model.params)
+    ['0.bias', '0.weight', '2.bias', '2.weight']
     """
 
     preprocessing: Any
@@ -220,6 +226,16 @@ class Sequential(Fixed):
         -----
         UserWarning
             The model has a preprocessing, and x looks as if it had not been through it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import relu_layers as rl
+        >>> x, y = rl.data.two_moons(200, rng=0)
+        >>> model = rl.mlp([2, 16, 2], rng=0)
+        >>> _ = rl.Trainer(model, rl.SoftmaxCrossEntropy(), rl.Adam(0.02)).fit(x, y, epochs=40)
+        >>> model.predict([[0.0, 1.0], [1.0, -0.5]])
+        array([0, 1])
         """
         given = self._converted(x)
         if self.preprocessing is not None:
@@ -466,6 +482,16 @@ class Sequential(Fixed):
 
         Options are those of the format, see `relu_layers.checkpoint.save`. While another thread trains the model it
         is a RuntimeError, as is copying and pickling it.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import relu_layers as rl
+        >>> model = rl.mlp([2, 8, 3])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.npz")
+        ...     rl.load(f"{folder}/model.npz")
+        Sequential(Dense(2, 8), ReLU(), Dense(8, 3), dtype=np.float32)
         """
         save_model(self, path, **options)
 
@@ -543,6 +569,14 @@ def mlp(
         Of every ReLU.
     dtype, rng, ops
         As for `Sequential`.
+
+    Examples
+    --------
+    >>> import relu_layers as rl
+    >>> rl.mlp([2, 8, 3], negative_slope=0.01)
+    Sequential(Dense(2, 8), ReLU(0.01), Dense(8, 3), dtype=np.float32)
+    >>> rl.mlp([2, 8, 1], activation="tanh").layers[1]
+    Tanh()
     """
     widths = [integer("mlp", f"sizes[{i}]", size, minimum=1) for i, size in enumerate(sizes)]
     if len(widths) < 2:

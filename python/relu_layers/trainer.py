@@ -93,6 +93,15 @@ class Trainer(Copied, Settings, Watched):
     -----
     The order of a step is Caffe's: the gradients of ``accumulate`` minibatches are summed; callbacks look at the sum;
     its norm is clipped; it is divided by the number of minibatches; decay is added; the optimizer updates.
+
+    Examples
+    --------
+    >>> import relu_layers as rl
+    >>> x, y = rl.data.two_moons(200, rng=0)
+    >>> trainer = rl.Trainer(rl.mlp([2, 16, 2], rng=0), rl.SoftmaxCrossEntropy(), rl.Adam(0.02))
+    >>> history = trainer.fit(x, y, epochs=40, batch_size=20)
+    >>> print("right: {accuracy:.0%}".format(**trainer.evaluate(x, y)))
+    right: 100%
     """
 
     _recorded: tuple[str, ...] = ()
@@ -202,6 +211,20 @@ class Trainer(Copied, Settings, Watched):
         -----
         On several ranks each brings a minibatch of its own, and gets its own loss: together they are as many steps
         of one process, the minibatch of rank 0 first.
+
+        Examples
+        --------
+        A loop of one's own:
+
+        >>> import numpy as np
+        >>> import relu_layers as rl
+        >>> x, y = rl.data.two_moons(200, rng=0)
+        >>> x = x.astype(np.float32)  # step converts nothing
+        >>> trainer = rl.Trainer(rl.mlp([2, 16, 2], rng=0), rl.SoftmaxCrossEntropy(), rl.Adam(0.02))
+        >>> for _ in range(100):
+        ...     loss = trainer.step(x, y)
+        >>> loss < 0.2
+        True
         """
         value = self._captures.step(x, y, sample_weight)
         if value is None:
@@ -363,6 +386,18 @@ class Trainer(Copied, Settings, Watched):
         -----
         A wrong label or shape is found before the first step and changes nothing. After any exception model
         and optimizer are as after the last whole step, and training can go on.
+
+        Examples
+        --------
+        >>> import relu_layers as rl
+        >>> x, y = rl.data.two_moons(300, rng=0)
+        >>> trainer = rl.Trainer(rl.mlp([2, 16, 2], rng=0), rl.SoftmaxCrossEntropy(), rl.Adam(0.02))
+        >>> held_out = x[200:], y[200:]
+        >>> history = trainer.fit(
+        ...     x[:200], y[:200], epochs=50, validation=held_out, callbacks=rl.EarlyStopping(patience=10)
+        ... )
+        >>> print(f"{history['validation_accuracy'][-1]:.0%} of the rows held out")
+        100% of the rows held out
         """
         with self._team or nullcontext():
             epochs = integer("Trainer.fit", "epochs", epochs, minimum=0)
@@ -447,6 +482,14 @@ class Trainer(Copied, Settings, Watched):
         x, float targets and weights are converted to the model's dtype where it differs. The loss is that of
         all rows at once, with its own normalization; a loss without accuracy leaves that key out. With
         ``top_k`` a label counts as right among the ``top_k`` largest logits.
+
+        Examples
+        --------
+        >>> import relu_layers as rl
+        >>> x, y = rl.data.two_moons(100, rng=0)
+        >>> trainer = rl.Trainer(rl.mlp([2, 16, 2], rng=0), rl.SoftmaxCrossEntropy(), rl.Adam(0.02))
+        >>> sorted(trainer.evaluate(x, y))
+        ['accuracy', 'loss']
         """
         top_k = integer("Trainer.evaluate", "top_k", top_k, minimum=1)
         with still(self.model, "evaluating"):

@@ -90,6 +90,15 @@ def explain(
         An argument does not fit, as in `Trainer.fit`; ``train`` without two inputs.
     IndexError
         There is no such sample or unit, or a label is outside the classes.
+
+    Examples
+    --------
+    >>> import relu_layers as rl
+    >>> x, y = rl.data.two_moons(4, rng=0)
+    >>> explanation = rl.explain(rl.mlp([2, 3, 2], rng=0), x, y, lang="en")
+    >>> explanation
+    <Explanation of Dense(2, 3), ReLU(), Dense(3, 2) with SoftmaxCrossEntropy(): row 0, unit 2>
+    >>> text = str(explanation)  # or print(explanation)
     """
     model = as_model(_OWNER, model)
     train = integer(_OWNER, "train", train, minimum=0)

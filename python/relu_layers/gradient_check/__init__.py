@@ -91,6 +91,16 @@ def gradcheck(
     known as well, and ``notes`` say where ``h < 0`` and ``h <= 0`` differ, and which gradients that changes.
     Of a function that takes plain arrays only nothing can be watched: where several units are at 0 together, ``kink``
     then means that its gradients are right at points near by, and that the one here lies among them or not far beyond.
+
+    Examples
+    --------
+    >>> import relu_layers as rl
+    >>> x, y = rl.data.two_moons(8, rng=0)
+    >>> report = rl.gradcheck(rl.mlp([2, 4, 2], rng=0), x, y, rl.SoftmaxCrossEntropy())
+    >>> bool(report)
+    True
+    >>> report.verdict("0.weight", (0, 1))
+    'ok'
     """
     limit = None if max_entries is None else integer(OWNER, "max_entries", max_entries, minimum=1)
     seed = integer(OWNER, "seed", seed, minimum=0)

@@ -32,6 +32,16 @@ class Dense(ParameterLayer):
     ----------
     params, grads : mapping
         ``"weight"`` (in_features, out_features) and, with bias, ``"bias"`` (out_features,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> layer = rl.Dense(2, 3)
+    >>> model = rl.Sequential(layer, dtype=np.float64)
+    >>> layer.params["weight"][:] = [[1, 0, 2], [0, 1, 2]]
+    >>> model(np.array([[3.0, 4.0]]))
+    array([[ 3.,  4., 14.]])
     """
 
     fuses_relu = True

@@ -17,6 +17,16 @@ class ReLU(Layer):
     ----------
     negative_slope : float
         Slope for x <= 0; 0.01 is the usual leaky ReLU. Any finite number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> layer = rl.ReLU(0.1)
+    >>> layer.forward(np.array([[-2.0, 0.0, 3.0]]), training=True)
+    array([[-0.2,  0. ,  3. ]])
+    >>> layer.backward(np.array([[1.0, 1.0, 1.0]]))
+    array([[0.1, 0.1, 1. ]])
     """
 
     def __init__(self, negative_slope: float = 0.0) -> None:

@@ -13,6 +13,16 @@ class SGD(Optimizer):
     """``v = momentum * v + rate * g; w -= v``: the rate inside the velocity, as in Caffe.
 
     With ``nesterov=True``: ``w -= (1 + momentum) * v_new - momentum * v_old``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> optimizer = rl.SGD(rl.schedules.Step(0.1, gamma=0.5, every=1000), momentum=0.9, weight_decay=1e-4)
+    >>> trainer = rl.Trainer(rl.mlp([2, 8, 2], rng=0), rl.SoftmaxCrossEntropy(), optimizer)
+    >>> losses = [trainer.step(np.eye(2, dtype=np.float32), np.array([0, 1])) for _ in range(20)]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     op = "sgd_update"
@@ -106,6 +116,15 @@ class Adam(Optimizer):
 
     ``epsilon_hat=True`` is the paper's other form, which Caffe uses: epsilon is added before the correction,
     ``w -= rate * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + epsilon)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> trainer = rl.Trainer(rl.mlp([2, 8, 2], rng=0), rl.SoftmaxCrossEntropy(), rl.Adam(0.01))
+    >>> losses = [trainer.step(np.eye(2, dtype=np.float32), np.array([0, 1])) for _ in range(20)]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     op = "adam_update"
@@ -136,7 +155,14 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled decay (Loshchilov & Hutter 2019): ``w *= 1 - rate * weight_decay`` comes first."""
+    """Adam with decoupled decay (Loshchilov & Hutter 2019): ``w *= 1 - rate * weight_decay`` comes first.
+
+    Examples
+    --------
+    >>> import relu_layers as rl
+    >>> rl.AdamW(rl.schedules.Cosine(0.003, total=2000), weight_decay=0.02)
+    AdamW(Cosine(0.003, 2000), weight_decay=0.02)
+    """
 
     op = "adamw_update"
     settings = ("beta1", "beta2", "epsilon", "epsilon_hat")

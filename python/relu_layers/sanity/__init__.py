@@ -55,6 +55,16 @@ def sanity_check(
     ------
     TypeError, ValueError, IndexError
         Arguments of the wrong kind, no rows, shapes or labels that do not fit.
+
+    Examples
+    --------
+    >>> import relu_layers as rl
+    >>> x, y = rl.data.two_moons(100, rng=0)
+    >>> report = rl.sanity_check(rl.mlp([2, 16, 2], rng=0), x, y)
+    >>> bool(report)
+    True
+    >>> print(*(check.name for check in report.checks), sep=", ")
+    numbers, inputs, gradients, chance, overfitting, dead units, gradient sizes, updates
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"{OWNER}: model is a {type(model).__name__}, expected a Sequential")

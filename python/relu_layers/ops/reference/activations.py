@@ -66,6 +66,16 @@ def relu_forward(x: FloatArray, negative_slope: float = 0.0, *, out: FloatArray 
     Notes
     -----
     Equal to Caffe's ``max(x, 0) + slope * min(x, 0)`` for every finite x. At x = -inf with slope 0, y is 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> x = np.array([-2.0, 0.0, 3.0])
+    >>> rl.ops.relu_forward(x)
+    array([0., 0., 3.])
+    >>> rl.ops.relu_forward(x, 0.1, out=x) is x
+    True
     """
     x = float_array("relu_forward", "x", x)
     out = output("relu_forward", out, x.shape, x.dtype, may_alias=[x])
@@ -90,6 +100,16 @@ def relu_backward(
     The kink at 0 counts as off; with slope 0, dx is +0 there whatever dy is. NaN is not off: dx is dy.
     `x` may be the result of the forward pass instead when the slope is >= 0 (in place).
     ``out=dy`` is allowed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> x, dy = np.array([-2.0, 0.0, 3.0]), np.array([5.0, 5.0, 5.0])
+    >>> rl.ops.relu_backward(x, dy)
+    array([0., 0., 5.])
+    >>> rl.ops.relu_backward(x, dy, 0.1)
+    array([0.5, 0.5, 5. ])
     """
     x = float_array("relu_backward", "x", x)
     dy = float_array("relu_backward", "dy", dy, like=x, shape=x.shape)

@@ -59,6 +59,13 @@ def dense_forward(
         None for the affine map alone; a number puts y through `relu_forward` of that slope, to the same bits.
     out
         ``(..., out_features)``, apart from every input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> rl.ops.dense_forward(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([0.5]))
+    array([[11.5]])
     """
     op = "dense_forward"
     x, weight = _dense_arrays(op, x, weight)

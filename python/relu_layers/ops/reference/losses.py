@@ -131,6 +131,16 @@ def softmax_cross_entropy(
     loss, dlogits
         The loss as a float, and its gradient in the shape of logits: ``w * (softmax * sum(t) - t) / n`` with
         the weighted target t.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> loss, dlogits = rl.ops.softmax_cross_entropy(np.array([[0.0, 0.0]]), np.array([1]))
+    >>> round(loss, 4)
+    0.6931
+    >>> dlogits
+    array([[ 0.5, -0.5]])
     """
     op = "softmax_cross_entropy"
     logits = float_array(op, "logits", logits)
