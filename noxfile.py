@@ -1,13 +1,20 @@
+#!/usr/bin/env -S python3
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
 """Development sessions: `nox` runs lint and tests, `nox -s NAME` one of the others."""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "tests"]
+nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
 
 # What the sanitizers cannot watch: programs with an allocator or a memory limit of their own, and figures of memory.
@@ -25,21 +32,21 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def slow(session: nox.Session) -> None:
     """The long batteries: many shapes, seeds and damaged files."""
     session.install(".[test]")
     session.run("pytest", "-m", "slow", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def battery(session: nox.Session) -> None:
     """The long form of tests/battery: kills, forks, failing calls, interrupts, damaged files, by the thousand."""
     session.install(".[test]")
     session.run("pytest", "-m", "battery", *session.posargs, env={"RELU_LAYERS_BATTERY": "long"})
 
 
-@nox.session
+@nox.session(default=False)
 def mutations(session: nox.Session) -> None:
     """Faults seeded into a copy of the project one at a time: the tests that should see each must fail."""
     session.install(".[test]", "ninja")
@@ -48,16 +55,26 @@ def mutations(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and types."""
-    session.install(".[test]")
+    """Style and types; workflows and other files for machines, by tools that work offline."""
+    session.install(".[test]", "check-jsonschema", "check-manifest", "zizmor", "setuptools")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     sources = sorted(str(path) for path in Path("cpp").rglob("*") if path.suffix in {".h", ".cpp"})
     session.run("clang-format", "--dry-run", "--Werror", *sources)
+    github = Path(".github")
+    for schema, files in {
+        "github-workflows": github.glob("workflows/*.yml"),
+        "dependabot": github.glob("dependabot.yml"),
+        "github-issue-forms": github.glob("ISSUE_TEMPLATE/[!c]*.yml"),
+        "citation-file-format": Path().glob("CITATION.cff"),
+    }.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, files))
+    session.run("zizmor", "--offline", str(github))
+    session.run("check-manifest", "--no-build-isolation", silent=True)
 
 
-@nox.session
+@nox.session(default=False)
 def sanitize(session: nox.Session) -> None:
     """AddressSanitizer and UndefinedBehaviorSanitizer over the test suite (GCC on Linux)."""
     session.install(
@@ -89,7 +106,7 @@ def sanitize(session: nox.Session) -> None:
     )
 
 
-@nox.session(venv_backend="none")
+@nox.session(venv_backend="none", default=False)
 def thread_sanitizer(session: nox.Session) -> None:
     """ThreadSanitizer over the thread pool, and over ops and replayed training on many threads (GCC or Clang)."""
     folder = Path(session.create_tmp()).resolve()
@@ -127,15 +144,73 @@ def thread_sanitizer(session: nox.Session) -> None:
         session.run(program, env={"TSAN_OPTIONS": "halt_on_error=1"}, external=True)
 
 
-@nox.session
+@nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """The documentation as HTML in docs/_build; every warning is an error."""
     session.install(".[docs]")
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-b", "html", "docs", "docs/_build")
 
 
-@nox.session
+@nox.session(default=False)
 def wheel(session: nox.Session) -> None:
     """Build the sdist and a wheel from it."""
     session.install("build")
     session.run("python", "-m", "build", "--outdir", "dist")
+
+
+@nox.session(venv_backend="none", default=False)
+def compilers(session: nox.Session) -> None:
+    """Each compiler at hand, or those named: warnings as errors; ops, layers, captures, and the bits of each."""
+    known = [f"g++-{n}" for n in range(11, 17)] + [f"clang++-{n}" for n in range(14, 24)]
+    asked = session.posargs or [name for name in known if shutil.which(name)]
+    if not asked:
+        session.skip(f"needs one of {', '.join(known)}: apt-get install g++-11 clang-14")
+    session.run("python3", "packaging/compilers.py", "--work", session.create_tmp(), *asked, external=True)
+
+
+@nox.session(default=False)
+def wheels(session: nox.Session) -> None:
+    """Wheels for old systems and other processors by zig, without containers; those for this machine are tried out."""
+    session.install("auditwheel", "wheel", "ziglang")
+    session.run("python", "packaging/wheels.py", "--work", session.create_tmp(), *session.posargs)
+
+
+@nox.session(default=False)
+def aarch64(session: nox.Session) -> None:
+    """The wheel for 64-bit ARM under qemu-user: ops, model, capture and trainer, and the bits of x86-64."""
+    root = os.environ.get("RELU_LAYERS_ARM64_ROOT", "")
+    if shutil.which("qemu-aarch64-static") is None or not root:
+        session.skip(
+            "needs qemu-aarch64-static (apt-get install qemu-user-static) and RELU_LAYERS_ARM64_ROOT, a folder that "
+            "packaging/arm64_root.sh fills with Debian's Python for arm64"
+        )
+    session.install("auditwheel", "wheel", "ziglang")
+    session.run("python", "packaging/aarch64.py", "--root", root, "--work", session.create_tmp())
+
+
+@nox.session(default=False)
+def oldest(session: nox.Session) -> None:
+    """The lowest versions that pyproject.toml names, and the suite."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
+    for extra in ("cli", "plot", "data", "sklearn", "io", "onnx"):
+        wanted = wanted + project["optional-dependencies"][extra]
+    lowest = {
+        match[1].lower(): f"{match[1]}=={match[2]}.*"
+        for entry in wanted
+        if (match := re.match(r"([\w.-]+)>=(\d+(?:\.\d+)*)", entry))
+    }
+    # What the test extra raises, the tests need.
+    session.install(".", *lowest.values(), "scipy<1.15")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def newest(session: nox.Session) -> None:
+    """The newest versions of everything, pre-releases included, and the suite."""
+    session.install("--pre", "--upgrade", "--upgrade-strategy=eager", ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()

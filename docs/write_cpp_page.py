@@ -21,8 +21,8 @@ SECTIONS = {
 }
 START = """# C++
 
-The headers come with the package, and so do a static library and a CMake package: `relu_layers.get_include()`,
-`relu_layers.get_library()` and `relu_layers.get_cmake_dir()` say where. They need a C++17 compiler and no Python.
+The headers come with the package, and so do the library's sources and a CMake package: `relu_layers.get_include()`,
+`relu_layers.get_source_dir()` and `relu_layers.get_cmake_dir()` say where. They need a C++17 compiler and no Python.
 [From C, C++ and Cython](../embedding.md) shows whole programs.
 
 ```cpp

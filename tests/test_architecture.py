@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 import relu_layers as rl
-from relu_layers import _core
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "python" / "relu_layers"
@@ -394,22 +393,6 @@ def test_kernel_objects_share_no_symbol(path: Path, place: str, tmp_path: Path) 
         assert kind not in "WwVvu", f"weak symbol {name}"
         if kind.isupper():
             assert f"relu_layers::{place}::" in name, f"{name} is outside the target's namespace"
-
-
-def test_every_target_of_the_library_has_both_element_types_to_itself() -> None:
-    """As built, with optimisation: each compiled target defines the same names for float and double, none weak."""
-    try:
-        library = rl.get_library()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    found: dict[str, set[str]] = {}
-    for kind, name in symbols(library):
-        if match := re.match(r"(?:\S+ )?relu_layers::(\w+::f(?:32|64))::(\w+)\b", name):
-            assert kind not in "WwVvu", f"weak symbol {name}"
-            if kind.isupper():
-                found.setdefault(match[1], set()).add(match[2])
-    assert set(found) == {f"{target}::{t}" for target in _core.compiled_targets() for t in ("f32", "f64")}
-    assert len(set(map(frozenset, found.values()))) == 1
 
 
 TABLE = CPP / "src" / "table"

@@ -290,7 +290,7 @@ def changes() -> list[tuple[str, Callable[[rl.Trainer], None]]]:
         ("clip_norm", itself("clip_norm", 0.01)),
         ("accumulate", itself("accumulate", 2)),
         ("loss", itself("loss", rl.SoftmaxCrossEntropy(normalization="none"))),
-        ("target", lambda of: rl.use_target("baseline") and None),
+        ("target", lambda of: rl.use_target(rl.build_info()["targets"][-1]) and None),
         ("parameters", lambda of: of.model.flat_params.__imul__(0.5) and None),
     ]
 

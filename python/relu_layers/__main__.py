@@ -1,6 +1,6 @@
 """`python -m relu_layers`, the same program as `relu-layers`, and what build scripts ask for.
 
-``--include``, ``--library`` and ``--cmakedir`` print one path each; they need no extra.
+``--include``, ``--sourcedir`` and ``--cmakedir`` print one path each; they need no extra.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-_PATHS = {"--include": "get_include", "--library": "get_library", "--cmakedir": "get_cmake_dir"}
+_PATHS = {"--include": "get_include", "--sourcedir": "get_source_dir", "--cmakedir": "get_cmake_dir"}
 
 
 def main() -> None:

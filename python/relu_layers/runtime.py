@@ -13,7 +13,7 @@ __version__: str = _core.version
 
 
 def instruction_set() -> str:
-    """Return the instruction set that the kernels use: ``"avx512"``, ``"avx2"`` or ``"baseline"``.
+    """Return the instruction set that the kernels use: ``"avx512"``, ``"avx2"``, ``"neon"`` or ``"baseline"``.
 
     Chosen at import as the best that the processor supports, or as the environment variable
     ``RELU_LAYERS_TARGET`` says; `use_target` changes it.
@@ -130,18 +130,18 @@ def get_include() -> str:
     return _installed("get_include", "include", "relu_layers/ops.h")
 
 
-def get_library() -> str:
-    """Return the path of the static library behind the headers, for builds that do not use CMake.
+def get_source_dir() -> str:
+    """Return the folder of the C++ library's sources, a CMake project, for builds that do not use ``find_package``.
 
-    It needs the system's threads: link with ``-pthread``.
+    ``cmake -S FOLDER -B build`` and ``cmake --build build --parallel 4`` make the static library
+    ``build/librelu_layers.a``. It needs the system's threads: link with ``-pthread``.
 
     Raises
     ------
     FileNotFoundError
         As in `get_include`.
     """
-    name = "relu_layers.lib" if os.name == "nt" else "librelu_layers.a"
-    return os.path.join(_installed("get_library", "lib", name), name)
+    return _installed("get_source_dir", "src", "CMakeLists.txt")
 
 
 def get_cmake_dir() -> str:
@@ -162,7 +162,7 @@ def _installed(owner: str, folder: str, file: str) -> str:
     wanted = os.path.join(found, *file.split("/"))
     if not os.path.isfile(wanted):
         raise FileNotFoundError(
-            f"{owner}: {wanted} does not exist; headers, library and CMake package come with an installed "
+            f"{owner}: {wanted} does not exist; headers, sources and CMake package come with an installed "
             "relu_layers (pip install), not with a source tree"
         )
     return found

@@ -16,7 +16,8 @@ struct Target {
     const KernelTable<double>* f64;
 };
 
-// Every target compiled into this build, best first; the last one, "baseline", is always supported.
+// Every target compiled into this build, best first. The last one, "baseline" or on 64-bit ARM "neon", is always
+// supported.
 const Target* targets();
 index_t target_count();
 

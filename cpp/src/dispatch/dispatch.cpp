@@ -16,10 +16,14 @@ namespace relu_layers {
     namespace target::f64 {                 \
     extern const KernelTable<double> table; \
     }
-RELU_LAYERS_DECLARE_TABLES(baseline)
 #ifdef RELU_LAYERS_HAVE_X86_TARGETS
-RELU_LAYERS_DECLARE_TABLES(avx2)
 RELU_LAYERS_DECLARE_TABLES(avx512)
+RELU_LAYERS_DECLARE_TABLES(avx2)
+#endif
+#ifdef RELU_LAYERS_HAVE_NEON_TARGET
+RELU_LAYERS_DECLARE_TABLES(neon)
+#else
+RELU_LAYERS_DECLARE_TABLES(baseline)
 #endif
 #undef RELU_LAYERS_DECLARE_TABLES
 
@@ -33,7 +37,11 @@ const Target all_targets[] = {
     {"avx512", dispatch::has_avx512, &avx512::f32::table, &avx512::f64::table},
     {"avx2", dispatch::has_avx2_and_fma, &avx2::f32::table, &avx2::f64::table},
 #endif
+#ifdef RELU_LAYERS_HAVE_NEON_TARGET
+    {"neon", always, &neon::f32::table, &neon::f64::table},
+#else
     {"baseline", always, &baseline::f32::table, &baseline::f64::table},
+#endif
 };
 
 std::atomic<const Target*> in_use{nullptr};

@@ -8,7 +8,7 @@
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
 #include <arm_neon.h>
 #elif defined(__SSE2__)
 #include <emmintrin.h>
@@ -27,7 +27,7 @@ constexpr int vector_registers = 32;
 #elif defined(__AVX2__)
 constexpr index_t vector_bytes = 32;
 constexpr int vector_registers = 16;
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
 constexpr index_t vector_bytes = 16;
 constexpr int vector_registers = 32;
 #else
@@ -169,7 +169,7 @@ RELU_LAYERS_INLINE void store_first(double* p, f64 v, index_t n) {
 #else
 RELU_LAYERS_INLINE f32 broadcast(float x) { return (f32){x, x, x, x}; }
 RELU_LAYERS_INLINE f64 broadcast(double x) { return (f64){x, x}; }
-#if defined(__ARM_NEON)
+#if defined(__aarch64__)
 RELU_LAYERS_INLINE f32 fma(f32 a, f32 b, f32 c) {
     return (f32)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 }
@@ -211,7 +211,7 @@ RELU_LAYERS_INLINE u64 multiply_low_words(u64 a, u64 b) {
     return (u64)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);
 #elif defined(__AVX2__)
     return (u64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
     return (u64)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
 #elif defined(__SSE2__)
     return (u64)_mm_mul_epu32((__m128i)a, (__m128i)b);
@@ -222,7 +222,7 @@ RELU_LAYERS_INLINE u64 multiply_low_words(u64 a, u64 b) {
 
 template <class T>
 RELU_LAYERS_INLINE T fma_scalar(T a, T b, T c) {
-#if defined(__FMA__) || defined(__ARM_NEON)
+#if defined(__FMA__) || defined(__aarch64__)
     if constexpr (sizeof(T) == 4) return __builtin_fmaf(a, b, c);
     else return __builtin_fma(a, b, c);
 #else

@@ -1,4 +1,4 @@
-"""Builds leaky.pyx: python setup.py build_ext --inplace."""
+"""Builds leaky.pyx: python setup.py build_ext --inplace, after the library (see ../README.md)."""
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -10,7 +10,7 @@ extension = Extension(
     ["leaky.pyx"],
     language="c++",
     include_dirs=[rl.get_include()],
-    extra_objects=[rl.get_library()],
+    extra_objects=["library/librelu_layers.a"],
     extra_compile_args=["-std=c++17"],
     extra_link_args=["-pthread"],
 )
