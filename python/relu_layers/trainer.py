@@ -280,10 +280,16 @@ class Trainer(Copied, Settings, Watched):
         def check(value: float, outputs: Array) -> None:
             self._check_finite("the loss", value, x, outputs, place, y, weight)
 
-        frozen = passes.frozen(self.optimizer.frozen(self.model))
-        value, outputs, _ = passes.loss_and_gradients(
-            loss, x, y, weight, depth=self._depth, frozen=frozen, before_backward=check
-        )
+        # The measures of an epoch look at the layers' own buffers; a step of its own needs none.
+        halves = self._captures.halves if place is None else None
+        replayed = None if halves is None else halves.loss_and_gradients(loss, x, y, weight, check)
+        if replayed is not None:
+            value, outputs = replayed
+        else:
+            frozen = passes.frozen(self.optimizer.frozen(self.model))
+            value, outputs, _ = passes.loss_and_gradients(
+                loss, x, y, weight, depth=self._depth, frozen=frozen, before_backward=check
+            )
         penalty = self._penalize(len(outputs), weight) if self.l2_penalty else 0.0
         return StepResult(value, outputs, penalty)
 

@@ -43,10 +43,10 @@ class PassReplay {
     }
     bool fits(py::handle x) const { return fitting(x.ptr()) != nullptr; }
 
-    // y, or None where the layers have to be run.
-    py::object forward(py::handle x) {
+    // y, or None where the layers have to be run. `stepping`: asked for by the step that is under way.
+    py::object forward(py::handle x, bool stepping) {
         forget();
-        if (!current() || !guard_->may_step()) return py::none();
+        if (!current() || !may_run(stepping)) return py::none();
         const std::shared_ptr<Entry> entry = fitting(x.ptr());
         if (entry == nullptr) return py::none();
         const Capture& capture = *entry->forward;
@@ -54,7 +54,7 @@ class PassReplay {
         if (capture.long_enough()) {
             // May let other Python code run, so that everything is looked at after it.
             lock.add(x.ptr());
-            if (!current() || !guard_->may_step() || !capture.expected(Slot::input).fits(x.ptr())) return py::none();
+            if (!current() || !may_run(stepping) || !capture.expected(Slot::input).fits(x.ptr())) return py::none();
         }
         if (overlap(x.ptr(), gradients_.ptr()) || !counters_.in_step(entry->counters)) return py::none();
         PyObject* const outputs = entry->outputs.ptr();
@@ -79,7 +79,7 @@ class PassReplay {
     }
 
     // dx, or None without need_dx; False where the layers have to be run.
-    py::object backward(py::handle dy, bool need_dx, bool accumulate) {
+    py::object backward(py::handle dy, bool need_dx, bool accumulate, bool stepping) {
         const std::shared_ptr<Entry> entry = pending_;
         const py::object undone = py::bool_(false);
         if (entry == nullptr) return undone;
@@ -90,7 +90,7 @@ class PassReplay {
         // May let other Python code run, so that everything is looked at after it.
         if (capture.long_enough())
             for (const py::object& array : {x_, borrowed(dy)}) lock.add(array.ptr());
-        if (pending_ != entry || !current() || !guard_->may_step() || version_ != guard_->version() ||
+        if (pending_ != entry || !current() || !may_run(stepping) || version_ != guard_->version() ||
             !capture.expected(Slot::input).fits(x_.ptr()) || !capture.expected(Slot::target).fits(dy.ptr()) ||
             overlap(dy.ptr(), gradients_.ptr()))
             return undone;
@@ -123,6 +123,7 @@ class PassReplay {
         py::object outputs;
         Counters::Values counters;  // when it was recorded
     };
+    bool may_run(bool stepping) { return stepping ? guard_->may_train() : guard_->may_step(); }
     static std::size_t variant(bool need_dx, bool accumulate) { return (need_dx ? 2u : 0u) + (accumulate ? 1u : 0u); }
     std::shared_ptr<Entry> fitting(PyObject* x) const {
         for (const auto& entry : entries_)
@@ -201,8 +202,8 @@ void bind_loop_replay(py::handle m) {
         {method<&PassReplay::add>("add(forward, outputs)"),
          method<&PassReplay::add_backward>("add_backward(backward, need_dx, accumulate)"),
          method<&PassReplay::fits>("fits(x)"), method<&PassReplay::renew>("renew()"),
-         method<&PassReplay::forget>("forget()"), method<&PassReplay::forward>("forward(x)"),
-         method<&PassReplay::backward>("backward(dy, need_dx, accumulate)")},
+         method<&PassReplay::forget>("forget()"), method<&PassReplay::forward>("forward(x, stepping=False)"),
+         method<&PassReplay::backward>("backward(dy, need_dx, accumulate, stepping=False)")},
         {property<&PassReplay::current>("current"), property<&PassReplay::pending>("pending"),
          property<&PassReplay::batch>("batch"), property<&PassReplay::version>("version"),
          property<&PassReplay::forwards>("forwards")});

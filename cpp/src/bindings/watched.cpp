@@ -29,7 +29,7 @@ void destroy(PyObject* self) {
     Py_DECREF(type);
 }
 
-// Whether replays read the attribute whenever they need it: the class names such attributes in `_live`.
+// Whether replays read the attribute whenever they need it: the class names such attributes, which it has, in `_live`.
 bool is_live(PyObject* self, PyObject* name) {
     static PyObject* const live = PyUnicode_InternFromString("_live");
     PyObject* const names = PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(self)), live);
@@ -50,10 +50,10 @@ int check_attribute(PyObject* self, PyObject* name, PyObject* value) {
 // Sets or deletes an attribute; a public one counts as a change of the configuration.
 int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
     const bool is_private = PyUnicode_GET_LENGTH(name) > 0 && PyUnicode_READ_CHAR(name, 0) == '_';
-    if (!is_private && value != nullptr && check_attribute(self, name, value) < 0) return -1;
+    if (is_private || is_live(self, name)) return PyObject_GenericSetAttr(self, name, value);
+    if (value != nullptr && check_attribute(self, name, value) < 0) return -1;
     const int failed = PyObject_GenericSetAttr(self, name, value);
-    if (failed != 0 || !watched(self).changes) return failed;
-    if (!is_private && !is_live(self, name)) ++*watched(self).changes;
+    if (failed == 0 && watched(self).changes) ++*watched(self).changes;
     return failed;
 }
 

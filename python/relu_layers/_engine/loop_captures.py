@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from relu_layers import _core
 from relu_layers._engine.alive import Pass, Runner, apart, not_after_forward
 from relu_layers._engine.captures import Snapshot, can_be_captured, watched
-from relu_layers._engine.passes import SHAPES_KEPT, Shape
+from relu_layers._engine.passes import SHAPES_KEPT, Shape, check_gradient
 from relu_layers._support.arguments import boolean
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
 from relu_layers._support.phases import BACKWARD, FORWARD
 from relu_layers.layers import Dropout
+from relu_layers.losses import Loss
 
 
 class LoopCaptures:
@@ -50,24 +53,71 @@ class LoopCaptures:
         """Run forward in the layers; the pass is the latest."""
         self._latest = None
         self._replay.forget()
-        if not self._replay.current:
-            if self._snapshot.holds():
-                self._replay.renew()
-            else:
-                self._forget()
+        self._refresh()
         self._latest = latest = self._runner.run(x, whole)
         if not whole:
             self._consider(x)
         return latest
 
-    def backward(self, dy: Array, need_dx: bool, accumulate: bool) -> Array | None:
+    def _refresh(self) -> None:
+        """Drop the captures if what they depend on has changed."""
+        if self._replay.current:
+            return
+        if self._snapshot.holds():
+            self._replay.renew()
+        else:
+            self._forget()
+
+    def consider(self, x: Array) -> None:
+        """Capture the forward of such batches if they have been seen before: called after a step in the layers."""
+        self._refresh()
+        self._consider(x)
+
+    def loss_and_gradients(
+        self,
+        loss: Loss,
+        x: Array,
+        target: Any,
+        sample_weight: Array | None,
+        before_backward: Callable[[float, Array], object],
+    ) -> tuple[float, Array] | None:
+        """Replay forward, call the loss, replay backward: what `Passes.loss_and_gradients` does, with the same bits.
+
+        Called within a step. Returns the loss and the outputs, or None where the layers have to be run: there is no
+        capture, the loss is not finite, or it ran the model itself.
+        """
+        self._latest = None
+        masks = [layer.state_dict() for layer in self._dropouts]
+        y = self._replay.forward(x, True)
+        if y is None:
+            return None
+        try:
+            given, dy = loss(y, target, sample_weight=sample_weight)
+            value = float(given)
+            if not math.isfinite(value) or not self._replay.pending or self._replay.batch is not x:
+                for layer, state in zip(self._dropouts, masks, strict=True):
+                    layer.load_state_dict(state)
+                return None
+            before_backward(value, y)
+            check_gradient(loss, y, dy)
+            if self._replay.backward(dy, False, False, True) is False:
+                self._latest = self._pass_under_way()
+                self._capture_backward(dy, False, False)
+                self._latest.backward(dy, need_dx=False)
+        finally:
+            self._latest = None
+            self._replay.forget()
+        return value, y
+
+    def backward(self, dy: Array, need_dx: Any, accumulate: Any) -> Array | None:
         """Go backward through the latest pass."""
-        need_dx = boolean("backward", "need_dx", need_dx)
-        accumulate = boolean("backward", "accumulate", accumulate)
+        if type(need_dx) is not bool or type(accumulate) is not bool:
+            need_dx = boolean("backward", "need_dx", need_dx)
+            accumulate = boolean("backward", "accumulate", accumulate)
         if self._latest is None:
             dx: Any = self._replay.backward(dy, need_dx, accumulate)
             if dx is not False:
-                return None if dx is None else np.asarray(dx)
+                return cast(Array | None, dx)
             if not self._replay.pending:
                 raise not_after_forward("there is none, or it went backward before")
             self._latest = self._pass_under_way()

@@ -58,6 +58,13 @@ def taking_turns(shapes: list[Shape | None], dtype: np.dtype[Any]) -> tuple[list
     return buffers, sum(block.nbytes for block in memory)
 
 
+def check_gradient(loss: Loss, y: Array, dy: Any) -> None:
+    """Raise a ValueError unless dy has the shape and dtype of y."""
+    if not isinstance(dy, np.ndarray) or dy.shape != y.shape or dy.dtype != y.dtype:
+        came = f"{dy.dtype} of shape {dy.shape}" if isinstance(dy, np.ndarray) else type(dy).__name__
+        raise ValueError(f"{loss!r} returned a gradient {came}, expected {y.dtype} of {y.shape}")
+
+
 class TrainingWorkspace:
     """Outputs of all layers and gradients of their inputs, for one batch shape.
 
@@ -293,9 +300,7 @@ class Passes:
         value = float(given)
         if before_backward is not None:
             before_backward(value, y)
-        if not isinstance(dy, np.ndarray) or dy.shape != y.shape or dy.dtype != y.dtype:
-            came = f"{dy.dtype} of shape {dy.shape}" if isinstance(dy, np.ndarray) else type(dy).__name__
-            raise ValueError(f"{loss!r} returned a gradient {came}, expected {y.dtype} of {y.shape}")
+        check_gradient(loss, y, dy)
         dx = self.backward(dy, depth, need_dx, frozen)
         return LossAndGradients(value, y, dx if need_dx else None)
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from relu_layers import _core, schedules
 from relu_layers._engine.captures import Snapshot, can_be_captured, watched
+from relu_layers._engine.loop_captures import LoopCaptures
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
-from relu_layers._support.targets import Target, parts_of
 from relu_layers._support.phases import BACKWARD, COLLECT, COMBINE, FORWARD, NORM, OBSERVE, UPDATE
+from relu_layers._support.targets import Target, parts_of
 from relu_layers._training.meter import EpochMeter
 from relu_layers.callbacks import Moments
 from relu_layers.layers import Dropout
@@ -125,11 +126,11 @@ class StepCaptures:
         parts_watched = [*model.layers, loss, optimizer]
         self._snapshot = Snapshot(parts_watched)
         self._own = {name: getattr(trainer, name) for name in _OF_TRAINER}
-        self._possible = (
-            trainer.capture
-            and type(loss) in _BUILT_IN_LOSSES
-            and type(optimizer) in _BUILT_IN_OPTIMIZERS
-            and can_be_captured(model.layers[: parts.depth], model.ops)
+        known = trainer.capture and can_be_captured(model.layers[: parts.depth], model.ops)
+        self._possible = known and type(loss) in _BUILT_IN_LOSSES and type(optimizer) in _BUILT_IN_OPTIMIZERS
+        # What a step's forward and backward are replayed by where Python has to be called in between.
+        self._halves: LoopCaptures | None = (
+            model._loop if known and parts.depth == len(model.layers) else None
         )
         measured = model, loss, trainer.l2_penalty > 0.0
         if not _same_objects(measured, self._measured):
@@ -159,6 +160,15 @@ class StepCaptures:
         self.watch(self._moments)
 
     @property
+    def halves(self) -> LoopCaptures | None:
+        """The captures of forward and backward, for a step that is not captured whole and leaves no layer out."""
+        whole = self._possible and not self._moments.on_gradients_ready
+        trainer = self._trainer
+        if whole or trainer._ranks > 1 or self._halves is None or trainer.optimizer.frozen(trainer.model):
+            return None
+        return self._halves
+
+    @property
     def most_steps(self) -> int:
         """Steps that one stretch may have: learning rates are asked for ahead, those of a user's schedule are not."""
         kind = self._trainer.optimizer.schedule_type
@@ -177,6 +187,11 @@ class StepCaptures:
     def consider(self, x: Array, y: Target, sample_weight: Array | None) -> None:
         """Capture a step of these shapes if it has been seen before: called after it ran in the layers."""
         self.refresh()
+        halves = self.halves
+        if halves is not None:
+            with suppress(MemoryError):
+                halves.consider(x)
+            return
         if not self._possible or not all(isinstance(each, np.ndarray) for each in parts_of(y)):
             return
         key = _key(x, y, sample_weight)

@@ -81,7 +81,7 @@ class Team:
         with ranks, trainer.model.exclusive():
             if type(x) is not np.ndarray or x.dtype != trainer.model.dtype:
                 x = strict_array("Trainer.step", "x", x, trainer.model.dtype)
-            batch = (x, y) if sample_weight is None else (x, y, sample_weight)
+            batch: tuple[Any, ...] = (x, y) if sample_weight is None else (x, y, sample_weight)
             before, summed = trainer.steps, int(self._progress[1])
             left = trainer.group_size - summed - ranks.size
             if left < 0:

@@ -218,7 +218,7 @@ class Optimizer(Configured):
 
     def frozen(self, model: Any) -> frozenset[str]:
         """Return the keys of ``model.params`` that an update leaves alone: those with a rate of 0."""
-        if len(self._targets) != 1 or self._targets[0].owner is not model:
+        if not self._multipliers or len(self._targets) != 1 or self._targets[0].owner is not model:
             return frozenset()
         return frozenset(key for key, (rate, _) in self._multipliers.items() if rate == 0.0)
 
@@ -264,7 +264,9 @@ class Optimizer(Configured):
         ValueError
             The rate or the norm is not finite; nothing has changed.
         """
-        segments, rate, norm = self._bound(), self.learning_rate_now, None
+        schedule, norm = self._schedule, None
+        segments = self._segments if self._targets else self._bound()
+        rate = schedule if type(schedule) is float else self.learning_rate_now
         if clip_norm is not None and real(type(self).__name__, "clip_norm", clip_norm) <= 0.0:
             raise ValueError(f"{type(self).__name__}: clip_norm is {clip_norm}, expected above 0, or None")
         if self._replay is not None:
