@@ -191,8 +191,8 @@ MUTATIONS = (
     Mutation(
         "a group's gradient not divided",
         REPLAY,
-        literal("now.grad_scale = scale / double(count);"),
-        "now.grad_scale = scale;",
+        literal("run.grad_scale = scale / double(count);"),
+        "run.grad_scale = scale;",
         CAPTURES,
     ),
     # Bindings.

@@ -17,10 +17,10 @@
 namespace {
 
 using namespace relu_layers;
-using relu_layers::replay::Moment;
 using relu_layers::replay::Phase;
 using relu_layers::replay::Placed;
 using relu_layers::replay::Program;
+using relu_layers::replay::Run;
 using relu_layers::replay::Slot;
 
 constexpr index_t rows = 16, inputs = 40, hidden = 72, outputs = 5;
@@ -76,34 +76,34 @@ struct Network {
         for (float& number : params) number *= 0.1F;
         const Placed<const float*> input{x.data(), Slot::input};
         const Placed<const std::int64_t*> target{labels.data(), Slot::target};
-        program.add(Phase::check, [target](Moment& now) {
-            now.refused = ops::find_bad_label(ops::labels_of(target(now)), rows, outputs, false, 0) >= 0;
+        program.add(Phase::check, [target](Run& run) {
+            run.refused = ops::find_bad_label(ops::labels_of(target(run)), rows, outputs, false, 0) >= 0;
         });
-        program.add(Phase::forward, [this, input, target](Moment& now) {
-            ops::dense_forward(matrix_of(input(now), rows, inputs), matrix_of<float>(weight1(), inputs, hidden),
+        program.add(Phase::forward, [this, input, target](Run& run) {
+            ops::dense_forward(matrix_of(input(run), rows, inputs), matrix_of<float>(weight1(), inputs, hidden),
                                bias1(), Rectifier<float>{true, 0.1F}, y1.data());
             ops::dense_forward(matrix_of<float>(y1.data(), rows, hidden), matrix_of<float>(weight2(), hidden, outputs),
                                bias2(), Rectifier<float>{false, 0}, y2.data());
-            now.number = ops::softmax_cross_entropy(rows_of<float>(y2.data(), rows, outputs), 1,
-                                                    ops::labels_of(target(now)), {}, {}, dy2.data());
+            run.number = ops::softmax_cross_entropy(rows_of<float>(y2.data(), rows, outputs), 1,
+                                                    ops::labels_of(target(run)), {}, {}, dy2.data());
         });
-        program.add(Phase::backward, [this, input](Moment& now) {
+        program.add(Phase::backward, [this, input](Run& run) {
             float* grad1 = grads.data();
             float* grad2 = grad1 + inputs * hidden + hidden;
             ops::dense_backward(matrix_of<float>(y1.data(), rows, hidden), matrix_of<float>(weight2(), hidden, outputs),
                                 matrix_of<float>(dy2.data(), rows, outputs), Rectifier<float>{true, 0.1F}, dy1.data(),
                                 grad2, grad2 + hidden * outputs);
-            ops::dense_backward(matrix_of(input(now), rows, inputs), matrix_of<float>(weight1(), inputs, hidden),
+            ops::dense_backward(matrix_of(input(run), rows, inputs), matrix_of<float>(weight1(), inputs, hidden),
                                 matrix_of<float>(dy1.data(), rows, hidden), Rectifier<float>{false, 0},
                                 static_cast<float*>(nullptr), grad1, grad1 + inputs * hidden);
         });
-        program.add(Phase::collect, [this](Moment&) { ops::accumulate(parameters, sum.data(), grads.data()); });
-        program.add(Phase::combine, [this](Moment&) { ops::accumulate(parameters, grads.data(), sum.data()); });
+        program.add(Phase::collect, [this](Run&) { ops::accumulate(parameters, sum.data(), grads.data()); });
+        program.add(Phase::combine, [this](Run&) { ops::accumulate(parameters, grads.data(), sum.data()); });
         program.add(Phase::norm,
-                    [this](Moment& now) { now.number += ops::sum_of_squares(flat<float>(grads.data(), parameters)); });
-        program.add(Phase::update, [this](Moment& now) {
-            const GradientRule<float> rule{float(now.grad_scale), 0.001F, Regularization::l2};
-            ops::sgd_update(parameters, params.data(), grads.data(), velocity.data(), rule, float(now.rate), 0.9F,
+                    [this](Run& run) { run.number += ops::sum_of_squares(flat<float>(grads.data(), parameters)); });
+        program.add(Phase::update, [this](Run& run) {
+            const GradientRule<float> rule{float(run.grad_scale), 0.001F, Regularization::l2};
+            ops::sgd_update(parameters, params.data(), grads.data(), velocity.data(), rule, float(run.rate), 0.9F,
                             true);
         });
     }
@@ -141,7 +141,7 @@ struct Network {
         stretch.close_last = true;
         stretch.losses = losses.data();
         stretch.penalties = penalties.data();
-        if (replay::run(training(), stretch) != stretch.steps) ++wrong;
+        if (replay::run_steps(training(), stretch) != stretch.steps) ++wrong;
     }
 };
 

@@ -18,8 +18,8 @@ py::object forward(Call& call, Argument x_, Argument axis_, Argument out) {
         for_type(call, [&](auto element) {
             using T = decltype(element);
             const auto xs = rows<T>(call, x, axis);
-            const auto ys = y.run<T>();
-            call.run(work_of_exponential * double(x.size), [=](Moment& now) { op(xs(now), inner, ys(now)); });
+            const auto ys = y.pointer<T>();
+            call.run(work_of_exponential * double(x.size), [=](Run& run) { op(xs(run), inner, ys(run)); });
         });
     return result(y);
 }
@@ -39,8 +39,8 @@ py::object backward(Call& call, Argument y_, Argument dy_, Argument axis_, Argum
             using T = decltype(element);
             const auto ys = rows<T>(call, y, axis);
             const auto dys = rows<T>(call, dy, axis);
-            const auto dxs = dx.run<T>();
-            call.run(work * double(y.size), [=](Moment& now) { op(ys(now), dys(now), inner, dxs(now)); });
+            const auto dxs = dx.pointer<T>();
+            call.run(work * double(y.size), [=](Run& run) { op(ys(run), dys(run), inner, dxs(run)); });
         });
     return result(dx);
 }

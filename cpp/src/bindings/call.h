@@ -14,8 +14,8 @@
 
 namespace relu_layers::bindings {
 
-using replay::Moment;
 using replay::Placed;
+using replay::Run;
 using replay::Slot;
 
 constexpr int max_ndim = 64;  // NumPy's own limit
@@ -58,7 +58,7 @@ struct Array {
     bool contiguous() const { return (flags & contiguous_flag) != 0; }
     bool aligned() const { return (flags & aligned_flag) != 0; }
     bool writable() const { return (flags & writable_flag) != 0; }
-    // Readable as one run of numbers.
+    // Readable by a pointer.
     bool plain() const { return contiguous() && aligned(); }
     bool same_shape(int n, const index_t* dims) const {
         if (ndim != n) return false;
@@ -76,7 +76,7 @@ struct Array {
         return {view, slot};
     }
     template <class T>
-    Placed<T*> run() const {
+    Placed<T*> pointer() const {
         return {as<T>(), slot};
     }
 };
@@ -188,22 +188,22 @@ class Call {
     // Keeps every caller's array seen so far from being resized.
     void protect();
 
-    // Runs the body, without the GIL where the work is worth it, and returns the moment with its result. While a
+    // Runs the body, without the GIL where the work is worth it, and returns the run with its result. While a
     // program is being recorded the body is kept instead, so it holds everything by value, reaches memory through
     // Placed views, and touches nothing of Python.
     template <class Body>
-    Moment run(double work, Body body) {
-        Moment now;
+    Run run(double work, Body body) {
+        Run run;
         if (recorder_ != nullptr) {
             recorder_->add(work, std::move(body));
         } else if (work <= work_worth_releasing) {
-            body(now);
+            body(run);
         } else {
             protect();
             const ReleasedGil released;
-            body(now);
+            body(run);
         }
-        return now;
+        return run;
     }
     // Not null while this thread records.
     Recorder* recorder() const { return recorder_; }

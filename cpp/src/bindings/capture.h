@@ -49,9 +49,9 @@ class Capture {
     const replay::Program& program() const { return recorder_.program(); }
     bool long_enough() const { return recorder_.work() > work_worth_releasing; }
     double work() const { return recorder_.work(); }
-    // Has `now` take the slot's memory from the array, which is one that the capture fits.
-    void place(Moment& now, Slot slot, PyObject* array) const {
-        if (array != Py_None) now.shift[static_cast<int>(slot)] = struct_of(array)->data - recorded(slot);
+    // Has `run` take the slot's memory from the array, which is one that the capture fits.
+    void place(Run& run, Slot slot, PyObject* array) const {
+        if (array != Py_None) run.shift[static_cast<int>(slot)] = struct_of(array)->data - recorded(slot);
     }
 
     // Whether an inference runs in its buffers.

@@ -33,14 +33,14 @@ void expect_limits(const Call& call, Scalar minimum, Scalar maximum) {
                          ", expected minimum < maximum");
 }
 
-// y = f(x), computed by f(Rows x, y, now).
+// y = f(x), computed by f(Rows x, y, run).
 template <class Function>
 py::object map(Call& call, Array& x, const Array& y, double work, Function function) {
     for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = rows<T>(call, x, common_split(call, {&x}));
-        const auto ys = y.run<T>();
-        call.run(work * double(y.size), [=](Moment& now) { function(xs(now), ys(now), now); });
+        const auto ys = y.pointer<T>();
+        call.run(work * double(y.size), [=](Run& run) { function(xs(run), ys(run), run); });
     });
     return result(y);
 }
@@ -70,7 +70,7 @@ struct Unary {
                 const Array y(call, out, Shape(x));
                 check_in_place(call, x, y, in_place);
                 if constexpr (in_place == InPlace::sign_kept) expect_sign_kept(call, x, y, scalar...);
-                return map(call, x, y, work, [... value = scalar.value](auto xs, auto* ys, const Moment&) {
+                return map(call, x, y, work, [... value = scalar.value](auto xs, auto* ys, const Run&) {
                     using T = std::remove_pointer_t<decltype(ys)>;
                     op(xs, T(value)..., ys);
                 });
@@ -97,9 +97,9 @@ struct Gradient {
                     const int split = common_split(call, {&state, &dy});
                     const auto states = rows<T>(call, state, split);
                     const auto dys = rows<T>(call, dy, split);
-                    const auto dxs = dx.run<T>();
-                    call.run(double(dx.size), [=, ... value = T(scalar.value)](Moment& now) {
-                        op(states(now), dys(now), value..., dxs(now));
+                    const auto dxs = dx.pointer<T>();
+                    call.run(double(dx.size), [=, ... value = T(scalar.value)](Run& run) {
+                        op(states(run), dys(run), value..., dxs(run));
                     });
                 });
                 return result(dx);
@@ -132,7 +132,7 @@ py::object dropout(Call& call, Argument x_, Argument rate_, Argument key_, Argum
     const Array y(call, out, Shape(x));
     check_in_place(call, x, y, in_place);
     return map(call, x, y, work_of_exponential,
-               [=](auto xs, auto* ys, const Moment& now) { ops::dropout(xs, rate, key, counter + now.forwards, ys); });
+               [=](auto xs, auto* ys, const Run& run) { ops::dropout(xs, rate, key, counter + run.forwards, ys); });
 }
 
 // (..., features), and a slope per feature or one for all.
@@ -155,10 +155,10 @@ py::object prelu_forward(Call& call, Argument x_, Argument slope_, Argument out)
     for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = rows<T>(call, x, last_axis(x));
-        const auto slopes = run_of<T>(call, slope);
-        const auto ys = y.run<T>();
+        const auto slopes = contiguous<T>(call, slope);
+        const auto ys = y.pointer<T>();
         const index_t features = slope.size;
-        call.run(double(x.size), [=](Moment& now) { ops::prelu_forward(xs(now), slopes(now), features, ys(now)); });
+        call.run(double(x.size), [=](Run& run) { ops::prelu_forward(xs(run), slopes(run), features, ys(run)); });
     });
     return result(y);
 }
@@ -181,12 +181,12 @@ py::object prelu_backward(Call& call, Argument x_, Argument slope_, Argument dy_
         using T = decltype(element);
         const auto xs = rows<T>(call, x, last_axis(x));
         const auto dys = rows<T>(call, dy, last_axis(dy));
-        const auto slopes = run_of<T>(call, slope);
-        const auto dxs = dx.run<T>();
-        const auto dslopes = dslope.run<T>();
+        const auto slopes = contiguous<T>(call, slope);
+        const auto dxs = dx.pointer<T>();
+        const auto dslopes = dslope.pointer<T>();
         const index_t features = slope.size;
-        call.run(2 * double(x.size), [=](Moment& now) {
-            ops::prelu_backward(xs(now), slopes(now), features, dys(now), dxs(now), dslopes(now));
+        call.run(2 * double(x.size), [=](Run& run) {
+            ops::prelu_backward(xs(run), slopes(run), features, dys(run), dxs(run), dslopes(run));
         });
     });
     return results.add(result(dx)).add(result(dslope)).take();

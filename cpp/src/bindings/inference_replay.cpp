@@ -53,16 +53,16 @@ class InferenceReplay {
                                overlap(out.ptr(), x.ptr()) || overlap(out.ptr(), params_.ptr())))
             return py::none();
         py::object y = out.is_none() ? new_array(expected.type, expected.ndim, expected.dims) : borrowed(out);
-        Moment now;
-        capture.place(now, Slot::input, x.ptr());
-        capture.place(now, Slot::output, y.ptr());
-        const auto run = [&] { capture.program().run(replay::Phase::forward, now); };
+        Run run;
+        capture.place(run, Slot::input, x.ptr());
+        capture.place(run, Slot::output, y.ptr());
+        const auto forward = [&] { capture.program().run(replay::Phase::forward, run); };
         if (releases) {
             const UsageGuard::Inference inference(*guard_);
             const Capture::Use use(capture);
-            run_released(true, run);
+            run_released(true, forward);
         } else {
-            run();
+            forward();
         }
         return y;
     }

@@ -58,7 +58,7 @@ int common_split(Call& call, std::initializer_list<Array*> arrays) {
     return 0;
 }
 
-void read_run(Call& call, Array& array, Argument given) {
+void read_contiguous(Call& call, Array& array, Argument given) {
     call.read_floats(array, given);
     const std::string name = given.name;
     if (!array.contiguous())

@@ -52,13 +52,13 @@ Placed<Matrix<const T>> matrix(Call& call, Array& array) {
 int class_axis(Call& call, const Array& array, Argument axis);
 
 // An input that the op reads as one run of numbers, of any shape: C-contiguous, else a ValueError.
-void read_run(Call& call, Array& array, Argument given);
+void read_contiguous(Call& call, Array& array, Argument given);
 
 // A contiguous run of numbers. Copies the array where it must; nullptr for an absent one.
 template <class T>
-Placed<const T*> run_of(Call& call, Array& array) {
+Placed<const T*> contiguous(Call& call, Array& array) {
     if (array.present() && !array.plain()) call.copy(array);
-    return array.run<const T>();
+    return array.pointer<const T>();
 }
 
 }  // namespace relu_layers::bindings

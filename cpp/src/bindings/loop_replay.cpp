@@ -63,12 +63,12 @@ class PassReplay {
         for (int i = 0; i < like->nd; ++i) dims[i] = like->dimensions[i];
         py::object y = new_array(dtype_of(outputs)->type_num, like->nd, dims);
         const index_t bytes = bytes_of(outputs);
-        now_ = Moment();
-        capture.place(now_, Slot::input, x.ptr());
-        now_.forwards = counters_.since(entry->counters);
+        run_ = Run();
+        capture.place(run_, Slot::input, x.ptr());
+        run_.forwards = counters_.since(entry->counters);
         const UsageGuard::Training training(*guard_);
         run_released(capture.long_enough(), [&] {
-            capture.program().run(replay::Phase::forward, now_);
+            capture.program().run(replay::Phase::forward, run_);
             std::memcpy(struct_of(y.ptr())->data, like->data, static_cast<std::size_t>(bytes));
         });
         counters_.advance();
@@ -96,12 +96,12 @@ class PassReplay {
             return undone;
         const Expected& expected = capture.expected(Slot::output);
         py::object dx = need_dx ? new_array(expected.type, expected.ndim, expected.dims) : py::none();
-        Moment now = now_;
-        capture.place(now, Slot::input, x_.ptr());
-        capture.place(now, Slot::target, dy.ptr());
-        capture.place(now, Slot::output, dx.ptr());
+        Run run = run_;
+        capture.place(run, Slot::input, x_.ptr());
+        capture.place(run, Slot::target, dy.ptr());
+        capture.place(run, Slot::output, dx.ptr());
         const UsageGuard::Training training(*guard_);
-        run_released(capture.long_enough(), [&] { capture.program().run(replay::Phase::backward, now); });
+        run_released(capture.long_enough(), [&] { capture.program().run(replay::Phase::backward, run); });
         forget();
         return dx;
     }
@@ -110,7 +110,7 @@ class PassReplay {
     bool pending() const { return pending_ != nullptr; }
     py::object batch() const { return x_ ? x_ : py::none(); }
     index_t version() const { return version_; }
-    index_t forwards() const { return static_cast<index_t>(now_.forwards); }
+    index_t forwards() const { return static_cast<index_t>(run_.forwards); }
     void forget() {
         pending_.reset();
         x_ = py::object();
@@ -140,7 +140,7 @@ class PassReplay {
     std::shared_ptr<Entry> pending_;
     py::object x_;
     index_t version_ = 0;
-    Moment now_;
+    Run run_;
 };
 
 // What `optimizer.update()` calls first.
@@ -163,20 +163,20 @@ class UpdateReplay {
     // The norm, 0 without a limit; below 0 where the layers have to say what is wrong.
     double update(double rate, double grad_scale, double clip_norm) {
         if (!current() || !std::isfinite(rate)) return -1;
-        Moment now;
-        now.rate = rate;
-        now.grad_scale = grad_scale;
-        now.updates = *updates_ - recorded_updates_;
+        Run run;
+        run.rate = rate;
+        run.grad_scale = grad_scale;
+        run.updates = *updates_ - recorded_updates_;
         double norm = 0;
         bool fine = true;
         run_released(capture_->long_enough(), [&] {
             if (clip_norm > 0) {
-                capture_->program().run(replay::Phase::norm, now);
-                norm = std::sqrt(now.number);
+                capture_->program().run(replay::Phase::norm, run);
+                norm = std::sqrt(run.number);
                 fine = std::isfinite(norm);
-                if (norm > clip_norm) now.grad_scale *= clip_norm / norm;
+                if (norm > clip_norm) run.grad_scale *= clip_norm / norm;
             }
-            if (fine) capture_->program().run(replay::Phase::update, now);
+            if (fine) capture_->program().run(replay::Phase::update, run);
         });
         if (!fine) return -1;
         for (const auto& guard : guards_) guard->parameters_changed();

@@ -9,12 +9,12 @@
 namespace relu_layers::bindings {
 namespace {
 
-// The first bad entry, which find(now) gives, -1 for none. Before anything is written: now, or, while a program is being
+// The first bad entry, which find(run) gives, -1 for none. Before anything is written: now, or, while a program is being
 // recorded, before each of its runs, which refuses to go on.
 template <class Find>
 index_t first_bad(Call& call, Find find) {
-    if (call.recorder() == nullptr) return find(Moment());
-    call.recorder()->add_check([=](Moment& now) { now.refused = now.refused || find(now) >= 0; });
+    if (call.recorder() == nullptr) return find(Run());
+    call.recorder()->add_check([=](Run& run) { run.refused = run.refused || find(run) >= 0; });
     return -1;
 }
 
@@ -50,16 +50,16 @@ struct Common {
             call.value_error(std::string("sample_weight needs a batch axis, but ") + prediction.name + " has shape ()");
         call.expect_shape(sample_weight, Shape(prediction, 1));
     }
-    // The weights of each run: placed(now). Each of them is checked before anything is written.
+    // The weights of each run: placed(run). Each of them is checked before anything is written.
     template <class T>
     auto weights(Call& call) {
-        const Placed<const T*> samples = run_of<T>(call, sample_weight);
+        const Placed<const T*> samples = contiguous<T>(call, sample_weight);
         if (sample_weight.present()) check_weights(call, samples);
         const ops::LossWeights<T> plain{nullptr,    positions_per_sample, normalization, batch_size,
                                         has_ignore, ignore_label,         ignore_value};
-        return [=](const Moment& now) {
+        return [=](const Run& run) {
             ops::LossWeights<T> weights = plain;
-            weights.sample_weight = samples(now);
+            weights.sample_weight = samples(run);
             return weights;
         };
     }
@@ -71,14 +71,14 @@ struct Common {
         const index_t n = sample_weight.size;
         const T largest = std::numeric_limits<T>::max();
         const T lowest = normalization == Normalization::valid ? T(0) : -largest;
-        const index_t bad = first_bad(call, [=](const Moment& now) {
-            const T* weights = samples(now);
+        const index_t bad = first_bad(call, [=](const Run& run) {
+            const T* weights = samples(run);
             index_t i = 0;
             while (i < n && weights[i] >= lowest && weights[i] <= largest) ++i;
             return i < n ? i : -1;
         });
         if (bad < 0) return;
-        const T value = samples(Moment())[bad];
+        const T value = samples(Run())[bad];
         const py::object number = owned(PyFloat_FromDouble(double(value)));
         const char* const expected =
             std::isfinite(value)
@@ -165,8 +165,8 @@ void check_indices(Call& call, const Indices& kind, const Placed<ops::Labels>& l
     const bool has_ignore = common.has_ignore;
     const std::int64_t ignored = common.ignore_label;
     const index_t positions = common.positions;
-    const index_t bad = first_bad(call, [=](const Moment& now) {
-        return ops::find_bad_label(labels(now), positions, classes, has_ignore, ignored);
+    const index_t bad = first_bad(call, [=](const Run& run) {
+        return ops::find_bad_label(labels(run), positions, classes, has_ignore, ignored);
     });
     if (bad >= 0) bad_index(call, kind, labels.view, shape, bad, classes);
 }
@@ -223,15 +223,15 @@ py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_,
         for_type(call, [&](auto element) {
             using T = decltype(element);
             const auto logit_rows = rows<T>(call, logits, axis);
-            const auto class_weights = run_of<T>(call, class_weight);
+            const auto class_weights = contiguous<T>(call, class_weight);
             const auto weights = common.weights<T>(call);
-            const auto gradient = dlogits.run<T>();
+            const auto gradient = dlogits.pointer<T>();
             const double work = work_of_exponential * double(logits.size);
-            const auto run = [&](auto targets) {
-                const Moment then = call.run(work, [=](Moment& now) {
-                    const ops::ClassOptions<T> options{class_weights(now), T(smoothing)};
-                    now.number = ops::softmax_cross_entropy(logit_rows(now), inner, targets(now), options, weights(now),
-                                                            gradient(now));
+            const auto compute = [&](auto targets) {
+                const Run then = call.run(work, [=](Run& run) {
+                    const ops::ClassOptions<T> options{class_weights(run), T(smoothing)};
+                    run.number = ops::softmax_cross_entropy(logit_rows(run), inner, targets(run), options, weights(run),
+                                                            gradient(run));
                 });
                 losses.set(then.number);
             };
@@ -239,9 +239,9 @@ py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_,
                 if (!labels.plain()) call.copy(labels);
                 const auto indices = integers(labels);
                 check_indices(call, labels_of_logits, indices, common, without_axis(logits, axis), classes);
-                run(indices);
+                compute(indices);
             } else {
-                run(rows<T>(call, labels, axis));
+                compute(rows<T>(call, labels, axis));
             }
         });
     return losses.take();
@@ -264,9 +264,9 @@ py::object elementwise(Call& call, Common& common, Array& prediction, Array& tar
             const auto predictions = rows<T>(call, prediction, split);
             const auto targets = rows<T>(call, target, split);
             const auto weights = common.weights<T>(call);
-            const auto gradients = gradient.run<T>();
-            const Moment then = call.run(work * double(prediction.size), [=](Moment& now) {
-                now.number = function(weights(now), gradients(now), predictions(now), targets(now));
+            const auto gradients = gradient.pointer<T>();
+            const Run then = call.run(work * double(prediction.size), [=](Run& run) {
+                run.number = function(weights(run), gradients(run), predictions(run), targets(run));
             });
             losses.set(then.number);
         });
@@ -316,14 +316,14 @@ py::object elements_of_columns(Call& call, Common& common, Array& prediction, Ar
         for_type(call, [&](auto element) {
             using T = decltype(element);
             const auto predictions = rows<T>(call, prediction, 1);
-            const auto targets = run_of<T>(call, target);
+            const auto targets = contiguous<T>(call, target);
             if (!columns.plain()) call.copy(columns);
             const auto chosen = integers(columns);
             const auto weights = common.weights<T>(call);
             check_indices(call, columns_of_prediction, chosen, common, by_row, outputs);
-            const auto gradients = gradient.run<T>();
-            const Moment then = call.run(double(prediction.size), [=](Moment& now) {
-                now.number = function(weights(now), gradients(now), predictions(now), chosen(now), targets(now));
+            const auto gradients = gradient.pointer<T>();
+            const Run then = call.run(double(prediction.size), [=](Run& run) {
+                run.number = function(weights(run), gradients(run), predictions(run), chosen(run), targets(run));
             });
             losses.set(then.number);
         });

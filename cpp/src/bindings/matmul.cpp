@@ -50,10 +50,10 @@ py::object dense_forward(Call& call, Argument x_, Argument weight_, Argument bia
         using T = decltype(element);
         const auto xs = matrix<T>(call, x);
         const auto weights = matrix<T>(call, weight);
-        const auto biases = run_of<T>(call, bias);
-        const auto ys = y.run<T>();
-        call.run(multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]), [=](Moment& now) {
-            ops::dense_forward(xs(now), weights(now), biases(now), slope.rectifier<T>(), ys(now));
+        const auto biases = contiguous<T>(call, bias);
+        const auto ys = y.pointer<T>();
+        call.run(multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]), [=](Run& run) {
+            ops::dense_forward(xs(run), weights(run), biases(run), slope.rectifier<T>(), ys(run));
         });
     });
     return result(y);
@@ -88,12 +88,12 @@ py::object dense_backward(Call& call, Argument x_, Argument weight_, Argument dy
         const auto xs = matrix<T>(call, x);
         const auto weights = matrix<T>(call, weight);
         const auto dys = matrix<T>(call, dy);
-        const auto dxs = dx.run<T>();
-        const auto dweights = dweight.run<T>();
-        const auto dbiases = dbias.run<T>();
-        call.run((need_dx ? 2 : 1) * multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]), [=](Moment& now) {
-            ops::dense_backward(xs(now), weights(now), dys(now), slope.rectifier<T>(), dxs(now), dweights(now),
-                                dbiases(now), accumulate);
+        const auto dxs = dx.pointer<T>();
+        const auto dweights = dweight.pointer<T>();
+        const auto dbiases = dbias.pointer<T>();
+        call.run((need_dx ? 2 : 1) * multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]), [=](Run& run) {
+            ops::dense_backward(xs(run), weights(run), dys(run), slope.rectifier<T>(), dxs(run), dweights(run),
+                                dbiases(run), accumulate);
         });
     });
     return results.add(result(dx)).add(result(dweight)).add(result(dbias)).take();
@@ -173,23 +173,23 @@ void multiply(Call& call, Operand& a, Operand& b, const Shape& stack, bool accum
     const double work = double(number) * multiply_adds(m, n, a.columns());
     if (number == 1) {
         const auto product = c.placed(Rows<T>{c.as<T>(), m, n, n});
-        call.run(work, [=, left = a.matrix<T>(), right = b.matrix<T>()](Moment& now) {
-            ops::matmul(left(now), right(now), accumulate, product(now));
+        call.run(work, [=, left = a.matrix<T>(), right = b.matrix<T>()](Run& run) {
+            ops::matmul(left(run), right(run), accumulate, product(run));
         });
     } else if (b.stack_ndim() == 0 && a.tall()) {
         const auto tall = matrix<T>(call, a.array);
         const auto product = c.placed(Rows<T>{c.as<T>(), tall.view.rows, n, n});
-        call.run(work, [=, right = b.matrix<T>()](Moment& now) {
-            ops::matmul(tall(now), right(now), accumulate, product(now));
+        call.run(work, [=, right = b.matrix<T>()](Run& run) {
+            ops::matmul(tall(run), right(run), accumulate, product(run));
         });
     } else {
         std::vector<index_t> c_offsets(static_cast<std::size_t>(number));
         for (std::size_t i = 0; i < c_offsets.size(); ++i) c_offsets[i] = static_cast<index_t>(i) * m * n;
         const auto product = c.placed(Rows<T>{c.as<T>(), m, n, n});
         call.run(work, [=, left = a.matrix<T>(), right = b.matrix<T>(), a_offsets = a.offsets(stack, number),
-                        b_offsets = b.offsets(stack, number), c_offsets = std::move(c_offsets)](Moment& now) {
-            ops::matmul_stack(number, left(now), a_offsets.data(), right(now), b_offsets.data(), accumulate,
-                              product(now), c_offsets.data());
+                        b_offsets = b.offsets(stack, number), c_offsets = std::move(c_offsets)](Run& run) {
+            ops::matmul_stack(number, left(run), a_offsets.data(), right(run), b_offsets.data(), accumulate,
+                              product(run), c_offsets.data());
         });
     }
 }

@@ -12,22 +12,22 @@ double sum_of_squares(Call& call, Argument x_) {
     return for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = rows<T>(call, x, 0);
-        return call.run(double(x.size), [=](Moment& now) { now.number += ops::sum_of_squares(xs(now)); }).number;
+        return call.run(double(x.size), [=](Run& run) { run.number += ops::sum_of_squares(xs(run)); }).number;
     });
 }
 
 void accumulate(Call& call, Argument total_, Argument grad_) {
     Array total;
     Array grad;
-    read_run(call, grad, grad_);
+    read_contiguous(call, grad, grad_);
     call.update(total, total_, Shape(grad), grad.type);
     call.check_overlap(total, {&grad});
     for_type(call, [&](auto element) {
         using T = decltype(element);
-        const auto grads = run_of<T>(call, grad);
-        const auto totals = total.run<T>();
+        const auto grads = contiguous<T>(call, grad);
+        const auto totals = total.pointer<T>();
         const index_t n = grad.size;
-        call.run(double(n), [=](Moment& now) { ops::accumulate(n, totals(now), grads(now)); });
+        call.run(double(n), [=](Run& run) { ops::accumulate(n, totals(run), grads(run)); });
     });
 }
 
@@ -38,7 +38,7 @@ py::object l2_penalty(Call& call, Argument param_, Argument grad_, Argument stre
     Array param;
     Array grad;
     Array weight;
-    read_run(call, param, param_);
+    read_contiguous(call, param, param_);
     call.update(grad, grad_, Shape(param), param.type);
     call.check_overlap(grad, {&param});
     call.read_optional_floats(weight, sample_weight_);
@@ -49,19 +49,19 @@ py::object l2_penalty(Call& call, Argument param_, Argument grad_, Argument stre
     Number penalty;
     for_type(call, [&](auto element) {
         using T = decltype(element);
-        const auto params = run_of<T>(call, param);
-        const auto weights = run_of<T>(call, weight);
-        const auto grads = grad.run<T>();
+        const auto params = contiguous<T>(call, param);
+        const auto weights = contiguous<T>(call, weight);
+        const auto grads = grad.pointer<T>();
         const bool weighted = weight.present();
         const index_t n = param.size;
-        const Moment then = call.run(2 * double(n), [=](Moment& now) {
+        const Run then = call.run(2 * double(n), [=](Run& run) {
             double divisor = double(batch);
             if (weighted) {
-                const T* w = weights(now);
+                const T* w = weights(run);
                 divisor = 0;
                 for (index_t i = 0; i < batch; ++i) divisor += double(w[i]);
             }
-            now.number += ops::l2_penalty(n, params(now), grads(now), strength, divisor);
+            run.number += ops::l2_penalty(n, params(run), grads(run), strength, divisor);
         });
         penalty.set(then.number);
     });
@@ -78,8 +78,8 @@ index_t mark_active(Call& call, Argument x_, Argument active_) {
     return for_type(call, [&](auto element) {
         using T = decltype(element);
         const auto xs = rows<T>(call, x, x.ndim - 1);
-        const auto marks = active.run<std::uint8_t>();
-        return call.run(double(x.size), [=](Moment& now) { now.inactive = ops::mark_active(xs(now), marks(now)); })
+        const auto marks = active.pointer<std::uint8_t>();
+        return call.run(double(x.size), [=](Run& run) { run.inactive = ops::mark_active(xs(run), marks(run)); })
             .inactive;
     });
 }
@@ -100,7 +100,7 @@ index_t count_correct(Call& call, Argument logits_, Argument labels_) {
         const auto indices = integers(labels);
         return call
             .run(double(logits.size),
-                 [=](Moment& now) { now.correct = ops::count_correct(rows_of_logits(now), indices(now)); })
+                 [=](Run& run) { run.correct = ops::count_correct(rows_of_logits(run), indices(run)); })
             .correct;
     });
 }
@@ -113,7 +113,7 @@ index_t count_agreeing(Call& call, Argument logits_, Argument targets_) {
         using T = decltype(element);
         const auto xs = rows<T>(call, logits, 0);
         const auto ts = rows<T>(call, targets, 0);
-        return call.run(double(logits.size), [=](Moment& now) { now.correct = ops::count_agreeing(xs(now), ts(now)); })
+        return call.run(double(logits.size), [=](Run& run) { run.correct = ops::count_agreeing(xs(run), ts(run)); })
             .correct;
     });
 }

@@ -84,13 +84,13 @@ class TrainingReplay {
         Training training;
         if (!prepare(training, *entry)) return py::none();
         const Capture& capture = *entry->capture;
-        Moment now;
-        for (std::size_t i = 0; i < std::size(batch_slots); ++i) capture.place(now, batch_slots[i], batch[i]);
+        Run run;
+        for (std::size_t i = 0; i < std::size(batch_slots); ++i) capture.place(run, batch_slots[i], batch[i]);
         // Arrays that were not locked above stay under the GIL.
         const Outcome outcome =
-            run_released(capture.long_enough() && lock, [&] { return replay::step(training, now, rate, false); });
+            run_released(capture.long_enough() && lock, [&] { return replay::step(training, run, rate, false); });
         if (outcome != Outcome::done) return py::none();
-        loss.set(now.number);
+        loss.set(run.number);
         return loss.take();
     }
 
@@ -126,7 +126,7 @@ class TrainingReplay {
                 stretch.losses = SharedNumbers<double>(losses).data();
                 stretch.penalties = SharedNumbers<double>(penalties).data();
                 done = run_released(double(stretch.steps) * capture.work() > work_worth_releasing,
-                                    [&] { return replay::run(training, stretch); });
+                                    [&] { return replay::run_steps(training, stretch); });
             }
         }
         return owned(Py_BuildValue("nn", done, stretch.correct));
@@ -151,11 +151,11 @@ class TrainingReplay {
         Training training;
         if (!prepare(training, *entry) || !locate(stretch, capture, sources)) return py::none();
         stretch.order = SharedNumbers<index_t>(order).data();
-        Moment now;
+        Run run;
         const Outcome outcome =
-            run_released(capture.long_enough(), [&] { return replay::gradient(training, stretch, now); });
+            run_released(capture.long_enough(), [&] { return replay::gradient(training, stretch, run); });
         if (outcome != Outcome::done) return py::none();
-        return owned(Py_BuildValue("dnd", now.number, now.correct, now.penalty));
+        return owned(Py_BuildValue("dnd", run.number, run.correct, run.penalty));
     }
 
     // Updates from the gradients, the sum of those of `count` minibatches, and counts the update; false, with
@@ -168,9 +168,9 @@ class TrainingReplay {
         const std::shared_ptr<const Entry> entry = entry_of(capture);
         Training training;
         if (!current() || entry == nullptr || !prepare(training, *entry)) return false;
-        Moment now;
+        Run run;
         return run_released(capture.long_enough(),
-                            [&] { return replay::update(training, now, rate, count) == Outcome::done; });
+                            [&] { return replay::update(training, run, rate, count) == Outcome::done; });
     }
 
   private:

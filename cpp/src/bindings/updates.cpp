@@ -24,7 +24,7 @@ struct Step {
         if (call.choice(penalty, {"l2", "l1"}) == 1) regularization = Regularization::l1;
     }
     void read(Call& call, Argument param_, Argument grad_, std::initializer_list<Argument> states) {
-        read_run(call, grad, grad_);
+        read_contiguous(call, grad, grad_);
         call.update(param, param_, Shape(grad), grad.type);
         Array* next = state;
         for (const Argument& given : states) call.update(*next++, given, Shape(grad), grad.type);
@@ -32,19 +32,19 @@ struct Step {
         call.check_overlap(state[0], {&grad, &param});
         if (state[1].present()) call.check_overlap(state[1], {&grad, &param, &state[0]});
     }
-    // f(n, param, grad, state, second state, rule, learning rate, now)
+    // f(n, param, grad, state, second state, rule, learning rate, run)
     template <class Function>
     void run(Call& call, Function function) {
         for_type(call, [&](auto element) {
             using T = decltype(element);
-            const auto params = param.run<T>();
-            const auto grads = run_of<T>(call, grad);
-            const auto first = state[0].run<T>();
-            const auto second = state[1].run<T>();
+            const auto params = param.pointer<T>();
+            const auto grads = contiguous<T>(call, grad);
+            const auto first = state[0].pointer<T>();
+            const auto second = state[1].pointer<T>();
             call.run(2 * double(grad.size), [=, n = grad.size, decay = weight_decay, penalty = regularization,
-                                             rate = learning_rate, scale = grad_scale](Moment& now) {
-                const GradientRule<T> rule{T(scale * now.grad_scale), T(decay), penalty};
-                function(n, params(now), grads(now), first(now), second(now), rule, T(rate * now.rate), now);
+                                             rate = learning_rate, scale = grad_scale](Run& run) {
+                const GradientRule<T> rule{T(scale * run.grad_scale), T(decay), penalty};
+                function(n, params(run), grads(run), first(run), second(run), rule, T(rate * run.rate), run);
             });
         });
     }
@@ -57,7 +57,7 @@ void sgd_update(Call& call, Argument param, Argument grad, Argument velocity, Ar
     const double momentum = call.number(momentum_);
     const bool nesterov = call.flag(nesterov_);
     step.read(call, param, grad, {velocity});
-    step.run(call, [=](index_t n, auto* w, auto* g, auto* v, auto*, auto rule, auto rate, const Moment&) {
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* v, auto*, auto rule, auto rate, const Run&) {
         ops::sgd_update(n, w, g, v, rule, rate, decltype(rate)(momentum), nesterov);
     });
 }
@@ -67,7 +67,7 @@ void adagrad_update(Call& call, Argument param, Argument grad, Argument square_s
     Step step(call, learning_rate, weight_decay, grad_scale, regularization);
     const double epsilon = call.number(epsilon_);
     step.read(call, param, grad, {square_sum});
-    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate, const Moment&) {
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate, const Run&) {
         ops::adagrad_update(n, w, g, h, rule, rate, decltype(rate)(epsilon));
     });
 }
@@ -79,7 +79,7 @@ void rmsprop_update(Call& call, Argument param, Argument grad, Argument square_m
     const double rho = call.number(rho_);
     const double epsilon = call.number(epsilon_);
     step.read(call, param, grad, {square_mean});
-    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate, const Moment&) {
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto*, auto rule, auto rate, const Run&) {
         ops::rmsprop_update(n, w, g, h, rule, rate, rho, decltype(rate)(epsilon));
     });
 }
@@ -91,7 +91,7 @@ void adadelta_update(Call& call, Argument param, Argument grad, Argument square_
     const double rho = call.number(rho_);
     const double epsilon = call.number(epsilon_);
     step.read(call, param, grad, {square_mean, update_mean});
-    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto* d, auto rule, auto rate, const Moment&) {
+    step.run(call, [=](index_t n, auto* w, auto* g, auto* h, auto* d, auto rule, auto rate, const Run&) {
         ops::adadelta_update(n, w, g, h, d, rule, rate, rho, decltype(rate)(epsilon));
     });
 }
@@ -137,9 +137,9 @@ struct Adam {
 
 void run_adam(Call& call, Step& step, const Adam& adam) {
     step.run(call, [=, learning_rate = step.learning_rate](index_t n, auto* w, auto* g, auto* mean, auto* square_mean,
-                                                           auto rule, auto rate, const Moment& now) {
+                                                           auto rule, auto rate, const Run& run) {
         using T = decltype(rate);
-        ops::adam_update(n, w, g, mean, square_mean, rule, adam.rule<T>(learning_rate * now.rate, now.updates));
+        ops::adam_update(n, w, g, mean, square_mean, rule, adam.rule<T>(learning_rate * run.rate, run.updates));
     });
 }
 

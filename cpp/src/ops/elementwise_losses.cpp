@@ -68,8 +68,8 @@ double blocks_of_columns(Rows<const T> prediction, Labels columns, const T* targ
         for (index_t i = 0; i < count; ++i) room_p[i] = prediction.row(first + i)[column[i]];
         if (weights.sample_weight != nullptr)
             for (index_t i = 0; i < count; ++i) room_w[i] = sample_weight_at(weights, first + i);
-        const T part = run(room_p, target + first, weights.sample_weight == nullptr ? nullptr : room_w, room_d, count,
-                           factor);
+        const T part =
+            run(room_p, target + first, weights.sample_weight == nullptr ? nullptr : room_w, room_d, count, factor);
         T* const to = gradient + first * cols;
         std::fill(to, to + count * cols, T(0));
         for (index_t i = 0; i < count; ++i) to[i * cols + column[i]] = room_d[i];

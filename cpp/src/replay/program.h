@@ -1,6 +1,6 @@
 // A recorded sequence of op calls. The ops' pointers stay what they were when they were recorded, but for a few slots
-// of memory that lie elsewhere in every run; numbers that change from run to run come from a Moment. So the same bodies
-// serve a single call, where the Moment is the plain one, and a replay.
+// of memory that lie elsewhere in every run; numbers that change from run to run come from a Run. So the same bodies
+// serve a single call, where the Run is the plain one, and a replay.
 #pragma once
 
 #include <array>
@@ -19,8 +19,8 @@ enum class Slot : int { fixed, input, target, sample_weight, columns, output, co
 // The parts of a training step, in their order. `check` looks at labels before anything is written.
 enum class Phase : int { check, forward, backward, observe, collect, combine, norm, update, count };
 
-// What differs from run to run. The plain Moment leaves every recorded number as it is.
-struct Moment {
+// One run of recorded calls: what differs from the recording, nothing in a plain Run, and what the calls give.
+struct Run {
     index_t shift[static_cast<int>(Slot::count)] = {};  // bytes to add to the recorded address of each slot
     double rate = 1;                                    // factor of the recorded learning rate
     double grad_scale = 1;                              // factor of the recorded scale of the gradient
@@ -33,23 +33,23 @@ struct Moment {
     bool refused = false;                               // result of `check`
 };
 
-// A view whose memory may lie elsewhere in each run: view(now) is the view of that run.
+// A view whose memory may lie elsewhere in each run: view(run) is the view of that run.
 template <class View>
 struct Placed {
     View view;
     Slot slot;
 
-    View operator()(const Moment& now) const {
+    View operator()(const Run& run) const {
         View there = view;
-        move(there.data, now);
+        move(there.data, run);
         return there;
     }
 
   private:
     template <class T>
-    void move(T*& data, const Moment& now) const {
+    void move(T*& data, const Run& run) const {
         if (slot != Slot::fixed)
-            data = reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(data) + now.shift[static_cast<int>(slot)]);
+            data = reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(data) + run.shift[static_cast<int>(slot)]);
     }
 };
 
@@ -58,9 +58,9 @@ struct Placed<T*> {
     T* view;
     Slot slot;
 
-    T* operator()(const Moment& now) const {
+    T* operator()(const Run& run) const {
         if (slot == Slot::fixed) return view;
-        return reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(view) + now.shift[static_cast<int>(slot)]);
+        return reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(view) + run.shift[static_cast<int>(slot)]);
     }
 };
 
@@ -70,13 +70,13 @@ class Body {
     template <class Function>
     explicit Body(Function function)
         : state_(new Function(std::move(function)), [](void* state) { delete static_cast<Function*>(state); }),
-          call_([](void* state, Moment& now) { (*static_cast<const Function*>(state))(now); }) {}
+          call_([](void* state, Run& run) { (*static_cast<const Function*>(state))(run); }) {}
 
-    void operator()(Moment& now) const { call_(state_.get(), now); }
+    void operator()(Run& run) const { call_(state_.get(), run); }
 
   private:
     std::unique_ptr<void, void (*)(void*)> state_;
-    void (*call_)(void*, Moment&);
+    void (*call_)(void*, Run&);
 };
 
 class Program {
@@ -86,8 +86,8 @@ class Program {
         of(phase).emplace_back(std::move(function));
     }
     bool has(Phase phase) const { return !of(phase).empty(); }
-    void run(Phase phase, Moment& now) const {
-        for (const Body& body : of(phase)) body(now);
+    void run(Phase phase, Run& run) const {
+        for (const Body& body : of(phase)) body(run);
     }
 
   private:

@@ -8,17 +8,17 @@ namespace relu_layers::replay {
 namespace {
 
 // Adds the minibatch's gradient to its group, and updates if that completes the group.
-Outcome take_gradient(const Training& t, Moment& now, double rate, bool close) {
+Outcome take_gradient(const Training& t, Run& run, double rate, bool close) {
     const Progress& progress = t.progress;
     const std::int64_t count = *progress.summed + 1;
     if (count < t.accumulate && !close) {
         if (count == 1) std::memcpy(t.sum, t.gradients, t.gradient_bytes);
-        else t.program->run(Phase::collect, now);
+        else t.program->run(Phase::collect, run);
         *progress.summed = count;
         return Outcome::done;
     }
-    if (count > 1) t.program->run(Phase::combine, now);
-    return update(t, now, rate, count);
+    if (count > 1) t.program->run(Phase::combine, run);
+    return update(t, run, rate, count);
 }
 
 // Bytes that are on their way from memory while others are copied.
@@ -45,7 +45,7 @@ void gather(const Source& source, const index_t* order, index_t rows, index_t kn
 }
 
 // Brings minibatch i of the stretch to where the program reads it, or the program to it.
-void place(const Stretch& stretch, index_t i, Moment& now) {
+void place(const Stretch& stretch, index_t i, Run& run) {
     const auto input = static_cast<std::size_t>(Slot::input);
     const index_t row = stretch.first_row + i * stretch.rows;
     for (std::size_t k = 0; k < batch_slots; ++k) {
@@ -53,81 +53,81 @@ void place(const Stretch& stretch, index_t i, Moment& now) {
         if (source.data == nullptr) continue;
         if (stretch.order != nullptr)
             gather(source, stretch.order + row, stretch.rows, (stretch.steps - i) * stretch.rows);
-        else now.shift[input + k] = source.data + row * source.row_bytes - source.batch;
+        else run.shift[input + k] = source.data + row * source.row_bytes - source.batch;
     }
 }
 
 }  // namespace
 
-Outcome update(const Training& t, Moment& now, double rate, std::int64_t count) {
+Outcome update(const Training& t, Run& run, double rate, std::int64_t count) {
     double scale = 1;
     if (t.clip_norm > 0) {
-        const double loss = now.number;
-        now.number = 0;
-        t.program->run(Phase::norm, now);
-        const double norm = std::sqrt(now.number);
-        now.number = loss;
+        const double loss = run.number;
+        run.number = 0;
+        t.program->run(Phase::norm, run);
+        const double norm = std::sqrt(run.number);
+        run.number = loss;
         if (!std::isfinite(norm)) return Outcome::diverged;
         if (norm > t.clip_norm) scale = t.clip_norm / norm;
     }
-    now.rate = rate;
-    now.grad_scale = scale / double(count);
-    now.updates = *t.progress.updates - t.recorded_updates;
-    t.program->run(Phase::update, now);
+    run.rate = rate;
+    run.grad_scale = scale / double(count);
+    run.updates = *t.progress.updates - t.recorded_updates;
+    t.program->run(Phase::update, run);
     *t.progress.summed = 0;
     *t.progress.updates += 1;
     *t.progress.last_rate = rate;
     return Outcome::done;
 }
 
-Outcome gradient(const Training& t, Moment& now) {
-    now.forwards = t.counter_count == 0 ? 0 : *t.counters[0] - t.recorded_counter;
-    now.refused = false;
-    t.program->run(Phase::check, now);
-    if (now.refused) return Outcome::refused;
-    t.program->run(Phase::forward, now);
-    if (!std::isfinite(now.number)) return Outcome::diverged;
-    const double loss = now.number;
+Outcome gradient(const Training& t, Run& run) {
+    run.forwards = t.counter_count == 0 ? 0 : *t.counters[0] - t.recorded_counter;
+    run.refused = false;
+    t.program->run(Phase::check, run);
+    if (run.refused) return Outcome::refused;
+    t.program->run(Phase::forward, run);
+    if (!std::isfinite(run.number)) return Outcome::diverged;
+    const double loss = run.number;
     // Of the ops of backward only the penalty gives a number.
-    now.number = 0;
-    t.program->run(Phase::backward, now);
-    now.penalty = now.number;
-    now.number = loss;
+    run.number = 0;
+    t.program->run(Phase::backward, run);
+    run.penalty = run.number;
+    run.number = loss;
     return Outcome::done;
 }
 
-Outcome gradient(const Training& t, const Stretch& stretch, Moment& now) {
-    place(stretch, 0, now);
-    const Outcome outcome = gradient(t, now);
-    if (outcome == Outcome::done) t.program->run(Phase::observe, now);
+Outcome gradient(const Training& t, const Stretch& stretch, Run& run) {
+    place(stretch, 0, run);
+    const Outcome outcome = gradient(t, run);
+    if (outcome == Outcome::done) t.program->run(Phase::observe, run);
     return outcome;
 }
 
-Outcome step(const Training& t, Moment& now, double rate, bool close) {
-    Outcome outcome = gradient(t, now);
-    if (outcome == Outcome::done) outcome = take_gradient(t, now, rate, close);
+Outcome step(const Training& t, Run& run, double rate, bool close) {
+    Outcome outcome = gradient(t, run);
+    if (outcome == Outcome::done) outcome = take_gradient(t, run, rate, close);
     if (outcome != Outcome::done) return outcome;
     for (std::size_t i = 0; i < t.counter_count; ++i) ++*t.counters[i];
     ++*t.progress.steps;
     return outcome;
 }
 
-index_t run(const Training& t, Stretch& stretch) {
+index_t run_steps(const Training& t, Stretch& stretch) {
     using Clock = std::chrono::steady_clock;
     const auto begin = Clock::now();
     index_t next_look = 1;
     const std::int64_t first_update = *t.progress.updates;
-    Moment now;
+    Run run;
     stretch.correct = 0;
     for (index_t i = 0; i < stretch.steps; ++i) {
-        place(stretch, i, now);
+        place(stretch, i, run);
         const std::int64_t update = stretch.one_rate ? 0 : *t.progress.updates - first_update;
         const bool close = stretch.close_last && i + 1 == stretch.steps;
-        if (step(t, now, stretch.rates[update], close) != Outcome::done) return i;
-        stretch.losses[i] = now.number;
-        stretch.penalties[i] = now.penalty;
-        t.program->run(Phase::observe, now);
-        stretch.correct += now.correct;
+        if (step(t, run, stretch.rates[update], close) != Outcome::done) return i;
+        stretch.losses[i] = run.number;
+        stretch.penalties[i] = run.penalty;
+        t.program->run(Phase::observe, run);
+        stretch.correct += run.correct;
         if (i + 1 < next_look) continue;
         // Reading the clock costs as much as a small op: a look every 20 us will do.
         const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();

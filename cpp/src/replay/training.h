@@ -33,14 +33,14 @@ struct Training {
 // How a step ended. All but `done` leave parameters, optimizer and progress as they were before it.
 enum class Outcome { done, refused, diverged };
 
-// Fills the gradients and now.number, the loss, for the batch that now.shift points to.
-Outcome gradient(const Training& training, Moment& now);
+// Fills the gradients and run.number, the loss, for the batch that run.shift points to.
+Outcome gradient(const Training& training, Run& run);
 
 // Updates from the gradients, the sum of those of `count` minibatches.
-Outcome update(const Training& training, Moment& now, double rate, std::int64_t count);
+Outcome update(const Training& training, Run& run, double rate, std::int64_t count);
 
 // gradient(), then what the trainer does with it; `close` completes the group even if it is not full.
-Outcome step(const Training& training, Moment& now, double rate, bool close);
+Outcome step(const Training& training, Run& run, double rate, bool close);
 
 // Consecutive minibatches of `rows` rows each, out of arrays whose rows lie `row_bytes` apart. With an order the rows
 // are gathered into `batch`, the memory that the recording knows; otherwise they are used where they are.
@@ -66,10 +66,10 @@ struct Stretch {
 };
 
 // gradient() for the first minibatch of a stretch, which it also counts: the half of a step that comes before several
-// processes add their gradients. Results are in `now`.
-Outcome gradient(const Training& training, const Stretch& stretch, Moment& now);
+// processes add their gradients. Results are in `run`.
+Outcome gradient(const Training& training, const Stretch& stretch, Run& run);
 
 // Runs steps until all are done, the time is over or one ends otherwise. Returns how many are done.
-index_t run(const Training& training, Stretch& stretch);
+index_t run_steps(const Training& training, Stretch& stretch);
 
 }  // namespace relu_layers::replay
