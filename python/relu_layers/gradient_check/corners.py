@@ -8,9 +8,7 @@ import numpy as np
 
 from relu_layers._support.configured import Array
 from relu_layers.layers import ELU, SELU, Clip, PReLU, ReLU, Threshold
-
-# Scale and scale * alpha of SELU.
-_SELU_SCALE, _SELU_LOWEST = 1.0507009873554805, 1.7580993408473766
+from relu_layers.ops.reference.activations import SELU_LOWEST, SELU_SCALE
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -35,7 +33,7 @@ class Corner:
     def frozen(self, x: Array, above: Array) -> Array:
         """Return y as if every element stayed on its side in ``above``: smooth in x."""
         with np.errstate(over="ignore", invalid="ignore"):
-            scale = _SELU_SCALE if isinstance(self._layer, SELU) else 1.0
+            scale = SELU_SCALE if isinstance(self._layer, SELU) else 1.0
             return np.where(above, scale * x, self._below(x))
 
     def _below(self, x: Array) -> Array:
@@ -47,7 +45,7 @@ class Corner:
         if isinstance(layer, ELU):
             return np.asarray(layer.alpha * np.expm1(x))
         if isinstance(layer, SELU):
-            return np.asarray(_SELU_LOWEST * np.expm1(x))
+            return np.asarray(SELU_LOWEST * np.expm1(x))
         if isinstance(layer, Clip):
             # The nearer end: differences are too small to come from the other one.
             nearer = np.abs(x - layer.minimum) <= np.abs(x - layer.maximum)

@@ -13,7 +13,7 @@ class SELU(Layer):
 
     Notes
     -----
-    Source: Klambauer et al. 2017, with s = 1.0507009873554805 and a = 1.6732632423543772: activations of weights that
+    Source: Klambauer et al. 2017, with s = 1.0507... and a = 1.6732...: activations of weights that
     are drawn by ``"lecun_normal"`` keep mean 0 and variance 1 from layer to layer. Backward works from y.
     """
 

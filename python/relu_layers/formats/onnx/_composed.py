@@ -11,9 +11,10 @@ from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 from relu_layers._files.formulas import written_as
+from relu_layers.ops.reference.activations import SELU_LOWEST, SELU_SCALE
 
 # Attributes that an operator must have: those that the layer has for constants.
-_ATTRIBUTES: dict[str, dict[str, Any]] = {"Selu": {"alpha": 1.6732632423543772, "gamma": 1.0507009873554805}}
+_ATTRIBUTES: dict[str, dict[str, Any]] = {"Selu": {"alpha": SELU_LOWEST / SELU_SCALE, "gamma": SELU_SCALE}}
 _COMMUTATIVE = ("Add", "Mul")
 
 

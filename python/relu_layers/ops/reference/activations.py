@@ -393,8 +393,8 @@ def clip_backward(
     return out
 
 
-# Scale and scale * alpha of SELU.
-_SELU_SCALE, _SELU_LOWEST = 1.0507009873554805, 1.7580993408473766
+# Scale and scale * alpha of SELU (Klambauer et al. 2017), for all of the package; the kernel has its own.
+SELU_SCALE, SELU_LOWEST = 1.0507009873554805, 1.7580993408473766
 
 
 @_quiet
@@ -405,7 +405,7 @@ def selu_forward(x: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
     """
     x = float_array("selu_forward", "x", x)
     out = output("selu_forward", out, x.shape, x.dtype, may_alias=[x])
-    out[...] = np.where(x > 0, _SELU_SCALE * x, _SELU_LOWEST * np.expm1(x))
+    out[...] = np.where(x > 0, SELU_SCALE * x, SELU_LOWEST * np.expm1(x))
     return out
 
 
@@ -418,7 +418,7 @@ def selu_backward(y: FloatArray, dy: FloatArray, *, out: FloatArray | None = Non
     y = float_array("selu_backward", "y", y)
     dy = float_array("selu_backward", "dy", dy, like=y, shape=y.shape)
     out = output("selu_backward", out, y.shape, y.dtype, reads=[y], may_alias=[dy])
-    out[...] = np.where(y > 0, _SELU_SCALE * dy, dy * (y + _SELU_LOWEST))
+    out[...] = np.where(y > 0, SELU_SCALE * dy, dy * (y + SELU_LOWEST))
     return out
 
 
