@@ -17,8 +17,8 @@ from relu_layers import _core, schedules
 from relu_layers._engine.captures import Snapshot, can_be_captured, watched
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
-from relu_layers._support.targets import Target, parts_of
 from relu_layers._support.phases import BACKWARD, COLLECT, COMBINE, FORWARD, NORM, OBSERVE, UPDATE
+from relu_layers._support.targets import Target, parts_of
 from relu_layers._training.meter import EpochMeter
 from relu_layers.callbacks import Moments
 from relu_layers.layers import Dropout
