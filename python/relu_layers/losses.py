@@ -37,7 +37,7 @@ class Loss(Configured):
     metric_name : str or None
         What `accuracy` measures; None where there is no such measure (regression).
     normalization : str
-        What the sum over all positions is divided by, one of `NORMALIZATIONS`.
+        What the sum over all positions is divided by, one of ``NORMALIZATIONS``.
     ignore_label : int or None
         Positions with this target count neither in the loss nor in the accuracy.
     takes_labels : bool
@@ -102,7 +102,7 @@ class Loss(Configured):
         return float(counted.sum())
 
     def shares_by_rows(self, weighted: bool) -> bool:
-        """Return whether `batch_share` depends on the number of rows alone, with sample weights or without."""
+        """Return whether ``batch_share`` depends on the number of rows alone, with sample weights or without."""
         return self.normalization != "valid" or (self.ignore_label is None and not weighted)
 
     def _position_weights(self, target: Array) -> Array | None:
@@ -354,7 +354,7 @@ class SoftmaxCrossEntropy(Loss):
                 )
 
     def shares_by_rows(self, weighted: bool) -> bool:
-        """Return whether `batch_share` depends on the number of rows alone, with sample weights or without."""
+        """Return whether ``batch_share`` depends on the number of rows alone, with sample weights or without."""
         return self.normalization != "valid" or (
             super().shares_by_rows(weighted) and self._class_weight is None
         )

@@ -21,7 +21,7 @@ _FREE_OF_A_SHAPE = 4
 class Pass:
     """One forward of a model for training, and its backward.
 
-    Returned by `Sequential.run`. Any number may be alive; each goes backward once, in any order. The batch must stay
+    Returned by ``model.run(x)``. Any number may be alive; each goes backward once, in any order. The batch must stay
     unchanged until then, and so must the parameters: updating them in between is a RuntimeError at `backward`.
 
     Attributes
