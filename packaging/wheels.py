@@ -69,6 +69,8 @@ def build(python: Path, target: str, work: Path, out: Path) -> Path:
         "CMAKE_CXX_COMPILER": str(compiler(work, target)),
         # zig links and has no program that strips; symbols are left out as the module is linked.
         "CMAKE_MODULE_LINKER_FLAGS": "-s",
+        # pybind11 asks for these, which nothing uses; zig would compile its C++ library again for each.
+        **dict.fromkeys(("HAS_FLTO_AUTO", "HAS_FLTO", "HAS_FLTO_THIN"), "OFF"),
     }
     options = [f"-Ccmake.define.{name}={value}" for name, value in defines.items()]
     environment = {

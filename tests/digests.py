@@ -20,7 +20,7 @@ FILE = Path(__file__).resolve().parent / "data" / "digests.json"
 Array = Any
 PRODUCTS = ((1, 33, 20), (7, 600, 65), (64, 30, 10), (33, 1100, 17), (150, 90, 1))
 # Name of the pair, what its forward takes beside x, and whether its backward works from y.
-PAIRS: tuple[tuple[str, tuple[float, ...], bool], ...] = (
+PAIRS: tuple[tuple[str, tuple[float | str, ...], bool], ...] = (
     ("relu", (0.01,), False),
     ("clip", (), True),
     ("threshold", (0.2, -1.0), False),
@@ -30,6 +30,8 @@ PAIRS: tuple[tuple[str, tuple[float, ...], bool], ...] = (
     ("silu", (), False),
     ("softplus", (), True),
     ("tanh", (), True),
+    ("gelu", ("none",), False),
+    ("gelu", ("tanh",), False),
 )
 OPTIMIZERS: tuple[Any, ...] = (
     lambda: rl.SGD(0.1, momentum=0.9, nesterov=True),
@@ -67,7 +69,7 @@ def products(numbers: Numbers) -> Iterator[Array]:
         yield rl.ops.matmul(np.asfortranarray(x), weight.copy("F"))
 
 
-def pair(numbers: Numbers, name: str, settings: tuple[float, ...], from_y: bool) -> Iterator[Array]:
+def pair(numbers: Numbers, name: str, settings: tuple[float | str, ...], from_y: bool) -> Iterator[Array]:
     for shape in ((37, 53), (5,), (3, 4, 7)):
         x, dy = numbers(*shape, scale=12.0), numbers(*shape)
         y = getattr(rl.ops, f"{name}_forward")(x, *settings)
@@ -139,7 +141,10 @@ def digests(target: str) -> dict[str, str]:
     for dtype in (np.float32, np.float64):
         groups: dict[str, Iterator[Array]] = {
             "products": products(Numbers(dtype)),
-            **{name: pair(Numbers(dtype), name, settings, from_y) for name, settings, from_y in PAIRS},
+            **{
+                " ".join((one[0], *filter(str.isalpha, map(str, one[1])))): pair(Numbers(dtype), *one)
+                for one in PAIRS
+            },
             "others": others(Numbers(dtype)),
             "softmax": softmaxes(Numbers(dtype)),
             "losses": losses(Numbers(dtype)),
