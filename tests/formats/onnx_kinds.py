@@ -16,6 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _NUMBERS: dict[str, Any] = {
     "half": 0.5, "one": 1.0, "two": 2.0, "three": 3.0, "byte": 255.0, "minus": -1.0, "zero": 0.0, "six": 6.0,
+    "twenty": 20.0,
     "sqrt2": 2.0**0.5, "root_half": 0.5**0.5, "slope": (2 / np.pi) ** 0.5, "k": 0.044715, "beta": 1.702,
 }  # fmt: skip
 _INTEGERS: dict[str, Any] = {
@@ -229,6 +230,10 @@ KINDS: dict[str, Kind] = {
         y="float[n,3] y, int64[n,1] l",
     ),
     "halves": Kind("y = Gemm(x, h4x3, h3)", x="float16[n,4] x", y="float16[n,3] y"),
+    "softplus of the newer exporter": Kind(
+        "m = MatMul(x, w4x5) h = Add(m, b5) s = Softplus(h) g = Greater(h, twenty) a = Where(g, h, s) "
+        "y = Gemm(a, w5x3, b3)",
+    ),
     # --- Keras ---
     "Keras, Dense": Kind(
         "m = MatMul(x, w4x5) h = Add(m, b5) r = Relu(h) z = MatMul(r, w5x3) a = Add(z, b3) "
@@ -283,6 +288,9 @@ KINDS: dict[str, Kind] = {
     ),
     "scikit-learn, two numbers": Kind("m = MatMul(x, w4x2) a = Add(m, b1x2) y = Reshape(a, under)", y="float[k,1] y"),
     # --- what is refused ---
+    "a softplus that ends early": Kind(
+        "s = Softplus(x) g = Greater(x, six) y = Where(g, x, s)", y="float[n,4] y", refused="Greater",
+    ),
     "a convolution": Kind(
         "c = Conv(x, w2x1x2x2) s = Flatten(c) y = Gemm(s, w2x3, b3)",
         x="float[n,1,2,2] x", refused="Conv",

@@ -76,7 +76,12 @@ def test_what_is_refused_is_named_and_on_the_page(name: str, tmp_path: Path) -> 
     with pytest.raises(ValueError, match=kind.refused):
         rl.load(saved(kind, tmp_path))
     part = PAGE.read_text(encoding="utf-8").split("### What stays refused", 1)[1]
-    words = {"Add": "skip connections", "2 inputs": "two inputs", "Sub": "differs from row to row"}
+    words = {
+        "Add": "skip connections",
+        "2 inputs": "two inputs",
+        "Sub": "differs from row to row",
+        "Greater": "branches",
+    }
     assert words.get(kind.refused, kind.refused) in part
 
 

@@ -27,6 +27,19 @@ NETWORKS = {
     "dropout": lambda: nn.Sequential(
         nn.Dropout(0.3), nn.Linear(6, 4), nn.ReLU(), nn.Dropout(0.5), nn.Identity()
     ),
+    "smooth": lambda: nn.Sequential(
+        nn.Linear(6, 5),
+        nn.GELU(),
+        nn.Linear(5, 4),
+        nn.GELU(approximate="tanh"),
+        nn.SiLU(),
+        nn.Softplus(),
+        nn.SELU(),
+    ),
+    "clipped": lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU6(), nn.Linear(5, 4), nn.Hardtanh(-0.5, 0.75)),
+    "normalised": lambda: nn.Sequential(
+        nn.BatchNorm1d(6), nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.BatchNorm1d(5), nn.Linear(5, 3)
+    ),
     "softmax": lambda: nn.Sequential(nn.Linear(6, 4), nn.Softmax(dim=1)),
     "log softmax": lambda: nn.Sequential(nn.Linear(6, 4), nn.LogSoftmax(dim=-1)),
 }

@@ -21,7 +21,7 @@ from relu_layers.formats.onnx._folding import FOLDED, cast_dtype, folded, keeps_
 from relu_layers.formats.onnx._graph import Graph, Node
 from relu_layers.formats.onnx._labels import BEHIND_LABELS
 from relu_layers.formats.onnx._lengths import ROWS, computed
-from relu_layers.formats.onnx._selected import Selected, selected_at
+from relu_layers.formats.onnx._selected import Selected, selected_at, softplus_at
 
 
 def chain_of(graph: Graph) -> Chain:
@@ -33,6 +33,8 @@ def chain_of(graph: Graph) -> Chain:
     while index < len(nodes):
         free = not (chain.comparison or chain.labels)
         chosen = selected_at(nodes, index, chain.current, chain.constants, chain.dtype) if free else None
+        if chosen is None and free:
+            chosen = softplus_at(nodes, index, chain.current, chain.constants)
         written = arithmetic_at(nodes, index, chain.current, chain.constants, chain.dtype) if free else None
         found = activation_at(nodes, index, chain.current) if free else None
         if written is not None:

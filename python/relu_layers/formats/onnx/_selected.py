@@ -57,6 +57,27 @@ def selected_at(
     return None
 
 
+def softplus_at(
+    nodes: Sequence[Node], first: int, current: str, constants: Mapping[str, Array]
+) -> Selected | None:
+    """Return the Softplus that PyTorch's newer exporter writes as ``x > 20 ? x : softplus(x)``, None for another.
+
+    From 20 on the two differ by less than 2.1e-9.
+    """
+    found = nodes[first : first + 3]
+    if tuple(node.op_type for node in found) != ("Softplus", "Greater", "Where"):
+        return None
+    softplus, above, where = found
+    threshold = constants.get(above.input(1))
+    if threshold is None or threshold.size != 1 or threshold.ndim > 1 or not threshold.item() >= 20.0:
+        return None
+    if softplus.input(0) != current or above.input(0) != current:
+        return None
+    if where.inputs != (above.outputs[0], current, softplus.outputs[0]):
+        return None
+    return Selected(layers.Softplus, {}, 3)
+
+
 def _layer(kinds: tuple[str, ...], factor: Array, ones: list[Array | None]) -> Selected | None:
     if kinds == SLOPED and factor.ndim == 1:
         return Selected(lambda: layers.PReLU(factor.size), {"slope": factor}, len(kinds))
