@@ -33,6 +33,34 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """The tests that compare with PyTorch and JAX, which the test extra does not bring."""
+    session.install(".[test,torch]", "jax")
+    session.run(
+        "pytest",
+        "tests/interop",
+        "tests/formats/test_onnx_torch.py",
+        "tests/formats/test_safetensors.py",
+        "tests/ops/test_buffers.py",
+        "tests/ops/test_dlpack.py",
+        "tests/ops/test_reference_torch.py",
+        "tests/test_keras_page.py",
+        "tests/test_optimizers.py",
+        *session.posargs,
+    )
+
+
+@nox.session(python=["3.12", "3.13", "3.14", "3.15"], default=False)
+def pythons(session: nox.Session) -> None:
+    """A short run of the suite on other Pythons; without one of them nox skips it."""
+    session.install(".[sklearn]", "pytest", "hypothesis")
+    session.run(
+        "pytest", "tests/ops", "tests/sklearn", "tests/test_capture.py", "tests/test_digests.py",
+        "tests/test_model.py", "tests/test_trainer.py", *session.posargs,
+    )  # fmt: skip
+
+
+@nox.session(default=False)
 def slow(session: nox.Session) -> None:
     """The long batteries: many shapes, seeds and damaged files."""
     session.install(".[test]")
