@@ -106,6 +106,18 @@ def kernel_in_pipeline(path: Path) -> None:
     figure.savefig(path)
 
 
+def cartpole(path: Path) -> None:
+    module = example("cartpole")
+    figure, axes = panels(2)
+    for each, (name, (program, sizes, loss, updates)) in zip(axes, module.PROGRAMS.items(), strict=True):
+        model = rl.mlp(sizes, dtype=np.float64, rng=1)
+        _, lengths = program(module.Ours(model, loss()), updates, seed=0)
+        each.plot(lengths, **{**FIRST, "linewidth": 1.0})
+        each.set(title=name, xlabel="episode", ylim=(0, module.LONGEST + 10))
+    axes[0].set(ylabel="steps that the pole stands")
+    figure.savefig(path)
+
+
 def decision_boundaries(path: Path) -> None:
     module = example("decision_boundaries")
     module.plot(module.trained(), path)
@@ -118,6 +130,7 @@ def digits_confusion(path: Path) -> None:
 
 DRAWN: tuple[Callable[[Path], None], ...] = (
     xor,
+    cartpole,
     tanh_for_relu,
     leaky_relu,
     max_e_x,

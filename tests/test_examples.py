@@ -105,6 +105,15 @@ def test_max_e_x_is_numpys_maximum(tmp_path: Path) -> None:
     assert "equal to ReLU: True" in output
 
 
+def test_the_pole_stands_longer_and_the_losses_are_pytorchs(tmp_path: Path) -> None:
+    output = run_example("cartpole.py", tmp_path)
+    rows = re.findall(r"^(\w+): (\d+) updates, steps that the pole stands: (\d+) -> (\d+)$", output, re.M)
+    assert [row[:2] for row in rows] == [("REINFORCE", "150"), ("DQN", "4000")]
+    assert all(int(later) > 4 * int(first) for _, _, first, later in rows)
+    if importlib.util.find_spec("torch") is not None:
+        assert output.count("same losses: yes") == 2
+
+
 def test_the_kernel_works_on_numpys_own_memory(tmp_path: Path) -> None:
     output = run_example("kernel_in_pipeline.py", tmp_path)
     assert "the kernel returned NumPy's own array: True" in output

@@ -145,6 +145,7 @@ class Sequential(Fixed):
         self.flat_params, self.flat_grads = flat_params, flat_grads
         self.params = ArrayMapping("params", params)
         self.grads = ArrayMapping("grads", grads)
+        self._shapes = {key: array.shape for key, array in params.items()}
         views = [flat_arrays.views_of(i, layer, params, grads) for i, layer in enumerate(layers)]
         self._passes = Passes(layers, views, dtype)
         self._guard = guard
@@ -431,14 +432,15 @@ class Sequential(Fixed):
             raise ValueError(f"blend: share is {share}, expected at most 1")
         if not isinstance(other, Sequential):
             raise TypeError(f"blend: other is {other!r}, expected a Sequential")
-        shapes = [{key: array.shape for key, array in of.params.items()} for of in (self, other)]
-        if shapes[0] != shapes[1] or self.dtype != other.dtype:
+        if self._shapes != other._shapes or self.dtype != other.dtype:
             raise ValueError("blend: other has parameters of other names, shapes or dtype")
         with alone(self, "filling"):
             if share == 1.0:
                 np.copyto(self.flat_params, other.flat_params)
             else:
-                self.flat_params += np.multiply(other.flat_params - self.flat_params, share, dtype=self.dtype)
+                step = other.flat_params - self.flat_params
+                step *= step.dtype.type(share)
+                self.flat_params += step
             self._guard.parameters_changed()
 
     def part(self, first: int, last: int) -> Self:

@@ -25,6 +25,7 @@ from relu_layers._support.phases import NORM, UPDATE
 from relu_layers._support.usage import alone, still
 from relu_layers.optimizers.bound import Segment, Target, segments_of, targets_of
 
+_INFINITE = math.inf
 # The module of the rules, whose arithmetic is known: a subclass may do anything.
 _RULES = "relu_layers.optimizers.rules"
 
@@ -120,8 +121,8 @@ class Optimizer(Configured):
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         # A number stays one until the schedule is read: a loop may assign it before every step.
-        if type(value) is float and 0.0 <= value < math.inf:
-            self._schedule = value + 0.0  # no negative zero
+        if type(value) is float and 0.0 < value < _INFINITE:
+            self._schedule = value
         else:
             self._schedule = schedules.as_schedule(type(self).__name__, "learning_rate", value)
 
