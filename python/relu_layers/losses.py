@@ -17,6 +17,7 @@ from relu_layers._support.targets import (
     Target,
     class_weights,
     columns_and_values,
+    refuse_label,
     refuse_no_distribution,
     refuse_not_finite,
     refuse_other_shape,
@@ -62,6 +63,16 @@ class Loss(Configured):
     ) -> tuple[float, Array]:
         """Return the loss and its gradient dy, of the shape of y."""
         raise NotImplementedError
+
+    def _compute(
+        self, op: Any, y: Array, target: Any, sample_weight: Array | None, out: Array | None, **options: Any
+    ) -> tuple[float, Array]:
+        """Return loss and gradient from an op, which gets the columns of the target where the loss takes them."""
+        if self.takes_columns:
+            options["columns"], target = columns_and_values(type(self).__name__, target)
+        common = {"sample_weight": sample_weight, "normalization": self.normalization, "out": out}
+        value, dy = op(y, target, **common, **options)
+        return value, dy
 
     def accuracy(self, y: Array, target: Array, top_k: int = 1) -> float | None:
         """Return the fraction predicted right, or None for a loss that has no such measure."""
@@ -269,16 +280,13 @@ class SoftmaxCrossEntropy(Loss):
         out : ndarray, keyword
             Takes dlogits; may be y itself.
         """
-        value, dy = self.ops.softmax_cross_entropy(
-            y,
-            target,
+        value, dy = self._compute(
+            self.ops.softmax_cross_entropy,
+            *(y, target, sample_weight, out),
             axis=self.axis,
             class_weight=self._weight_for(y),
-            sample_weight=sample_weight,
             label_smoothing=self.label_smoothing,
             ignore_label=self.ignore_label,
-            normalization=self.normalization,
-            out=out,
         )
         # The op has checked everything else: what is left are numbers that only this loss refuses.
         if getattr(target, "ndim", None) == y.ndim:
@@ -347,11 +355,7 @@ class SoftmaxCrossEntropy(Loss):
             if self.ignore_label is not None:
                 bad &= labels != self.ignore_label
             if bad.any():
-                at = tuple(int(i) for i in np.argwhere(bad)[0])
-                place = ", ".join(map(str, (before + at[0], *at[1:])))
-                raise IndexError(
-                    f"{owner}: y[{place}] is {labels[at]}, expected a label in 0 .. {classes - 1}"
-                )
+                refuse_label(owner, labels, bad, classes, before)
 
     def shares_by_rows(self, weighted: bool) -> bool:
         """Return whether ``batch_share`` depends on the number of rows alone, with sample weights or without."""
@@ -414,15 +418,9 @@ class SigmoidCrossEntropy(Loss):
         self, y: Array, target: Array, *, sample_weight: Array | None = None, out: Array | None = None
     ) -> tuple[float, Array]:
         """Return the loss of logits ``y`` against ``target`` (shape and dtype of y, in 0 .. 1) and dlogits."""
-        value, dy = self.ops.sigmoid_cross_entropy(
-            y,
-            target,
-            sample_weight=sample_weight,
-            ignore_label=self.ignore_label,
-            normalization=self.normalization,
-            out=out,
-        )
-        refuse_outside(type(self).__name__, "target", np.asarray(target), ignored=self.ignore_label)
+        op, ignored = self.ops.sigmoid_cross_entropy, self.ignore_label
+        value, dy = self._compute(op, y, target, sample_weight, out, ignore_label=ignored)
+        refuse_outside(type(self).__name__, "target", np.asarray(target), ignored=ignored)
         return value, dy
 
     def check_labels(self, owner: str, y: Array, parts: Iterable[tuple[int, Array]]) -> None:
@@ -506,17 +504,7 @@ class SquaredError(Loss):
         out : ndarray, keyword
             Takes dy; may be y itself.
         """
-        columns, values = columns_and_values(type(self).__name__, target)
-        value, dy = self.ops.squared_error(
-            y,
-            values,
-            columns=columns,
-            scale=self.scale,
-            sample_weight=sample_weight,
-            normalization=self.normalization,
-            out=out,
-        )
-        return value, dy
+        return self._compute(self.ops.squared_error, y, target, sample_weight, out, scale=self.scale)
 
 
 class Huber(Loss):
@@ -550,17 +538,7 @@ class Huber(Loss):
         self, y: Array, target: Target, *, sample_weight: Array | None = None, out: Array | None = None
     ) -> tuple[float, Array]:
         """Return the loss of ``y`` against ``target``, both as `SquaredError` takes them, and dy."""
-        columns, values = columns_and_values(type(self).__name__, target)
-        value, dy = self.ops.huber(
-            y,
-            values,
-            columns=columns,
-            delta=self.delta,
-            sample_weight=sample_weight,
-            normalization=self.normalization,
-            out=out,
-        )
-        return value, dy
+        return self._compute(self.ops.huber, y, target, sample_weight, out, delta=self.delta)
 
 
 # Those that a checkpoint rebuilds.

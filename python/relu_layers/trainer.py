@@ -271,9 +271,7 @@ class Trainer(Copied, Settings, Watched):
         self._progress[0] += 1
         return result
 
-    def _backpropagate(
-        self, x: Array, y: Target, weight: Array | None = None, *, place: _Place
-    ) -> StepResult:
+    def _backpropagate(self, x: Array, y: Target, weight: Any = None, *, place: _Place) -> StepResult:
         """Fill the model's gradients from one minibatch, those of the penalty included."""
         loss, passes = as_loss(self.loss, self.model.ops), self.model._passes
 

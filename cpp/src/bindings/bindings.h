@@ -8,7 +8,8 @@ namespace relu_layers::bindings {
 void bind_elementwise(pybind11::handle m);
 void bind_matmul(pybind11::handle m);
 void bind_softmax(pybind11::handle m);
-void bind_losses(pybind11::handle m);
+void bind_class_losses(pybind11::handle m);
+void bind_elementwise_losses(pybind11::handle m);
 void bind_updates(pybind11::handle m);
 void bind_measures(pybind11::handle m);
 void bind_runtime(pybind11::handle m);

@@ -12,7 +12,8 @@ void fill(py::handle m) {
     bind_elementwise(m);
     bind_matmul(m);
     bind_softmax(m);
-    bind_losses(m);
+    bind_class_losses(m);
+    bind_elementwise_losses(m);
     bind_updates(m);
     bind_measures(m);
     bind_runtime(m);

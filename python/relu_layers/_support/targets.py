@@ -47,6 +47,14 @@ def refuse_no_distribution(owner: str, name: str, values: Array, axis: int, befo
         )
 
 
+def refuse_label(owner: str, labels: Array, bad: Array, classes: int, before: int = 0) -> None:
+    """Raise an IndexError that names the first label that is ``bad``, a mask of them."""
+    at = _first(~bad)
+    raise IndexError(
+        f"{owner}: y{_place(at, before)} is {labels[at]}, expected a label in 0 .. {classes - 1}"
+    )
+
+
 def _refuse(owner: str, name: str, values: Array, good: Array, expected: str, before: int) -> None:
     if not good.all():
         at = _first(good)
@@ -114,11 +122,6 @@ def columns_and_values(owner: str, target: Target) -> tuple[Array | None, Array]
     if len(target) != 2:
         raise ValueError(f"{owner}: target is a tuple of {len(target)}, expected (columns, values)")
     return target
-
-
-def parts_of(target: Target) -> tuple[Array, ...]:
-    """Return the arrays that a target is made of."""
-    return target if isinstance(target, tuple) else (target,)
 
 
 def class_weights(owner: str, value: Any) -> Array:

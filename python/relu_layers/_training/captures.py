@@ -19,7 +19,7 @@ from relu_layers._engine.loop_captures import LoopCaptures
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
 from relu_layers._support.phases import BACKWARD, COLLECT, COMBINE, FORWARD, NORM, OBSERVE, UPDATE
-from relu_layers._support.targets import Target, parts_of
+from relu_layers._support.targets import Target
 from relu_layers._training.meter import EpochMeter
 from relu_layers.callbacks import Moments
 from relu_layers.layers import Dropout
@@ -192,7 +192,7 @@ class StepCaptures:
             with suppress(MemoryError):
                 halves.consider(x)
             return
-        if not self._possible or not all(isinstance(each, np.ndarray) for each in parts_of(y)):
+        if not self._possible or not all(isinstance(each, np.ndarray) for each in _arrays(y)):
             return
         key = _key(x, y, sample_weight)
         if key in self._seen:
@@ -247,7 +247,7 @@ class StepCaptures:
             sample_weight if sample_weight is None else empty(sample_weight.shape, sample_weight.dtype),
         )
         # A loss of the package looks at its targets before it calls an op.
-        for memory, given in zip(parts_of(batch[1]), parts_of(y), strict=True):
+        for memory, given in zip(_arrays(batch[1]), _arrays(y), strict=True):
             np.copyto(memory, given)
         capture = _core.Capture(batch[0], batch[1], batch[2], None)
         masks = [layer.state_dict() for layer in self._dropouts]
@@ -292,7 +292,12 @@ class StepCaptures:
 
 
 def _key(x: Array, y: Target, sample_weight: Array | None) -> tuple[Any, ...]:
-    return x.shape, tuple((each.shape, each.dtype) for each in parts_of(y)), sample_weight is None
+    return x.shape, tuple((each.shape, each.dtype) for each in _arrays(y)), sample_weight is None
+
+
+def _arrays(y: Target) -> tuple[Array, ...]:
+    """Return the arrays that targets are made of."""
+    return y if isinstance(y, tuple) else (y,)
 
 
 def _like(y: Target) -> Target:

@@ -1,0 +1,118 @@
+// What the bindings of the losses share.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "bindings/integers.h"
+#include "bindings/layout.h"
+
+namespace relu_layers::bindings {
+
+// The first bad entry, which find(run) gives, -1 for none. Before anything is written: now, or, while a program is being
+// recorded, before each of its runs, which refuses to go on.
+template <class Find>
+index_t first_bad(Call& call, Find find) {
+    if (call.recorder() == nullptr) return find(Run());
+    call.recorder()->add_check([=](Run& run) { run.refused = run.refused || find(run) >= 0; });
+    return -1;
+}
+
+// Of a loss: the mean's divisor, the weights of the samples and the label that does not count.
+struct LossOptions {
+    Array sample_weight;
+    Normalization normalization = Normalization::none;
+    bool has_ignore = false;
+    std::int64_t ignore_label = 0;
+    double ignore_value = 0;
+    index_t positions = 1;
+    index_t batch_size = 1;
+    index_t positions_per_sample = 1;
+
+    void read_normalization(Call& call, Argument value) {
+        constexpr Normalization all[] = {Normalization::valid, Normalization::full, Normalization::batch_size,
+                                         Normalization::none};
+        normalization = all[call.choice(value, {"valid", "full", "batch_size", "none"})];
+    }
+    // `leading` is what Normalization::batch_size divides by.
+    void count_positions(Call& call, const Array& prediction, index_t number, index_t leading) {
+        positions = number;
+        batch_size = leading > 0 ? leading : 1;
+        if (positions == 0 && normalization != Normalization::none)
+            call.value_error(std::string(prediction.name) + " has shape " + text_of(prediction) +
+                             ", and there is no mean over nothing: pass at least one row, or normalization='none'");
+        if (prediction.ndim > 0 && prediction.shape[0] > 0) positions_per_sample = positions / prediction.shape[0];
+    }
+    void read_sample_weight(Call& call, const Array& prediction, Argument value) {
+        call.read_optional_floats(sample_weight, value);
+        if (!sample_weight.present()) return;
+        if (prediction.ndim == 0)
+            call.value_error(std::string("sample_weight needs a batch axis, but ") + prediction.name + " has shape ()");
+        call.expect_shape(sample_weight, Shape(prediction, 1));
+    }
+    // The weights of each run: placed(run). Each of them is checked before anything is written.
+    template <class T>
+    auto weights(Call& call) {
+        const Placed<const T*> samples = contiguous<T>(call, sample_weight);
+        if (sample_weight.present()) check_weights(call, samples);
+        const ops::LossWeights<T> plain{nullptr,    positions_per_sample, normalization, batch_size,
+                                        has_ignore, ignore_label,         ignore_value};
+        return [=](const Run& run) {
+            ops::LossWeights<T> weights = plain;
+            weights.sample_weight = samples(run);
+            return weights;
+        };
+    }
+
+  private:
+    // Finite, and not below 0 where a mean divides by their sum: that could be as small as you like.
+    template <class T>
+    void check_weights(Call& call, const Placed<const T*>& samples) const {
+        const index_t n = sample_weight.size;
+        const T largest = std::numeric_limits<T>::max();
+        const T lowest = normalization == Normalization::valid ? T(0) : -largest;
+        const index_t bad = first_bad(call, [=](const Run& run) {
+            const T* weights = samples(run);
+            index_t i = 0;
+            while (i < n && weights[i] >= lowest && weights[i] <= largest) ++i;
+            return i < n ? i : -1;
+        });
+        if (bad < 0) return;
+        const T value = samples(Run())[bad];
+        const py::object number = owned(PyFloat_FromDouble(double(value)));
+        const char* const expected =
+            std::isfinite(value)
+                ? ", but the loss is divided by the sum of the weights: expected at least 0, or a normalization that "
+                  "divides by a number of rows ('full', 'batch_size', 'none')"
+                : ", expected finite numbers";
+        call.value_error("sample_weight[" + std::to_string(bad) + "] is " + repr_of(number.ptr()) + expected);
+    }
+};
+
+// A loss and its gradient, as they are returned; made before the run that computes them.
+class Losses {
+  public:
+    explicit Losses(const Array& gradient) : gradient_(result(gradient)) {}
+    void set(double loss) { loss_.set(loss); }
+    py::object take() { return pair_.add(loss_.take()).add(gradient_).take(); }
+
+  private:
+    py::object gradient_;
+    Number loss_;
+    Results pair_{2};
+};
+
+// Integers that name one of several: what they are called, and what there are several of.
+struct Indices {
+    const char* name;
+    const char* of_many;
+    const char* one;
+};
+constexpr Indices labels_of_logits = {"labels", "logits have # classes", "label"};
+constexpr Indices columns_of_prediction = {"columns", "prediction has # columns", "column"};
+
+// IndexError that names the first integer out of range.
+void check_indices(Call& call, const Indices& kind, const Placed<ops::Labels>& labels, const LossOptions& common,
+                   const Shape& shape, index_t classes);
+
+}  // namespace relu_layers::bindings
