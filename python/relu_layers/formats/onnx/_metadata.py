@@ -6,8 +6,6 @@ from __future__ import annotations
 PREPROCESSING = "relu_layers.preprocessing"
 # What the model was trained on, as JSON of `Sequential.card`.
 CARD = "relu_layers.card"
-# What `predict` returns, where training has decided it.
-PREDICTS = "relu_layers.predicts"
 # The classes alone, as a JSON list, for programs that read nothing else of it.
 CLASS_NAMES = "class_names"
 # What `model.predict` returns, "numbers" or "classes", where the model says it.
