@@ -41,7 +41,7 @@ def test_huber_at_the_edges(ops: Any, dtype: Any, difference: float, loss: float
 @pytest.mark.parametrize("delta", [0.0, -1.0, INF, NAN])
 def test_a_delta_that_limits_nothing(ops: Any, delta: float) -> None:
     x = np.zeros((2, 2), np.float32)
-    with pytest.raises(ValueError, match="delta is .*expected a"):
+    with pytest.raises(ValueError, match=r"delta is .*expected a"):
         ops.huber(x, x, delta=delta)
     with pytest.raises(ValueError, match=r"Huber: delta is"):
         rl.Huber(delta)
