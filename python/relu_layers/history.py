@@ -140,7 +140,7 @@ class History:
             rows.append(f"<tr>{cells}</tr>")
         left_out = len(self) - len(rows)
         note = f"<caption>{left_out} earlier epochs not shown</caption>" if left_out > 0 else ""
-        return f"<div>{self._curve()}<table>{note}<tr>{head}</tr>{''.join(rows)}</table></div>"
+        return f"<div>{self._curve()}<table style='text-align:right'>{note}<tr>{head}</tr>{''.join(rows)}</table></div>"
 
     def _curve(self) -> str:
         """Return the loss as a small SVG, training dashed and validation solid as in `plot`."""
