@@ -23,9 +23,7 @@ CELLS = (
 
 For people who work in Jupyter: what each object shows when it is the last line of a cell. Nothing has to be switched
 on, not even `%matplotlib inline`. The notebook is `examples/tour.ipynb`; it needs `pip install ".[plot]"`.""",
-    """import numpy as np
-
-import relu_layers as rl
+    """import relu_layers as rl
 
 x, y = rl.data.two_moons(400, noise=0.15, rng=0)
 model = rl.mlp([2, 16, 16, 2], negative_slope=0.01, rng=0)
@@ -38,9 +36,8 @@ print(model.summary())""",
 
 The progress is one line, overwritten until it is done; the history shows itself.""",
     """trainer = rl.Trainer(model, rl.SoftmaxCrossEntropy(), rl.Adam(0.01))
-history = trainer.fit(
-    x[:300], y[:300], epochs=40, batch_size=20, validation=(x[300:], y[300:]), progress=True
-)
+train, held_out = (x[:300], y[:300]), (x[300:], y[300:])
+history = trainer.fit(*train, epochs=40, batch_size=20, validation=held_out, progress=True)
 history""",
     """history.plot()""",
     """## Are the gradients right?

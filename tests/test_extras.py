@@ -87,7 +87,7 @@ def test_messages_and_pages_name_no_index_and_no_extra_that_is_not_there() -> No
         if path.name == "extras.py" or path.suffix not in {".py", ".md"}:
             continue
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"pip install \"?relu_layers\[", text), path
+        assert not re.search(r"pip install \"?relu_layers\b", text), path
         for found in re.findall(r"pip install \"\.\[([\w,-]+)\]|how_to_install\(['\"]([\w,-]+)", text):
             named |= set("".join(found).split(","))
     assert named

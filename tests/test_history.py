@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def test_without_matplotlib_the_extra_is_named(history: History, monkeypatch: py
     import sys
 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"relu_layers\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install .*\[plot\]"):
         history.plot()
 
 
@@ -123,3 +124,23 @@ def test_html_is_a_table_and_a_curve(history: History) -> None:
     assert "no epochs" in History()._repr_html_()
     assert "2 epochs" not in repr(History())
     assert "52 epochs, last: epoch 52, loss nan" in repr(history)
+
+
+def test_the_curve_is_seen_on_a_light_and_on_a_dark_ground(history: History) -> None:
+    def brightness(colour: str) -> float:
+        channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(one: str, other: str) -> float:
+        low, high = sorted((brightness(one), brightness(other)))
+        return (high + 0.05) / (low + 0.05)
+
+    html = history._repr_html_()
+    colours = set(re.findall(r'(?:stroke|fill)="([^"]+)"', html)) - {"none"}
+    assert "currentColor" in colours
+    # 3 to 1 is what WCAG asks of a drawing's lines.
+    for colour in colours - {"currentColor"}:
+        assert contrast(colour, "#ffffff") > 3
+        assert contrast(colour, "#111111") > 3
+    assert re.findall(r"<text[^>]*>([^<]*)</text>", html) == ["loss", "validation loss"]

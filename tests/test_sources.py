@@ -569,7 +569,7 @@ def test_missing_readers_name_the_extra(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("polars", "pyarrow", "h5py"):
         monkeypatch.setitem(sys.modules, name, None)
     for name in ("d.arrow", "d.parquet", "d.h5"):
-        with pytest.raises(ImportError, match=r"relu_layers\[data\]"):
+        with pytest.raises(ImportError, match=r"pip install .*\[data\]"):
             open_source(_touched(tmp_path / name), target="y")
 
 

@@ -140,7 +140,7 @@ class History:
             rows.append(f"<tr>{cells}</tr>")
         left_out = len(self) - len(rows)
         note = f"<caption>{left_out} earlier epochs not shown</caption>" if left_out > 0 else ""
-        return f"<div>{self._curve()}<table>{note}<tr>{head}</tr>{''.join(rows)}</table></div>"
+        return f"<div>{self._curve()}<table style='text-align:right'>{note}<tr>{head}</tr>{''.join(rows)}</table></div>"
 
     def _curve(self) -> str:
         """Return the loss as a small SVG, training dashed and validation solid as in `plot`."""
@@ -151,15 +151,20 @@ class History:
         low, high = min(0.0, float(finite.min())), float(finite.max())
         scale = 80.0 / (high - low or 1.0)
         lines = []
-        for name, values in curves:
+        for row, (name, values) in enumerate(curves):
             points = " ".join(
                 f"{10 + 300 * i / (len(values) - 1):.1f},{90 - scale * (value - low):.1f}"
                 for i, value in enumerate(values.tolist())
                 if np.isfinite(value)
             )
-            style = 'stroke="#4f8fd0" stroke-dasharray="5 2"' if name == "loss" else 'stroke="#12284c"'
-            label = name.replace("_", " ")
-            lines.append(f'<polyline points="{points}" fill="none" {style}><title>{label}</title></polyline>')
+            # Colours for light and dark notebooks: one between the two grounds, and that of the text.
+            style = 'stroke="#4f8fd0" stroke-dasharray="5 2"' if name == "loss" else 'stroke="currentColor"'
+            lines.append(f'<polyline points="{points}" fill="none" {style}/>')
+            y, label = 12 + 14 * row, name.replace("_", " ")
+            lines.append(f'<line x1="286" x2="310" y1="{y}" y2="{y}" {style}/>')
+            lines.append(
+                f'<text x="280" y="{y + 4}" text-anchor="end" font-size="11" fill="currentColor">{label}</text>'
+            )
         return f'<svg width="320" height="100" role="img" aria-label="loss per epoch">{"".join(lines)}</svg>'
 
 

@@ -560,3 +560,7 @@ def test_the_notebook_shows_the_steps(golden):
     html = found._repr_html_()
     assert html.count("<section>") == len(found.steps(everything=False))
     assert "<script" not in html
+    # A notebook has no stylesheet of this package.
+    assert html.count("<pre ") == html.count('style="font-family:monospace"') > 5
+    assert 'class="marked" style="font-weight:bold"' in html
+    assert "= x W1 + b1&nbsp; &nbsp; W1 (2, 3)" in html

@@ -94,7 +94,7 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         story = self._story(False, None)
-        return f"<div><h2>{escape(story.title())}</h2>{fragment.render(story.steps(), level=3)}</div>"
+        return f"<div><h2>{escape(story.title())}</h2>{fragment.render(story.steps(), level=3, styled=True)}</div>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as numbers, text, lists and dicts, ready for `json.dump`.

@@ -10,33 +10,38 @@ from relu_layers.explanation.blocks import BARS, Block, Step
 _TAGS = {
     "text": "<p>{}</p>",
     "note": '<p class="note">{}</p>',
-    "formula": '<pre class="formula">{}</pre>',
-    "worked": '<pre class="worked">{}</pre>',
-    "code": '<pre class="code">{}</pre>',
+    "formula": '<pre class="formula"{style}>{}</pre>',
+    "worked": '<pre class="worked"{style}>{}</pre>',
+    "code": '<pre class="code"{style}>{}</pre>',
 }
 
 
-def render(steps: Sequence[Step], level: int = 2, numbered: bool = True) -> str:
-    """Return all steps, each a section with a heading of the given level."""
+def render(steps: Sequence[Step], level: int = 2, numbered: bool = True, styled: bool = False) -> str:
+    """Return all steps, each a section with a heading of the given level.
+
+    ``styled`` is for notebooks, which have no stylesheet of ours and set a ``pre`` in the font of the text.
+    """
     parts = []
     number = 0
     for step in steps:
         number += step.key != "short"
         prefix = f"{number}. " if numbered and step.key != "short" else ""
-        body = "\n".join(_block(block) for block in step.blocks)
+        body = "\n".join(_block(block, styled) for block in step.blocks)
         parts.append(f"<section>\n<h{level}>{prefix}{escape(step.title)}</h{level}>\n{body}\n</section>")
     return "\n".join(parts)
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, styled: bool) -> str:
     if block.kind != "table":
-        return _TAGS[block.kind].format(escape(block.text))
+        style = ' style="font-family:monospace"' if styled else ""
+        return _TAGS[block.kind].format(escape(block.text), style=style)
     head = ""
     if block.header:
         head = "<thead><tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in block.header) + "</tr></thead>"
     rows = []
     for number, row in enumerate(block.rows):
-        mark = ' class="marked"' if number == block.marked else ""
+        bold = ' style="font-weight:bold"' if styled else ""
+        mark = f' class="marked"{bold}' if number == block.marked else ""
         rows.append(f"<tr{mark}>" + "".join(map(_cell, row)) + "</tr>")
     return f'<div class="scroll"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
 
@@ -44,7 +49,8 @@ def _block(block: Block) -> str:
 def _cell(words: str) -> str:
     if words.startswith("|") and words.endswith("|"):
         return f'<td class="bars">{_bars(words[1:-1])}</td>'
-    return f"<td>{escape(words)}</td>"
+    # HTML draws blanks together; here they keep a formula apart from the shape behind it.
+    return f"<td>{escape(words).replace('  ', '&nbsp; ')}</td>"
 
 
 def _bars(histogram: str) -> str:

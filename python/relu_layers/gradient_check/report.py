@@ -230,5 +230,5 @@ def _short(number: float) -> str:
 
 
 def _cell(tag: str, index: int, text: str) -> str:
-    style = f"text-align:{'right' if index else 'left'};padding:.1em .6em"
+    style = f"text-align:{'right' if index else 'left'};padding:.1em .6em;white-space:nowrap"
     return f"<{tag} style='{style}'>{escape(text)}</{tag}>"
