@@ -128,7 +128,9 @@ class Trainer(Copied, Settings, Watched):
             raise TypeError(f"Trainer: model is {model!r}, expected a Sequential")
         check_loss("Trainer", loss)
         self._depth = training_depth(model.layers, loss)
-        self._limit = np.zeros(1)
+        # In memory that captured steps share: the limit of the norm, then minibatches so far, and those in the
+        # group that is not complete yet.
+        self._limit, self._progress = np.zeros(1), np.zeros(2, dtype=np.int64)
         self.clip_norm = clip_norm
         self.accumulate = integer("Trainer", "accumulate", accumulate, minimum=1)
         self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty)
@@ -140,9 +142,7 @@ class Trainer(Copied, Settings, Watched):
         self.rng = model.rng if rng is None else np.random.default_rng(rng)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.history = History()
-        # Minibatches so far, and those in the group that is not complete yet: in memory that captured steps write
-        # too. The sum over the minibatches of that group.
-        self._progress = np.zeros(2, dtype=np.int64)
+        # The sum over the minibatches of that group.
         self._sum: Array | None = None
         self._prepare()
 
@@ -280,16 +280,14 @@ class Trainer(Copied, Settings, Watched):
 
         # The measures of an epoch look at the layers' own buffers; a step of its own needs none.
         halves = self._captures.halves if place is None else None
-        replayed = None if halves is None else halves.loss_and_gradients(loss, x, y, weight, check)
-        if replayed is not None:
-            value, outputs = replayed
-        else:
+        found = None if halves is None else halves.loss_and_gradients(loss, x, y, weight, check)
+        if found is None:
             frozen = passes.frozen(self.optimizer.frozen(self.model))
-            value, outputs, _ = passes.loss_and_gradients(
+            found = passes.loss_and_gradients(
                 loss, x, y, weight, depth=self._depth, frozen=frozen, before_backward=check
-            )
-        penalty = self._penalize(len(outputs), weight) if self.l2_penalty else 0.0
-        return StepResult(value, outputs, penalty)
+            )[:2]
+        value, outputs = found
+        return StepResult(value, outputs, self._penalize(len(outputs), weight) if self.l2_penalty else 0.0)
 
     def _add_to_group(self, count: int) -> None:
         """Add this minibatch's gradient to those of its group, of which it is the ``count``-th."""

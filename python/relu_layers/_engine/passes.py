@@ -309,8 +309,7 @@ class Passes:
         self._pending = None
         workspace = self._workspaces.get(x.shape) or self._new_workspace(x.shape)
         y = self.forward_in(workspace, self.layers, self.units(range(depth)), x)
-        self._current = workspace
-        self._pending = depth
+        self._current, self._pending = workspace, depth
         return y
 
     def forward_in(
@@ -425,9 +424,8 @@ class Passes:
 
     def training_input(self, index: int) -> Array | None:
         """Return what layer ``index`` got in the last training forward, readable until the next one."""
-        if self._current is None:
-            return None
-        return self._current.x if index == 0 else self._current.results[index - 1]
+        now = self._current
+        return None if now is None else now.x if index == 0 else now.results[index - 1]
 
     def workspace(self, shape: Shape, whole: bool = False) -> TrainingWorkspace:
         """Return new buffers for training on batches of ``shape``."""
