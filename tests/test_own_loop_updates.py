@@ -229,3 +229,35 @@ def test_parameters_frozen_for_a_while_keep_their_own_number_of_steps() -> None:
             own.update()
     np.testing.assert_array_equal(model.params["0.weight"], alone.params["0.weight"])
     assert optimizer.state_dict()["missed"] == {"0.weight": 5}
+
+
+def test_a_rate_is_taken_at_once_and_checked_all_the_same() -> None:
+    """A positive float goes past the setter; what else is assigned, and to whom, does not."""
+    optimizer = rl.SGD(rl.schedules.Exponential(0.1, 0.9))
+    optimizer.learning_rate = 0.25
+    assert optimizer.learning_rate(0) == 0.25
+    for value, error in ((-1.0, ValueError), (math.nan, ValueError), (math.inf, ValueError), ("0.1", TypeError)):
+        with pytest.raises(error, match="learning_rate"):
+            optimizer.learning_rate = value
+        assert optimizer.learning_rate(0) == 0.25
+    optimizer.learning_rate = -0.0
+    assert math.copysign(1.0, optimizer.learning_rate(0)) == 1.0
+    for value in (3, np.float64(0.5)):
+        optimizer.learning_rate = value
+        assert optimizer.learning_rate(7) == value
+    assigned: list[object] = []
+
+    class Noted(rl.SGD):
+        @property
+        def learning_rate(self) -> object:
+            return rl.SGD.learning_rate.fget(self)
+
+        @learning_rate.setter
+        def learning_rate(self, value: object) -> None:
+            assigned.append(value)
+            rl.SGD.learning_rate.fset(self, value)
+
+    own = Noted(0.1)
+    own.learning_rate = 0.2
+    assert assigned == [0.1, 0.2]
+    assert own.learning_rate(0) == 0.2

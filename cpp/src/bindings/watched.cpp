@@ -1,5 +1,6 @@
 #include "bindings/watched.h"
 
+#include <cmath>
 #include <new>
 
 #include "bindings/bindings.h"
@@ -29,14 +30,20 @@ void destroy(PyObject* self) {
     Py_DECREF(type);
 }
 
-// Whether replays read the attribute whenever they need it: the class names such attributes, which it has, in `_live`.
-bool is_live(PyObject* self, PyObject* name) {
+// Null unless replays read the attribute whenever they need it: the class has a dict of such attributes, `_live`. Then
+// the name of the private attribute that a number above 0 goes to without its setter, or an empty text. Borrowed.
+PyObject* live_attribute(PyObject* self, PyObject* name) {
     static PyObject* const live = PyUnicode_InternFromString("_live");
     PyObject* const names = PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(self)), live);
-    const int found = names == nullptr ? -1 : PySequence_Contains(names, name);
-    Py_XDECREF(names);
-    if (found < 0) PyErr_Clear();
-    return found > 0;
+    PyObject* const found = names != nullptr && PyDict_Check(names) ? PyDict_GetItemWithError(names, name) : nullptr;
+    Py_XDECREF(names);  // the class keeps it
+    if (found == nullptr) PyErr_Clear();
+    return found;
+}
+
+bool is_positive_number(PyObject* value) {
+    return value != nullptr && PyFloat_CheckExact(value) && PyFloat_AS_DOUBLE(value) > 0 &&
+           std::isfinite(PyFloat_AS_DOUBLE(value));
 }
 
 // Asks the object itself whether it has such an attribute: 0, or -1 and the error is set.
@@ -50,7 +57,11 @@ int check_attribute(PyObject* self, PyObject* name, PyObject* value) {
 // Sets or deletes an attribute; a public one counts as a change of the configuration.
 int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
     const bool is_private = PyUnicode_GET_LENGTH(name) > 0 && PyUnicode_READ_CHAR(name, 0) == '_';
-    if (is_private || is_live(self, name)) return PyObject_GenericSetAttr(self, name, value);
+    if (is_private) return PyObject_GenericSetAttr(self, name, value);
+    if (PyObject* const place = live_attribute(self, name); place != nullptr) {
+        const bool at_once = is_positive_number(value) && PyUnicode_Check(place) && PyUnicode_GET_LENGTH(place) > 0;
+        return PyObject_GenericSetAttr(self, at_once ? place : name, value);
+    }
     if (value != nullptr && check_attribute(self, name, value) < 0) return -1;
     const int failed = PyObject_GenericSetAttr(self, name, value);
     if (failed == 0 && watched(self).changes) ++*watched(self).changes;

@@ -39,7 +39,8 @@ class Watched(_core.Watched):
     # Private attributes that are part of the configuration all the same.
     _configuration: ClassVar[tuple[str, ...]] = ()
     # Public attributes that are none: what was captured reads them whenever it needs them.
-    _live: ClassVar[frozenset[str]] = frozenset()
+    # For each, the private attribute that a positive float goes to without the setter, or "".
+    _live: ClassVar[dict[str, str]] = {}
 
     # Attributes that hold together with others once the object is made, and what to write instead of replacing them.
     _FIXED: ClassVar[Mapping[str, str]] = {}
@@ -47,6 +48,8 @@ class Watched(_core.Watched):
     def __init_subclass__(cls, **settings: Any) -> None:
         """Let constructors and the methods that people call first say what an unknown argument is called here."""
         super().__init_subclass__(**settings)
+        if "_live" not in cls.__dict__ and not cls._live.keys().isdisjoint(cls.__dict__):
+            cls._live = dict.fromkeys(cls._live, "")  # a setter of its own
         if cls.__module__.split(".")[0] == "relu_layers":
             for name in _SPELLED & cls.__dict__.keys():
                 setattr(cls, name, named_arguments(cls.__dict__[name]))

@@ -26,7 +26,7 @@ class Settings:
     }
 
     # Captured steps read it whenever they need it.
-    _live: ClassVar[frozenset[str]] = frozenset({"clip_norm"})
+    _live: ClassVar[dict[str, str]] = {"clip_norm": ""}
 
     @assigned
     def optimizer(self, value: Optimizer) -> Optimizer:

@@ -58,7 +58,7 @@ class Optimizer(Configured):
     op: ClassVar[str] = ""
     settings: ClassVar[tuple[str, ...]] = ()
     _configuration = ("_multipliers", "_missed")
-    _live = frozenset({"learning_rate"})
+    _live: ClassVar[dict[str, str]] = {"learning_rate": "_schedule"}
     _FIXED: ClassVar[Mapping[str, str]] = {
         "slots": "write optimizer.slots[name][:] = values, or optimizer.load_state_dict(state)"
     }
