@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -135,9 +136,9 @@ def _finish(console: Console, score: Console, job: Job, table: EpochTable, inter
             line += f"; kept the weights of epoch {table.best['epoch']}, the lowest validation loss"
         report.say(console, line)
     scored = score_of(job)
-    trainer.model.card = card_of(
-        settings, data.origin, _sizes(data), scored, _progress(job, table, interrupted)
-    )
+    # What an update took, however many processes shared it: the same file from one and from several.
+    taken = replace(settings, accumulate=trainer.group_size)
+    trainer.model.card = card_of(taken, data.origin, _sizes(data), scored, _progress(job, table, interrupted))
     if settings.as_json:
         click.echo(json.dumps(scored | _run_facts(job, folder), indent=2))
     else:
