@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -443,9 +444,10 @@ def test_nothing_installed_asks_for_the_builders_processor() -> None:
 def crossings(call: Callable[[], object]) -> tuple[int, int]:
     """Return how many files of the package one call runs through, and how often the file changes on the way."""
     files: list[str] = []
+    package = os.path.dirname(rl.__file__)
 
     def profile(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(str(PACKAGE)):
+        if event == "call" and frame.f_code.co_filename.startswith(package):
             files.append(frame.f_code.co_filename)
 
     sys.setprofile(profile)

@@ -236,7 +236,12 @@ def test_a_rate_is_taken_at_once_and_checked_all_the_same() -> None:
     optimizer = rl.SGD(rl.schedules.Exponential(0.1, 0.9))
     optimizer.learning_rate = 0.25
     assert optimizer.learning_rate(0) == 0.25
-    for value, error in ((-1.0, ValueError), (math.nan, ValueError), (math.inf, ValueError), ("0.1", TypeError)):
+    for value, error in (
+        (-1.0, ValueError),
+        (math.nan, ValueError),
+        (math.inf, ValueError),
+        ("0.1", TypeError),
+    ):
         with pytest.raises(error, match="learning_rate"):
             optimizer.learning_rate = value
         assert optimizer.learning_rate(0) == 0.25

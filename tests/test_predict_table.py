@@ -135,14 +135,14 @@ def test_the_other_readers_of_a_file_know_what_is_predicted(
     done = testing.CliRunner().invoke(program, ["predict", "m.npz", "d.csv", "--output", "p.csv"])
     assert done.exit_code == 0, done.output
     lines = Path("p.csv").read_text().splitlines()
-    assert lines[0] == "prediction_0,prediction_1"
+    assert lines[0] == "output_0,output_1"
     found = np.array([line.split(",") for line in lines[1:]], dtype=np.float32)
     np.testing.assert_array_equal(found, model(x))
     refused = testing.CliRunner().invoke(program, ["predict", "m.npz", "d.csv", "--proba"])
     assert "predicts numbers" in refused.output
     np.savetxt("d.csv", np.c_[x, x[:, 0]], delimiter=",", header="a,b,c,y", comments="")
     scored = testing.CliRunner().invoke(program, ["predict", "m.npz", "d.csv", "--target", "y"])
-    assert "no score: the model gives 2 numbers for each row" in scored.output
+    assert "no score: the model gives 2 outputs, not one class or number" in scored.output
     for command in ("explain", "gradcheck"):
         refused = testing.CliRunner().invoke(program, [command, "m.npz", "d.csv", "--target", "y"])
         assert "gives 2 numbers for each row, but the answers are one column" in refused.output

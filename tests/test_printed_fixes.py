@@ -59,6 +59,8 @@ VALUES: list[tuple[str, Any, Callable[[Any], Any]]] = [
     ("x", X[:, 0], lambda x: rl.Trainer(rl.mlp([1, 3]), rl.SoftmaxCrossEntropy(), rl.SGD(0.1)).fit(x, LABELS)),
     ("labels", [0.0, 1.0, 2.0], lambda labels: rl.ops.softmax_cross_entropy(Z, labels)),
     ("labels", np.arange(3.0), lambda labels: rl.ops.reference.softmax_cross_entropy(Z, labels)),
+    ("columns", np.zeros(6), lambda columns: rl.ops.reference.squared_error(X, X[:, 0], columns=columns)),
+    ("columns", np.zeros(6), lambda columns: rl.ops.huber(X, X[:, 0], columns=columns)),
     ("x", X[:, ::2], rl.ops.reference.sum_of_squares),
     ("x", X.astype(">f4"), rl.ops.reference.relu_forward),
     ("weight", np.zeros((4, 3)), lambda weight: rl.ops.reference.dense_forward(X, weight)),
