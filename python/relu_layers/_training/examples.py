@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -80,7 +81,7 @@ class Examples(NamedTuple):
         if self.streamed or isinstance(self.x, np.memmap) or not self.x.size:
             return
         # Two numbers show it, without an array of the size of x.
-        if np.isfinite([self.x.min(), self.x.max()]).all():
+        if math.isfinite(self.x.min()) and math.isfinite(self.x.max()):
             return
         with np.errstate(invalid="ignore"):
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(self.x))[0])
