@@ -119,3 +119,17 @@ def test_ranks_share_the_processors_that_they_may_use(tmp_path: Path) -> None:
         if name not in ("RELU_LAYERS_NUM_THREADS", "OMP_NUM_THREADS")
     }
     assert run(2, program, env=plain).split() == ["True", "True"]
+
+
+def test_a_long_report_reaches_the_launcher_whole(tmp_path: Path) -> None:
+    # More than a pipe holds, and the abort comes right after it.
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from relu_layers.distributed import world\n"
+        "communicator = world()\n"
+        "if communicator.rank == 1: raise ValueError('x' * 300_000 + ' the end')\n"
+        "communicator.Barrier()\n"
+    )
+    status, _, err = finish(start(2, program), 60.0)
+    assert status != 0
+    assert "x the end" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from types import TracebackType
 from typing import Any
 
@@ -68,12 +69,30 @@ def _end_all_on_error(communicator: Any) -> None:
 
     def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         former(kind, error, trace)
-        sys.stderr.flush()
-        sys.stdout.flush()
+        _wait_for_launcher()
         communicator.Abort(130 if issubclass(kind, KeyboardInterrupt) else 1)
 
     end.ends_all_ranks = True  # type: ignore[attr-defined]
     sys.excepthook = end
+
+
+def _wait_for_launcher() -> None:
+    """Wait until the launcher has read what this rank printed, two seconds at most: an abort closes its pipes."""
+    end = time.monotonic() + 2.0
+    for stream in (sys.stderr, sys.stdout):
+        try:
+            import fcntl
+            import termios
+
+            stream.flush()
+            while time.monotonic() < end:
+                unread = fcntl.ioctl(stream.fileno(), termios.FIONREAD, b"\0" * 4)
+                if not int.from_bytes(unread, sys.byteorder):
+                    break
+                time.sleep(0.005)
+        except (ImportError, OSError, ValueError, AttributeError):
+            continue  # no pipe, or closed, or none at all
+    time.sleep(0.05)
 
 
 def _share_processors(mpi: Any, communicator: Any) -> None:
