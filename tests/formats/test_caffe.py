@@ -530,3 +530,19 @@ def test_a_size_that_is_missing_is_asked_for_in_python_and_on_the_command_line(t
     )
     with pytest.raises(ValueError, match=r"in_features= .*--input-features"):
         rl.load(path)
+
+
+@pytest.mark.parametrize("suffix", [".prototxt", ".caffemodel"])
+@pytest.mark.parametrize("slope", [3.4028235677973366e38, -1e39, 1e300])
+def test_a_number_that_no_float32_holds_is_not_written(slope: float, suffix: str, tmp_path: Path) -> None:
+    # The first rounds to infinity, though it is below 3.40282357e38.
+    model = rl.Sequential(rl.Dense(2, 2), rl.ReLU(slope), rng=0)
+    with pytest.raises(ValueError, match="negative_slope is .*float32"):
+        model.save(tmp_path / f"m{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_largest_float32_is_written(tmp_path: Path) -> None:
+    largest = float(np.finfo(np.float32).max)
+    rl.Sequential(rl.Dense(2, 2), rl.ReLU(largest), rng=0).save(tmp_path / "m.prototxt")
+    assert rl.load(tmp_path / "m.prototxt")[1].negative_slope == largest

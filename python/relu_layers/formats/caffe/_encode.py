@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers.formats._protobuf import BYTES, FOUR_BYTES, VARINT
-from relu_layers.formats.caffe._schema import ENUMS, FIELDS, Field
+from relu_layers.formats.caffe._schema import ENUMS, FIELDS, Field, refuse_no_float32
 
 
 def encoded(kind: str, message: Mapping[str, Any]) -> bytes:
@@ -33,6 +33,7 @@ def _field(field: Field, value: Any) -> bytes:
     if field.kind == "string":
         return _counted(field, value.encode())
     if field.kind == "float":
+        refuse_no_float32(field.name, value)
         return _varint(field.number << 3 | FOUR_BYTES) + struct.pack("<f", value)
     number = ENUMS[field.kind].index(value) if field.kind in ENUMS else int(value)
     return _varint(field.number << 3 | VARINT) + _varint(number & (2**64 - 1))

@@ -10,7 +10,7 @@ from relu_layers._support.arguments import nearest
 from relu_layers._support.files import write_atomically
 from relu_layers.formats.caffe._encode import encoded
 from relu_layers.formats.caffe._fillers import filler_of
-from relu_layers.formats.caffe._schema import as_float32
+from relu_layers.formats.caffe._schema import as_float32, refuse_no_float32
 from relu_layers.layers import ELU, Dense, Dropout, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from relu_layers.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, training_depth
 from relu_layers.model import Sequential
@@ -170,6 +170,8 @@ def _lines(message: dict[str, Any], indent: str) -> list[str]:
             if isinstance(value, dict):
                 lines += [f"{indent}{name} {{", *_lines(value, indent + "  "), f"{indent}}}"]
             else:
+                if isinstance(value, float):
+                    refuse_no_float32(name, value)
                 lines.append(f"{indent}{name}: {_scalar(value)}")
     return lines
 

@@ -166,6 +166,12 @@ def as_float32(value: float) -> float:
     return rounded
 
 
+def refuse_no_float32(name: str, value: float) -> None:
+    """Raise a ValueError for a number beyond what Caffe's float fields hold."""
+    if not math.isfinite(as_float32(value)):
+        raise ValueError(f"{name} is {value}: Caffe keeps such numbers as float32, which ends at 3.4e38")
+
+
 FIELDS: dict[str, dict[str, Field]] = {kind: _fields(lines) for kind, lines in _MESSAGES.items()}
 NUMBERS: dict[str, dict[int, Field]] = {
     kind: {field.number: field for field in fields.values()} for kind, fields in FIELDS.items()
