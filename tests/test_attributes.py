@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
+import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 import relu_layers as rl
+from relu_layers._support.configured import Configured
 from relu_layers.layers import ParameterLayer
 
 X = np.random.default_rng(0).standard_normal((32, 4)).astype(np.float32)
@@ -210,3 +216,130 @@ def test_items_of_the_estimators_lists_are_the_network_s(name: str) -> None:
         with pytest.raises(TypeError, match="an array for each layer"):
             change()
     assert isinstance(values, list)
+
+
+def settable() -> dict[str, Callable[[], Any]]:
+    """Return a maker for every class of the package whose settings are attributes."""
+    rate, classes = 0.5, {}
+    pending = list(Configured.__subclasses__())
+    while pending:
+        kind = pending.pop()
+        pending += kind.__subclasses__()
+        own = kind.__module__.startswith("relu_layers") and not kind.__name__.startswith("_")
+        if own and "__init__" in kind.__dict__:
+            classes[f"{kind.__module__}.{kind.__qualname__}"] = kind
+    given = {
+        "MultiStep": (rate, 0.5, [2, 3]), "Inverse": (rate, 0.5, 1.0), "Sigmoid": (rate, 0.5, 3),
+        "Step": (rate, 0.5, 3), "Polynomial": (rate, 1.0, 9), "Exponential": (rate, 0.5), "Cosine": (rate, 9),
+        "Warmup": (rate, 3), "Constant": (rate,), "Threshold": (0.1, 0.0), "Dense": (4, 3), "PReLU": (3,),
+        "Dropout": (0.5,), "ModelCheckpoint": ("m.npz",), "CSVLog": ("h.csv",),
+        "SGD": (rate,), "AdaGrad": (rate,), "RMSProp": (rate,),
+    }  # fmt: skip
+    return {
+        name: partial(kind, *given.get(kind.__name__, ()) if "layers.sigmoid" not in name else ())
+        for name, kind in sorted(classes.items())
+        if kind.__name__ not in ("FunctionLoss", "Optimizer", "ParameterLayer")
+    }
+
+
+WRONG = [None, "x", -7, 7, -0.5, 1e400, float("nan"), [3, 1], object(), np.ones(2), True, b"x", {"name": 3}]
+
+
+def outcome(kind: type, given: dict[str, Any], argument: str) -> Any:
+    """Return what a constructor makes of an argument, or the error with which it refuses it."""
+    try:
+        return getattr(kind(**given), argument)
+    except (TypeError, ValueError) as error:
+        return error
+
+
+@pytest.mark.parametrize("name", settable())
+def test_a_setting_takes_later_what_the_constructor_takes(name: str) -> None:
+    kind = type(settable()[name]())
+    names = inspect.signature(kind).parameters
+    for argument, value in itertools.product(names, WRONG):
+        made = settable()[name]()
+        before = getattr(made, argument)
+        expected = outcome(kind, {a: getattr(made, a) for a in names} | {argument: value}, argument)
+        if argument in made._FIXED and value is not before:
+            with pytest.raises(AttributeError):
+                setattr(made, argument, value)
+            expected = before
+        elif isinstance(expected, Exception):
+            with pytest.raises(type(expected), match=re.escape(str(expected))):
+                setattr(made, argument, value)
+            expected = before
+        else:
+            setattr(made, argument, value)
+        now = getattr(made, argument)
+        assert type(now) is type(expected)
+        assert callable(now) or repr(now) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "value", "words"),
+    [
+        (rl.ReLU(), "negative_slope", "steep", "negative_slope is 'steep' of type str, expected a number"),
+        (rl.Dropout(0.5), "rate", 1.0, "rate is 1.0, expected 0 <= rate < 1"),
+        (rl.SGD(0.1), "weight_decay", -1, "weight_decay is -1.0, expected at least 0"),
+        (rl.Adam(), "beta1", 1.0, "beta1 is 1.0, expected at least 0 and below 1"),
+        (rl.SoftmaxCrossEntropy(), "normalization", "mean", "normalization is 'mean', expected one of"),
+        (rl.schedules.Step(0.1, 0.5, 10), "every", 0, "every is 0, expected at least 1"),
+        (rl.EarlyStopping(3), "patience", 0, "patience is 0, expected at least 1"),
+        (rl.Clip(), "minimum", 6.0, "expected minimum < maximum"),
+    ],
+)
+def test_a_setting_that_the_constructor_refuses_is_refused_later(
+    made: Any, name: str, value: Any, words: str
+) -> None:
+    before = getattr(made, name)
+    with pytest.raises((TypeError, ValueError), match=re.escape(words)):
+        setattr(made, name, value)
+    assert getattr(made, name) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "value", "words"),
+    [
+        ("trainer", "accumulate", 0, "accumulate is 0, expected at least 1"),
+        ("trainer", "accumulate", 2.0, "accumulate is 2.0"),
+        ("trainer", "l2_penalty", -1.0, "l2_penalty is -1.0, expected at least 0"),
+        ("trainer", "capture", 1, "capture is 1"),
+        ("trainer", "loss", "mse", "loss is 'mse'"),
+        ("trainer", "rng", "seed", "seed"),
+        ("model", "predicts", "labels", "predicts is 'labels', expected one of numbers, classes"),
+        ("model", "rng", -1, "expected non-negative"),
+    ],
+)
+def test_what_trainer_and_model_could_not_use_is_refused(
+    name: str, attribute: str, value: Any, words: str
+) -> None:
+    made = MADE[name]()
+    before = getattr(made, attribute)
+    with pytest.raises((TypeError, ValueError), match=re.escape(words)):
+        setattr(made, attribute, value)
+    assert getattr(made, attribute) is before
+
+
+@pytest.mark.parametrize("name", ["model", "trainer"])
+def test_a_seed_that_is_assigned_is_a_generator(name: str) -> None:
+    made = MADE[name]()
+    made.rng = 5
+    assert made.rng.integers(1000) == np.random.default_rng(5).integers(1000)
+
+
+def test_a_number_that_is_assigned_reads_as_the_constructor_s() -> None:
+    optimizer = rl.SGD(0.5)
+    optimizer.weight_decay = 1
+    assert repr(optimizer) == "SGD(0.5, weight_decay=1.0)"
+
+
+def test_a_class_of_ones_own_with_a_constructor_of_its_own_assigns_as_it_likes() -> None:
+    class Own(rl.schedules.Constant):
+        def __init__(self, factor: float) -> None:
+            super().__init__(0.5)
+            self.base = self.base * factor
+
+    schedule = Own(3.0)
+    schedule.base = 2
+    assert schedule(0) == 2.0

@@ -90,7 +90,6 @@ class Sequential(Fixed):
     """
 
     preprocessing: Any
-    predicts: str | None
     card: dict[str, Any] | None
     _FIXED: ClassVar[Mapping[str, str]] = {
         "layers": "make a new Sequential of the layers wanted; layers keep their values",
@@ -161,6 +160,16 @@ class Sequential(Fixed):
             if isinstance(layer, Layer):
                 layer.ops = namespace
         return namespace
+
+    @assigned
+    def predicts(self, value: str | None) -> str | None:
+        """What `predict` returns, as the loss of the last trainer had it; None leaves that to the last layer."""
+        return None if value is None else choice("Sequential", "predicts", value, ("numbers", "classes"))
+
+    @assigned
+    def rng(self, value: np.random.Generator | int | None) -> np.random.Generator:
+        """Source of initial values, masks and a trainer's shuffling; the seed of one may be assigned."""
+        return np.random.default_rng(value)
 
     # --- the layers as a sequence ---
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from relu_layers import checkpoint
-from relu_layers._support.arguments import boolean, integer, real, strict_array
+from relu_layers._support.arguments import boolean, integer, strict_array
 from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array, Watched
 from relu_layers._support.files import AnyPath
@@ -132,15 +132,11 @@ class Trainer(Copied, Settings, Watched):
         # group that is not complete yet.
         self._limit, self._progress = np.zeros(1), np.zeros(2, dtype=np.int64)
         self.clip_norm = clip_norm
-        self.accumulate = integer("Trainer", "accumulate", accumulate, minimum=1)
-        self.l2_penalty = real("Trainer", "l2_penalty", l2_penalty)
-        if self.l2_penalty < 0.0:
-            raise ValueError(f"Trainer: l2_penalty is {l2_penalty}, expected at least 0")
+        self.accumulate, self.l2_penalty, self.capture = accumulate, l2_penalty, capture
         self.callbacks = callbacks
-        self.capture = boolean("Trainer", "capture", capture)
         self.communicator = check_communicator("Trainer", communicator)
-        self.rng = model.rng if rng is None else np.random.default_rng(rng)
         self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.rng = model.rng if rng is None else np.random.default_rng(rng)
         self.history = History()
         # The sum over the minibatches of that group.
         self._sum: Array | None = None

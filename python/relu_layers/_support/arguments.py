@@ -26,11 +26,9 @@ R = TypeVar("R")
 
 def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """Return the function with a TypeError for an unknown argument that says what it is called here."""
-    code: CodeType = function.__code__  # a signature takes ten times as long, at import
-    if code.co_flags & inspect.CO_VARKEYWORDS:
+    if function.__code__.co_flags & inspect.CO_VARKEYWORDS:
         return function
-    named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    names = [name for name in named if name != "self"]
+    names = own_arguments(function)
     known = frozenset(names)
     owner = function.__qualname__.removesuffix(".__init__")
 
@@ -44,6 +42,12 @@ def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return checked
+
+
+def own_arguments(function: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments of a function, ``self`` left out."""
+    code: CodeType = function.__code__  # a signature takes ten times as long, at import
+    return [name for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if name != "self"]
 
 
 def choice(owner: str, name: str, value: object, choices: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from relu_layers import _core
 from relu_layers import ops as native_ops
-from relu_layers._support.arguments import named_arguments
+from relu_layers._support.arguments import named_arguments, own_arguments
 from relu_layers._support.arrays import Array as Array
 from relu_layers._support.attributes import refuse_fixed, refuse_unknown, settable
 
@@ -50,7 +50,7 @@ class Watched(_core.Watched):
         super().__init_subclass__(**settings)
         if "_live" not in cls.__dict__ and not cls._live.keys().isdisjoint(cls.__dict__):
             cls._live = dict.fromkeys(cls._live, "")  # a setter of its own
-        if cls.__module__.split(".")[0] == "relu_layers":
+        if _is_ours(cls):
             for name in _SPELLED & cls.__dict__.keys():
                 setattr(cls, name, named_arguments(cls.__dict__[name]))
 
@@ -67,10 +67,48 @@ class Watched(_core.Watched):
         return {name: value for name, value in self.__dict__.items() if name[0] != "_" or name in own}
 
 
+class _Setting:
+    """An argument of a constructor as an attribute: what is assigned later is checked as the constructor checks it.
+
+    A data descriptor without ``__get__``: reading costs what a plain attribute costs.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        own = instance.__dict__
+        if self._name in own:
+            # That of the package: a subclass elsewhere may have a constructor with other arguments.
+            kind = next(base for base in type(instance).__mro__ if _is_ours(base))
+            names = _arguments(kind)
+            if self._name in names and all(
+                hasattr(instance, name) for name in names
+            ):  # else it is being made
+                given = {name: getattr(instance, name) for name in names} | {self._name: value}
+                value = getattr(kind(**given), self._name)
+        own[self._name] = value
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.split(".")[0] == "relu_layers"
+
+
 class Configured(Watched):
-    """Base of layers and losses: attributes named like the constructor's arguments describe the object."""
+    """Base of layers and losses: attributes named like the constructor's arguments describe the object.
+
+    Each may be assigned later; a value that the constructor refuses is refused then too.
+    """
 
     ops: Ops = _DefaultOps()
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Check what is assigned to a setting later."""
+        if "__init__" in cls.__dict__ and _is_ours(cls):
+            for name in own_arguments(cls.__dict__["__init__"]):
+                if not hasattr(type(getattr(cls, name, None)), "__set__"):
+                    setattr(cls, name, _Setting(name))
+        super().__init_subclass__(**settings)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, JSON-able; ``type(self)(**config)`` rebuilds the object."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from relu_layers._support.arguments import real
+import numpy as np
+
+from relu_layers._support.arguments import boolean, integer, real
 from relu_layers._support.attributes import assigned, refuse_fixed, refuse_unknown
 from relu_layers._support.configured import Array
+from relu_layers._support.spelling import check_loss
 from relu_layers.callbacks import Moments, as_callbacks
 from relu_layers.history import History
 from relu_layers.losses import Loss, training_depth
@@ -50,6 +53,27 @@ class Settings:
         self._limit[0] = number
 
     @assigned
+    def accumulate(self, value: int) -> int:
+        """Minibatches of one update; one that is assigned is that of the group under way too."""
+        return integer("Trainer", "accumulate", value, minimum=1)
+
+    @assigned
+    def l2_penalty(self, value: float) -> float:
+        """Strength of the penalty on the weights of dense layers."""
+        return real("Trainer", "l2_penalty", value, minimum=0.0)
+
+    @assigned
+    def capture(self, value: bool) -> bool:
+        """Whether steps that come again are captured."""
+        return boolean("Trainer", "capture", value)
+
+    @assigned
+    def rng(self, value: np.random.Generator | int | None) -> np.random.Generator:
+        """What `fit` shuffles with; the seed of one may be assigned, or None for that of the model."""
+        trainer: Any = self
+        return trainer.model.rng if value is None else np.random.default_rng(value)
+
+    @assigned
     def callbacks(self, value: Any) -> Any:  # a tuple, but more may be assigned
         """Those of every `fit` and `step`; None, one callback or several may be assigned."""
         callbacks = as_callbacks("Trainer", value)
@@ -62,6 +86,7 @@ class Settings:
     def loss(self, value: Any) -> Any:
         """What is minimised; one that ends the network elsewhere is refused."""
         trainer: Any = self
+        check_loss("Trainer", value)
         if "loss" in self.__dict__ and training_depth(trainer.model.layers, value) != trainer._depth:
             raise ValueError(
                 f"Trainer: {value!r} wants other outputs of the model than {trainer.loss!r}; make a new Trainer"
