@@ -1,9 +1,10 @@
-"""The Python interpreters of this machine that the package supports."""
+"""The Python interpreters of this machine that the package supports. Run, it prints the newest other one."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14", "3.15")
@@ -31,3 +32,8 @@ def works(place: str, version: str) -> bool:
     )
     ran = subprocess.run([place, "-c", program], capture_output=True, text=True)
     return ran.returncode == 0 and ran.stdout.split() == [version, "True"]
+
+
+if __name__ == "__main__":
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    print(next((place for version, place in reversed(pythons().items()) if version != running), ""))
