@@ -188,7 +188,7 @@ def test_a_penalty_is_the_gradient_of_what_it_adds(weighted: bool) -> None:
 
 
 def test_a_penalty_below_0_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"l2_penalty is -1, expected at least 0"):
+    with pytest.raises(ValueError, match=r"l2_penalty is -1.0, expected at least 0"):
         Trainer(net(), SoftmaxCrossEntropy(), SGD(0.1), l2_penalty=-1)
 
 
