@@ -9,6 +9,7 @@ Ends with 0 if all were caught.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import re
 import shutil
@@ -155,7 +156,7 @@ MUTATIONS = (
         POOL,
         literal("sigfillset(&all);"),
         "sigemptyset(&all);",
-        f"{BATTERY}[process]",
+        f"tests/test_thread_start.py {BATTERY}[process]",
     ),
     Mutation(
         "a thread that cannot be started",
@@ -311,15 +312,25 @@ class Copy:
         names = subprocess.run(
             listed, cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout.splitlines()
-        for old in self.source.glob("*"):
-            if old.is_dir() and old != self.build:
-                shutil.rmtree(old)
-        for name in names:
-            if (ROOT / name).is_file():
-                (self.source / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.source / name)
+        self._write({name: (ROOT / name).read_bytes() for name in names if (ROOT / name).is_file()})
         if not self.python.exists():
             self._make_environment(folder / "venv")
+
+    def _write(self, contents: dict[str, bytes]) -> None:
+        """Give the copy these files and no others.
+
+        What changes gets a new time, what does not keeps its own: with the times of the originals, Ninja would
+        keep what it had built from the last fault.
+        """
+        wanted = {self.source / name for name in contents}
+        for old in list(self.source.rglob("*")):
+            if old.is_file() and old not in wanted and self.build not in old.parents:
+                old.unlink()
+        for name, content in contents.items():
+            file = self.source / name
+            if not file.exists() or file.read_bytes() != content:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
 
     def _make_environment(self, place: Path) -> None:
         """This interpreter's packages, but the copy's own relu_layers before them."""
@@ -329,8 +340,8 @@ class Copy:
         site = sysconfig.get_path("purelib", vars={"base": os.fspath(place), "platbase": os.fspath(place)})
         (Path(site) / "copy.pth").write_text("\n".join(paths) + "\n")
 
-    def compile(self) -> None:
-        """Build what changed and put the extension into the copy's package."""
+    def compile(self) -> bytes:
+        """Build what changed, put the extension into the copy's package and return its bytes."""
         if not (self.build / "CMakeCache.txt").exists():
             import pybind11
 
@@ -353,6 +364,8 @@ class Copy:
             )
         self._run("cmake", "--build", os.fspath(self.build), "--parallel", "2")
         self._run("cmake", "--install", os.fspath(self.build), "--prefix", os.fspath(self.source / "python"))
+        (extension,) = (self.source / "python" / "relu_layers").glob("_core*.so")
+        return extension.read_bytes()
 
     def borrow(self) -> None:
         """Take the extension of the installed package: for mutations of Python alone."""
@@ -394,6 +407,8 @@ class Copy:
         except subprocess.TimeoutExpired:
             return "hangs"
         if ended.returncode == 0:
+            if "passed" not in ended.stdout.splitlines()[-1]:
+                raise RuntimeError(f"pytest {tests} ran nothing\n{ended.stdout[-3000:]}")
             return None
         if ended.returncode < 0:
             return f"signal {-ended.returncode}"
@@ -419,14 +434,14 @@ def outdated_where(mutation: Mutation) -> str | None:
     return None
 
 
-def caught(copy: Copy, mutation: Mutation) -> str | None:
-    """Return what saw the fault, or None where it lived."""
+def caught(copy: Copy, mutation: Mutation, without: bytes | None) -> str | None:
+    """Return what saw the fault, or None where it lived; ``without`` is the extension that has no fault."""
     file = copy.source / mutation.file
     original = file.read_text()
     file.write_text(mutated(original, mutation))
     try:
-        if mutation.compiled:
-            copy.compile()
+        if mutation.compiled and copy.compile() == without:
+            raise RuntimeError(f"{mutation.name}: the extension is the one without the fault")
         return copy.failures(mutation.tests)
     finally:
         file.write_text(original)
@@ -455,10 +470,17 @@ def main() -> int:
     if outdated:
         parser.error("\n".join(["mutations that no longer fit:", *outdated]))
     folder = given.scratch or Path(tempfile.mkdtemp(prefix="relu-layers-mutations-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        parser.error(f"another run uses {folder}")
     copy = Copy(folder)
     try:
+        without = None
         if any(mutation.compiled for mutation in chosen):
-            copy.compile()
+            without = copy.compile()
         else:
             copy.borrow()
         # What fails without any fault proves nothing with one.
@@ -470,7 +492,7 @@ def main() -> int:
                 print(f"{mutation.name}: not judged, without it fails {before}", flush=True)
                 continue
             begin = time.monotonic()
-            seen = caught(copy, mutation)
+            seen = caught(copy, mutation, without)
             lived += seen is None
             print(f"{mutation.name}: {seen or 'LIVES'} ({time.monotonic() - begin:.0f} s)", flush=True)
         print(f"mutations: {len(chosen) - lived} of {len(chosen)} caught")
