@@ -143,6 +143,35 @@ def test_hdf5_reads_no_other_file(tmp_path: Path, read: Any, kind: str) -> None:
         read(tmp_path / "data.h5")
 
 
+@both
+@pytest.mark.parametrize("through", ["link", "soft link"])
+def test_hdf5_never_opens_what_a_link_names(tmp_path: Path, read: Any, through: str) -> None:
+    """The library would wait for ever where that is a FIFO. It is not even there: whoever tries misses it."""
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        if through == "link":
+            file["x"] = h5py.ExternalLink(str(tmp_path / "nothing.h5"), "x")
+        else:
+            file["other"] = h5py.ExternalLink(str(tmp_path / "nothing.h5"), "/")
+            file["x"] = h5py.SoftLink("other/x")
+        file["y"] = np.zeros(10, int)
+    with pytest.raises(ValueError, match="outside the file"):
+        read(tmp_path / "data.h5")
+
+
+def test_hdf5_soft_links_are_followed_within_the_file(tmp_path: Path) -> None:
+    x = np.arange(20.0).reshape(10, 2)
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["run/features"] = x
+        file["run/again"] = h5py.SoftLink("./features")
+        file["x"] = h5py.SoftLink("/run/again")
+        file["y"] = np.zeros(10, int)
+        file["round"] = h5py.SoftLink("round")
+    (rows, _), *_ = rl.sources.open_source(tmp_path / "data.h5").blocks(10)
+    np.testing.assert_array_equal(rows, x)
+    with pytest.raises(ValueError, match="round and round"):
+        rl.sources.open_source(tmp_path / "data.h5", features="round")
+
+
 def hdf5_of(kind: str) -> Callable[[Any], None]:
     def compound(file: Any) -> None:
         file["x"] = np.zeros(10, [("a", "f4"), ("b", "i4")])

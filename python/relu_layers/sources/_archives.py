@@ -32,6 +32,7 @@ _SMALL = 32 * 2**20
 _LONGEST_HEADER = 2**16
 _TEXTS_AT_ONCE = 64
 _BYTES_PER_TEXT = 16
+_MOST_LINKS = 16
 
 
 def npz_array(path: Path, name: str) -> FileArray:
@@ -211,7 +212,7 @@ def _hdf5_arrays(path: Path) -> dict[str, Any]:
         _open_hdf5(path) as file,
     ):
         for name in file:
-            item = file.get(name)
+            item = _object(file, name)
             if item is None:
                 raise ValueError(f"{name!r} is a link to what is not there")
             if not hasattr(item, "chunks"):
@@ -222,6 +223,36 @@ def _hdf5_arrays(path: Path) -> dict[str, Any]:
             refuse_too_large(total, size, MOST_IN_MEMORY)
             found[name] = _texts(item, size) if text else np.asarray(item[()])
     return found
+
+
+def _object(file: Any, name: str) -> Any:
+    """Return what a path within an open HDF5 file leads to, None where it leads nowhere.
+
+    Soft links are followed here and external ones refused before the library sees them: it would open whatever they
+    name, and wait for ever where that is a FIFO.
+    """
+    import h5py
+
+    place, rest, followed = file, name.split("/")[::-1], 0
+    while rest:
+        part = rest.pop().encode(errors="surrogateescape")
+        if part in (b"", b"."):
+            continue
+        if not isinstance(place, h5py.Group) or not place.id.links.exists(part):
+            return None
+        kind = place.id.links.get_info(part).type
+        if kind == h5py.h5l.TYPE_SOFT:
+            followed += 1
+            if followed > _MOST_LINKS:
+                raise ValueError(f"the links of {name!r} lead round and round")
+            target = place.id.links.get_val(part).decode(errors="surrogateescape")
+            place = file if target.startswith("/") else place
+            rest += target.split("/")[::-1]
+        elif kind == h5py.h5l.TYPE_HARD:
+            place = place[part]
+        else:
+            raise ValueError(f"data set {name!r} keeps its data outside the file")
+    return place
 
 
 def _texts(data: Any, size: int) -> Any:
@@ -256,7 +287,7 @@ def _text_kind(data: Any) -> Any:
 
 def _data_set(path: Path, name: str, file: Any) -> FileArray:
     """Return a data set of an open HDF5 file."""
-    data = file.get(name)
+    data = _object(file, name)
     if data is None or not hasattr(data, "chunks"):
         names: list[str] = []
         file.visititems(lambda key, item: names.append(key) if hasattr(item, "chunks") else None)
