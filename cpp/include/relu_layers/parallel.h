@@ -42,4 +42,17 @@ void parallel_for(index_t count, index_t grain, double nanoseconds, Body&& body)
 enum class Scratch { pack_b, partial, count };
 void* scratch(Scratch slot, std::size_t bytes);
 
+// Whether processes can wait for each other in memory that they share: on Linux.
+bool processes_can_meet();
+
+// Of each process that takes part, a line in memory that all of them share; zeros before the first meeting. Whose the
+// numbers are is the business of meet_processes().
+struct alignas(64) MeetingLine {
+    std::uint32_t numbers[16];
+};
+
+// Returns when all `count` processes, each with its own line, have called it as often as this one. What each wrote
+// before its call, the others can read after theirs. Waits without a time limit: first on the processor, then asleep.
+void meet_processes(MeetingLine* lines, index_t own, index_t count);
+
 }  // namespace relu_layers

@@ -1,6 +1,8 @@
 // Target, threads and build information; relu_layers.runtime checks the arguments and documents them.
 #include "bindings/bindings.h"
+#include "bindings/call.h"
 #include "bindings/fastcall.h"
+#include "bindings/shared_numbers.h"
 #include "relu_layers/dispatch.h"
 #include "relu_layers/parallel.h"
 #include "relu_layers/version.h"
@@ -31,6 +33,12 @@ py::object granted(const char* root) {
     return quota > 0 ? owned(PyFloat_FromDouble(quota)) : py::none();
 }
 
+// lines: uint32 (processes, 16), on a cache line of memory that all processes share.
+void meet(SharedNumbers<MeetingLine> lines, index_t own) {
+    const index_t count = struct_of(lines.array())->dimensions[0];
+    run_released(true, [&] { meet_processes(lines.data(), own, count); });
+}
+
 }  // namespace
 
 void bind_runtime(py::handle m) {
@@ -44,6 +52,8 @@ void bind_runtime(py::handle m) {
     define<&num_threads>(m, "num_threads()");
     define<&default_num_threads>(m, "default_num_threads()");
     define<&granted>(m, "cpu_quota(root='/')");
+    define<&processes_can_meet>(m, "processes_can_meet()");
+    define<&meet>(m, "meet_processes(lines, own)");
     define<&set_num_threads>(m, "set_num_threads(n)");
     define<&set_parallel_threshold>(m, "set_parallel_threshold(nanoseconds)");
 }

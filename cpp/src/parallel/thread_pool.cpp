@@ -14,6 +14,7 @@
 
 #include "parallel/cpu_count.h"
 #include "parallel/job.h"
+#include "parallel/pause.h"
 #include "parallel/payoff.h"
 #include "parallel/placement.h"
 #include "relu_layers/parallel.h"
@@ -35,14 +36,6 @@ constexpr double least_nanoseconds_asleep = 100e3;
 constexpr double most_nanoseconds_missed = 100e3;
 constexpr auto spin_time = std::chrono::microseconds(75);
 constexpr int max_threads = 1024;
-
-void pause_briefly() {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
 
 // Set while this thread runs a piece of a job: what it calls in turn stays on it.
 thread_local bool inside_job = false;
@@ -72,6 +65,7 @@ class SignalsBlocked {
 };
 
 using parallel::Job;
+using parallel::pause_briefly;
 
 class Pool {
   public:

@@ -14,6 +14,7 @@ from relu_layers._support.configured import Array
 from relu_layers._training.communicator import Communicator
 from relu_layers._training.divergence import DivergenceError
 from relu_layers._training.held_signals import HeldSignals
+from relu_layers._training.shared_memory import SharedMemory, share_memory
 
 # Numbers that a rank can bring along to a meeting.
 MOST_NUMBERS = 7
@@ -48,14 +49,20 @@ class Ranks:
     ----------
     communicator : Communicator
     rank, size : int
+    memory : SharedMemory or None
+        What the ranks exchange through if all of them are on one machine, from their first meeting on.
     signal : int
         Number of a signal that some rank has got, 0 if there was none: the same on all ranks after a meeting.
     """
 
-    def __init__(self, communicator: Communicator) -> None:
+    memory: SharedMemory | None = None
+
+    def __init__(self, communicator: Communicator, shared_bytes: int = 0) -> None:
         self.communicator = communicator
         self.rank, self.size = int(communicator.rank), int(communicator.size)
         self.signal = 0
+        # Bytes of memory to share, None once it is known whether the ranks can.
+        self._wanted: int | None = shared_bytes
         # The error that every rank has learned of, which need not be reported again.
         self._known: BaseException | None = None
         self._signals = HeldSignals()
@@ -90,16 +97,24 @@ class Ranks:
         own = self._own
         own[0], own[1], own[2] = _WELL, place, self._signals.noted
         own[3 : 3 + len(numbers)] = numbers
-        self.communicator.Allgather(own, self._all)
-        rows = self._all.tolist()
+        rows = self._gather(own).tolist()
         for row in rows:
             if row[0] != _WELL:
-                self._learn()
+                self._learn(rows)
             if row[1] != place:
                 self._out_of_step(rows)
             if row[2]:
                 self.signal = int(row[2])
+        if self._wanted is not None:
+            self.memory, self._wanted = share_memory(self.communicator, own.size, self._wanted), None
         return [row[3:] for row in rows]
+
+    def _gather(self, own: Array) -> Array:
+        """Return what all ranks bring to a meeting, a row of each."""
+        if self.memory is not None:
+            return self.memory.gather(own)
+        self.communicator.Allgather(own, self._all)
+        return self._all
 
     def end_if_asked(self) -> None:
         """Raise on every rank if one has got a signal: KeyboardInterrupt, or SystemExit for SIGTERM."""
@@ -139,16 +154,16 @@ class Ranks:
     def _report(self, error: BaseException) -> None:
         """Come to the next meeting of the others with an error of this rank."""
         self._own[0] = _DIVERGED if isinstance(error, DivergenceError) else _FAILED
-        self.communicator.Allgather(self._own, self._all)
+        self._gather(self._own)
         error.add_note(f"(on rank {self.rank} of {self.size})")
         self._texts(error)
 
-    def _learn(self) -> NoReturn:
+    def _learn(self, rows: list[list[float]]) -> NoReturn:
         """Raise, on a rank that could go on, what another one reports."""
         texts = self._texts(None)
-        failed = next(rank for rank, row in enumerate(self._all) if row[0] != _WELL)
+        failed = next(rank for rank, row in enumerate(rows) if row[0] != _WELL)
         text = f"rank {failed} of {self.size}: {texts[failed]}"
-        diverged = self._all[failed, 0] == _DIVERGED
+        diverged = rows[failed][0] == _DIVERGED
         self.raise_everywhere(DivergenceError(text) if diverged else RankError(text))
 
     def _texts(self, error: BaseException | None) -> list[str]:

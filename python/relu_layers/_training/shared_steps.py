@@ -9,7 +9,7 @@ import numpy as np
 
 from relu_layers._support.configured import Array
 from relu_layers._training.meter import BatchMeasure
-from relu_layers._training.ordered_sum import OrderedSum
+from relu_layers._training.ordered_sum import OrderedSum, SharedSum
 from relu_layers._training.ranks import Place, Ranks
 
 _NOTHING = BatchMeasure(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -47,7 +47,7 @@ class SharedSteps:
     ) -> None:
         self._ranks, self._guard, self._gradients = ranks, guard, gradients
         self._progress, self._counters, self._group_sum = progress, counters, group_sum
-        self._sum = OrderedSum(ranks.communicator, gradients)
+        self._sum: OrderedSum = OrderedSum(ranks.communicator, gradients)
 
     def run(
         self,
@@ -77,6 +77,8 @@ class SharedSteps:
         masks = [int(counter[0]) for counter in self._counters]
         results: list[BatchMeasure] = []
         try:
+            if ranks.memory is not None and not isinstance(self._sum, SharedSum):
+                self._sum = SharedSum(ranks.communicator, self._gradients, ranks.memory)
             self._sum.begin(self._group_sum() if summed else None)
             for first in range(0, count, ranks.size):
                 here = min(ranks.size, count - first)
@@ -84,6 +86,7 @@ class SharedSteps:
                 if rank < here:
                     self._set_masks(masks, first + rank)
                     own = compute(first + rank)
+                self._sum.offer()
                 rows = ranks.meet(Place.GRADIENT, *own, len(watchers))
                 self._sum.add(here, last=first + here == count)
                 results += [BatchMeasure(*row[: len(own)]) for row in rows[:here]]

@@ -17,7 +17,7 @@ from relu_layers._training.captures import StepCaptures, StepParts
 from relu_layers._training.communicator import Communicator
 from relu_layers._training.examples import Examples
 from relu_layers._training.meter import BatchMeasure, StepResult
-from relu_layers._training.ordered_sum import part_starts
+from relu_layers._training.ordered_sum import part_starts, shared_bytes
 from relu_layers._training.ranks import Place, Ranks
 from relu_layers._training.shared_loop import SharedLoop
 from relu_layers._training.shared_steps import SharedSteps
@@ -60,8 +60,8 @@ class Team:
     ) -> None:
         self._trainer, self._progress, self._captures = trainer, parts.progress, captures
         self._backpropagate, self._apply = backpropagate, apply
-        self._ranks = Ranks(communicator)
         model = trainer.model
+        self._ranks = Ranks(communicator, shared_bytes(communicator.size, model.flat_grads))
         counters = [layer.shared_counter for layer in model.layers if isinstance(layer, Dropout)]
         self._steps = SharedSteps(
             self._ranks, model.exclusive(), model.flat_grads, parts.progress, counters, parts.group_sum

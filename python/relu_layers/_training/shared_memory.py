@@ -1,0 +1,146 @@
+"""Memory that all ranks of one machine see: there they exchange rows and gradients without a library in between."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import zlib
+
+import numpy as np
+
+from relu_layers import _core
+from relu_layers._support.configured import Array
+from relu_layers._training.communicator import Communicator
+
+# Bytes of a cache line: every part of the memory begins on one.
+CACHE_LINE = 64
+
+
+class SharedMemory:
+    """Memory that the ranks of one machine share, and where they wait for each other.
+
+    Attributes
+    ----------
+    rest : ndarray, uint8
+        What no row is in, for other uses.
+    turn : int
+        0 and 1 in turn, with every `gather`: what is written before one and read after it needs a place for each.
+
+    Parameters
+    ----------
+    memory : ndarray, uint8
+        The same on all ranks, zeros at first: of `bytes_needed`.
+    rank, size : int
+    numbers : int
+        Of each rank's row.
+    """
+
+    def __init__(self, memory: Array, rank: int, size: int, numbers: int) -> None:
+        self._rank = rank
+        self._lines = memory[: size * CACHE_LINE].view(np.uint32).reshape(size, -1)
+        rows = _row_bytes(size, numbers)
+        begin = size * CACHE_LINE
+        # Rows of this meeting and of the next: a rank may write those while others still read these.
+        self._rows = [
+            memory[begin + turn * rows : begin + turn * rows + size * numbers * 8]
+            .view(np.float64)
+            .reshape(size, numbers)
+            for turn in (0, 1)
+        ]
+        self.turn = 0
+        self.rest = memory[begin + 2 * rows :]
+
+    def meet(self) -> None:
+        """Wait until all ranks are here; what each wrote before, the others can read."""
+        _core.meet_processes(self._lines, self._rank)
+
+    def gather(self, own: Array) -> Array:
+        """Return the rows of all ranks: to be read before the next call."""
+        self.turn ^= 1
+        rows = self._rows[self.turn]
+        rows[self._rank] = own
+        _core.meet_processes(self._lines, self._rank)
+        return rows
+
+
+def share_memory(communicator: Communicator, numbers: int, rest: int) -> SharedMemory | None:
+    """Return memory that all ranks share, with ``rest`` bytes beside their rows; None unless all can have it.
+
+    Every rank calls it. Nothing is left behind however the ranks end: the memory has no name in any file system.
+    """
+    rank, size = communicator.rank, communicator.size
+    wanted = size * CACHE_LINE + 2 * _row_bytes(size, numbers) + rest
+    # Where rank 0's memory is, and what says that a process finds the same there.
+    sent = np.zeros(5, dtype=np.int64)
+    file = -1
+    if rank == 0:
+        file = _new_memory(wanted)
+        nonce = int.from_bytes(os.urandom(7), "little")
+        sent[:] = _machine(), os.getpid(), file, wanted, nonce
+    found: Array | None = None
+    try:
+        if file >= 0:
+            os.pwrite(file, sent[4:].tobytes(), 0)
+        communicator.Bcast(sent)
+        found = _mapped(sent, wanted, file if rank == 0 else None)
+        has = np.array([found is not None], dtype=np.int64)
+        all_have = np.zeros(size, dtype=np.int64)
+        # From here on the memory lives as long as it is mapped.
+        communicator.Allgather(has, all_have)
+    finally:
+        if file >= 0:
+            os.close(file)
+    if found is None or not all_have.all():
+        return None
+    if rank == 0:
+        found[:8] = 0
+    communicator.Allgather(has, all_have)
+    return SharedMemory(found, rank, size, numbers)
+
+
+def _row_bytes(size: int, numbers: int) -> int:
+    return -(-size * numbers * 8 // CACHE_LINE) * CACHE_LINE
+
+
+def _new_memory(wanted: int) -> int:
+    """Return a file without a name, of zeros; -1 where there is no such thing, or no memory."""
+    if not (_core.processes_can_meet() and hasattr(os, "memfd_create")):
+        return -1
+    try:
+        file = os.memfd_create("relu_layers")
+    except OSError:
+        return -1
+    try:
+        os.posix_fallocate(file, 0, wanted)
+    except OSError:
+        os.close(file)
+        return -1
+    return file
+
+
+def _mapped(sent: Array, wanted: int, own: int | None) -> Array | None:
+    """Return the memory that rank 0 has sent the place of; None if this process cannot see it."""
+    machine, pid, number, there, nonce = sent.tolist()
+    if number < 0 or machine != _machine() or there != wanted:
+        return None
+    try:
+        file = os.open(f"/proc/{pid}/fd/{number}", os.O_RDWR | os.O_CLOEXEC) if own is None else own
+        try:
+            memory = np.frombuffer(mmap.mmap(file, wanted), dtype=np.uint8)
+        finally:
+            if own is None:
+                os.close(file)
+    except (OSError, ValueError):
+        return None
+    return memory if int(memory[:8].view(np.int64)[0]) == nonce else None
+
+
+def _machine() -> int:
+    """Return a number for this machine since it was started, and for the processes that can see each other on it."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read()
+        processes = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return -1
+    return zlib.crc32(f"{boot} {processes}".encode())
