@@ -1,16 +1,18 @@
-"""Time of an update on several ranks: measured here on two, computed for up to 1,024.
+"""Time of an update on two ranks, measured beside what else two processors could do, and computed for up to 1,024.
 
-``mpiexec -n 2 python benchmarks/distributed.py [--latency 2e-6 --bandwidth 10e9]`` prints, as Markdown, the speed of
-two ranks as a ratio to one and beside PyTorch's DistributedDataParallel where that is installed (interleaved, medians,
-one thread a rank), and the table of docs/distributed.md from the formula there. Latency (seconds) and bandwidth
-(bytes a second) between ranks are those of the machine unless given.
+``mpiexec -n 2 python benchmarks/distributed.py [--latency 2e-6 --bandwidth 10e9]`` prints, as Markdown and each line
+when it is measured, the tables of docs/distributed.md: two ranks beside one, beside one process with two threads, and
+beside PyTorch's DistributedDataParallel where that is installed; the parts of an exchange; and, from the formula there,
+more ranks. Latency (seconds) and bandwidth (bytes a second) between ranks are those of the machine unless given.
+
+Calls are timed one by one and in turn; a time is that which a tenth of the calls stayed below, so that other programs
+on the same processors count for little. It takes three minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +22,8 @@ from typing import Any
 import numpy as np
 
 import relu_layers as rl
+from relu_layers._training.ordered_sum import OrderedSum, SharedSum, shared_bytes
+from relu_layers._training.ranks import Place, Ranks
 from relu_layers.distributed import world
 
 # Layers and rows of a minibatch of each rank: the networks of `relu-layers bench`.
@@ -33,17 +37,53 @@ NETS = (
 RANKS = (1, 2, 4, 8, 16, 64, 256, 1024)
 SMALL_GRADIENTS = 2**20  # bytes received that are worth one exchange less
 PER_RANK, ADDITIONS = 0.5e-6, 4
+ROUNDS, ROUND_SECONDS, MOST_SECONDS = 30, 0.02, 25.0
+
+Work = Callable[[], object]
 
 
-def median_seconds(work: Callable[[], object], seconds: float = 0.2) -> float:
-    """Return the median time of a call."""
-    work()
-    found, end = [], time.perf_counter() + seconds
-    while len(found) < 5 or time.perf_counter() < end:
-        begin = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - begin)
-    return statistics.median(found)
+class Measurement:
+    """Times of calls of two ranks, taken in turn."""
+
+    def __init__(self, communicator: Any) -> None:
+        self.communicator = communicator
+
+    def wait(self) -> None:
+        """Wait for the other rank without using a processor."""
+        request = self.communicator.Ibarrier()
+        while not request.Test():
+            time.sleep(2e-4)
+
+    def of(self, together: list[Work], alone: list[Work]) -> list[float]:
+        """Return the seconds of a call of each: those of both ranks, and those of rank 0 alone."""
+        works = [*((work, False) for work in together), *((work, True) for work in alone)]
+        times: list[list[float]] = [[] for _ in works]
+        calls, end = [3] * len(works), time.perf_counter() + MOST_SECONDS
+        for round_ in range(ROUNDS):
+            for i, (work, by_itself) in enumerate(works):
+                self.wait()
+                if by_itself and self.communicator.rank:
+                    continue
+                for _ in range(calls[i]):
+                    begin = time.perf_counter()
+                    work()
+                    times[i].append(time.perf_counter() - begin)
+            if not round_:  # it warms up, and says how many calls make a round
+                calls = [max(int(ROUND_SECONDS / min(found, default=1.0)), 3) for found in times]
+                times = [[] for _ in works]
+            calls, over = self.communicator.bcast((calls, time.perf_counter() > end))
+            if over and round_:
+                break
+        found = [float(np.quantile(one, 0.1)) if one else 0.0 for one in times]
+        return list(self.communicator.bcast(found))
+
+
+def name_of(net: tuple[int, ...]) -> str:
+    return "-".join(map(str, net))
+
+
+def parameters_of(net: tuple[int, ...]) -> int:
+    return sum((a + 1) * b for a, b in pairwise(net))
 
 
 def trainer_of(net: tuple[int, ...], communicator: Any = None) -> rl.Trainer:
@@ -52,18 +92,14 @@ def trainer_of(net: tuple[int, ...], communicator: Any = None) -> rl.Trainer:
     return rl.Trainer(model, loss, rl.SGD(1e-3, momentum=0.9), rng=1, communicator=communicator)
 
 
-def rows_of(net: tuple[int, ...], batch: int, seed: int) -> tuple[Any, Any]:
+def rows_of(net: tuple[int, ...], rows: int, seed: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((batch, net[0])).astype(np.float32)
-    y = (
-        rng.standard_normal((batch, 1)).astype(np.float32)
-        if net[-1] == 1
-        else rng.integers(0, net[-1], batch)
-    )
-    return x, y
+    x = rng.standard_normal((rows, net[0])).astype(np.float32)
+    y: Any = rng.integers(0, net[-1], rows)
+    return x, rng.standard_normal((rows, 1)).astype(np.float32) if net[-1] == 1 else y
 
 
-def step_of_torch(communicator: Any, net: tuple[int, ...], x: Any, y: Any) -> Callable[[], object] | None:
+def step_of_torch(communicator: Any, net: tuple[int, ...], x: Any, y: Any) -> Work | None:
     """Return a step of DistributedDataParallel over gloo, None without PyTorch."""
     try:
         import torch
@@ -91,53 +127,40 @@ def step_of_torch(communicator: Any, net: tuple[int, ...], x: Any, y: Any) -> Ca
     return step
 
 
-def compared(communicator: Any, net: tuple[int, ...], batch: int, rounds: int = 15) -> list[float]:
-    """Return the median seconds of an update of one rank alone, of all ranks, and of PyTorch's, measured in turn."""
-    x, y = rows_of(net, batch, communicator.rank)
-    alone, together = trainer_of(net), trainer_of(net, communicator)
-    peer = step_of_torch(communicator, net, x, y)
-    steps = [lambda: alone.step(x, y), lambda: together.step(x, y), *([] if peer is None else [peer])]
-    calls = max(int(0.02 / median_seconds(steps[0], 0.02)), 3)
-    calls = int(communicator.bcast(calls))
-    times: list[list[float]] = [[] for _ in steps]
-    for round_ in range(rounds + 1):
-        for step, found in zip(steps, times, strict=True):
-            communicator.Barrier()
-            begin = time.perf_counter()
-            if step is not steps[0] or not communicator.rank:
-                for _ in range(calls):
-                    step()
-            else:  # one rank alone: the others wait without using a processor
-                time.sleep(0.02)
-            if round_:
-                found.append((time.perf_counter() - begin) / calls)
-    return [statistics.median(found) for found in times]
+def exchanges(communicator: Any, net: tuple[int, ...]) -> list[Work]:
+    """Return what is between gradient and update: through the library, and through shared memory if there is some."""
+    gradient = np.ones(parameters_of(net), np.float32)
+    ranks = Ranks(communicator, shared_bytes(communicator.size, gradient))
+    sums = [OrderedSum(communicator, gradient)]
+    ranks.meet(Place.GRADIENT)
+    if ranks.memory is not None:
+        sums.append(SharedSum(communicator, gradient, ranks.memory))
+    through_library = Ranks(communicator)
+    through_library.memory, through_library._wanted = None, None
+
+    def of(total: OrderedSum, ranks: Ranks) -> Work:
+        def exchange() -> None:
+            total.begin()
+            total.offer()
+            ranks.meet(Place.GRADIENT, *range(7))
+            total.add(communicator.size, last=True)
+            gradient[:1] = 1.0  # else it grows
+
+        return exchange
+
+    return [of(total, each) for total, each in zip(sums, (through_library, ranks), strict=False)]
 
 
-def link(communicator: Any) -> tuple[float, float]:
-    """Return latency and bandwidth of an Allgather between two ranks."""
-    small, large = np.zeros(10), np.zeros(2**20)
-    received = np.zeros((communicator.size, small.size)), np.zeros((communicator.size, large.size))
-    latency = median_of_calls(communicator, lambda: communicator.Allgather(small, received[0]), 2000)
-    moved = median_of_calls(communicator, lambda: communicator.Allgather(large, received[1]), 20)
-    return latency, large.nbytes / moved
+def passes_of(net: tuple[int, ...], x: Any) -> list[Work]:
+    """Return a forward pass, and both passes."""
+    model = rl.mlp(list(net), rng=0)
+    dy = np.ones((len(x), net[-1]), np.float32)
 
+    def both() -> None:
+        model.forward(x, training=True)
+        model.backward(dy, need_dx=False)
 
-def median_of_calls(communicator: Any, work: Callable[[], object], calls: int) -> float:
-    found = []
-    for _ in range(9):
-        communicator.Barrier()
-        begin = time.perf_counter()
-        for _ in range(calls):
-            work()
-        found.append((time.perf_counter() - begin) / calls)
-    return statistics.median(found)
-
-
-def adding_speed() -> float:
-    """Return bytes a second of adding one array to another."""
-    first, second = np.zeros(2**21, np.float32), np.ones(2**21, np.float32)
-    return first.nbytes / median_seconds(lambda: np.add(first, second, out=first))
+    return [lambda: model.forward(x, training=True), both]
 
 
 def update_seconds(
@@ -154,6 +177,87 @@ def update_seconds(
     return common + 2 * hops + moved + ADDITIONS * gradient / adding
 
 
+def print_line(communicator: Any, *cells: str) -> None:
+    if communicator.rank == 0:
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def print_head(communicator: Any, *cells: str) -> None:
+    print_line(communicator, *cells)
+    print_line(communicator, "---", *["---:"] * (len(cells) - 1))
+
+
+def speeds(measurement: Measurement) -> list[float]:
+    """Print how fast two ranks are beside others; return the seconds of a step of one rank for each net."""
+    communicator = measurement.communicator
+    heads = ("network", "rows a rank", "one rank", "two ranks", "two ranks over one rank")
+    print_head(communicator, *heads, "over one process, two threads", "over PyTorch DDP, two processes")
+    steps = []
+    for net, rows in NETS:
+        x, y = rows_of(net, rows, communicator.rank)
+        both = rows_of(net, 2 * rows, 2)
+        one, two, threaded = trainer_of(net), trainer_of(net, communicator), trainer_of(net)
+        peer = step_of_torch(communicator, net, x, y)
+
+        def with_two_threads(trainer: rl.Trainer = threaded, both: tuple[Any, Any] = both) -> None:
+            with rl.threads(2):
+                trainer.step(*both)
+
+        together: list[Work] = [lambda two=two, x=x, y=y: two.step(x, y)]  # type: ignore[misc]
+        found = measurement.of(
+            [*together, *([] if peer is None else [peer])],
+            [lambda one=one, x=x, y=y: one.step(x, y), with_two_threads],  # type: ignore[misc]
+        )
+        steps.append(found[-2])
+        cells = [f"{found[-2] * 1e6:.1f} us", f"{found[0] * 1e6:.1f} us", f"{2 * found[-2] / found[0]:.2f}"]
+        cells += [f"{found[-1] / found[0]:.2f}", "-" if peer is None else f"{found[1] / found[0]:.1f}"]
+        print_line(communicator, name_of(net), str(rows), *cells)
+    return steps
+
+
+def parts(measurement: Measurement) -> float:
+    """Print what an exchange of two ranks takes beside the backward pass; return the seconds of the smallest."""
+    communicator = measurement.communicator
+    heads = (
+        "network",
+        "gradient",
+        "exchange by MPI",
+        "in shared memory",
+        "backward pass",
+        "after its first layer",
+    )
+    print_head(communicator, *heads)
+    least = 0.0
+    for net, rows in NETS:
+        x, _ = rows_of(net, rows, 0)
+        works = exchanges(communicator, net)
+        *found, forward, both = measurement.of(works, passes_of(net, x))
+        backward = max(both - forward, 0.0)
+        least = least or min(found)
+        late = (net[0] + 1) * net[1] / parameters_of(net)
+        cells = [f"{parameters_of(net) * 4 / 1e3:.1f} kB", f"{found[0] * 1e6:.1f} us"]
+        cells += [
+            f"{found[1] * 1e6:.1f} us" if len(found) > 1 else "-",
+            f"{backward * 1e6:.1f} us",
+            f"{late:.0%}",
+        ]
+        print_line(communicator, name_of(net), *cells)
+    return least
+
+
+def link(measurement: Measurement) -> tuple[float, float, float]:
+    """Return latency and bandwidth of an Allgather between two ranks, and bytes a second of adding two arrays."""
+    gather = measurement.communicator.Allgather
+    small, large = np.zeros(10), np.zeros(2**20)
+    received = np.zeros((2, small.size)), np.zeros((2, large.size))
+    first, second = np.zeros(2**21, np.float32), np.ones(2**21, np.float32)
+    latency, moved, added = measurement.of(
+        [lambda: gather(small, received[0]), lambda: gather(large, received[1])],
+        [lambda: np.add(first, second, out=first)],
+    )
+    return latency, large.nbytes / moved, first.nbytes / added
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--latency", type=float, help="seconds; measured here if not given")
@@ -163,39 +267,30 @@ def main() -> None:
     rl.set_num_threads(1)
     if communicator.size != 2:
         parser.error("start it with mpiexec -n 2")
-    latency, bandwidth = link(communicator)
-    adding = adding_speed()
-    measured = [compared(communicator, net, batch) for net, batch in NETS]
+    measurement = Measurement(communicator)
+    steps = speeds(measurement)
+    print(end="\n" if communicator.rank == 0 else "", flush=True)
+    least = parts(measurement)
+    latency, bandwidth, adding = link(measurement)
+    python = max(least - 2 * latency, 0.0)
     if communicator.rank:
         return
     print(
-        f"latency {latency * 1e6:.1f} us, bandwidth {bandwidth / 1e9:.1f} GB/s, adding {adding / 1e9:.1f} GB/s\n"
+        f"\nMeasured: latency {latency * 1e6:.1f} us, bandwidth {bandwidth / 1e9:.1f} GB/s, "
+        f"adding {adding / 1e9:.1f} GB/s"
     )
-    peer = len(measured[0]) > 2
-    print(
-        "| network | rows a rank | one rank | two ranks | samples a second, two ranks over one |"
-        + " PyTorch DDP over two ranks |" * peer
-    )
-    print("|---|---:|---:|---:|---:|" + "---:|" * peer)
-    for (net, batch), (alone, together, *torch) in zip(NETS, measured, strict=True):
-        cells = ["-".join(map(str, net)), str(batch), f"{alone * 1e6:.1f} us", f"{together * 1e6:.1f} us"]
-        cells += [f"{2 * alone / together:.2f}", *(f"{other / together:.1f}" for other in torch)]
-        print(f"| {' | '.join(cells)} |")
-    python = max(measured[0][1] - measured[0][0] - 2 * latency, 0.0)
     latency, bandwidth = given.latency or latency, given.bandwidth or bandwidth
     print(
         f"\nComputed with latency {latency * 1e6:.1f} us, bandwidth {bandwidth / 1e9:.1f} GB/s, "
         f"{python * 1e6:.0f} us in Python: microseconds an update, and samples a second over one rank\n"
     )
-    print("| network | " + " | ".join(f"{ranks:,}" for ranks in RANKS) + " |")
-    print("|---|" + "---:|" * len(RANKS))
-    for (net, _), (alone, *_) in zip(NETS, measured, strict=True):
-        parameters = sum((a + 1) * b for a, b in pairwise(net))
+    print_head(communicator, "network", *(f"{ranks:,}" for ranks in RANKS))
+    for (net, _), step in zip(NETS, steps, strict=True):
         cells = []
         for ranks in RANKS:
-            seconds = update_seconds(alone, 4 * parameters, ranks, latency, bandwidth, adding, python)
-            cells.append(f"{seconds * 1e6:,.0f} ({ranks * alone / seconds:.3g})")
-        print(f"| {'-'.join(map(str, net))} | " + " | ".join(cells) + " |")
+            found = update_seconds(step, 4 * parameters_of(net), ranks, latency, bandwidth, adding, python)
+            cells.append(f"{found * 1e6:,.0f} ({ranks * step / found:.3g})")
+        print_line(communicator, name_of(net), *cells)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class Case:
     def fit(self, trainer: rl.Trainer, epochs: int = 3, **options: Any) -> None:
         """Train; a third of the rows once more as validation, copied: a fault may change the training rows."""
         third = self.rows // 3
-        held_out = (self.x[:third].copy(), self.y[:third])
+        held_out = (self.x[:third].copy(), self.y[:third].copy())
         trainer.fit(
             self.x,
             self.y,

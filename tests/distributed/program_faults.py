@@ -12,8 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 import relu_layers as rl
 from relu_layers.distributed import world
 
@@ -56,7 +54,8 @@ class Fault(rl.Callback):
         if fault == "raise":
             raise ValueError("a callback that fails")
         if fault == "batch":
-            case.x[:] = np.nan
+            # Labels that no loss takes. Of rows that are not finite dropout may leave nothing for the loss to see.
+            case.y[:] = case.classes
             return
         os.kill(os.getpid(), getattr(signal, fault))
 

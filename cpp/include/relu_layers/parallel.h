@@ -52,7 +52,8 @@ struct alignas(64) MeetingLine {
 };
 
 // Returns when all `count` processes, each with its own line, have called it as often as this one. What each wrote
-// before its call, the others can read after theirs. Waits without a time limit: first on the processor, then asleep.
-void meet_processes(MeetingLine* lines, index_t own, index_t count);
+// before its call, the others can read after theirs. Waits without a time limit: for each process so many seconds on the
+// processor, then asleep.
+void meet_processes(MeetingLine* lines, index_t own, index_t count, double seconds);
 
 }  // namespace relu_layers

@@ -34,9 +34,9 @@ py::object granted(const char* root) {
 }
 
 // lines: uint32 (processes, 16), on a cache line of memory that all processes share.
-void meet(SharedNumbers<MeetingLine> lines, index_t own) {
+void meet(SharedNumbers<MeetingLine> lines, index_t own, double seconds) {
     const index_t count = struct_of(lines.array())->dimensions[0];
-    run_released(true, [&] { meet_processes(lines.data(), own, count); });
+    run_released(true, [&] { meet_processes(lines.data(), own, count, seconds); });
 }
 
 }  // namespace
@@ -53,7 +53,7 @@ void bind_runtime(py::handle m) {
     define<&default_num_threads>(m, "default_num_threads()");
     define<&granted>(m, "cpu_quota(root='/')");
     define<&processes_can_meet>(m, "processes_can_meet()");
-    define<&meet>(m, "meet_processes(lines, own)");
+    define<&meet>(m, "meet_processes(lines, own, seconds)");
     define<&set_num_threads>(m, "set_num_threads(n)");
     define<&set_parallel_threshold>(m, "set_parallel_threshold(nanoseconds)");
 }

@@ -23,16 +23,10 @@ using Clock = std::chrono::steady_clock;
 using Number = std::atomic<std::uint32_t>;
 static_assert(Number::is_always_lock_free && sizeof(Number) == sizeof(std::uint32_t));
 
-// Microseconds that a process spins. The wait of a process that has a processor to itself is as long as the others'
-// work differs; where it has not, spinning keeps the others from coming.
-constexpr std::uint32_t least_patience = 2;
-constexpr std::uint32_t most_patience = 128;
-
 // What a MeetingLine holds.
 struct Line {
-    Number arrivals;         // of its process, modulo 2^32
-    Number sleepers;         // who wait for it, those that were killed meanwhile included
-    std::uint32_t patience;  // of its process, which alone looks at it
+    Number arrivals;  // of its process, modulo 2^32
+    Number sleepers;  // who wait for it, those that were killed meanwhile included
 };
 static_assert(sizeof(Line) <= sizeof(MeetingLine));
 
@@ -40,8 +34,9 @@ bool reached(std::uint32_t arrivals, std::uint32_t expected) {
     return static_cast<std::int32_t>(arrivals - expected) >= 0;
 }
 
-bool spin(const Line& line, std::uint32_t expected, std::uint32_t microseconds) {
-    const auto end = Clock::now() + std::chrono::microseconds(microseconds);
+bool spin(const Line& line, std::uint32_t expected, double seconds) {
+    if (reached(line.arrivals.load(std::memory_order_acquire), expected)) return true;
+    const auto end = Clock::now() + std::chrono::duration<double>(seconds);
     do {
         for (int i = 0; i < 32; ++i) {
             if (reached(line.arrivals.load(std::memory_order_acquire), expected)) return true;
@@ -62,29 +57,21 @@ void sleep(Line& line, std::uint32_t expected) {
 
 bool processes_can_meet() { return true; }
 
-void meet_processes(MeetingLine* lines, index_t own, index_t count) {
+void meet_processes(MeetingLine* lines, index_t own, index_t count, double seconds) {
     Line& mine = *reinterpret_cast<Line*>(lines + own);
     const std::uint32_t expected = mine.arrivals.fetch_add(1) + 1;
     if (mine.sleepers.load() != 0) syscall(SYS_futex, &mine.arrivals, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
-    std::uint32_t patience = mine.patience == 0 ? most_patience : mine.patience;
     for (index_t other = 0; other < count; ++other) {
         Line& theirs = *reinterpret_cast<Line*>(lines + other);
-        if (reached(theirs.arrivals.load(std::memory_order_acquire), expected)) continue;
-        if (spin(theirs, expected, patience)) {
-            if (patience < most_patience) ++patience;
-            continue;
-        }
-        patience = patience / 2 < least_patience ? least_patience : patience / 2;
-        sleep(theirs, expected);
+        if (!spin(theirs, expected, seconds)) sleep(theirs, expected);
     }
-    mine.patience = patience;
 }
 
 #else
 
 bool processes_can_meet() { return false; }
 
-void meet_processes(MeetingLine*, index_t, index_t) {}
+void meet_processes(MeetingLine*, index_t, index_t, double) {}
 
 #endif
 

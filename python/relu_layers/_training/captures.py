@@ -192,17 +192,33 @@ class StepCaptures:
             with suppress(MemoryError):
                 halves.consider(x)
             return
-        if not self._possible or not all(isinstance(each, np.ndarray) for each in _arrays(y)):
-            return
-        key = _key(x, y, sample_weight)
-        if key in self._seen:
+        if self._seen_before(x, y, sample_weight):
             # The step is done: without memory for a capture the next one runs in the layers, too.
             with suppress(MemoryError):
                 self.capture(x, y, sample_weight)
-            return
+
+    def _seen_before(self, x: Array, y: Target, sample_weight: Array | None) -> bool:
+        """Return whether these shapes, of which a capture is possible, have been here before; note them."""
+        if not self._possible or not all(isinstance(each, np.ndarray) for each in _arrays(y)):
+            return False
+        key = _key(x, y, sample_weight)
+        if key in self._seen:
+            return True
         if len(self._seen) >= _SHAPES_NOTED:
             self._seen.clear()
         self._seen.add(key)
+        return False
+
+    def capture_again(self, x: Array, y: Target, sample_weight: Array | None) -> Captured | None:
+        """Return `capture` for a step whose gradient alone is replayed: made when these shapes come a second time."""
+        found = self._replay.find(x, y, sample_weight)
+        if found is not None:
+            return self._captured[found]
+        if not self._seen_before(x, y, sample_weight):
+            return None
+        with suppress(MemoryError):
+            return self.capture(x, y, sample_weight)
+        return None
 
     def capture(
         self, x: Array, y: Target, sample_weight: Array | None, record: bool = True

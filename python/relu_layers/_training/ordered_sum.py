@@ -78,9 +78,9 @@ class OrderedSum:
             self._communicator.Allgather(self._total, padded)
             np.copyto(self._gradient, padded[:size])
 
-    def _add_rows(self, received: Sequence[Array], out: Array) -> None:
+    def _add_rows(self, received: Sequence[Array] | Array, out: Array) -> None:
         """Add rows to the sum so far, and put the new one into ``out``."""
-        rows = [self._total, *received] if self._begun else received
+        rows = [self._total, *received] if self._begun else list(received)
         self._begun = True
         if len(rows) == 1:
             np.copyto(out, rows[0])
@@ -107,7 +107,12 @@ class SharedSum(OrderedSum):
     """
 
     def __init__(self, communicator: Communicator, gradient: Array, memory: SharedMemory) -> None:
-        ranks, self._memory, self._communicator, self._gradient = communicator.size, memory, communicator, gradient
+        ranks, self._memory, self._communicator, self._gradient = (
+            communicator.size,
+            memory,
+            communicator,
+            gradient,
+        )
         self._whole, self._begun = added_whole(ranks, gradient), False
         row = _row_length(gradient)
         places = memory.rest[: shared_bytes(ranks, gradient)].view(gradient.dtype).reshape(-1, row)

@@ -14,6 +14,9 @@ from relu_layers._training.communicator import Communicator
 
 # Bytes of a cache line: every part of the memory begins on one.
 CACHE_LINE = 64
+# Seconds that a rank waits for another on its processor: longer than waking it takes, or once asleep they would stay in
+# step only by waking each other. Where ranks share processors, it would keep the others from coming.
+_PATIENCE = 100e-6
 
 
 class SharedMemory:
@@ -36,7 +39,7 @@ class SharedMemory:
     """
 
     def __init__(self, memory: Array, rank: int, size: int, numbers: int) -> None:
-        self._rank = rank
+        self._rank, self._patience = rank, _PATIENCE if size <= _processors() else 0.0
         self._lines = memory[: size * CACHE_LINE].view(np.uint32).reshape(size, -1)
         rows = _row_bytes(size, numbers)
         begin = size * CACHE_LINE
@@ -52,14 +55,14 @@ class SharedMemory:
 
     def meet(self) -> None:
         """Wait until all ranks are here; what each wrote before, the others can read."""
-        _core.meet_processes(self._lines, self._rank)
+        _core.meet_processes(self._lines, self._rank, self._patience)
 
     def gather(self, own: Array) -> Array:
         """Return the rows of all ranks: to be read before the next call."""
         self.turn ^= 1
         rows = self._rows[self.turn]
         rows[self._rank] = own
-        _core.meet_processes(self._lines, self._rank)
+        _core.meet_processes(self._lines, self._rank, self._patience)
         return rows
 
 
@@ -130,9 +133,14 @@ def _mapped(sent: Array, wanted: int, own: int | None) -> Array | None:
         finally:
             if own is None:
                 os.close(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, MemoryError):
         return None
     return memory if int(memory[:8].view(np.int64)[0]) == nonce else None
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _machine() -> int:

@@ -13,7 +13,7 @@ from relu_layers._support.arguments import strict_array
 from relu_layers._support.configured import Array
 from relu_layers._support.targets import Target
 from relu_layers._training.agreement import agree, facts_of_objects, facts_of_rows, parameters_agree
-from relu_layers._training.captures import StepCaptures, StepParts
+from relu_layers._training.captures import Captured, StepCaptures, StepParts
 from relu_layers._training.communicator import Communicator
 from relu_layers._training.examples import Examples
 from relu_layers._training.meter import BatchMeasure, StepResult
@@ -61,6 +61,8 @@ class Team:
         self._trainer, self._progress, self._captures = trainer, parts.progress, captures
         self._backpropagate, self._apply = backpropagate, apply
         model = trainer.model
+        # What the last minibatch of `step` was replayed by.
+        self._captured: Captured | None = None
         self._ranks = Ranks(communicator, shared_bytes(communicator.size, model.flat_grads))
         counters = [layer.shared_counter for layer in model.layers if isinstance(layer, Dropout)]
         self._steps = SharedSteps(
@@ -91,8 +93,8 @@ class Team:
                 )
             results = self._steps.run(
                 ranks.size,
-                lambda _: self._compute(batch, None),
-                None if left else lambda count: self._apply(count, None, None, None),
+                lambda _: self._replayed(batch) or self._compute(batch, None),
+                None if left else self._update,
                 [partial(ready, trainer) for ready in moments.on_gradients_ready],
             )
             for step, result in enumerate(results, before + 1):
@@ -153,6 +155,25 @@ class Team:
     def on_fit_end(self, trainer: Any, history: Any) -> None:
         """Meet the other ranks after their callbacks."""
         self.on_fit_begin(trainer)
+
+    def _replayed(self, batch: tuple[Any, ...]) -> BatchMeasure | None:
+        """Fill the gradients from one minibatch of `step` by a replay, if there is one; return its loss."""
+        captures = self._captures
+        x, y, *rest = batch
+        weight = rest[0] if rest else None
+        captures.refresh()
+        captured = self._captured = captures.capture_again(x, y, weight)
+        if captured is None:
+            return None
+        found = captures.gradient(captured.capture, x, y, weight, None, 0, len(x))
+        return None if found is None else BatchMeasure(found[0], 0.0, 0.0, 0.0, 0.0, 0.0)
+
+    def _update(self, count: int) -> None:
+        """Update from the sum of ``count`` gradients: by a replay where the last gradient of this rank was one."""
+        captures, captured = self._captures, self._captured
+        captures.refresh()
+        if captured is None or not captures.update(captured.capture, count):
+            self._apply(count, None, None, None)
 
     def _compute(self, batch: tuple[Array, ...], place: tuple[int, int] | None) -> BatchMeasure:
         """Fill the gradients from one minibatch in the layers."""
