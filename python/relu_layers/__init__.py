@@ -19,7 +19,7 @@ from relu_layers.history import History
 from relu_layers.layers import built_in
 from relu_layers.layers.built_in import *
 from relu_layers.losses import Huber, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from relu_layers.model import Sequential, mlp
+from relu_layers.model import FrozenModel, Sequential, freeze, mlp
 from relu_layers.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from relu_layers.runtime import (
     __version__,
@@ -100,6 +100,7 @@ __all__ = [
     "DivergenceError",
     "EarlyStopping",
     "Explanation",
+    "FrozenModel",
     "History",
     "Huber",
     "ModelCheckpoint",
@@ -115,6 +116,7 @@ __all__ = [
     "callbacks",
     "data",
     "explain",
+    "freeze",
     "get_cmake_dir",
     "get_include",
     "get_num_threads",

@@ -31,6 +31,14 @@ class Watched:
 
     def __init__(self) -> None: ...
 
+class PackedWeight:
+    """A float matrix, and a copy of it in the order in which `dense_forward` reads it: for its ``weight``.
+
+    The matrix must be C-contiguous, and keep its numbers.
+    """
+
+    def __init__(self, weight: object) -> None: ...
+
 class UsageGuard:
     """Who may use a model now: any number of inferences, or one thread that trains.
 

@@ -1,4 +1,4 @@
-"""Sequential: layers in a row on one set of contiguous arrays; `mlp`, the usual network in one call."""
+"""Sequential: layers in a row on one set of contiguous arrays; `mlp`, the usual network in one call; `freeze`."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ from relu_layers._core import UsageGuard
 from relu_layers._engine import flat_arrays
 from relu_layers._engine.alive import Pass, Runner, apart
 from relu_layers._engine.captures import InferenceCaptures
+from relu_layers._engine.frozen import FrozenModel as FrozenModel
+from relu_layers._engine.inference import Inference
 from relu_layers._engine.loop_captures import LoopCaptures
 from relu_layers._engine.passes import Passes
-from relu_layers._engine.row_blocks import rows_at_once
 from relu_layers._engine.summary import summary
 from relu_layers._files.formats import save_model
 from relu_layers._support.arguments import (
     choice,
-    converted_array,
     integer,
     named_arguments,
     real,
     strict_array,
 )
-from relu_layers._support.arrays import empty
 from relu_layers._support.attributes import Fixed, assigned
 from relu_layers._support.configured import Array, Ops
 from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.spelling import ACTIVATION_NAMES, ACTIVATIONS, plain_name
 from relu_layers._support.usage import alone, still
-from relu_layers.layers import Dense, Dropout, Layer, LogSoftmax, ReLU, Sigmoid, Softmax, built_in
+from relu_layers.layers import Dense, Dropout, Layer, ReLU, built_in
 from relu_layers.layers.mapping import ArrayMapping, checked_value, in_order, unknown_key
 
 
-class Sequential(Fixed):
+class Sequential(Inference, Fixed):
     """Layers in a row.
 
     Parameters
@@ -89,7 +88,6 @@ class Sequential(Fixed):
     ['0.bias', '0.weight', '2.bias', '2.weight']
     """
 
-    preprocessing: Any
     card: dict[str, Any] | None
     _FIXED: ClassVar[Mapping[str, str]] = {
         "layers": "make a new Sequential of the layers wanted; layers keep their values",
@@ -188,130 +186,6 @@ class Sequential(Fixed):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.layers)
-
-    # --- inference ---
-
-    def __call__(self, x: Array, out: Array | None = None) -> Array:
-        """Return y for a batch x: inference, callable from many threads at once.
-
-        Parameters
-        ----------
-        x : ndarray (batch, features), of the model's dtype
-            Not converted: another dtype is a TypeError that prints the conversion (`predict` converts).
-        out : ndarray, optional
-            Takes y: exact shape and dtype, C-contiguous. Otherwise y is a new array on every call.
-        """
-        y = self._captures.infer(x, out)
-        return self._infer_in_layers(x, out) if y is None else y
-
-    def _infer_in_layers(self, x: Array, out: Array | None) -> Array:
-        """Do what `__call__` says by running the layers."""
-        if type(x) is not np.ndarray or x.dtype != self.dtype:
-            x = strict_array("Sequential", "x", x, self.dtype)
-        self._guard.begin_inference()
-        try:
-            rows, shape = rows_at_once(self._passes, x, out)
-            if shape:
-                y = empty(shape, self.dtype) if out is None else out
-                for start in range(0, len(x), rows):
-                    self(x[start : start + rows], y[start : start + rows])
-            else:
-                y = self._passes.infer(x, out)
-                self._captures.consider(x, y)
-        finally:
-            self._guard.end_inference()
-        return y
-
-    def predict(self, x: Any) -> Array:
-        """Return predictions for x, which is converted to the model's dtype once where it differs.
-
-        Returns
-        -------
-        ndarray
-            After training with a loss of numbers, such as SquaredError, y itself. Else by the last layer: after a
-            Sigmoid 0 or 1 for each output (y > 0.5), of y's shape; with two or more outputs the index of the
-            largest along the class axis (that of Softmax or LogSoftmax, else the last); with one output y itself.
-
-        Warns
-        -----
-        UserWarning
-            The model has a preprocessing, and x looks as if it had not been through it.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import relu_layers as rl
-        >>> x, y = rl.data.two_moons(200, rng=0)
-        >>> model = rl.mlp([2, 16, 2], rng=0)
-        >>> _ = rl.Trainer(model, rl.SoftmaxCrossEntropy(), rl.Adam(0.02)).fit(x, y, epochs=40)
-        >>> model.predict([[0.0, 1.0], [1.0, -0.5]])
-        array([0, 1])
-        """
-        given = self._converted(x)
-        if self.preprocessing is not None:
-            from relu_layers.preprocessing.predicting import warn_of_unscaled
-
-            warn_of_unscaled(self, given)
-        y = self(given)
-        last = self._last_layer()
-        if self.predicts == "numbers":
-            return y
-        if isinstance(last, Sigmoid):
-            return (y > 0.5).astype(np.intp)
-        if isinstance(last, (Softmax, LogSoftmax)):
-            return np.asarray(np.argmax(y, axis=last.axis))
-        return y if y.ndim == 0 or y.shape[-1] < 2 else np.asarray(np.argmax(y, axis=-1))
-
-    def predict_table(self, table: Any, *, unknown: str = "error") -> Array:
-        """Return a prediction for each row of a table, through the preprocessing that came with the model.
-
-        Parameters
-        ----------
-        table : frame, mapping of columns, list of dicts, or array_like (rows, columns)
-            As the file that the model was trained on: numbers in their units, categories as text. Columns are found
-            by name, those of an array by their place.
-        unknown : {"error", "zero"}, keyword
-            What a category means that was not in training.
-
-        Returns
-        -------
-        ndarray (rows,)
-            The class, or the number in the unit of the target.
-
-        Raises
-        ------
-        ValueError
-            The model has no preprocessing, or the table does not fit it.
-        """
-        from relu_layers.preprocessing.predicting import predict_table
-
-        return predict_table(self, table, unknown)
-
-    def predict_proba(self, x: Any) -> Array:
-        """Return probabilities for x, which is converted to the model's dtype once where it differs.
-
-        The outputs of a final Softmax or Sigmoid are probabilities already; otherwise softmax over the last
-        axis (that of a LogSoftmax), or for one output its sigmoid, the probability of class 1. Shape and dtype
-        are those of y.
-        """
-        y = self(self._converted(x))
-        last = self._last_layer()
-        if isinstance(last, (Sigmoid, Softmax)):
-            return y
-        if isinstance(last, LogSoftmax):
-            return np.asarray(self.ops.softmax_forward(y, last.axis, out=y))
-        if y.ndim and y.shape[-1] == 1:
-            return np.asarray(self.ops.sigmoid_forward(y, out=y))
-        return np.asarray(self.ops.softmax_forward(y, -1, out=y))
-
-    def _last_layer(self) -> Any:
-        """Return the last layer that does something at inference, None if there is none."""
-        steps = self._passes.inference_steps
-        return self.layers[steps[-1]] if steps else None
-
-    def _converted(self, x: Any) -> Array:
-        """Return x as an array of the model's dtype."""
-        return converted_array("Sequential", "x", x, self.dtype)
 
     # --- training pass ---
 
@@ -555,6 +429,46 @@ def _float_dtype(dtype: Any) -> np.dtype[Any]:
     if dtype is None or kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"Sequential: dtype is {dtype!r}, expected np.float32 or np.float64")
     return kind
+
+
+def freeze(model: Sequential) -> FrozenModel:
+    """Return a model for inference alone, quicker than the model where its weights are large.
+
+    What becomes of the model later changes nothing in it.
+
+    Parameters
+    ----------
+    model : Sequential
+        Of the layers of this package, on its own ops.
+
+    Raises
+    ------
+    TypeError
+        A layer is of a class of the user's own, or its methods have been replaced: what it keeps from call to call
+        would be shared by threads.
+    ValueError
+        The model does not run on ``relu_layers.ops``.
+    RuntimeError
+        Another thread trains the model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_layers as rl
+    >>> model = rl.mlp([784, 512, 10], rng=0)
+    >>> frozen = rl.freeze(model)
+    >>> x = np.ones((8, 784), dtype=np.float32)
+    >>> np.array_equal(frozen(x), model(x)), frozen.predict(x).shape
+    (True, (8,))
+    """
+    given: Any = model
+    if isinstance(given, FrozenModel):
+        raise TypeError("freeze: the model is frozen already")
+    if not isinstance(given, Sequential):
+        raise TypeError(f"freeze: model is {given!r}, expected a Sequential")
+    if type(model).__call__ is not Sequential.__call__:
+        raise TypeError(f"freeze: {type(model).__name__} has a __call__ of its own: call the model itself")
+    return FrozenModel(model)
 
 
 @named_arguments

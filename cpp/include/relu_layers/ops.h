@@ -102,6 +102,22 @@ void matmul_stack(index_t count, Matrix<const T> a, const index_t* a_offsets, Ma
 // y (batch, out) = x (batch, in) @ weight (in, out) + bias (out), through the ReLU where it is on; bias may be null.
 template <class T>
 void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, Rectifier<T> relu, T* y);
+// A weight that pack_weight() copied into panels, in an order that dense_forward reads without a copy in each call. The
+// panels serve the target that was in use then; on another, and where they do not pay, `weight` itself is read.
+template <class T>
+struct PackedWeight {
+    Matrix<const T> weight;
+    const T* panels;
+    index_t panel;
+};
+// Elements of the panels of a weight (in_features, out_features), which are the caller's memory, best on a cache line.
+template <class T>
+index_t packed_size(index_t in_features, index_t out_features);
+template <class T>
+PackedWeight<T> pack_weight(Matrix<const T> weight, T* panels);
+// The bits of dense_forward with the weight itself.
+template <class T>
+void dense_forward(Matrix<const T> x, const PackedWeight<T>& weight, const T* bias, Rectifier<T> relu, T* y);
 // dx (batch, in) = dy @ weight^T; dweight (in, out) = x^T @ dy; dbias (out) = column sums of dy. dx and dbias may be
 // null. Where the ReLU (slope >= 0) is on, x is its output, and dx is the gradient of its input. With `accumulate`
 // dweight and dbias are added to what is there.

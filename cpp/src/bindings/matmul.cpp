@@ -1,9 +1,12 @@
 // Matrix products, and the dense layer made of them. Operands of any strides are read in place.
+#include <variant>
 #include <vector>
 
 #include "bindings/bindings.h"
 #include "bindings/layout.h"
+#include "bindings/object.h"
 #include "relu_layers/ops.h"
+#include "relu_layers/views.h"
 
 namespace relu_layers::bindings {
 namespace {
@@ -35,11 +38,44 @@ struct Slope {
     }
 };
 
+// A weight and its panels, in memory of its own. The array must keep its numbers.
+class PackedWeight {
+  public:
+    explicit PackedWeight(py::object weight) : weight_(std::move(weight)) {
+        Call call("PackedWeight");
+        Array array(call, {"weight", weight_.ptr()});
+        if (array.ndim != 2 || !array.plain()) throw py::value_error("PackedWeight: expected a C-contiguous matrix");
+        type_ = call.type();
+        for_type(call, [&](auto element) {
+            using T = decltype(element);
+            const index_t size = ops::packed_size<T>(array.shape[0], array.shape[1]);
+            panels_ = new_array(type_, 1, &size);
+            const auto view = matrix_of<T>(array.as<const T>(), array.shape[0], array.shape[1]);
+            packed_ = ops::pack_weight(view, reinterpret_cast<T*>(struct_of(panels_.ptr())->data));
+        });
+    }
+    const py::object& weight() const { return weight_; }
+    template <class T>
+    const ops::PackedWeight<T>& packed() const {
+        return std::get<ops::PackedWeight<T>>(packed_);
+    }
+
+  private:
+    py::object weight_;
+    py::object panels_;
+    int type_ = no_type;
+    std::variant<ops::PackedWeight<float>, ops::PackedWeight<double>> packed_;
+};
+
+bool is_packed(PyObject* value) { return Py_TYPE(value) == Object<PackedWeight>::type; }
+
 py::object dense_forward(Call& call, Argument x_, Argument weight_, Argument bias_, Argument negative_slope,
                          Argument out) {
     const Slope slope(call, negative_slope);
+    const PackedWeight* const packed = is_packed(weight_.value) ? &object_of<PackedWeight>(weight_.value) : nullptr;
+    if (packed != nullptr && call.recorder() != nullptr) call.recorder()->keep(weight_.value);
     Array x(call, x_);
-    Array weight(call, weight_);
+    Array weight(call, {weight_.name, packed == nullptr ? weight_.value : packed->weight().ptr()});
     expect_dense(call, x, weight);
     Array bias;
     call.read_optional_floats(bias, bias_);
@@ -52,7 +88,14 @@ py::object dense_forward(Call& call, Argument x_, Argument weight_, Argument bia
         const auto weights = matrix<T>(call, weight);
         const auto biases = contiguous<T>(call, bias);
         const auto ys = y.pointer<T>();
-        call.run(multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]), [=](Run& run) {
+        const double work = multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]);
+        if (packed != nullptr) {
+            call.run(work, [=, panels = packed->packed<T>()](Run& run) {
+                ops::dense_forward(xs(run), panels, biases(run), slope.rectifier<T>(), ys(run));
+            });
+            return;
+        }
+        call.run(work, [=](Run& run) {
             ops::dense_forward(xs(run), weights(run), biases(run), slope.rectifier<T>(), ys(run));
         });
     });
@@ -221,6 +264,7 @@ py::object matmul(Call& call, Argument a_, Argument b_, Argument transpose_a, Ar
 
 void bind_matmul(py::handle m) {
     define<&matmul>(m, "matmul(a, b, *, transpose_a=False, transpose_b=False, accumulate=False, out=None)");
+    define_type<PackedWeight, py::object>(m, "PackedWeight(weight)", {});
     define<&dense_forward>(m, "dense_forward(x, weight, bias=None, *, negative_slope=None, out=None)");
     define<&dense_backward>(m,
                             "dense_backward(x, weight, dy, *, need_dx=True, accumulate=False, negative_slope=None, "

@@ -53,6 +53,8 @@ class Recorder {
     }
     // Which slot an array belongs to. Every other array stays alive as long as the program.
     replay::Slot slot_of(PyObject* object, const char* data);
+    // Has an object live as long as the program.
+    void keep(PyObject* object) { kept_.push_back(borrowed(object)); }
     void fail(const std::string& reason) {
         if (!failure_) failure_ = reason;
     }

@@ -1,6 +1,7 @@
 // The dense layer's three products; weight is (in, out), so that forward and dweight need no transpose.
 #include <algorithm>
 
+#include "ops/packed.h"
 #include "ops/product.h"
 #include "dispatch/kernels.h"
 #include "relu_layers/ops.h"
@@ -14,6 +15,8 @@ namespace {
 constexpr index_t block_rows = 512;
 // More blocks than this are added up in float64: a chain loses digits with its length.
 constexpr index_t most_blocks_in_a_chain = 512;
+// So few multiply-adds are quicker with the weight as it is.
+constexpr double unpacked_work = 64 * 1024;
 // So few numbers are summed before threads are thought of.
 constexpr index_t small_size = 4096;
 
@@ -69,6 +72,24 @@ void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, Rec
 }
 
 template <class T>
+index_t packed_size(index_t in_features, index_t out_features) {
+    return in_features * rounded_up(out_features, kernels<T>().gemm_packed_panel);
+}
+
+template <class T>
+PackedWeight<T> pack_weight(Matrix<const T> weight, T* panels) {
+    return pack(kernels<T>(), weight, panels);
+}
+
+template <class T>
+void dense_forward(Matrix<const T> x, const PackedWeight<T>& weight, const T* bias, Rectifier<T> relu, T* y) {
+    const double work = double(x.rows) * double(x.cols) * double(weight.weight.cols);
+    if (work <= unpacked_work || weight.panel != kernels<T>().gemm_packed_panel)
+        return dense_forward(x, weight.weight, bias, relu, y);
+    multiply_packed(x, weight, bias, relu, y);
+}
+
+template <class T>
 void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, Rectifier<T> relu, T* dx, T* dweight,
                     T* dbias, bool accumulate) {
     const Product<T> to_x{dy,
@@ -86,8 +107,11 @@ void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> d
     if (dbias != nullptr) column_sums(dy, dbias, accumulate);
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                                             \
-    template void dense_forward(Matrix<const T>, Matrix<const T>, const T*, Rectifier<T>, T*); \
+#define RELU_LAYERS_INSTANTIATE(T)                                                                    \
+    template void dense_forward(Matrix<const T>, Matrix<const T>, const T*, Rectifier<T>, T*);        \
+    template index_t packed_size<T>(index_t, index_t);                                                \
+    template PackedWeight<T> pack_weight(Matrix<const T>, T*);                                        \
+    template void dense_forward(Matrix<const T>, const PackedWeight<T>&, const T*, Rectifier<T>, T*); \
     template void dense_backward(Matrix<const T>, Matrix<const T>, Matrix<const T>, Rectifier<T>, T*, T*, T*, bool);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)

@@ -7,8 +7,8 @@
 #include <cstddef>
 
 #include "ops/blocked.h"
+#include "ops/packed.h"
 #include "dispatch/kernels.h"
-#include "relu_layers/ops.h"
 #include "relu_layers/parallel.h"
 
 namespace relu_layers::ops {
@@ -22,11 +22,15 @@ constexpr double byte_ns = 0.015;
 constexpr double least_split_ns = 2000;
 
 template <class T>
-double nanoseconds(const Product<T>& p) {
-    const double m = double(p.c.rows);
-    const double n = double(p.c.cols);
-    const double k = double(p.a.cols);
+double nanoseconds(index_t rows, index_t columns, index_t depth) {
+    const double m = double(rows);
+    const double n = double(columns);
+    const double k = double(depth);
     return multiply_add_ns<T> * m * n * k + byte_ns * double(sizeof(T)) * (m * k + k * n + m * n);
+}
+template <class T>
+double nanoseconds(const Product<T>& p) {
+    return nanoseconds<T>(p.c.rows, p.c.cols, p.a.cols);
 }
 
 // How a plan is dealt out: `count` units of `unit` rows or columns, `grain` of them together.
@@ -185,6 +189,31 @@ void multiply(const Product<T>& p) {
     });
 }
 
+template <class T>
+void multiply_packed(Matrix<const T> a, const PackedWeight<T>& b, const T* bias, Rectifier<T> relu, T* c) {
+    const KernelTable<T>& kernel = kernels<T>();
+    const PackedProduct<T> product{a, b, bias, relu, c};
+    const index_t m = a.rows;
+    const index_t n = b.weight.cols;
+    const double cost = nanoseconds<T>(m, n, a.cols);
+    if (cost < least_split_ns) return run_packed(kernel, product, 0, m, 0, n);
+    // Whole panels of every target, or rows: what each thread computes alone.
+    constexpr index_t column_unit = 256 / index_t(sizeof(T));
+    constexpr index_t row_unit = 12;
+    const index_t by_columns = rounded_up(n, column_unit) / column_unit;
+    const index_t by_rows = rounded_up(m, row_unit) / row_unit;
+    const bool columns = by_columns >= std::min<index_t>(num_threads(), by_rows);
+    const index_t unit = columns ? column_unit : row_unit;
+    const index_t count = columns ? by_columns : by_rows;
+    const index_t grain = std::max<index_t>(1, (count + 2 * num_threads() - 1) / (2 * num_threads()));
+    parallel_for(count, grain, cost, [&](index_t begin, index_t end) {
+        const index_t first = begin * unit;
+        const index_t size = std::min(end * unit, columns ? n : m) - first;
+        if (columns) run_packed(kernel, product, 0, m, first, size);
+        else run_packed(kernel, product, first, size, 0, n);
+    });
+}
+
 namespace {
 
 // The i-th of `count` products of the same shapes starts a_offsets[i], b_offsets[i], c_offsets[i] elements further on.
@@ -232,6 +261,7 @@ void matmul_stack(index_t count, Matrix<const T> a, const index_t* a_offsets, Ma
 #define RELU_LAYERS_INSTANTIATE(T)                                                                              \
     template void reserve(const Product<T>&);                                                                   \
     template void multiply(const Product<T>&);                                                                  \
+    template void multiply_packed(Matrix<const T>, const PackedWeight<T>&, const T*, Rectifier<T>, T*);         \
     template void matmul(Matrix<const T>, Matrix<const T>, bool, Rows<T>);                                      \
     template void matmul_stack(index_t, Matrix<const T>, const index_t*, Matrix<const T>, const index_t*, bool, \
                                Rows<T>, const index_t*);

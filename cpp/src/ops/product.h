@@ -1,7 +1,7 @@
 // The matrix product behind matmul and the dense layer.
 #pragma once
 
-#include "relu_layers/types.h"
+#include "relu_layers/ops.h"
 
 namespace relu_layers::ops {
 
@@ -32,5 +32,9 @@ void reserve(const Product<T>& product);
 
 template <class T>
 void multiply(const Product<T>& product);
+
+// c = a @ b + bias, through the ReLU, with c contiguous: the bits of multiply(). Throws nothing.
+template <class T>
+void multiply_packed(Matrix<const T> a, const PackedWeight<T>& b, const T* bias, Rectifier<T> relu, T* c);
 
 }  // namespace relu_layers::ops

@@ -1,0 +1,206 @@
+// c (m, n) = a (m, k) @ b (k, n) for a b that was packed once and serves many products; k <= 512.
+//
+//   panel 0          panel 1                Panels of gemm_packed_panel columns, one after another: all k rows of one,
+//   row 0  [ v v ]   row 0  [ v v ]   ...   two vectors each, then the next. The last panel has room for all its
+//   ...              ...                    columns; those beyond n hold finite numbers and are not stored.
+//   row k-1[ v v ]   row k-1[ v v ]
+//
+// Elements of c are one chain over k in order, from 0, as in gemm.cpp; `add` and `bias` mean the same. Then the ReLU,
+// with relu.cpp's formula, while the numbers are in registers.
+//
+// b is read once from wherever it lies for all rows of a: in order, so that the processor's own prefetching works, and
+// across pages with the help of ours. Few rows take several panels at once, or their chains would wait for each other:
+//
+//   registers   rows x vectors
+//   32          1 x 8, 2 x 8, 3 x 8, up to 14 x 2
+//   16 and FMA  1 x 8, 2 x 6, 3 x 4, up to 6 x 2
+#define RELU_LAYERS_KERNELS "table/products.def"
+#include "kernels/kernel.h"
+#include "kernels/product_sizes.h"
+#include "simd/unroll.h"
+
+namespace relu_layers::RELU_LAYERS_NAMESPACE {
+namespace {
+
+constexpr int per_panel = gemm_packed_vectors;
+constexpr index_t panel = gemm_packed_panel;
+#if defined(__FMA__) || defined(__aarch64__)
+constexpr int most_rows = vector_registers == 32 ? 14 : 6;
+#else
+constexpr int most_rows = 4;
+#endif
+constexpr int most_vectors = 8;
+constexpr int few_rows = 3;
+// Where rows of a fall on the same sets of the first-level cache, see gemm.cpp.
+constexpr index_t most_colliding_rows = most_rows < 6 ? most_rows : 6;
+// So many lines are on their way where each is used once.
+constexpr index_t lines_ahead = 48;
+
+// The numbers of a stay in registers beside the sums and one vector of b where they are few.
+constexpr int vectors_of(int rows) {
+    if (rows > few_rows) return per_panel;
+    int vectors = most_vectors;
+    while (rows * vectors + rows + 1 > vector_registers) vectors -= per_panel;
+    return vectors;
+}
+
+struct Job {
+    index_t k;
+    index_t a_row, a_col;
+    index_t c_row;
+    bool add;
+    Rectifier<T> relu;
+};
+
+// Lines of b that are asked for before they are needed: in each step one for each panel, `step` elements further on.
+struct Coming {
+    const T* line;
+    index_t step;
+};
+
+// One tile; `last` lanes of the last vector are in use.
+template <int R, int N, bool masked>
+void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, index_t last, Coming coming) {
+    constexpr int panels = (N + per_panel - 1) / per_panel;
+    constexpr int groups = (R + 2) / 3;
+    const index_t a_row = job.a_row;
+    const index_t a_col = job.a_col;
+    const T* from[groups];
+    RL_UNROLL
+    for (int g = 0; g < groups; ++g) from[g] = a + 3 * g * a_row;
+    const T* lines[panels];
+    RL_UNROLL
+    for (int p = 0; p < panels; ++p) lines[p] = b + p * job.k * panel;
+    V sum[R][N];
+    RL_UNROLL
+    for (int r = 0; r < R; ++r) RL_UNROLL
+    for (int v = 0; v < N; ++v) sum[r][v] = V{};
+    for (index_t left = job.k; left > 0; --left) {
+        if constexpr (R <= few_rows) {
+            V x[R];
+            RL_UNROLL
+            for (int r = 0; r < R; ++r) x[r] = broadcast(from[0][r * a_row]);
+            RL_UNROLL
+            for (int v = 0; v < N; ++v) {
+                const V row = load(lines[v / per_panel] + v % per_panel * width<T>);
+                RL_UNROLL
+                for (int r = 0; r < R; ++r) sum[r][v] = fma(x[r], row, sum[r][v]);
+            }
+        } else {
+            V row[N];
+            RL_UNROLL
+            for (int v = 0; v < N; ++v) row[v] = load(lines[v / per_panel] + v % per_panel * width<T>);
+            RL_UNROLL
+            for (int r = 0; r < R; ++r) {
+                const V x = broadcast(from[r / 3][r % 3 * a_row]);
+                RL_UNROLL
+                for (int v = 0; v < N; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
+            }
+        }
+        RL_UNROLL
+        for (int p = 0; p < panels; ++p) {
+            __builtin_prefetch(coming.line + p * job.k * panel, 0, 3);
+            lines[p] += panel;
+        }
+        coming.line += coming.step;
+        RL_UNROLL
+        for (int g = 0; g < groups; ++g) from[g] += a_col;
+    }
+    const index_t c_row = job.c_row;
+    if (job.add) {
+        const T* old = c;
+        RL_UNROLL
+        for (int r = 0; r < R; ++r, old += c_row) RL_UNROLL
+        for (int v = 0; v < N; ++v) {
+            const T* at = old + v * width<T>;
+            sum[r][v] = (masked && v == N - 1 ? load_first(at, last) : load(at)) + sum[r][v];
+        }
+    }
+    if (bias != nullptr) {
+        RL_UNROLL
+        for (int v = 0; v < N; ++v) {
+            const T* at = bias + v * width<T>;
+            const V shift = masked && v == N - 1 ? load_first(at, last) : load(at);
+            RL_UNROLL
+            for (int r = 0; r < R; ++r) sum[r][v] = sum[r][v] + shift;
+        }
+    }
+    if (job.relu.on) {
+        const V zero = broadcast(T(0));
+        const V slope = broadcast(job.relu.negative_slope);
+        if (job.relu.negative_slope == T(0)) {
+            RL_UNROLL
+            for (int r = 0; r < R; ++r) RL_UNROLL
+            for (int v = 0; v < N; ++v) sum[r][v] = sum[r][v] < zero ? zero : sum[r][v];
+        } else {
+            RL_UNROLL
+            for (int r = 0; r < R; ++r) RL_UNROLL
+            for (int v = 0; v < N; ++v) sum[r][v] = sum[r][v] > zero ? sum[r][v] : sum[r][v] * slope;
+        }
+    }
+    RL_UNROLL
+    for (int r = 0; r < R; ++r, c += c_row) {
+        RL_UNROLL
+        for (int v = 0; v < N; ++v) {
+            if (masked && v == N - 1) store_first(c + v * width<T>, sum[r][v], last);
+            else store(c + v * width<T>, sum[r][v]);
+        }
+    }
+}
+
+using Tile = void (*)(const Job&, const T*, const T*, T*, const T*, index_t, Coming);
+
+struct Tiles {
+    Tile full[most_rows][most_vectors];
+    Tile masked[most_rows][most_vectors];
+};
+
+template <int R, int N>
+constexpr void fill(Tiles& tiles) {
+    tiles.full[R - 1][N - 1] = &tile<R, N, false>;
+    tiles.masked[R - 1][N - 1] = &tile<R, N, true>;
+    if constexpr (N < vectors_of(R)) fill<R, N + 1>(tiles);
+    else if constexpr (R < most_rows) fill<R + 1, 1>(tiles);
+}
+constexpr Tiles all_tiles() {
+    Tiles tiles{};
+    fill<1, 1>(tiles);
+    return tiles;
+}
+constexpr Tiles tiles = all_tiles();
+
+}  // namespace
+
+void gemm_packed(const Matrix<const T>& a, const T* panels, const Rows<T>& c, const T* bias, bool add,
+                 const Rectifier<T>& relu) {
+    const Job job{a.cols, a.row_stride, a.col_stride, c.stride, add, relu};
+    const index_t offset = a.row_stride * index_t(sizeof(T)) & 4095;
+    const bool collide = a.col_stride == 1 && (offset < 32 || offset > 4096 - 32);
+    const index_t most = collide ? most_colliding_rows : most_rows;
+    const index_t count = (a.rows + most - 1) / most;
+    const index_t rows = a.rows / count;
+    const index_t longer = a.rows - rows * count;  // so many tiles have one row more
+    const index_t together = vectors_of(static_cast<int>(longer > 0 ? rows + 1 : rows)) * width<T>;
+    const index_t vectors_there = together / width<T>;
+    const index_t share = (panel + count - 1) / count;
+    const T* from = panels;
+    for (index_t j = 0; j < c.cols; j += together, from += together * a.cols) {
+        const index_t columns = c.cols - j < together ? c.cols - j : together;
+        const index_t vectors = (columns + width<T> - 1) / width<T>;
+        const index_t last = columns - (vectors - 1) * width<T>;
+        const auto& table = last == width<T> ? tiles.full : tiles.masked;
+        const T* x = a.data;
+        T* y = c.data + j;
+        for (index_t i = 0; i < count; ++i) {
+            const index_t height = rows + (i < longer ? 1 : 0);
+            // A single tile asks for what it needs soon; of several, each brings its share of the next panels.
+            Coming coming{from + lines_ahead * per_panel / vectors_there * panel, panel};
+            if (count > 1) coming = {from + together * a.cols + i * a.cols * share, share};
+            table[height - 1][vectors - 1](job, x, from, y, bias == nullptr ? nullptr : bias + j, last, coming);
+            x += height * a.row_stride;
+            y += height * c.stride;
+        }
+    }
+}
+
+}  // namespace relu_layers::RELU_LAYERS_NAMESPACE
