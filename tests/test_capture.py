@@ -677,7 +677,7 @@ def test_a_recording_of_another_thread_leaves_a_training_as_it_is() -> None:
     assert state(each) == state(expected)
     # The refusal was of that moment: the shape is captured when it comes again.
     each.step(x[:8], y[:8])
-    assert each._captures._replay.find(x[:8], y[:8], None) is not None
+    assert each._captures.replay.find(x[:8], y[:8], None) is not None
 
 
 # --- everything at once, over long stretches ---

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 version: str
 compiler: str
 
+def all_finite(x: NDArray[Any]) -> bool: ...
 def compiled_targets() -> list[str]: ...
 def configuration_changed(object: Watched) -> None: ...
 def cpu_quota(root: str = "/") -> float | None: ...
@@ -108,8 +109,9 @@ class TrainingReplay:
         steps: int,
         seconds: float,
         close_last: bool,
+        share: float,
+        sums: object,
         losses: object,
-        penalties: object,
     ) -> tuple[int, int]: ...
     def gradient(
         self,

@@ -449,7 +449,7 @@ class Moments:
 
 def as_callbacks(owner: str, given: Any) -> tuple[Any, ...]:
     """Return callbacks as a tuple: None is none, one callback stands for itself; each is checked."""
-    if given is None:
+    if given is None or (isinstance(given, (list, tuple)) and not given):
         return ()
     single = callable(given) or any(hasattr(given, name) for name in MOMENTS)
     if not single and (isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable)):

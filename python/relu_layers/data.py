@@ -203,17 +203,16 @@ class Minibatches(Ordered):
     ) -> None:
         if not arrays or any(array.ndim == 0 for array in arrays):
             raise ValueError("Minibatches: expected at least one array, each with a first axis of rows")
-        lengths = {len(array) for array in arrays}
-        if len(lengths) > 1:
+        rows = len(arrays[0])
+        if any(len(array) != rows for array in arrays):
             found = ", ".join(str(len(array)) for array in arrays)
             raise ValueError(f"Minibatches: arrays have {found} rows, expected equal numbers")
-        super().__init__(lengths.pop(), batch_size, shuffle, rng)
+        super().__init__(rows, batch_size, shuffle, rng)
         self._arrays = arrays
+        self._buffers: list[Array] | None = None
         if shuffle:
-            height = min(self.batch_size, self.rows)
             # np.take reads a contiguous source in place, any other through a copy of the whole.
             self._arrays = tuple(np.ascontiguousarray(array) for array in arrays)
-            self._buffers = [np.empty((height, *array.shape[1:]), dtype=array.dtype) for array in arrays]
 
     def batch(self, number: int, order: Array | None) -> tuple[Array, ...]:
         """Return minibatch ``number``, counted from 0: views, or buffers that are valid until the next call."""
@@ -222,6 +221,11 @@ class Minibatches(Ordered):
         if order is None:
             return tuple(array[start:stop] for array in self._arrays)
         chosen = order[start:stop]
+        if self._buffers is None:
+            height = min(self.batch_size, self.rows)
+            self._buffers = [
+                np.empty((height, *array.shape[1:]), dtype=array.dtype) for array in self._arrays
+            ]
         buffers = tuple(buffer[: len(chosen)] for buffer in self._buffers)
         for array, buffer in zip(self._arrays, buffers, strict=True):
             # mode="clip" gathers straight into the buffer; the default would go through a copy.

@@ -126,8 +126,7 @@ struct Network {
     void fit(const Examples& data) {
         std::vector<double> rates(examples / rows + 1);
         for (std::size_t i = 0; i < rates.size(); ++i) rates[i] = 0.1 / double(i + 1);
-        std::vector<double> losses(examples / rows);
-        std::vector<double> penalties(examples / rows);
+        double sums[3] = {};
         replay::Stretch stretch{};
         stretch.sources[0] = {reinterpret_cast<const std::byte*>(data.x.data()), reinterpret_cast<std::byte*>(x.data()),
                               inputs * index_t(sizeof(float))};
@@ -139,8 +138,8 @@ struct Network {
         stretch.seconds = 1e9;
         stretch.rates = rates.data();
         stretch.close_last = true;
-        stretch.losses = losses.data();
-        stretch.penalties = penalties.data();
+        stretch.share = double(rows);
+        stretch.sums = sums;
         if (replay::run_steps(training(), stretch) != stretch.steps) ++wrong;
     }
 };

@@ -232,6 +232,9 @@ double l2_penalty(index_t n, const T* param, T* grad, double strength, double di
 // active[j] = 1 where any x[i][j] > 0; returns how many entries are still 0.
 template <class T>
 index_t mark_active(Rows<const T> x, std::uint8_t* active);
+// Whether none of n numbers is NaN or infinite.
+template <class T>
+bool all_finite(index_t n, const T* x);
 // Rows whose first largest logit is that of the label; NaN counts as the largest, as in np.argmax.
 template <class T>
 index_t count_correct(Rows<const T> logits, Labels labels);

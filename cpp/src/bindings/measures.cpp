@@ -84,6 +84,17 @@ index_t mark_active(Call& call, Argument x_, Argument active_) {
     });
 }
 
+bool all_finite(Call& call, Argument x_) {
+    Array x(call, x_);
+    if (!x.plain()) call.value_error("x is not C-contiguous and aligned: pass np.ascontiguousarray(x)");
+    return for_type(call, [&](auto element) {
+        using T = decltype(element);
+        const auto xs = x.pointer<T>();
+        const index_t n = x.size;
+        return !call.run(0.25 * double(n), [=](Run& run) { run.refused = !ops::all_finite<T>(n, xs(run)); }).refused;
+    });
+}
+
 index_t count_correct(Call& call, Argument logits_, Argument labels_) {
     Array logits(call, logits_);
     if (logits.ndim != 2 || logits.shape[1] == 0)
@@ -125,6 +136,7 @@ void bind_measures(py::handle m) {
     define<&accumulate>(m, "accumulate(total, grad)");
     define<&l2_penalty>(m, "l2_penalty(param, grad, *, strength, rows, sample_weight=None)");
     define<&mark_active>(m, "mark_active(x, active)");
+    define<&all_finite>(m, "all_finite(x)");
     define<&count_correct>(m, "count_correct(logits, labels)");
     define<&count_agreeing>(m, "count_agreeing(logits, targets)");
 }

@@ -95,12 +95,12 @@ class TrainingReplay {
     }
 
     // Steps through rows [first_row, first_row + steps * rows) of the arrays, in the given order or as they lie, until
-    // they are done or `seconds` are over, and stores the loss and the penalty of each. Returns how many are done, and
-    // how many predictions in them were right. Where it is fewer than time allowed, the next step has to run in the
-    // layers themselves. The order of things is that of step().
+    // they are done or `seconds` are over. sums, float64 (3,), gets what replay::Stretch says; losses is None or has room
+    // for the loss of each step. Returns how many are done, and how many predictions in them were right. Where it is
+    // fewer than time allowed, the next step has to run in the layers themselves. The order of things is that of step().
     py::object stretch(const Capture& capture, py::handle x, py::handle y, py::handle sample_weight, py::handle order,
-                       index_t first_row, index_t rows, index_t steps, double seconds, bool close_last,
-                       py::handle losses, py::handle penalties) {
+                       index_t first_row, index_t rows, index_t steps, double seconds, bool close_last, double share,
+                       py::handle sums, py::handle losses) {
         const Batch sources = batch_of(x, y, sample_weight);
         replay::Stretch stretch{};
         stretch.first_row = first_row;
@@ -112,7 +112,7 @@ class TrainingReplay {
             const UsageGuard::Step in_use(*guard_);
             ResizeLock lock;
             add_to(lock, sources);
-            for (const py::handle array : {order, losses, penalties}) lock.add(array.ptr());
+            for (const py::handle array : {order, sums, losses}) lock.add(array.ptr());
             std::vector<double> rates(1);
             stretch.one_rate = rate_.constant(rates[0]);
             const bool rated = stretch.one_rate || scheduled_rates(stretch.steps, rates);
@@ -123,8 +123,9 @@ class TrainingReplay {
                 stretch.rates = rates.data();
                 stretch.close_last = close_last && stretch.steps == steps;
                 stretch.order = SharedNumbers<index_t>(order).data();
+                stretch.share = share;
+                stretch.sums = SharedNumbers<double>(sums).data();
                 stretch.losses = SharedNumbers<double>(losses).data();
-                stretch.penalties = SharedNumbers<double>(penalties).data();
                 done = run_released(double(stretch.steps) * capture.work() > work_worth_releasing,
                                     [&] { return replay::run_steps(training, stretch); });
             }
@@ -293,7 +294,7 @@ void bind_training_replay(py::handle m) {
          method<&TrainingReplay::gradient>("gradient(capture, x, y, sample_weight, order, first_row, rows)"),
          method<&TrainingReplay::update>("update(capture, count)"),
          method<&TrainingReplay::stretch>("stretch(capture, x, y, sample_weight, order, first_row, rows, steps, "
-                                          "seconds, close_last, losses, penalties)")},
+                                          "seconds, close_last, share, sums, losses)")},
         {property<&TrainingReplay::current>("current")});
 }
 

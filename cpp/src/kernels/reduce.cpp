@@ -1,6 +1,8 @@
-// Helpers of training: the squared norm of a gradient, its accumulation over steps, and which units were ever active.
+// Helpers of training: the squared norm of a gradient, its accumulation over steps, which units were ever active, and
+// whether numbers are finite.
 #define RELU_LAYERS_KERNELS "table/reductions.def"
 #include "kernels/kernel.h"
+#include "simd/unroll.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 
@@ -31,6 +33,28 @@ double l2_penalty(const T* param, T* grad, index_t n, T factor) {
 // active[j] = 1 where x[j] > 0; other entries stay.
 void mark_active(const T* x, std::uint8_t* active, index_t n) {
     for (index_t j = 0; j < n; ++j) active[j] = static_cast<std::uint8_t>(active[j] | (x[j] > T(0) ? 1 : 0));
+}
+
+// Whether none of x is NaN or infinite: x - x is 0 then, and NaN else.
+bool all_finite(const T* x, index_t n) {
+    constexpr index_t block = 64 * width<T>;
+    for (index_t first = 0; first < n; first += block) {
+        V sums[4] = {};
+        index_t i = 0;
+        const index_t size = n - first < block ? n - first : block;
+        for (; i + 4 * width<T> <= size; i += 4 * width<T>) RL_UNROLL
+        for (int k = 0; k < 4; ++k) {
+            const V v = load(x + first + i + k * width<T>);
+            sums[k] = sums[k] + (v - v);
+        }
+        for_each_vector<T>(size - i, [&](index_t j, auto lanes) {
+            const V v = get(x + first + i + j, lanes);
+            sums[0] = sums[0] + (v - v);
+        });
+        const V sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        if (any_lane(sum != sum)) return false;
+    }
+    return true;
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 
 #include "ops/elementwise.h"
 #include "relu_layers/ops.h"
@@ -115,6 +116,17 @@ index_t mark_active(Rows<const T> x, std::uint8_t* active) {
     return count_inactive();
 }
 
+template <class T>
+bool all_finite(index_t n, const T* x) {
+    const auto kernel = kernels<T>().all_finite;
+    std::atomic<bool> finite{true};
+    parallel_for(n, elementwise_grain, 0.01 * double(sizeof(T)) * double(n), [&](index_t begin, index_t end) {
+        if (finite.load(std::memory_order_relaxed) && !kernel(x + begin, end - begin))
+            finite.store(false, std::memory_order_relaxed);
+    });
+    return finite.load(std::memory_order_relaxed);
+}
+
 #define RELU_LAYERS_INSTANTIATE(T)                                                               \
     template void sgd_update(index_t, T*, const T*, T*, GradientRule<T>, T, T, bool);            \
     template void adagrad_update(index_t, T*, const T*, T*, GradientRule<T>, T, T);              \
@@ -124,7 +136,8 @@ index_t mark_active(Rows<const T> x, std::uint8_t* active) {
     template void accumulate(index_t, T*, const T*);                                             \
     template double l2_penalty(index_t, const T*, T*, double, double);                           \
     template double sum_of_squares(Rows<const T>);                                               \
-    template index_t mark_active(Rows<const T>, std::uint8_t*);
+    template index_t mark_active(Rows<const T>, std::uint8_t*);                                  \
+    template bool all_finite(index_t, const T*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)
 #undef RELU_LAYERS_INSTANTIATE

@@ -124,8 +124,10 @@ index_t run_steps(const Training& t, Stretch& stretch) {
         const std::int64_t update = stretch.one_rate ? 0 : *t.progress.updates - first_update;
         const bool close = stretch.close_last && i + 1 == stretch.steps;
         if (step(t, run, stretch.rates[update], close) != Outcome::done) return i;
-        stretch.losses[i] = run.number;
-        stretch.penalties[i] = run.penalty;
+        if (stretch.losses != nullptr) stretch.losses[i] = run.number;
+        else stretch.sums[0] += run.number * stretch.share;
+        stretch.sums[1] += run.penalty * double(stretch.rows);
+        stretch.sums[2] = run.number;
         t.program->run(Phase::observe, run);
         stretch.correct += run.correct;
         if (i + 1 < next_look) continue;

@@ -59,10 +59,11 @@ struct Stretch {
     double seconds;       // returns after the step in which they are over
     const double* rates;  // one for each update, or, with one_rate, a single one
     bool one_rate;
-    bool close_last;    // the last step completes its group
-    double* losses;     // result: one per step
-    double* penalties;  // result: what the penalty added to each loss
-    index_t correct;    // result: right predictions of all steps, where they are counted
+    bool close_last;  // the last step completes its group
+    double share;     // what the mean of each step's loss divided by
+    double* sums;     // result: loss * share and penalty * rows are added, of every step; then the last loss
+    double* losses;   // result: one per step, and no sum of them; null where the sum is wanted
+    index_t correct;  // result: right predictions of all steps, where they are counted
 };
 
 // gradient() for the first minibatch of a stretch, which it also counts: the half of a step that comes before several

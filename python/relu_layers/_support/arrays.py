@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from relu_layers import _core
 from relu_layers._core import empty
 
-__all__ = ["Array", "empty", "zeros"]
+__all__ = ["Array", "all_finite", "empty", "zeros"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -22,3 +23,11 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     array = empty(shape, dtype)
     array.fill(0)
     return array
+
+
+def all_finite(values: Array) -> bool:
+    """Return whether no number of a float array is NaN or infinite: at the speed of memory where it lies in order."""
+    try:
+        return _core.all_finite(values)
+    except (TypeError, ValueError):  # of other floats, or not in order
+        return bool(np.isfinite(values).all())

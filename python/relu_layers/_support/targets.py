@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from relu_layers._support.arrays import all_finite
 from relu_layers._support.configured import Array
 
 # What a loss compares with: an array, or columns and values.
@@ -18,7 +19,7 @@ _SUM_TOLERANCE = 1e-2
 
 def refuse_not_finite(owner: str, name: str, values: Array, before: int = 0) -> None:
     """Raise a ValueError that names the first number that is NaN or infinite; ``before`` rows come before these."""
-    if values.dtype.kind == "f":
+    if values.dtype.kind == "f" and not all_finite(values):
         _refuse(owner, name, values, np.isfinite(values), "a finite number", before)
 
 

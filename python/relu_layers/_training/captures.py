@@ -105,6 +105,8 @@ class StepCaptures:
         Run the halves of a step, between which ranks add their gradients: those of ``TrainingReplay`` too.
     meter : EpochMeter
         Collects what an epoch records; captured steps feed it too.
+    replay : TrainingReplay
+        What holds the captures: another one where none is left of them.
     """
 
     def __init__(self, trainer: Any, parts: StepParts, moments: Moments) -> None:
@@ -117,7 +119,7 @@ class StepCaptures:
         self._moments = moments
         alone = self._trainer._ranks == 1
         whole = self._possible and alone and not moments.on_gradients_ready
-        self.step = self._replay.step if whole else _not_captured
+        self.step = self.replay.step if whole else _not_captured
 
     def _forget(self) -> None:
         """Start without captures, for the trainer as it is now."""
@@ -141,7 +143,7 @@ class StepCaptures:
         self._failed: set[tuple[Any, ...]] = set()
         self._dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
         updates, last_rate = optimizer.shared_progress
-        self._replay = _core.TrainingReplay(
+        self.replay = _core.TrainingReplay(
             model.exclusive(),
             model.flat_grads,
             parts.group_sum() if trainer.accumulate > 1 else None,
@@ -155,8 +157,8 @@ class StepCaptures:
             [layer.shared_counter for layer in self._dropouts],
             watched([trainer, *parts_watched]),
         )
-        self.stretch = self._replay.stretch
-        self.gradient, self.update = self._replay.gradient, self._replay.update
+        self.stretch = self.replay.stretch
+        self.gradient, self.update = self.replay.gradient, self.replay.update
         self.watch(self._moments)
 
     @property
@@ -176,11 +178,11 @@ class StepCaptures:
 
     def refresh(self) -> None:
         """Drop the captures if what they depend on has changed."""
-        if self._replay.current:
+        if self.replay.current:
             return
         trainer = self._trainer
         if self._snapshot.holds() and all(getattr(trainer, k) is v for k, v in self._own.items()):
-            self._replay.renew()
+            self.replay.renew()
         else:
             self._forget()
 
@@ -211,7 +213,7 @@ class StepCaptures:
 
     def capture_again(self, x: Array, y: Target, sample_weight: Array | None) -> Captured | None:
         """Return `capture` for a step whose gradient alone is replayed: made when these shapes come a second time."""
-        found = self._replay.find(x, y, sample_weight)
+        found = self.replay.find(x, y, sample_weight)
         if found is not None:
             return self._captured[found]
         if not self._seen_before(x, y, sample_weight):
@@ -226,7 +228,7 @@ class StepCaptures:
         """Return a capture for batches like these, made now if need be; None if there is and can be none."""
         if not self._possible:
             return None
-        found = self._replay.find(x, y, sample_weight)
+        found = self.replay.find(x, y, sample_weight)
         if found is not None:
             return self._captured[found]
         key = _key(x, y, sample_weight)
@@ -239,7 +241,7 @@ class StepCaptures:
         if captured is None:
             self._failed.add(key)
             return None
-        self._replay.add(captured.capture)
+        self.replay.add(captured.capture)
         self._captured[captured.capture] = captured
         if len(self._captured) > _CAPTURES:
             self._captured.pop(next(iter(self._captured)))
@@ -301,7 +303,7 @@ class StepCaptures:
             capture.stop()
             for layer, state in zip(self._dropouts, masks, strict=True):
                 layer.load_state_dict(state)
-            self._replay.renew()
+            self.replay.renew()
         if capture.failure is not None:
             return None
         return Captured(capture, outputs, batch, counted, measured)

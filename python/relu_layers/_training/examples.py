@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from relu_layers._support.arguments import any_array, converted_array
+from relu_layers._support.arrays import all_finite
 from relu_layers._support.configured import Array
 from relu_layers._support.targets import refuse_not_finite
 from relu_layers.data import ArraySource, Minibatches, Ordered, Rows, Source, StreamedMinibatches, is_source
@@ -80,7 +81,9 @@ class Examples(NamedTuple):
         """Raise a ValueError for the first row whose inputs are not finite, and so not its outputs."""
         if self.streamed or isinstance(self.x, np.memmap) or not self.x.size:
             return
-        # Two numbers show it, without an array of the size of x.
+        # Where x does not lie in order two numbers show it, without an array of the size of x.
+        if self.x.flags.forc and all_finite(self.x.T if self.x.flags.fnc else self.x):
+            return
         if math.isfinite(self.x.min()) and math.isfinite(self.x.max()):
             return
         with np.errstate(invalid="ignore"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array
-from relu_layers._training.captures import StepCaptures
+from relu_layers._training.captures import Captured, StepCaptures
 from relu_layers._training.interrupts import Interrupts
 from relu_layers._training.meter import StepResult
 from relu_layers.callbacks import Moments
@@ -54,6 +54,9 @@ class Loop:
         self._trainer, self._batches, self._moments = trainer, batches, moments
         self._captures, self._interrupts, self._run_step = captures, interrupts, run_step
         self._total = batches.count
+        # By the rows of a batch, for as long as the captures have the same replay.
+        self._known: dict[int, Captured] = {}
+        self._replay = captures.replay
         self._record = epochs * self._total >= STEPS_WORTH_A_CAPTURE
 
     def epoch(self, epoch: int) -> dict[str, Any]:
@@ -95,34 +98,45 @@ class Loop:
         (x, y, *rest), local, start = batches.window(number, order)
         weight = rest[0] if rest else None
         batch = slice(start, start + rows)
-        captured = captures.capture_rows(x, y, weight, batch, self._record)
+        captured = self._captured(x, y, weight, batch, rows)
         if captured is None:
             return 0, 0.0
         seconds = min(_LONGEST_STRETCH, moments.seconds_between_steps)
         steps = 1
         if seconds > 0.0 and captured.measured and rows == batches.batch_size:
             steps = min((len(x) - start) // rows, captures.most_steps)
-        losses, penalties = np.empty(steps), np.empty(steps)
+        meter = captures.meter
+        share = meter.share_of_rows(rows, weight is not None)
+        losses = np.empty(steps) if share is None else None
         last = number + steps == self._total
         self._interrupts.hold()
         try:
             done, correct = captures.stretch(
-                captured.capture, x, y, weight, local, start, rows, steps, seconds, last, losses, penalties
+                *(captured.capture, x, y, weight, local, start, rows, steps, seconds, last),
+                *(share or 0.0, meter.sums, losses),
             )
             if done:
-                captures.meter.add_stretch(
-                    losses[:done],
-                    penalties[:done],
-                    correct,
-                    (batches.batch(number + i, order)[1:] for i in range(done)),
-                    rows,
-                    weighted=weight is not None,
-                    counted=captured.counted,
+                meter.add_stretch(
+                    *(done, rows, correct, captured.counted, share, losses),
+                    lambda i: batches.batch(number + i, order)[1:],
                 )
                 if not captured.measured:
-                    captures.meter.add_accuracy(
-                        captured.outputs, y[batch] if local is None else captured.batch[1]
-                    )
+                    meter.add_accuracy(captured.outputs, y[batch] if local is None else captured.batch[1])
+            else:
+                self._known.clear()
         finally:
             self._interrupts.release()
-        return done, float(losses[done - 1]) if done else 0.0
+        return done, float(meter.sums[2]) if done else 0.0
+
+    def _captured(self, x: Array, y: Array, weight: Array | None, batch: slice, rows: int) -> Captured | None:
+        """Return the capture for minibatches like ``batch`` of these arrays, which are alike in the whole fit."""
+        captures = self._captures
+        if self._replay is not captures.replay:
+            self._replay = captures.replay
+            self._known.clear()
+        found = self._known.get(rows)
+        if found is None:
+            found = captures.capture_rows(x, y, weight, batch, self._record)
+            if found is not None:
+                self._known[rows] = found
+        return found
