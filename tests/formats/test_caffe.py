@@ -537,7 +537,7 @@ def test_a_size_that_is_missing_is_asked_for_in_python_and_on_the_command_line(t
 def test_a_number_that_no_float32_holds_is_not_written(slope: float, suffix: str, tmp_path: Path) -> None:
     # The first rounds to infinity, though it is below 3.40282357e38.
     model = rl.Sequential(rl.Dense(2, 2), rl.ReLU(slope), rng=0)
-    with pytest.raises(ValueError, match="negative_slope is .*float32"):
+    with pytest.raises(ValueError, match=r"negative_slope is .*float32"):
         model.save(tmp_path / f"m{suffix}")
     assert not list(tmp_path.iterdir())
 
