@@ -5,14 +5,16 @@ when it is measured, the tables of docs/distributed.md: two ranks beside one, be
 beside PyTorch's DistributedDataParallel where that is installed; the parts of an exchange; and, from the formula there,
 more ranks. Latency (seconds) and bandwidth (bytes a second) between ranks are those of the machine unless given.
 
-Calls are timed one by one and in turn; a time is that which a tenth of the calls stayed below, so that other programs
-on the same processors count for little. It takes three minutes.
+What is compared is timed in turn, and samples in which a rank had to leave its processor to other programs do not count
+where there are others. It takes three minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -37,13 +39,24 @@ NETS = (
 RANKS = (1, 2, 4, 8, 16, 64, 256, 1024)
 SMALL_GRADIENTS = 2**20  # bytes received that are worth one exchange less
 PER_RANK, ADDITIONS = 0.5e-6, 4
-ROUNDS, ROUND_SECONDS, MOST_SECONDS = 30, 0.02, 25.0
+# Seconds of calls that are timed at once, of a turn, and of all turns at most.
+SAMPLE_SECONDS, TURN_SECONDS, MOST_SECONDS = 3e-4, 0.02, 20.0
+TURNS, ENOUGH_SAMPLES = 40, 9
 
 Work = Callable[[], object]
 
 
+def interruptions() -> int:
+    """Return how often a thread of this process had to leave its processor to other programs."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
 class Measurement:
-    """Times of calls of two ranks, taken in turn."""
+    """Times of calls of two ranks, taken in turn.
+
+    A time is what a tenth of the samples in which neither rank was interrupted stayed below, or of all samples where
+    there are too few of those.
+    """
 
     def __init__(self, communicator: Any) -> None:
         self.communicator = communicator
@@ -57,25 +70,45 @@ class Measurement:
     def of(self, together: list[Work], alone: list[Work]) -> list[float]:
         """Return the seconds of a call of each: those of both ranks, and those of rank 0 alone."""
         works = [*((work, False) for work in together), *((work, True) for work in alone)]
-        times: list[list[float]] = [[] for _ in works]
-        calls, end = [3] * len(works), time.perf_counter() + MOST_SECONDS
-        for round_ in range(ROUNDS):
-            for i, (work, by_itself) in enumerate(works):
+        samples: list[list[tuple[float, bool]]] = [[] for _ in works]
+        calls, end = [(3, 1)] * len(works), time.perf_counter() + MOST_SECONDS
+        for turn in range(TURNS):
+            for (work, by_itself), found, (count, repeats) in zip(works, samples, calls, strict=True):
                 self.wait()
-                if by_itself and self.communicator.rank:
-                    continue
-                for _ in range(calls[i]):
-                    begin = time.perf_counter()
-                    work()
-                    times[i].append(time.perf_counter() - begin)
-            if not round_:  # it warms up, and says how many calls make a round
-                calls = [max(int(ROUND_SECONDS / min(found, default=1.0)), 3) for found in times]
-                times = [[] for _ in works]
+                if not by_itself or not self.communicator.rank:
+                    own = [self.sample(work, repeats) for _ in range(count)]
+                    others = [own] if by_itself else self.communicator.allgather(own)
+                    found += [
+                        (one[0][0], all(quiet for _, quiet in one)) for one in zip(*others, strict=True)
+                    ]
+            if not turn:  # it warms up, and says how many calls make a sample and a turn
+                seconds = [min(found, default=(1.0, True))[0] for found in samples]
+                repeats_of = [max(int(SAMPLE_SECONDS / one), 1) for one in seconds]
+                calls = [
+                    (max(int(TURN_SECONDS / (one * repeats)), 3), repeats)
+                    for one, repeats in zip(seconds, repeats_of, strict=True)
+                ]
+                samples = [[] for _ in works]
             calls, over = self.communicator.bcast((calls, time.perf_counter() > end))
-            if over and round_:
+            if over and turn:
                 break
-        found = [float(np.quantile(one, 0.1)) if one else 0.0 for one in times]
-        return list(self.communicator.bcast(found))
+        return list(self.communicator.bcast([typical(found) for found in samples]))
+
+    @staticmethod
+    def sample(work: Work, repeats: int) -> tuple[float, bool]:
+        """Return the seconds of a call, and whether nothing came in between."""
+        before, begin = interruptions(), time.perf_counter()
+        for _ in range(repeats):
+            work()
+        seconds = (time.perf_counter() - begin) / repeats
+        return seconds, interruptions() == before
+
+
+def typical(samples: list[tuple[float, bool]]) -> float:
+    quiet = [seconds for seconds, undisturbed in samples if undisturbed]
+    if len(quiet) >= ENOUGH_SAMPLES:
+        return float(np.quantile(quiet, 0.1))
+    return float(np.quantile([seconds for seconds, _ in samples], 0.1)) if samples else 0.0
 
 
 def name_of(net: tuple[int, ...]) -> str:
@@ -268,6 +301,7 @@ def main() -> None:
     if communicator.size != 2:
         parser.error("start it with mpiexec -n 2")
     measurement = Measurement(communicator)
+    load = os.getloadavg()[0]
     steps = speeds(measurement)
     print(end="\n" if communicator.rank == 0 else "", flush=True)
     least = parts(measurement)
@@ -277,7 +311,7 @@ def main() -> None:
         return
     print(
         f"\nMeasured: latency {latency * 1e6:.1f} us, bandwidth {bandwidth / 1e9:.1f} GB/s, "
-        f"adding {adding / 1e9:.1f} GB/s"
+        f"adding {adding / 1e9:.1f} GB/s; load of the machine {load:.1f} at first, {os.getloadavg()[0]:.1f} at last"
     )
     latency, bandwidth = given.latency or latency, given.bandwidth or bandwidth
     print(
