@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import relu_layers as rl
-from relu_layers._training.ordered_sum import OrderedSum, SharedSum, shared_bytes
+from relu_layers._training.ordered_sum import OrderedSum, SentSum, SharedSum, shared_bytes
 from relu_layers._training.ranks import Place, Ranks
 from relu_layers.distributed import world
 
@@ -164,7 +164,7 @@ def exchanges(communicator: Any, net: tuple[int, ...]) -> list[Work]:
     """Return what is between gradient and update: through the library, and through shared memory if there is some."""
     gradient = np.ones(parameters_of(net), np.float32)
     ranks = Ranks(communicator, shared_bytes(communicator.size, gradient))
-    sums = [OrderedSum(communicator, gradient)]
+    sums: list[OrderedSum] = [SentSum(communicator, gradient)]
     ranks.meet(Place.GRADIENT)
     if ranks.memory is not None:
         sums.append(SharedSum(communicator, gradient, ranks.memory))

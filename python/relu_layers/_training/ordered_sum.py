@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from relu_layers._support.arrays import empty
+from relu_layers._support.arrays import empty, zeros
 from relu_layers._support.configured import Array
 from relu_layers._training.communicator import Communicator
 from relu_layers._training.shared_memory import CACHE_LINE, SharedMemory
@@ -21,10 +21,9 @@ class OrderedSum:
     That is the order of the minibatches, so the sum has the bits that one process gets that adds gradient after
     gradient. A library's own Allreduce adds in an order of its own, which depends on the number of ranks.
 
-    Each rank sends the parts of its gradient to their owners, each owner adds what it gets, and the sums of the parts
-    go to all. Where gradients are small or the ranks are two, each rank gets them whole and adds everything itself,
-    in one exchange instead of two. All parts have the same size, the last one filled up with zeros: the variants
-    for unequal parts take twice as long (MPICH 5.0, shared memory).
+    Each rank owns a part of the sum, adds what it gets of the gradients of all, and the sums of the parts go to all.
+    Where gradients are small or the ranks are two, each rank gets them whole and adds everything itself, in one
+    exchange instead of two.
 
     Parameters
     ----------
@@ -34,38 +33,61 @@ class OrderedSum:
     """
 
     def __init__(self, communicator: Communicator, gradient: Array) -> None:
-        ranks, size, dtype = communicator.size, gradient.size, gradient.dtype
+        ranks, size = communicator.size, gradient.size
         self._communicator, self._gradient = communicator, gradient
         self._whole = added_whole(ranks, gradient)
-        part = size if self._whole else -(-size // ranks)
-        self._received = empty((ranks, part), dtype)
-        self._total = empty((part,), dtype)
+        # All parts have the same size, the last ones filled up with zeros.
+        self._part = size if self._whole else -(-size // ranks)
+        begin = 0 if self._whole else communicator.rank * self._part
+        self._own = slice(min(begin, size), min(begin + self._part, size))
+        self._total = zeros((self._part,), gradient.dtype)
         self._begun = False
-        if self._whole:
-            return
-        self._padded = empty((ranks * part,), dtype)
-        self._padded[size:] = 0
-        self._own = slice(communicator.rank * part, (communicator.rank + 1) * part)
 
     def begin(self, earlier: Array | None = None) -> None:
         """Start a new sum: from the sum over minibatches before, a whole gradient, where there are such."""
         self._begun = earlier is not None
-        if earlier is None:
-            return
-        if self._whole:
-            np.copyto(self._total, earlier)
-        else:
-            self._padded[: earlier.size] = earlier
-            np.copyto(self._total, self._padded[self._own])
+        if earlier is not None:
+            own = earlier[self._own]
+            np.copyto(self._total[: own.size], own)
 
     def offer(self) -> None:
         """Get the own gradient ready, before the ranks meet."""
 
     def add(self, count: int, last: bool) -> None:
-        """Add the gradients of the first ``count`` ranks; every rank takes part.
+        """Add the gradients of the first ``count`` ranks, which have just met; every rank takes part.
 
         The ``last`` call puts the sum where the gradient is.
         """
+        raise NotImplementedError
+
+    def _add_rows(self, received: Sequence[Array] | Array, out: Array) -> None:
+        """Add rows to the sum so far, and put the new one into ``out``."""
+        rows = [self._total[: out.size], *received] if self._begun else list(received)
+        self._begun = True
+        if len(rows) == 1:
+            np.copyto(out, rows[0])
+            return
+        # Overflow shows in what comes of it, as it does in a single process.
+        with np.errstate(all="ignore"):
+            np.add(rows[0], rows[1], out=out)
+            for row in rows[2:]:
+                np.add(out, row, out=out)
+
+
+class SentSum(OrderedSum):
+    """The sum of gradients that a library carries from rank to rank.
+
+    Parts have the same size because the variants for unequal parts take twice as long (MPICH 5.0, shared memory).
+    """
+
+    def __init__(self, communicator: Communicator, gradient: Array) -> None:
+        super().__init__(communicator, gradient)
+        self._received = empty((communicator.size, self._part), gradient.dtype)
+        if not self._whole:
+            self._padded = zeros((communicator.size * self._part,), gradient.dtype)
+
+    def add(self, count: int, last: bool) -> None:
+        """Send, and add the gradients of the first ``count`` ranks."""
         if self._whole:
             self._communicator.Allgather(self._gradient, self._received)
             self._add_rows(self._received[:count], self._gradient if last else self._total)
@@ -78,59 +100,30 @@ class OrderedSum:
             self._communicator.Allgather(self._total, padded)
             np.copyto(self._gradient, padded[:size])
 
-    def _add_rows(self, received: Sequence[Array] | Array, out: Array) -> None:
-        """Add rows to the sum so far, and put the new one into ``out``."""
-        rows = [self._total, *received] if self._begun else list(received)
-        self._begun = True
-        if len(rows) == 1:
-            np.copyto(out, rows[0])
-            return
-        # Overflow shows in what comes of it, as it does in a single process.
-        with np.errstate(all="ignore"):
-            np.add(rows[0], rows[1], out=out)
-            for row in rows[2:]:
-                np.add(out, row, out=out)
-
 
 class SharedSum(OrderedSum):
-    """The same sum of ranks that share memory: each puts its gradient there before they meet.
+    """The sum of gradients that ranks of one machine put into memory that they share, before they meet.
 
     What is added whole has two places for each gradient: ranks may write the next ones while others still read
     these. What is added in parts has one, since the ranks meet once more between the parts and their sums.
 
     Parameters
     ----------
-    communicator : Communicator
-    gradient : ndarray (size,)
+    communicator, gradient
     memory : SharedMemory
         With `shared_bytes` bytes beside its rows.
     """
 
     def __init__(self, communicator: Communicator, gradient: Array, memory: SharedMemory) -> None:
-        ranks, self._memory, self._communicator, self._gradient = (
-            communicator.size,
-            memory,
-            communicator,
-            gradient,
-        )
-        self._whole, self._begun = added_whole(ranks, gradient), False
-        row = _row_length(gradient)
-        places = memory.rest[: shared_bytes(ranks, gradient)].view(gradient.dtype).reshape(-1, row)
-        part = gradient.size if self._whole else -(-gradient.size // ranks)
-        first = 0 if self._whole else communicator.rank * part
-        own = slice(first, min(first + part, gradient.size))
+        super().__init__(communicator, gradient)
+        ranks, size, self._memory = communicator.size, gradient.size, memory
+        places = memory.rest[: shared_bytes(ranks, gradient)].view(gradient.dtype)
+        places = places.reshape(-1, _row_length(gradient))[:, :size]
         turns = [places[:ranks], places[ranks:]] if self._whole else [places[:ranks]]
-        self._written = [turn[communicator.rank, : gradient.size] for turn in turns]
-        self._read = [[row[own] for row in turn] for turn in turns]
+        self._written = [turn[communicator.rank] for turn in turns]
+        self._read = [[row[self._own] for row in turn] for turn in turns]
         self._turn = 0
-        self._own, self._total = own, empty((own.stop - own.start,), gradient.dtype)
-        self._sums = places[-1, : gradient.size]
-
-    def begin(self, earlier: Array | None = None) -> None:
-        """Start a new sum."""
-        self._begun = earlier is not None
-        if earlier is not None:
-            np.copyto(self._total, earlier[self._own])
+        self._sums = places[-1]
 
     def offer(self) -> None:
         """Put the own gradient where all ranks read it."""
@@ -144,7 +137,8 @@ class SharedSum(OrderedSum):
         if self._whole:
             self._add_rows(received, self._gradient if last else self._total)
             return
-        self._add_rows(received, self._sums[self._own] if last else self._total)
+        own = self._total[: self._own.stop - self._own.start]
+        self._add_rows(received, self._sums[self._own] if last else own)
         self._memory.meet()
         if last:
             np.copyto(self._gradient, self._sums)

@@ -9,7 +9,7 @@ import numpy as np
 
 from relu_layers._support.configured import Array
 from relu_layers._training.meter import BatchMeasure
-from relu_layers._training.ordered_sum import OrderedSum, SharedSum
+from relu_layers._training.ordered_sum import OrderedSum, SentSum, SharedSum
 from relu_layers._training.ranks import Place, Ranks
 
 _NOTHING = BatchMeasure(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -47,7 +47,7 @@ class SharedSteps:
     ) -> None:
         self._ranks, self._guard, self._gradients = ranks, guard, gradients
         self._progress, self._counters, self._group_sum = progress, counters, group_sum
-        self._sum: OrderedSum = OrderedSum(ranks.communicator, gradients)
+        self._sum: OrderedSum = SentSum(ranks.communicator, gradients)
 
     def run(
         self,
