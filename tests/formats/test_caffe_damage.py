@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +158,21 @@ def test_a_file_of_very_many_layers_is_refused(tmp_path: Path) -> None:
     path.write_text('input: "d" input_dim: 1 input_dim: 2\n' + layer * 20_000)
     with pytest.raises(ValueError, match="it has 20000 layers, more than 16384"):
         rl.load(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['name: "' + "a" * 10**5, 'name: "' + r"\n" * 10**5 + '"', " " * 10**5, "#\n" * 10**5, "a" * 10**5],
+    ids=["no end", "escapes", "spaces", "comments", "name"],
+)
+def test_one_long_word_takes_memory_in_proportion(text: str, tmp_path: Path) -> None:
+    """A pattern that may give back what it has matched keeps a place for every character, of 180 bytes."""
+    path = tmp_path / "long.prototxt"
+    path.write_text(text)
+    tracemalloc.start()
+    with pytest.raises(ValueError) as caught:
+        rl.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * len(text)
+    assert len(str(caught.value)) < 1000

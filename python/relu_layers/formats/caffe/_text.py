@@ -9,11 +9,12 @@ from relu_layers._support.arguments import nearest
 from relu_layers.formats.caffe._schema import ENUMS, FIELDS, PASSED_OVER, Field, Message, as_float32
 
 _DEEPEST = 32
+# Possessive: what has matched is never tried in another way, which would keep a place for every character.
 _TOKEN = re.compile(
-    r"""(?:\s|\#[^\n]*)*(?:
+    r"""(?:\s++|\#[^\n]*+)*+(?:
     (?P<name>[A-Za-z_]\w*)
     |(?P<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fF]?)(?!\w)
-    |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+    |(?P<string>"(?:[^"\\\n]++|\\.)*+"|'(?:[^'\\\n]++|\\.)*+')
     |(?P<mark>[{}<>\[\]:;,-])
     |(?P<end>\Z)
     )""",
@@ -120,8 +121,9 @@ class _Parser:
         # A layer of the first format: refused by name where the layers are read.
         if is_other or kind == "V0LayerParameter" or name.text in PASSED_OVER.get(kind, ()):
             return None
-        hint = nearest(name.text, known) or f", expected one of {', '.join(known)}"
-        raise ValueError(f"line {self._line(name.at)}: {kind} has no field {name.text!r}{hint}")
+        shown = name.text[:80]
+        hint = nearest(shown, known) or f", expected one of {', '.join(known)}"
+        raise ValueError(f"line {self._line(name.at)}: {kind} has no field {shown!r}{hint}")
 
     def _list(self, message: Message | None, field: Field | None, colon: bool, depth: int) -> None:
         self._advance()
