@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import random
@@ -15,7 +16,7 @@ import pytest
 
 import relu_layers as rl
 from relu_layers.cli.tables import load_table
-from relu_layers.sources import _reading_process, csv_file
+from relu_layers.sources import _reading_process, _sizes, csv_file
 from relu_layers.sources._archives import MOST_IN_MEMORY, refuse_too_large
 
 h5py = pytest.importorskip("h5py")
@@ -26,7 +27,7 @@ Y = np.arange(40) % 3
 
 
 def as_source(path: Path) -> None:
-    target = "y" if path.suffix in (".parquet", ".arrow", ".feather", ".csv") else None
+    target = "y" if path.suffix in (".parquet", ".arrow", ".feather", ".csv", ".gz") else None
     for _ in rl.sources.open_source(path, target=target).blocks(16):
         pass
 
@@ -112,6 +113,25 @@ def test_a_file_that_unpacks_without_measure_is_refused_before_it_does(
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("it was unpacked"))
     with pytest.raises(ValueError, match="times as many: if that is right, write it without compression"):
         load_table(str(tmp_path / "bomb.npz"))
+
+
+@both
+def test_a_line_that_unpacks_without_measure_is_refused(
+    tmp_path: Path, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source unpacks its file bit by bit, but a line goes into memory as a whole."""
+    monkeypatch.setattr(_sizes, "_SMALL", 2**16)
+    path = tmp_path / "line.csv.gz"
+    path.write_bytes(gzip.compress(b"x,y\n" + b" " * 2**20 + b"1,2\n"))
+    with pytest.raises(ValueError, match="times as many: if that is right, write it without compression"):
+        read(path)
+
+
+def test_many_short_lines_may_unpack_to_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sizes, "_SMALL", 2**16)
+    path = tmp_path / "lines.csv.gz"
+    path.write_bytes(gzip.compress(b"x,y\n" + b"1,2\n1,3\n" * 30_000))
+    assert sum(len(x) for x, _ in rl.sources.open_source(path, target="y").blocks(2**16)) == 60_000
 
 
 @both

@@ -170,10 +170,12 @@ def commands() -> None:
             process.communicate()
             part.check(False, "the command hangs")
             continue
-        # Until the interpreter has come to the command, what it prints is its own.
+        # Until the interpreter has come to the command, what it prints is its own; before it has come to itself,
+        # its exit code is 1.
         quiet = "Traceback" not in complaint or "__main__.py" not in complaint
+        codes = (130, -signal.SIGINT, *[1] * ("Fatal Python error: init_" in complaint))
         part.check(
-            quiet and process.returncode in (130, -signal.SIGINT),
+            quiet and process.returncode in codes,
             f"the command ended with {process.returncode}: {complaint[-200:]!r}",
         )
 

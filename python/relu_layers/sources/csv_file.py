@@ -15,7 +15,7 @@ import numpy as np
 from relu_layers._files.damage import NamedFileError
 from relu_layers._support.arguments import nearest
 from relu_layers._support.files import open_regular
-from relu_layers.sources._sizes import MOST_ON_DISK, refuse_too_large
+from relu_layers.sources._sizes import MOST_IN_MEMORY, MOST_ON_DISK, refuse_too_large
 from relu_layers.sources.csv_form import (
     CsvForm,
     FormError,
@@ -145,17 +145,26 @@ def _opened(path: Path, content: bytes | None, most: int) -> BinaryIO:
 
 
 class _Unpacked(gzip.GzipFile):
-    """The unpacked content of an open file, which is closed with it, up to ``most`` times the size of the file."""
+    """The unpacked content of an open file, which is closed with it, up to ``most`` times the size of the file.
+
+    A line goes into memory as a whole, so that it has a bound of its own.
+    """
 
     def __init__(self, file: BinaryIO, path: Path, most: int) -> None:
         super().__init__(fileobj=file, mode="rb")
         self.myfileobj = cast(Any, file)
         self._stored, self._most = path.stat().st_size, most
+        self._line_begin = 0
 
     def read1(self, size: int = -1) -> bytes:
-        """Return the next bytes; a ValueError where they become too many."""
+        """Return the next bytes; a ValueError where they, or those of one line, become too many."""
         found: bytes = super().read1(size)
-        refuse_too_large(self.tell(), self._stored, self._most)
+        place = self.tell()
+        refuse_too_large(place, self._stored, self._most)
+        end = max(found.rfind(b"\n"), found.rfind(b"\r"))
+        if end >= 0:
+            self._line_begin = place - len(found) + end
+        refuse_too_large(place - self._line_begin, self._stored, min(self._most, MOST_IN_MEMORY))
         return found
 
 
