@@ -22,6 +22,8 @@ from common import Child, Part, bytes_of
 import relu_layers as rl
 
 ROWS, BATCH = 1000, 25
+# How the interpreter complains about an interrupt in its own start.
+STARTING = ("Fatal Python error: init_", "Could not import runpy module")
 part = Part("interrupts")
 interrupts = part.size(3, 30)
 rng = np.random.default_rng(0)
@@ -173,7 +175,7 @@ def commands() -> None:
         # Until the interpreter has come to the command, what it prints is its own; before it has come to itself,
         # its exit code is 1.
         quiet = "Traceback" not in complaint or "__main__.py" not in complaint
-        codes = (130, -signal.SIGINT, *[1] * ("Fatal Python error: init_" in complaint))
+        codes = (130, -signal.SIGINT, *[1] * complaint.startswith(STARTING))
         part.check(
             quiet and process.returncode in codes,
             f"the command ended with {process.returncode}: {complaint[-200:]!r}",
