@@ -191,6 +191,12 @@ def test_random_networks_give_what_the_model_gives(compiler: str, tmp_path: Path
     check(tmp_path, np.random.default_rng(0), 12, compiler)
 
 
+def test_a_batch_by_fours_needs_little_memory(tmp_path: Path) -> None:
+    for width, by_four in ((2048, True), (5000, False)):
+        rl.mlp([2, width, 3], rng=0).save(tmp_path / "net.h")
+        assert ("net_forward_4(" in (tmp_path / "net.h").read_text()) is by_four
+
+
 @needs_gcc
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))

@@ -32,6 +32,9 @@ from relu_layers.layers import (
 from relu_layers.model import Sequential
 from relu_layers.runtime import __version__
 
+# Numbers of work memory, for one row, up to which a batch has it for four on the stack: 64 KiB of floats.
+_MOST_WORK_BY_FOUR = 4096
+
 
 def save(model: Sequential, path: AnyPath, *, name: str | None = None) -> None:
     """Write ``model`` as a C99 header that C++ takes too.
@@ -69,11 +72,25 @@ def save(model: Sequential, path: AnyPath, *, name: str | None = None) -> None:
 
 
 class _Piece(NamedTuple):
-    """The code of one layer: its constants and the call, with fields x, y and n for input, output and its size."""
+    """The code of one layer: its constants and the call, with fields x, y and n for input, output and its size.
+
+    ``by_row`` is whether the function looks at a row of n numbers, and not at each number.
+    """
 
     function: str
     call: str
     tables: tuple[str, ...] = ()
+    by_row: bool = False
+
+    def of(self, x: str, y: str, n: int, together: int) -> str:
+        """Return the call for ``together`` rows."""
+        if together == 1:
+            return self.call.format(x=x, y=y, n=n)
+        if self.function == "dense":
+            return self.call.format(x=x, y=y, n=n).replace("@_dense(", f"@_dense_{together}(")
+        if not self.by_row:
+            return self.call.format(x=x, y=y, n=n * together)
+        return " ".join(self.call.format(x=x, y=f"{y} + {row * n}", n=n) for row in range(together))
 
 
 def header(model: Sequential, name: str) -> str:
@@ -101,6 +118,9 @@ def header(model: Sequential, name: str) -> str:
         tables += piece.tables
         used[piece.function] = None
     body, work = _calls(steps)
+    batch = code.BATCH
+    if work <= _MOST_WORK_BY_FOUR:
+        batch = code.BATCH_BY_FOUR.replace("STEPS", _calls(steps, together=4)[0])
     outputs = size
     last = next(layer for layer in reversed(model.layers) if type(layer) is not Dropout)
     predicts = code.PREDICT_YES if outputs == 1 and type(last) is Sigmoid else ""
@@ -119,6 +139,7 @@ def header(model: Sequential, name: str) -> str:
         *tables,
         *(code.FUNCTIONS[one] for one in used),
         code.FORWARD.replace("STEPS", body),
+        batch,
         predicts,
     ]
     text = code.adapted("".join(parts), name, real) + extra.code
@@ -182,8 +203,8 @@ def _description(layer: Any) -> str:
     return f"PReLU({layer.features})" if type(layer) is PReLU else repr(layer)
 
 
-def _calls(steps: list[tuple[_Piece, int, bool]]) -> tuple[str, int]:
-    """Return the statements of the forward pass and the size of the work memory.
+def _calls(steps: list[tuple[_Piece, int, bool]], together: int = 1) -> tuple[str, int]:
+    """Return the statements of the forward pass of ``together`` rows and the size of the work memory.
 
     Each run of layers from one Dense to the next works in one buffer: the last in y, the others by turns in the two
     halves of the work memory.
@@ -194,7 +215,7 @@ def _calls(steps: list[tuple[_Piece, int, bool]]) -> tuple[str, int]:
     for _, size, moves in steps:
         run += moves
         if run < runs - 1:
-            halves[run % 2] = max(halves[run % 2], size)
+            halves[run % 2] = max(halves[run % 2], size * together)
     lines = []
     buffer, run = "x", -1
     for piece, size, moves in steps:
@@ -203,8 +224,7 @@ def _calls(steps: list[tuple[_Piece, int, bool]]) -> tuple[str, int]:
             run += 1
             half = "work" if run % 2 == 0 else f"work + {halves[0]}"
             buffer = "y" if run == runs - 1 else half
-        call = piece.call.format(x=source, y=buffer, n=size)
-        lines.append(f"    {call}\n")
+        lines.append(f"    {piece.of(source, buffer, size, together)}\n")
     if runs == 1:
         lines.insert(0, "    (void)work;\n")
     return "".join(lines), max(1, sum(halves))
@@ -232,7 +252,7 @@ def _prelu(layer: Any, index: str, model: Sequential, name: str) -> _Piece:
     if layer.features == 1:
         return _Piece("leaky_relu", f"@_leaky_relu({{y}}, {{n}}, {scalar(slope[0], model.dtype)});")
     return _Piece(
-        "prelu", f"@_prelu({{y}}, {{n}}, @_slope{index});", (numbers(f"{name}_slope{index}", slope),)
+        "prelu", f"@_prelu({{y}}, {{n}}, @_slope{index});", (numbers(f"{name}_slope{index}", slope),), True
     )
 
 
@@ -254,8 +274,8 @@ def _gelu(layer: Any, index: str, model: Sequential, name: str) -> _Piece:
     return _plain("gelu_tanh" if layer.approximate == "tanh" else "gelu")(layer, index, model, name)
 
 
-def _plain(function: str) -> Callable[[Any, str, Sequential, str], _Piece]:
-    return lambda layer, index, model, name: _Piece(function, f"@_{function}({{y}}, {{n}});")
+def _plain(function: str, by_row: bool = False) -> Callable[[Any, str, Sequential, str], _Piece]:
+    return lambda layer, index, model, name: _Piece(function, f"@_{function}({{y}}, {{n}});", (), by_row)
 
 
 _WRITERS: dict[type[Any], Callable[[Any, str, Sequential, str], _Piece]] = {
@@ -265,7 +285,7 @@ _WRITERS: dict[type[Any], Callable[[Any, str, Sequential, str], _Piece]] = {
     ELU: _elu,
     Threshold: _threshold,
     Clip: _clip,
-    Softmax: _plain("softmax"),
+    Softmax: _plain("softmax", by_row=True),
     **{BUILT_IN[kind]: _plain(kind.lower()) for kind in written_as("c")},
     GELU: _gelu,
 }

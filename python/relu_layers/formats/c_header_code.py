@@ -145,10 +145,31 @@ static inline void @_forward(const REAL x[@U_INPUTS], REAL y[@U_OUTPUTS])
     REAL work[@U_WORK];
     @_forward_in(x, y, work);
 }
+"""
 
-/* `rows` rows of x, one after the other, to as many rows of y. */
+BATCH = """
+/* `rows` rows of x to as many rows of y. */
 static inline void @_forward_batch(const REAL *x, long rows, REAL *y)
 {
+    for (; rows > 0; --rows, x += @U_INPUTS, y += @U_OUTPUTS) @_forward(x, y);
+}
+"""
+
+BATCH_BY_FOUR = """
+#ifdef @U_BYTES
+/* Four rows of x to four rows of y. */
+static inline void @_forward_4(const REAL *x, REAL *y)
+{
+    REAL work[4 * @U_WORK];
+STEPS}
+#endif
+
+/* `rows` rows of x to as many rows of y. */
+static inline void @_forward_batch(const REAL *x, long rows, REAL *y)
+{
+#ifdef @U_BYTES
+    for (; rows >= 4; rows -= 4, x += 4 * @U_INPUTS, y += 4 * @U_OUTPUTS) @_forward_4(x, y);
+#endif
     for (; rows > 0; --rows, x += @U_INPUTS, y += @U_OUTPUTS) @_forward(x, y);
 }
 """

@@ -61,6 +61,12 @@ typedef REAL @_vector __attribute__((vector_size(@U_BYTES)));
 typedef REAL @_vector_there __attribute__((vector_size(@U_BYTES), aligned(sizeof(REAL)), may_alias));
 #define @U_LANES ((int)(@U_BYTES / sizeof(REAL)))
 #define @U_AT(p) (*(const @_vector_there *)(p))
+/* Has a vector wait in a register, where compilers would rather load it again for each use. */
+#if defined(__x86_64__) || defined(__i386__)
+#define @U_KEEP(v) __asm__("" : "+x"(v))
+#else
+#define @U_KEEP(v) (void)0
+#endif
 
 /* The columns of one vector. */
 static inline void @_one_vector(const REAL *x, int inputs, const REAL *weight, int stride, const REAL *bias, REAL *y)
@@ -101,6 +107,71 @@ static inline void @_four_vectors(const REAL *x, int inputs, const REAL *weight,
     *(@_vector_there *)(y + 2 * lanes) = bias ? total2 + @U_AT(bias + 2 * lanes) : total2;
     *(@_vector_there *)(y + 3 * lanes) = bias ? total3 + @U_AT(bias + 3 * lanes) : total3;
 }
+
+/* Puts the sum of one block into y, which holds the blocks before it where `add`; bias, after the last, may be 0. */
+static inline void @_put(REAL *y, @_vector sum, int add, const REAL *bias)
+{
+    if (add) sum = @U_AT(y) + sum;
+    *(@_vector_there *)y = bias ? sum + @U_AT(bias) : sum;
+}
+
+/* The columns of one vector in four rows of x, `inputs` apart, and of y, `stride` apart. */
+static inline void @_one_vector_4(const REAL *x, int inputs, const REAL *weight, int stride, const REAL *bias, REAL *y)
+{
+    const REAL *x1 = x + inputs, *x2 = x1 + inputs, *x3 = x2 + inputs;
+    int begin, i;
+    for (begin = 0; begin < inputs; begin += 512) {
+        const int end = inputs - begin < 512 ? inputs : begin + 512;
+        const REAL *last = end == inputs ? bias : 0;
+        @_vector sum0 = {0}, sum1 = {0}, sum2 = {0}, sum3 = {0};
+        for (i = begin; i < end; ++i, weight += stride) {
+            @_vector w = @U_AT(weight);
+            @U_KEEP(w);
+            sum0 = @U_ADD(x[i], w, sum0);
+            sum1 = @U_ADD(x1[i], w, sum1);
+            sum2 = @U_ADD(x2[i], w, sum2);
+            sum3 = @U_ADD(x3[i], w, sum3);
+        }
+        @_put(y, sum0, begin > 0, last);
+        @_put(y + stride, sum1, begin > 0, last);
+        @_put(y + 2 * stride, sum2, begin > 0, last);
+        @_put(y + 3 * stride, sum3, begin > 0, last);
+    }
+}
+
+/* The same of two vectors: a weight is read once for four rows. */
+static inline void @_two_vectors_4(const REAL *x, int inputs, const REAL *weight, int stride, const REAL *bias, REAL *y)
+{
+    const int lanes = @U_LANES;
+    const REAL *x1 = x + inputs, *x2 = x1 + inputs, *x3 = x2 + inputs;
+    int begin, i;
+    for (begin = 0; begin < inputs; begin += 512) {
+        const int end = inputs - begin < 512 ? inputs : begin + 512;
+        const REAL *last = end == inputs ? bias : 0, *last_right = last ? last + lanes : 0;
+        @_vector sum0 = {0}, sum1 = {0}, sum2 = {0}, sum3 = {0}, right0 = {0}, right1 = {0}, right2 = {0}, right3 = {0};
+        for (i = begin; i < end; ++i, weight += stride) {
+            @_vector w = @U_AT(weight), right = @U_AT(weight + lanes);
+            @U_KEEP(w);
+            @U_KEEP(right);
+            sum0 = @U_ADD(x[i], w, sum0);
+            right0 = @U_ADD(x[i], right, right0);
+            sum1 = @U_ADD(x1[i], w, sum1);
+            right1 = @U_ADD(x1[i], right, right1);
+            sum2 = @U_ADD(x2[i], w, sum2);
+            right2 = @U_ADD(x2[i], right, right2);
+            sum3 = @U_ADD(x3[i], w, sum3);
+            right3 = @U_ADD(x3[i], right, right3);
+        }
+        @_put(y, sum0, begin > 0, last);
+        @_put(y + lanes, right0, begin > 0, last_right);
+        @_put(y + stride, sum1, begin > 0, last);
+        @_put(y + stride + lanes, right1, begin > 0, last_right);
+        @_put(y + 2 * stride, sum2, begin > 0, last);
+        @_put(y + 2 * stride + lanes, right2, begin > 0, last_right);
+        @_put(y + 3 * stride, sum3, begin > 0, last);
+        @_put(y + 3 * stride + lanes, right3, begin > 0, last_right);
+    }
+}
 #endif
 
 /* y = x times weight, plus bias; weight is (inputs, outputs), row by row. */
@@ -122,4 +193,49 @@ static inline void @_dense(const REAL *x, int inputs, const REAL *weight, const 
     if (first < outputs)
         @_columns(x, inputs, weight + first, outputs, bias ? bias + first : bias, outputs - first, y + first);
 }
+
+#ifdef @U_BYTES
+/* The same of four rows of x, where columns are fewer than a vector has: the four sums of one after another. */
+static inline void @_narrow_4(const REAL *x, int inputs, const REAL *weight, const REAL *bias, int outputs, REAL *y)
+{
+    const REAL *x1 = x + inputs, *x2 = x1 + inputs, *x3 = x2 + inputs;
+    int begin, i, j;
+    for (j = 0; j < outputs; ++j) {
+        REAL total0 = 0, total1 = 0, total2 = 0, total3 = 0;
+        for (begin = 0; begin < inputs; begin += 512) {
+            const int end = inputs - begin < 512 ? inputs : begin + 512;
+            REAL sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+            for (i = begin; i < end; ++i) {
+                const REAL w = weight[i * outputs + j];
+                sum0 = @_multiply_add(x[i], w, sum0);
+                sum1 = @_multiply_add(x1[i], w, sum1);
+                sum2 = @_multiply_add(x2[i], w, sum2);
+                sum3 = @_multiply_add(x3[i], w, sum3);
+            }
+            total0 = begin == 0 ? sum0 : total0 + sum0;
+            total1 = begin == 0 ? sum1 : total1 + sum1;
+            total2 = begin == 0 ? sum2 : total2 + sum2;
+            total3 = begin == 0 ? sum3 : total3 + sum3;
+        }
+        y[j] = bias ? total0 + bias[j] : total0;
+        y[outputs + j] = bias ? total1 + bias[j] : total1;
+        y[2 * outputs + j] = bias ? total2 + bias[j] : total2;
+        y[3 * outputs + j] = bias ? total3 + bias[j] : total3;
+    }
+}
+
+/* Four rows of x to four rows of y. */
+static inline void @_dense_4(const REAL *x, int inputs, const REAL *weight, const REAL *bias, int outputs, REAL *y)
+{
+    int first = 0;
+    for (; outputs - first >= 2 * @U_LANES; first += 2 * @U_LANES)
+        @_two_vectors_4(x, inputs, weight + first, outputs, bias ? bias + first : bias, y + first);
+    for (; first < outputs && outputs >= @U_LANES; first += @U_LANES) {
+        /* As in @_dense; the columns in common are computed from the beginning again. */
+        if (first > outputs - @U_LANES) first = outputs - @U_LANES;
+        @_one_vector_4(x, inputs, weight + first, outputs, bias ? bias + first : bias, y + first);
+    }
+    if (first < outputs) @_narrow_4(x, inputs, weight, bias, outputs, y);
+}
+#endif
 """
