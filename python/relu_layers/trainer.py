@@ -107,7 +107,7 @@ class Trainer(Copied, Settings, Watched):
     _recorded: tuple[str, ...] = ()
     _PREPARED = (
         *("_moments", "_interrupts", "_penalized", "_dropouts", "_inference", "_stopping", "_captures"),
-        *("_rank", "_ranks", "_team"),
+        *("_rank", "_ranks", "_team", "_quick_step"),
     )
 
     def __init__(
@@ -158,6 +158,8 @@ class Trainer(Copied, Settings, Watched):
         self._dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
         self._inference = model._passes.first(self._depth)
         self._stopping = False
+        # A captured step that nothing else has to follow: set by the captures.
+        self._quick_step: Callable[..., float | None]
         # Before the captures look at the loss: it computes with the ops of the model.
         as_loss(self.loss, model.ops)
         parts = StepParts(model._passes, self._depth, self._progress, self._group_sum, self._penalize)
@@ -222,6 +224,11 @@ class Trainer(Copied, Settings, Watched):
         >>> loss < 0.2
         True
         """
+        value = self._quick_step(x, y, sample_weight)
+        return self._whole_step(x, y, sample_weight) if value is None else value
+
+    def _whole_step(self, x: Array, y: Target, sample_weight: Array | None) -> float:
+        """Do all that `step` says: callbacks and ranks have their part, and layers run what is not captured."""
         value = self._captures.step(x, y, sample_weight)
         if value is None:
             if self._team is not None:

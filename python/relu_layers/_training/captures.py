@@ -120,6 +120,7 @@ class StepCaptures:
         alone = self._trainer._ranks == 1
         whole = self._possible and alone and not moments.on_gradients_ready
         self.step = self.replay.step if whole else _not_captured
+        self._trainer._quick_step = _not_captured if moments.on_step_end else self.step
 
     def _forget(self) -> None:
         """Start without captures, for the trainer as it is now."""
