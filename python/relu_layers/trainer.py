@@ -507,10 +507,6 @@ class Trainer(Copied, Settings, Watched):
 
     def _outputs(self, x: Any) -> Array:
         """Return what the loss looks at for all rows: a new array."""
-        # The first row, which every `fit` looks at, is worth a capture.
-        if len(x) == 1 and self._inference is self.model._passes:
-            y = self.model._captures.infer(x, None)
-            return self.model._run_layers(x, None) if y is None else y
         outputs: Array = self._inference.infer_in_parts(x, _EVALUATED_AT_ONCE)
         return outputs
 

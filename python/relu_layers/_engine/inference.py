@@ -54,15 +54,10 @@ class Inference:
                 for start in range(0, len(x), rows):
                     self(x[start : start + rows], y[start : start + rows])
             else:
-                y = self._run_layers(x, out)
+                y = self._passes.infer(x, out)
+                self._captures.consider(x, y)
         finally:
             self._guard.end_inference()
-        return y
-
-    def _run_layers(self, x: Array, out: Array | None) -> Array:
-        """Run the layers on one batch, and capture that if it may come again; the guard is held."""
-        y = self._passes.infer(x, out)
-        self._captures.consider(x, y)
         return y
 
     def predict(self, x: Any) -> Array:

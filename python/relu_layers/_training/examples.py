@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from relu_layers import _core
 from relu_layers._support.arguments import any_array, converted_array
-from relu_layers._support.arrays import all_finite
 from relu_layers._support.configured import Array
 from relu_layers._support.targets import refuse_not_finite
 from relu_layers.data import ArraySource, Minibatches, Ordered, Rows, Source, StreamedMinibatches, is_source
@@ -82,7 +82,7 @@ class Examples(NamedTuple):
         if self.streamed or isinstance(self.x, np.memmap) or not self.x.size:
             return
         # Where x does not lie in order two numbers show it, without an array of the size of x.
-        if self.x.flags.forc and all_finite(self.x.T if self.x.flags.fnc else self.x):
+        if self.x.flags.forc and _core.all_finite(self.x.T if self.x.flags.fnc else self.x):
             return
         if math.isfinite(self.x.min()) and math.isfinite(self.x.max()):
             return
