@@ -46,6 +46,7 @@ def peers(session: nox.Session) -> None:
         "tests/ops/test_reference_torch.py",
         "tests/test_keras_page.py",
         "tests/test_optimizers.py",
+        "tests/test_docs.py::test_blocks_print_what_the_page_says[docs/pytorch.md]",
         *session.posargs,
     )
 
