@@ -187,20 +187,22 @@ def test_two_threads_on_a_trainer_whose_schedule_sleeps() -> None:
             self.base = 0.1
 
         def __call__(self, updates: int) -> float:
+            # Here, where the step has the model to itself: after it the other thread may be first to say so.
+            done[updates] = under_way.rows
             time.sleep(1e-4)
             return self.base
 
     trainer, expected = trainer_with(Sleeping()), trainer_with(0.1)
     sizes = [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
-    done: list[int] = []
+    done: dict[int, int] = {}
+    under_way = threading.local()
     unexpected: list[BaseException] = []
 
     def run(own: list[int]) -> None:
         for number in range(100):
-            rows = own[number % len(own)]
+            under_way.rows = own[number % len(own)]
             try:
-                trainer.step(*batch(rows))
-                done.append(rows)
+                trainer.step(*batch(under_way.rows))
             except RuntimeError as error:
                 if NEVER_IN_TWO not in str(error):
                     unexpected.append(error)
@@ -214,7 +216,7 @@ def test_two_threads_on_a_trainer_whose_schedule_sleeps() -> None:
         thread.join()
     assert not unexpected
     assert trainer.steps == len(done) > 0
-    for rows in done:
+    for _, rows in sorted(done.items()):
         expected.step(*batch(rows))
     np.testing.assert_array_equal(trainer.model.flat_params, expected.model.flat_params)
 
