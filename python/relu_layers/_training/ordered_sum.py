@@ -134,6 +134,10 @@ class SharedSum(OrderedSum):
     def add(self, count: int, last: bool) -> None:
         """Add the gradients of the first ``count`` ranks."""
         received = self._read[self._turn][:count]
+        rank = self._communicator.rank
+        # The own gradient is nearer where it came from, unless the first addition overwrites it.
+        if rank < count and (not self._whole or rank == 0 or (rank == 1 and not self._begun)):
+            received[rank] = self._gradient[self._own]
         if self._whole:
             self._add_rows(received, self._gradient if last else self._total)
             return
