@@ -5,8 +5,8 @@ when it is measured, the tables of docs/distributed.md: two ranks beside one, be
 beside PyTorch's DistributedDataParallel where that is installed; the parts of an exchange; and, from the formula there,
 more ranks. Latency (seconds) and bandwidth (bytes a second) between ranks are those of the machine unless given.
 
-What is compared is timed in turn, and samples in which a rank had to leave its processor to other programs do not count
-where there are others. It takes three minutes.
+What is compared is timed in turn, and samples in which a rank waited for a processor that other programs used do not
+count where there are others. It takes three minutes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -41,21 +40,25 @@ SMALL_GRADIENTS = 2**20  # bytes received that are worth one exchange less
 PER_RANK, ADDITIONS = 0.5e-6, 4
 # Seconds of calls that are timed at once, of a turn, and of all turns at most.
 SAMPLE_SECONDS, TURN_SECONDS, MOST_SECONDS = 3e-4, 0.02, 20.0
-TURNS, ENOUGH_SAMPLES = 40, 9
+TURNS, ENOUGH_SAMPLES, MOST_WAITED = 40, 9, 0.05
 
 Work = Callable[[], object]
 
 
-def interruptions() -> int:
-    """Return how often a thread of this process had to leave its processor to other programs."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+def waited() -> float:
+    """Return for how many seconds this thread could have run, but had no processor; 0 where the system does not say."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 class Measurement:
     """Times of calls of two ranks, taken in turn.
 
-    A time is what a tenth of the samples in which neither rank was interrupted stayed below, or of all samples where
-    there are too few of those.
+    A time is the lower quartile of the samples in which neither rank waited for a processor, the lowest tenth of all
+    samples where there are too few of those.
     """
 
     def __init__(self, communicator: Any) -> None:
@@ -96,18 +99,18 @@ class Measurement:
 
     @staticmethod
     def sample(work: Work, repeats: int) -> tuple[float, bool]:
-        """Return the seconds of a call, and whether nothing came in between."""
-        before, begin = interruptions(), time.perf_counter()
+        """Return the seconds of a call, and whether other programs left this thread its processor."""
+        before, begin = waited(), time.perf_counter()
         for _ in range(repeats):
             work()
-        seconds = (time.perf_counter() - begin) / repeats
-        return seconds, interruptions() == before
+        seconds = time.perf_counter() - begin
+        return seconds / repeats, waited() - before <= MOST_WAITED * seconds
 
 
 def typical(samples: list[tuple[float, bool]]) -> float:
     quiet = [seconds for seconds, undisturbed in samples if undisturbed]
     if len(quiet) >= ENOUGH_SAMPLES:
-        return float(np.quantile(quiet, 0.1))
+        return float(np.quantile(quiet, 0.25))
     return float(np.quantile([seconds for seconds, _ in samples], 0.1)) if samples else 0.0
 
 
@@ -220,8 +223,8 @@ def print_head(communicator: Any, *cells: str) -> None:
     print_line(communicator, "---", *["---:"] * (len(cells) - 1))
 
 
-def speeds(measurement: Measurement) -> list[float]:
-    """Print how fast two ranks are beside others; return the seconds of a step of one rank for each net."""
+def speeds(measurement: Measurement) -> list[tuple[float, float]]:
+    """Print how fast two ranks are beside others; return the seconds of an update of one rank and of two."""
     communicator = measurement.communicator
     heads = ("network", "rows a rank", "one rank", "two ranks", "two ranks over one rank")
     print_head(communicator, *heads, "over one process, two threads", "over PyTorch DDP, two processes")
@@ -241,15 +244,15 @@ def speeds(measurement: Measurement) -> list[float]:
             [*together, *([] if peer is None else [peer])],
             [lambda one=one, x=x, y=y: one.step(x, y), with_two_threads],  # type: ignore[misc]
         )
-        steps.append(found[-2])
+        steps.append((found[-2], found[0]))
         cells = [f"{found[-2] * 1e6:.1f} us", f"{found[0] * 1e6:.1f} us", f"{2 * found[-2] / found[0]:.2f}"]
         cells += [f"{found[-1] / found[0]:.2f}", "-" if peer is None else f"{found[1] / found[0]:.1f}"]
         print_line(communicator, name_of(net), str(rows), *cells)
     return steps
 
 
-def parts(measurement: Measurement) -> float:
-    """Print what an exchange of two ranks takes beside the backward pass; return the seconds of the smallest."""
+def parts(measurement: Measurement) -> list[float]:
+    """Print what an exchange of two ranks takes beside the backward pass; return the seconds of the smallest ones."""
     communicator = measurement.communicator
     heads = (
         "network",
@@ -260,13 +263,13 @@ def parts(measurement: Measurement) -> float:
         "after its first layer",
     )
     print_head(communicator, *heads)
-    least = 0.0
+    smallest: list[float] = []
     for net, rows in NETS:
         x, _ = rows_of(net, rows, 0)
         works = exchanges(communicator, net)
         *found, forward, both = measurement.of(works, passes_of(net, x))
         backward = max(both - forward, 0.0)
-        least = least or min(found)
+        smallest = smallest or found
         late = (net[0] + 1) * net[1] / parameters_of(net)
         cells = [f"{parameters_of(net) * 4 / 1e3:.1f} kB", f"{found[0] * 1e6:.1f} us"]
         cells += [
@@ -275,7 +278,7 @@ def parts(measurement: Measurement) -> float:
             f"{late:.0%}",
         ]
         print_line(communicator, name_of(net), *cells)
-    return least
+    return smallest
 
 
 def link(measurement: Measurement) -> tuple[float, float, float]:
@@ -304,9 +307,11 @@ def main() -> None:
     load = os.getloadavg()[0]
     steps = speeds(measurement)
     print(end="\n" if communicator.rank == 0 else "", flush=True)
-    least = parts(measurement)
+    smallest = parts(measurement)
     latency, bandwidth, adding = link(measurement)
-    python = max(least - 2 * latency, 0.0)
+    # What an update of the smallest net takes beside its step and the two latencies, were it carried by the library.
+    (one, two), python = steps[0], smallest[0] - 2 * latency
+    python = max(two - one - smallest[-1] + python, 0.0)
     if communicator.rank:
         return
     print(
@@ -319,7 +324,7 @@ def main() -> None:
         f"{python * 1e6:.0f} us in Python: microseconds an update, and samples a second over one rank\n"
     )
     print_head(communicator, "network", *(f"{ranks:,}" for ranks in RANKS))
-    for (net, _), step in zip(NETS, steps, strict=True):
+    for (net, _), (step, _) in zip(NETS, steps, strict=True):
         cells = []
         for ranks in RANKS:
             found = update_seconds(step, 4 * parameters_of(net), ranks, latency, bandwidth, adding, python)
