@@ -2,7 +2,7 @@
 //
 //   panel 0          panel 1                Panels of gemm_packed_panel columns, one after another: all k rows of one,
 //   row 0  [ v v ]   row 0  [ v v ]   ...   two vectors each, then the next. The last panel has room for all its
-//   ...              ...                    columns; those beyond n hold finite numbers and are not stored.
+//   ...              ...                    columns; those beyond n hold 0, and are not stored.
 //   row k-1[ v v ]   row k-1[ v v ]
 //
 // Elements of c are one chain over k in order, from 0, as in gemm.cpp; `add` and `bias` mean the same. Then the ReLU,

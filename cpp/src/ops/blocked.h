@@ -14,6 +14,7 @@
 //   224       rows of a per pass over the panels   16 tiles of 14; 224 x 512 floats fit a 1 MiB second-level cache
 //   2048      columns of b packed at a time        512 x 2048 floats, 4 MiB, fit the third level
 //   a panel   of b packed, where one pass is all   it is used while in the second level
+//   120, 60   rows of a per pass (float32, 64)     64 rows and more: 240 kB of 512 columns, half of a 512 KiB cache
 //   700 kB    b is packed from this size on        packing from 300 kB on cost 7 % at 64 x 784 x 128 (Zen 4, float32)
 // 112 or 448 rows and 1024 or 4096 columns could not be told from these on a busy machine, where two runs of 1024 cubed
 // with the same blocks differed by up to 30 %: the first two sizes follow from the caches, not from a measurement.
@@ -42,6 +43,15 @@ constexpr index_t dots_k = 16;
 // b is packed from this size on, or where its rows fall on the same cache sets, if so many rows of a share the cost.
 constexpr index_t pack_bytes = 700 * 1000;
 constexpr index_t pack_rows = 24;
+
+// Rows of a that go over packed panels at a time: 240 kB of 512 columns, half of a small second-level cache, beside the
+// panel in use and the one that is on its way.
+template <class T>
+constexpr index_t rows_at_once = 480 / index_t(sizeof(T));
+// So many rows of a are worth those panels: fewer are quicker with panels of their own width.
+constexpr index_t panel_rows = 64;
+// Panels packed side by side: four lines of each row of b.
+constexpr index_t panels_at_once = 4;
 
 constexpr index_t rounded_up(index_t n, index_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -138,12 +148,40 @@ Plan<T> part_of(Plan<T> plan, index_t i, index_t m, index_t j, index_t n) {
     return plan;
 }
 
+// One block of k, b packed; the columns of c are contiguous, and the bias is theirs. Where all rows of a go over the
+// panels at a time, a few panels are packed just before.
+template <class T>
+void run_panels(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* packed) {
+    const Matrix<const T>& a = plan.a;
+    const Matrix<const T>& b = plan.b;
+    const index_t panel = kernel.gemm_packed_panel;
+    const index_t passes = (a.rows + rows_at_once<T> - 1) / rows_at_once<T>;
+    const index_t rows = (a.rows + passes - 1) / passes;
+    const bool forward = plan.relu.on && plan.relu.output.data == nullptr;
+    const index_t together = passes == 1 ? panels_at_once * panel : block_n;
+    for (index_t j = 0; j < b.cols; j += together) {
+        const index_t n = std::min(together, b.cols - j);
+        kernel.gemm_pack({b.data + j * b.col_stride, b.rows, n, b.row_stride, b.col_stride}, panel, packed);
+        for (index_t i = 0; i < a.rows; i += rows) {
+            const index_t m = std::min(rows, a.rows - i);
+            T* to = plan.c.data + i * plan.c.row_stride + j;
+            kernel.gemm_packed({a.data + i * a.row_stride, m, a.cols, a.row_stride, a.col_stride}, packed,
+                               {to, m, n, plan.c.row_stride}, plan.bias == nullptr ? nullptr : plan.bias + j, add,
+                               {forward, plan.relu.negative_slope});
+            if (!forward) rectify(kernel, part_of(plan.relu, i, j), {to, m, n, plan.c.row_stride, 1});
+        }
+    }
+}
+
 template <class T>
 void run_tiles(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* packed) {
     const Matrix<const T>& a = plan.a;
     const Matrix<const T>& b = plan.b;
     const Matrix<T>& c = plan.c;
     const bool pack = plan.method == Method::packed_tiles;
+    if (pack && b.col_stride == 1 && a.rows >= panel_rows && c.col_stride == 1 &&
+        (plan.bias == nullptr || plan.bias_row == 0))
+        return run_panels(kernel, plan, add, packed);
     Matrix<const T> block_a = a;
     block_a.rows = std::min(a.rows, block_m);
     const index_t widest = !pack ? c.cols : a.rows > block_m ? block_n : kernel.gemm_panel(block_a, c.cols);

@@ -15,11 +15,6 @@
 
 namespace relu_layers::ops {
 
-// Rows of a block of a: 240 kB of 512 columns, half of a small second-level cache, beside the panel in use and the one
-// that is on its way.
-template <class T>
-constexpr index_t rows_at_once = 480 / index_t(sizeof(T));
-
 template <class T>
 struct PackedProduct {
     Matrix<const T> a;
