@@ -73,7 +73,11 @@ def main() -> None:
         stdout=subprocess.PIPE,
     )
     print(ran.stdout)
-    counted = re.findall(r"\d+ (?:passed|failed|errors?)\b", ran.stdout.splitlines()[-1])
+    counted = re.findall(
+        r"\d+ (?:passed|failed|errors?)\b", ran.stdout.splitlines()[-1] if ran.stdout else ""
+    )
+    if not counted:
+        sys.exit("no test ran")
     record(
         "aarch64 by zig, under qemu-user", f"Python {version}", f"{check_size(wheel)}; {', '.join(counted)}"
     )

@@ -9,7 +9,7 @@ for_arm() {
     -o APT::Architectures::=arm64 -o APT::Sandbox::User=root "$@"
 }
 for_arm update
-packages=(libc6 libgcc-s1 zlib1g libexpat1 libffi8 libbz2-1.0 liblzma5 libsqlite3-0 libssl3 libuuid1 libcrypt1)
+packages=(libc6 libgcc-s1 libstdc++6 zlib1g libexpat1 libffi8 libbz2-1.0 liblzma5 libsqlite3-0 libssl3 libuuid1 libcrypt1)
 packages+=(libpython3.11-minimal libpython3.11-stdlib python3.11-minimal)
 for_arm download "${packages[@]/%/:arm64}"
 for package in ./*.deb; do dpkg-deb -x "$package" .; done
