@@ -64,7 +64,10 @@ def build(python: Path, target: str, work: Path, out: Path) -> Path:
     version = run(python, "-c", "import sys; print('%d%d' % sys.version_info[:2])").strip()
     made = work / f"wheel-{target}-{version}"
     shutil.rmtree(made, ignore_errors=True)
+    suffix = f".cpython-{version}-{processor}-linux-{system}.so"
     defines = {
+        # pybind11 would ask the interpreter that builds, which runs on another platform.
+        "PYTHON_MODULE_EXTENSION": suffix,
         "CMAKE_SYSTEM_NAME": "Linux",
         "CMAKE_SYSTEM_PROCESSOR": processor,
         "CMAKE_CXX_COMPILER": str(compiler(work, target)),
@@ -76,13 +79,16 @@ def build(python: Path, target: str, work: Path, out: Path) -> Path:
     options = [f"-Ccmake.define.{name}={value}" for name, value in defines.items()]
     environment = {
         **os.environ,
-        "SETUPTOOLS_EXT_SUFFIX": f".cpython-{version}-{processor}-linux-{system}.so",
+        "SETUPTOOLS_EXT_SUFFIX": suffix,
         "_PYTHON_HOST_PLATFORM": f"linux-{processor}",
     }
     folder = f"-Cbuild-dir={work / f'build-{target}'}"
     pip = ("-m", "pip", "wheel", "-q", "--no-deps", folder, "-Cinstall.strip=false", *options, "-w", made)
     run(python, *pip, ROOT, env=environment)
     (wheel,) = made.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        if f"relu_layers/_core{suffix}" not in archive.namelist():
+            sys.exit(f"{wheel.name} has no module that ends with {suffix}")
     return tagged(wheel, PLATFORMS[target], out)
 
 
