@@ -40,20 +40,8 @@ def main() -> None:
         "--platform=manylinux_2_17_aarch64",
         "--platform=manylinux_2_28_aarch64",
     )
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--target",
-        site,
-        "--python-version",
-        version,
-        *arm_wheels,
-        "numpy",
-    )
-    run(sys.executable, "-m", "pip", "install", "-q", "--target", site, "pytest", "hypothesis")
+    pip = (sys.executable, "-m", "pip", "install", "-q", "--target", site, "--python-version", version)
+    run(*pip, *arm_wheels, "numpy", "pytest", "hypothesis")
     ran = subprocess.run(
         [
             "qemu-aarch64-static",
