@@ -171,13 +171,14 @@ def shim(part: Part, name: str) -> ctypes.PyDLL:
 def preloaded(part: Part, name: str, **environment: str) -> ctypes.PyDLL:
     """Return the library of ``shims/name.c`` with its functions before those of the C library in this process.
 
-    The process replaces itself by one that preloads the library.
+    The process replaces itself by one that preloads the library, after those that it has already: a sanitizer's
+    must come first.
     """
     library = os.fspath(_built(part, name))
     loaded = os.environ.get("LD_PRELOAD", "").split()
     if library not in loaded:
         shutil.rmtree(part.folder, ignore_errors=True)
-        changed = {"LD_PRELOAD": " ".join([library, *loaded]), **environment}
+        changed = {"LD_PRELOAD": " ".join([*loaded, library]), **environment}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **changed})
     return ctypes.PyDLL(library)
 
