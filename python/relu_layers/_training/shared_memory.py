@@ -15,7 +15,7 @@ from relu_layers._training.communicator import Communicator
 # Bytes of a cache line: every part of the memory begins on one.
 CACHE_LINE = 64
 # Seconds that a rank waits for another on its processor: longer than waking it takes, or once asleep they would stay in
-# step only by waking each other. Where ranks share processors, it would keep the others from coming.
+# step only by waking each other. Where there are more ranks than processors, it would keep the others from coming.
 _PATIENCE = 100e-6
 
 
@@ -32,14 +32,16 @@ class SharedMemory:
     Parameters
     ----------
     memory : ndarray, uint8
-        The same on all ranks, zeros at first: of `bytes_needed`.
+        The same on all ranks, zeros at first.
     rank, size : int
     numbers : int
         Of each rank's row.
+    patience : float
+        Seconds that this rank waits on its processor before it sleeps.
     """
 
-    def __init__(self, memory: Array, rank: int, size: int, numbers: int) -> None:
-        self._rank, self._patience = rank, _PATIENCE if size <= _processors() else 0.0
+    def __init__(self, memory: Array, rank: int, size: int, numbers: int, patience: float) -> None:
+        self._rank, self._patience = rank, patience
         self._lines = memory[: size * CACHE_LINE].view(np.uint32).reshape(size, -1)
         rows = _row_bytes(size, numbers)
         begin = size * CACHE_LINE
@@ -86,19 +88,21 @@ def share_memory(communicator: Communicator, numbers: int, rest: int) -> SharedM
             os.pwrite(file, sent[4:].tobytes(), 0)
         communicator.Bcast(sent)
         found = _mapped(sent, wanted, file if rank == 0 else None)
-        has = np.array([found is not None], dtype=np.int64)
-        all_have = np.zeros(size, dtype=np.int64)
+        processors = _processors()
+        own = np.array([found is not None, zlib.crc32(repr(processors).encode())], dtype=np.int64)
+        rows = np.zeros((size, 2), dtype=np.int64)
         # From here on the memory lives as long as it is mapped.
-        communicator.Allgather(has, all_have)
+        communicator.Allgather(own, rows)
     finally:
         if file >= 0:
             os.close(file)
-    if found is None or not all_have.all():
+    if found is None or not rows[:, 0].all():
         return None
     if rank == 0:
         found[:8] = 0
-    communicator.Allgather(has, all_have)
-    return SharedMemory(found, rank, size, numbers)
+    communicator.Allgather(own, rows)
+    sharing = int(np.count_nonzero(rows[:, 1] == own[1]))
+    return SharedMemory(found, rank, size, numbers, _PATIENCE if sharing <= len(processors) else 0.0)
 
 
 def _row_bytes(size: int, numbers: int) -> int:
@@ -138,9 +142,9 @@ def _mapped(sent: Array, wanted: int, own: int | None) -> Array | None:
     return memory if int(memory[:8].view(np.int64)[0]) == nonce else None
 
 
-def _processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _processors() -> list[int]:
+    """Return the processors that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def _machine() -> int:
