@@ -248,6 +248,29 @@ def of_state(code: str) -> None:
     exec(loading, known)
 
 
+def frozen_on_other_ops() -> None:
+    rl.freeze(rl.Sequential(rl.Dense(4, 3), rng=0, ops=rl.ops.reference))
+
+
+def on_own_ops(code: str) -> None:
+    model = rl.Sequential(rl.Dense(4, 3), rng=0, ops=rl.ops.reference)
+    exec(code, {"model": model, "rl": rl})
+    assert rl.freeze(model)(X).shape == (6, 3)
+
+
+class OwnReLU(rl.ReLU):
+    """A layer of one's own."""
+
+
+def frozen_with_a_layer_of_ones_own() -> None:
+    rl.freeze(rl.Sequential(rl.Dense(4, 3), OwnReLU(), rng=0))
+
+
+def called_itself(code: str) -> None:
+    model = rl.Sequential(rl.Dense(4, 3), OwnReLU(), rng=0)
+    assert np.array_equal(eval(code, {"model": model, "copy": copy})(X), model(X))
+
+
 # What raises, the part of the message that is code, and what runs it.
 PROGRAMS: dict[str, tuple[Callable[[], Any], str, Callable[[str], Any]]] = {
     "an update of nothing": (run_update, r"call (bind\(model\)) first", bind),
@@ -278,6 +301,12 @@ PROGRAMS: dict[str, tuple[Callable[[], Any], str, Callable[[str], Any]]] = {
         with_parts,
     ),
     "the state of an optimizer": (set_slots, r"write (optimizer\.slots.*)", of_state),
+    "a frozen model on other ops": (frozen_on_other_ops, r"write (model\.ops = rl\.ops) before", on_own_ops),
+    "a frozen layer of one's own": (
+        frozen_with_a_layer_of_ones_own,
+        r"for each thread: (copy\.deepcopy\(model\))",
+        called_itself,
+    ),
     "no layers": (rl.Sequential, r"such as (Dense\(784, 10\))", of_layers),
     "a list of layers": (listed, r"one by one: (Sequential\(\*layers\))", of_layers),
     "a model in a model": (nested, r"pass its layers: (\*copy\.deepcopy\(model\)\.layers)", of_layers),

@@ -176,8 +176,6 @@ def _inputs_of(model: Sequential) -> int:
             raise ValueError(
                 f"layer {index}, {layer!r}, cannot be written to a C header, which goes row by row: expected axis=-1"
             )
-        if kind is ELU and not layer.alpha >= 0:
-            raise ValueError(f"layer {index}, {layer!r}: alpha is {layer.alpha}, expected >= 0")
         if inputs is None:
             inputs = layer.in_features
     if inputs is None:
