@@ -52,7 +52,8 @@ bool all_finite(const T* x, index_t n) {
             sums[0] = sums[0] + (v - v);
         });
         const V sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-        if (any_lane(sum != sum)) return false;
+        const I is_nan = sum != sum;
+        if (any_lane(is_nan)) return false;
     }
     return true;
 }
