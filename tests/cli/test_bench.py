@@ -117,22 +117,20 @@ def test_bad_options_are_one_clear_line_and_nothing_runs(
     assert not list(Path().iterdir())
 
 
-def take_signals() -> None:
-    """Let a child take signals, whatever became of them in the process of the tests."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+# The program takes signals, whatever became of them in the process of the tests.
+PROGRAM = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+runpy.run_module("relu_layers", run_name="__main__")
+"""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a child")
 def test_ctrl_c_ends_the_workers_and_the_run() -> None:
-    arguments = [sys.executable, "-m", "relu_layers", "bench", "--against", "numpy", "--only", "gemm"]
+    arguments = [sys.executable, "-c", PROGRAM, "bench", "--against", "numpy", "--only", "gemm"]
     with subprocess.Popen(
-        arguments,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=take_signals,
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as child:
         assert child.stdout is not None
         assert child.stderr is not None
