@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, TypeAlias
 
 from relu_layers import _core
@@ -134,7 +135,8 @@ class Configured(Watched):
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-def _arguments(cls: type) -> dict[str, inspect.Parameter]:
+@cache
+def _arguments(cls: Any) -> dict[str, inspect.Parameter]:
     """Return the named arguments of the constructor of ``cls``, without ``self``."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(cls).parameters
