@@ -113,7 +113,8 @@ class Configured(Watched):
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, JSON-able; ``type(self)(**config)`` rebuilds the object."""
-        return {name: getattr(self, name) for name in _arguments(type(self))}
+        kind: Any = type(self)
+        return {name: getattr(self, name) for name in _arguments(kind)}
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles look their ops up again: a module can be neither copied nor pickled.
@@ -121,10 +122,11 @@ class Configured(Watched):
 
     def __repr__(self) -> str:
         """Return the constructor call, without the arguments that have their default values."""
+        kind: Any = type(self)
         config = self.config()
         parts = []
         keyword = False
-        for name, parameter in _arguments(type(self)).items():
+        for name, parameter in _arguments(kind).items():
             value = config[name]
             keyword = keyword or parameter.kind is inspect.Parameter.KEYWORD_ONLY
             if parameter.default is not inspect.Parameter.empty and value == parameter.default:
