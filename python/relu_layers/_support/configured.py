@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, ClassVar, TypeAlias
 
 from relu_layers import _core
@@ -113,8 +112,7 @@ class Configured(Watched):
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, JSON-able; ``type(self)(**config)`` rebuilds the object."""
-        kind: Any = type(self)
-        return {name: getattr(self, name) for name in _arguments(kind)}
+        return {name: getattr(self, name) for name in _arguments(type(self))}
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles look their ops up again: a module can be neither copied nor pickled.
@@ -122,11 +120,10 @@ class Configured(Watched):
 
     def __repr__(self) -> str:
         """Return the constructor call, without the arguments that have their default values."""
-        kind: Any = type(self)
         config = self.config()
         parts = []
         keyword = False
-        for name, parameter in _arguments(kind).items():
+        for name, parameter in _arguments(type(self)).items():
             value = config[name]
             keyword = keyword or parameter.kind is inspect.Parameter.KEYWORD_ONLY
             if parameter.default is not inspect.Parameter.empty and value == parameter.default:
@@ -137,8 +134,7 @@ class Configured(Watched):
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-@cache
-def _arguments(cls: Any) -> dict[str, inspect.Parameter]:
+def _arguments(cls: type) -> dict[str, inspect.Parameter]:
     """Return the named arguments of the constructor of ``cls``, without ``self``."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(cls).parameters
