@@ -92,6 +92,7 @@ class Measurement:
                     for one, repeats in zip(seconds, repeats_of, strict=True)
                 ]
                 samples = [[] for _ in works]
+            self.wait()
             calls, over = self.communicator.bcast((calls, time.perf_counter() > end))
             if over and turn:
                 break
@@ -177,7 +178,6 @@ def exchanges(communicator: Any, net: tuple[int, ...]) -> list[Work]:
     def of(total: OrderedSum, ranks: Ranks) -> Work:
         def exchange() -> None:
             total.begin()
-            total.offer()
             ranks.meet(Place.GRADIENT, *range(7))
             total.add(communicator.size, last=True)
             gradient[:1] = 1.0  # else it grows

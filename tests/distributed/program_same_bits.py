@@ -23,6 +23,7 @@ machine, exchanges = shared_memory._machine, set()
 def use_exchange(seed: int) -> None:
     """Let the next trainers exchange as on one machine or on several, whole gradients or parts."""
     ordered_sum._WORTH_ONE_EXCHANGE = 0 if seed // 2 % 2 else 2**20
+    ordered_sum._BLOCK = ordered_sum._BLOCK_ASLEEP = 256 if seed // 8 % 2 else 2**16
     shared_memory._machine = (lambda: communicator.rank) if seed // 4 % 2 else machine
 
 

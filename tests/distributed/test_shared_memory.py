@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from mpi import HERE, run
+from numpy.typing import NDArray
 
 from relu_layers import _core
 
@@ -38,6 +42,44 @@ def test_whoever_meets_finds_what_the_others_wrote(count: int, seconds: float) -
         thread.join()
     assert not late
     assert not lines[:, 1].any(), "someone still counts as asleep"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("in_parts", [False, True])
+@pytest.mark.parametrize(
+    ("processes", "size", "block"), [(1, 5, 16), (2, 1000, 64), (3, 777, 128), (4, 257, 1024)]
+)
+def test_arrays_are_added_in_order_block_by_block(
+    processes: int, size: int, block: int, in_parts: bool, dtype: type
+) -> None:
+    """Two groups of arrays, of which the last lacks one, are added from left to right, with and without a first sum."""
+    lines = _core.empty((processes, 16), np.dtype(np.uint32))
+    lines.fill(0)
+    shared = _core.empty((_core.shared_elements(processes, block),), np.dtype(dtype))
+    rng = np.random.default_rng(size)
+    first, second = rng.standard_normal((2, processes, size)).astype(dtype)
+    before = rng.standard_normal(size).astype(dtype)
+    count = max(processes - 1, 1)
+    for earlier in (None, before):
+        found = [second[own].copy() for own in range(processes)]
+
+        def take_part(
+            own: int, earlier: NDArray[Any] | None = earlier, found: list[NDArray[Any]] = found
+        ) -> None:
+            total, array = np.zeros(size, dtype), first[own].copy()
+            exchange = lines, own, 1e-4, shared, block, in_parts
+            _core.add_in_order(*exchange, array, earlier, total, processes, False)
+            _core.meet_processes(lines, own, 1e-4)
+            assert (array == first[own]).all()
+            _core.add_in_order(*exchange, found[own], total, None, count, True)
+            _core.meet_processes(lines, own, 1e-4)
+
+        with ThreadPoolExecutor(processes) as pool:
+            list(pool.map(take_part, range(processes)))
+        rows = [*([] if earlier is None else [earlier]), *first, *second[:count]]
+        expected = functools.reduce(np.add, rows)
+        for array in found:
+            np.testing.assert_array_equal(array, expected)
 
 
 PROGRAM = f"""

@@ -56,4 +56,25 @@ struct alignas(64) MeetingLine {
 // processor, then asleep.
 void meet_processes(MeetingLine* lines, index_t own, index_t count, double seconds);
 
+// Processes that add arrays of theirs, one of each, in memory that all of them share.
+struct Addition {
+    MeetingLine* lines;  // where they meet, see meet_processes()
+    index_t own;         // which of the processes this is
+    index_t processes;
+    double seconds;
+    index_t block;  // elements that they exchange at a time
+    bool in_parts;  // whether each adds a part of every block, rather than all of it
+};
+// Elements of the shared memory that one takes.
+index_t shared_elements(index_t processes, index_t block);
+
+// Adds the arrays of the first `count` processes in their order, (earlier + array 0) + array 1 and so on; without an
+// `earlier` sum (null) from array 0 on. Every process calls it with arrays of the same size and with the same options,
+// after a meeting that ended every other use of `shared`. The sum goes to `array` of each process where it is the
+// `last`, else to `total`, of which each process then holds what it adds. No two of these overlap, but `earlier` may be
+// `total`. Float32 and float64.
+template <class T>
+void add_in_order(const Addition& addition, T* shared, index_t size, T* array, const T* earlier, T* total,
+                  index_t count, bool last);
+
 }  // namespace relu_layers

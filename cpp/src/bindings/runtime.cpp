@@ -39,6 +39,28 @@ void meet(SharedNumbers<MeetingLine> lines, index_t own, double seconds) {
     run_released(true, [&] { meet_processes(lines.data(), own, count, seconds); });
 }
 
+// shared, array, earlier, total: contiguous and of one type, which the caller has seen to.
+template <class T>
+void add_as(const Addition& addition, PyObject* array, SharedNumbers<T> shared, SharedNumbers<T> values,
+            SharedNumbers<T> earlier, SharedNumbers<T> total, index_t count, bool last) {
+    const index_t size = struct_of(array)->dimensions[0];
+    run_released(true, [&] {
+        add_in_order(addition, shared.data(), size, values.data(), earlier.data(), total.data(), count, last);
+    });
+}
+
+void add_rows(SharedNumbers<MeetingLine> lines, index_t own, double seconds, py::object shared, index_t block,
+              bool in_parts, py::object array, py::object earlier, py::object total, index_t count, bool last) {
+    const index_t processes = struct_of(lines.array())->dimensions[0];
+    const Addition addition{lines.data(), own, processes, seconds, block, in_parts};
+    const auto with = [&](auto element) {
+        using Numbers = SharedNumbers<decltype(element)>;
+        add_as(addition, array.ptr(), Numbers(shared), Numbers(array), Numbers(earlier), Numbers(total), count, last);
+    };
+    if (dtype_of(array.ptr())->type_num == float32_type) with(float());
+    else with(double());
+}
+
 }  // namespace
 
 void bind_runtime(py::handle m) {
@@ -53,6 +75,9 @@ void bind_runtime(py::handle m) {
     define<&default_num_threads>(m, "default_num_threads()");
     define<&granted>(m, "cpu_quota(root='/')");
     define<&processes_can_meet>(m, "processes_can_meet()");
+    define<&add_rows>(m,
+                      "add_in_order(lines, own, seconds, shared, block, in_parts, array, earlier, total, count, last)");
+    define<&shared_elements>(m, "shared_elements(processes, block)");
     define<&meet>(m, "meet_processes(lines, own, seconds)");
     define<&set_num_threads>(m, "set_num_threads(n)");
     define<&set_parallel_threshold>(m, "set_parallel_threshold(nanoseconds)");

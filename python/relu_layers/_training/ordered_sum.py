@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from relu_layers import _core
 from relu_layers._support.arrays import empty, zeros
 from relu_layers._support.configured import Array
 from relu_layers._training.communicator import Communicator
@@ -13,6 +12,9 @@ from relu_layers._training.shared_memory import CACHE_LINE, SharedMemory
 
 # Bytes that a rank may receive to save the second of two exchanges. Two ranks receive as much either way.
 _WORTH_ONE_EXCHANGE = 2**20
+# Bytes of a gradient that go through shared memory at a time: few enough for a second-level cache. Where ranks
+# wait asleep, each meeting takes longer than that saves.
+_BLOCK, _BLOCK_ASLEEP = 2**18, 2**20
 
 
 class OrderedSum:
@@ -33,25 +35,12 @@ class OrderedSum:
     """
 
     def __init__(self, communicator: Communicator, gradient: Array) -> None:
-        ranks, size = communicator.size, gradient.size
         self._communicator, self._gradient = communicator, gradient
-        self._whole = added_whole(ranks, gradient)
-        # All parts have the same size, the last ones filled up with zeros.
-        self._part = size if self._whole else -(-size // ranks)
-        begin = 0 if self._whole else communicator.rank * self._part
-        self._own = slice(min(begin, size), min(begin + self._part, size))
-        self._total = zeros((self._part,), gradient.dtype)
-        self._begun = False
+        self._whole = added_whole(communicator.size, gradient)
 
     def begin(self, earlier: Array | None = None) -> None:
         """Start a new sum: from the sum over minibatches before, a whole gradient, where there are such."""
-        self._begun = earlier is not None
-        if earlier is not None:
-            own = earlier[self._own]
-            np.copyto(self._total[: own.size], own)
-
-    def offer(self) -> None:
-        """Get the own gradient ready, before the ranks meet."""
+        raise NotImplementedError
 
     def add(self, count: int, last: bool) -> None:
         """Add the gradients of the first ``count`` ranks, which have just met; every rank takes part.
@@ -59,19 +48,6 @@ class OrderedSum:
         The ``last`` call puts the sum where the gradient is.
         """
         raise NotImplementedError
-
-    def _add_rows(self, received: Sequence[Array] | Array, out: Array) -> None:
-        """Add rows to the sum so far, and put the new one into ``out``."""
-        rows = [self._total[: out.size], *received] if self._begun else list(received)
-        self._begun = True
-        if len(rows) == 1:
-            np.copyto(out, rows[0])
-            return
-        # Overflow shows in what comes of it, as it does in a single process.
-        with np.errstate(all="ignore"):
-            np.add(rows[0], rows[1], out=out)
-            for row in rows[2:]:
-                np.add(out, row, out=out)
 
 
 class SentSum(OrderedSum):
@@ -82,9 +58,23 @@ class SentSum(OrderedSum):
 
     def __init__(self, communicator: Communicator, gradient: Array) -> None:
         super().__init__(communicator, gradient)
-        self._received = empty((communicator.size, self._part), gradient.dtype)
+        ranks, size = communicator.size, gradient.size
+        # All parts have the same size, the last ones filled up with zeros.
+        part = size if self._whole else -(-size // ranks)
+        begin = 0 if self._whole else communicator.rank * part
+        self._own = slice(min(begin, size), min(begin + part, size))
+        self._total = zeros((part,), gradient.dtype)
+        self._begun = False
+        self._received = empty((ranks, part), gradient.dtype)
         if not self._whole:
-            self._padded = zeros((communicator.size * self._part,), gradient.dtype)
+            self._padded = zeros((ranks * part,), gradient.dtype)
+
+    def begin(self, earlier: Array | None = None) -> None:
+        """Start a new sum."""
+        self._begun = earlier is not None
+        if earlier is not None:
+            own = earlier[self._own]
+            np.copyto(self._total[: own.size], own)
 
     def add(self, count: int, last: bool) -> None:
         """Send, and add the gradients of the first ``count`` ranks."""
@@ -100,12 +90,22 @@ class SentSum(OrderedSum):
             self._communicator.Allgather(self._total, padded)
             np.copyto(self._gradient, padded[:size])
 
+    def _add_rows(self, received: Array, out: Array) -> None:
+        """Add rows to the sum so far, and put the new one into ``out``."""
+        rows = [self._total, *received] if self._begun else list(received)
+        self._begun = True
+        if len(rows) == 1:
+            np.copyto(out, rows[0])
+            return
+        # Overflow shows in what comes of it, as it does in a single process.
+        with np.errstate(all="ignore"):
+            np.add(rows[0], rows[1], out=out)
+            for row in rows[2:]:
+                np.add(out, row, out=out)
+
 
 class SharedSum(OrderedSum):
-    """The sum of gradients that ranks of one machine put into memory that they share, before they meet.
-
-    What is added whole has two places for each gradient: ranks may write the next ones while others still read
-    these. What is added in parts has one, since the ranks meet once more between the parts and their sums.
+    """The sum of gradients of the ranks of one machine, which exchange them block by block in shared memory.
 
     Parameters
     ----------
@@ -116,36 +116,25 @@ class SharedSum(OrderedSum):
 
     def __init__(self, communicator: Communicator, gradient: Array, memory: SharedMemory) -> None:
         super().__init__(communicator, gradient)
-        ranks, size, self._memory = communicator.size, gradient.size, memory
-        places = memory.rest[: shared_bytes(ranks, gradient)].view(gradient.dtype)
-        places = places.reshape(-1, _row_length(gradient))[:, :size]
-        turns = [places[:ranks], places[ranks:]] if self._whole else [places[:ranks]]
-        self._written = [turn[communicator.rank] for turn in turns]
-        self._read = [[row[self._own] for row in turn] for turn in turns]
-        self._turn = 0
-        self._sums = places[-1]
+        self._memory = memory
+        wanted = _BLOCK if memory.awake else _BLOCK_ASLEEP
+        block = min(wanted // gradient.itemsize, _row_length(gradient))
+        places = memory.rest[: _core.shared_elements(communicator.size, block) * gradient.itemsize]
+        self._exchange = places.view(gradient.dtype), block, not self._whole, gradient
+        # The sum so far where the group goes on: of each rank what it adds.
+        self._earlier: Array | None = None
+        self._total: Array | None = None
 
-    def offer(self) -> None:
-        """Put the own gradient where all ranks read it."""
-        # A rank that fails offers nothing, but meets the others: those count alike on all ranks.
-        self._turn = self._memory.turn % len(self._written)
-        np.copyto(self._written[self._turn], self._gradient)
+    def begin(self, earlier: Array | None = None) -> None:
+        """Start a new sum."""
+        self._earlier = earlier
 
     def add(self, count: int, last: bool) -> None:
-        """Add the gradients of the first ``count`` ranks."""
-        received = self._read[self._turn][:count]
-        rank = self._communicator.rank
-        # The own gradient is nearer where it came from, unless the first addition overwrites it.
-        if rank < count and (not self._whole or rank == 0 or (rank == 1 and not self._begun)):
-            received[rank] = self._gradient[self._own]
-        if self._whole:
-            self._add_rows(received, self._gradient if last else self._total)
-            return
-        own = self._total[: self._own.stop - self._own.start]
-        self._add_rows(received, self._sums[self._own] if last else own)
-        self._memory.meet()
-        if last:
-            np.copyto(self._gradient, self._sums)
+        """Exchange and add the gradients of the first ``count`` ranks."""
+        if not last and self._total is None:
+            self._total = zeros(self._gradient.shape, self._gradient.dtype)
+        self._memory.add_in_order(*self._exchange, self._earlier, self._total, count, last)
+        self._earlier = self._total
 
 
 def added_whole(ranks: int, gradient: Array) -> bool:
@@ -154,13 +143,13 @@ def added_whole(ranks: int, gradient: Array) -> bool:
 
 
 def shared_bytes(ranks: int, gradient: Array) -> int:
-    """Return how much memory a `SharedSum` needs."""
-    places = 2 * ranks if added_whole(ranks, gradient) else ranks + 1
-    return places * _row_length(gradient) * gradient.itemsize
+    """Return how much memory a `SharedSum` may need."""
+    block = min(_BLOCK_ASLEEP // gradient.itemsize, _row_length(gradient))
+    return _core.shared_elements(ranks, block) * gradient.itemsize
 
 
 def _row_length(gradient: Array) -> int:
-    """Return the elements of a gradient's place, which ends with a cache line."""
+    """Return the elements of a gradient's row, which ends with a cache line."""
     line = CACHE_LINE // gradient.itemsize
     return -(-gradient.size // line) * line
 

@@ -15,7 +15,7 @@ from relu_layers._training.communicator import Communicator
 # Bytes of a cache line: every part of the memory begins on one.
 CACHE_LINE = 64
 # Seconds that a rank waits for another on its processor: longer than waking it takes, or once asleep they would stay in
-# step only by waking each other. Where there are more ranks than processors, it would keep the others from coming.
+# step only by waking each other. Where ranks share processors, it would keep the others from coming.
 _PATIENCE = 100e-6
 
 
@@ -26,8 +26,8 @@ class SharedMemory:
     ----------
     rest : ndarray, uint8
         What no row is in, for other uses.
-    turn : int
-        0 and 1 in turn, with every `gather`: what is written before one and read after it needs a place for each.
+    awake : bool
+        Whether ranks wait for each other on their processors before they sleep.
 
     Parameters
     ----------
@@ -52,20 +52,46 @@ class SharedMemory:
             .reshape(size, numbers)
             for turn in (0, 1)
         ]
-        self.turn = 0
+        self._turn = 0
+        self.awake = patience > 0
         self.rest = memory[begin + 2 * rows :]
-
-    def meet(self) -> None:
-        """Wait until all ranks are here; what each wrote before, the others can read."""
-        _core.meet_processes(self._lines, self._rank, self._patience)
 
     def gather(self, own: Array) -> Array:
         """Return the rows of all ranks: to be read before the next call."""
-        self.turn ^= 1
-        rows = self._rows[self.turn]
+        self._turn ^= 1
+        rows = self._rows[self._turn]
         rows[self._rank] = own
         _core.meet_processes(self._lines, self._rank, self._patience)
         return rows
+
+    def add_in_order(
+        self,
+        shared: Array,
+        block: int,
+        in_parts: bool,
+        array: Array,
+        earlier: Array | None,
+        total: Array | None,
+        count: int,
+        last: bool,
+    ) -> None:
+        """Add the arrays of the first ``count`` ranks in their order; every rank calls it, after a `gather`.
+
+        Parameters
+        ----------
+        shared : ndarray
+            Part of `rest`, with ``_core.shared_elements(ranks, block)`` elements of the array's type.
+        block : int
+            Elements that go through it at a time.
+        in_parts : bool
+            Whether each rank adds a part of every block, rather than all of it.
+        array : ndarray (size,)
+            Of this rank; becomes the sum where it is the ``last`` one.
+        earlier, total : ndarray (size,) or None
+            What the sum begins with, and where it goes where it is not the last: of each rank what it adds.
+        """
+        where = self._lines, self._rank, self._patience, shared, block, in_parts
+        _core.add_in_order(*where, array, earlier, total, count, last)
 
 
 def share_memory(communicator: Communicator, numbers: int, rest: int) -> SharedMemory | None:

@@ -86,7 +86,6 @@ class SharedSteps:
                 if rank < here:
                     self._set_masks(masks, first + rank)
                     own = compute(first + rank)
-                self._sum.offer()
                 rows = ranks.meet(Place.GRADIENT, *own, len(watchers))
                 self._sum.add(here, last=first + here == count)
                 results += [BatchMeasure(*row[: len(own)]) for row in rows[:here]]
