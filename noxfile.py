@@ -38,6 +38,14 @@ OUTER = [
     ),
 ]
 
+# For each Python, without a channel: what could not be read or rendered raises.
+RENDER_CONDA_RECIPE = """
+from rattler_build import Stage0Recipe, VariantConfig
+variants = {"python": ["3.11", "3.12", "3.13", "3.14"], "cxx_compiler": ["gxx"], "c_stdlib": ["sysroot"]}
+rendered = Stage0Recipe.from_file("packaging/conda/recipe.yaml").render(VariantConfig(variants))
+assert len(rendered) == 4, rendered
+"""
+
 
 @nox.session
 def tests(session: nox.Session) -> None:
@@ -99,7 +107,9 @@ def mutations(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and types; workflows and other files for machines, by tools that work offline."""
-    session.install(".[test]", "check-jsonschema", "check-manifest", "zizmor", "setuptools")
+    session.install(
+        ".[test]", "check-jsonschema", "check-manifest", "py-rattler-build", "zizmor", "setuptools"
+    )
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -115,6 +125,7 @@ def lint(session: nox.Session) -> None:
         session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, files))
     session.run("zizmor", "--offline", str(github))
     session.run("check-manifest", "--no-build-isolation", silent=True)
+    session.run("python", "-c", RENDER_CONDA_RECIPE)
 
 
 @nox.session(default=False)

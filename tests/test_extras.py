@@ -92,3 +92,17 @@ def test_messages_and_pages_name_no_index_and_no_extra_that_is_not_there() -> No
             named |= set("".join(found).split(","))
     assert named
     assert named <= there
+
+
+def test_the_conda_recipe_names_the_versions_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    recipe = (ROOT / "packaging/conda/recipe.yaml").read_text()
+    assert f'version: "{project["project"]["version"]}"' in recipe
+    entry = r"([\w-]+) ?>=([\d.]+)"
+    wanted = dict(re.findall(entry, " ".join(project["build-system"]["requires"])))
+    wanted |= dict(re.findall(entry, " ".join(project["project"]["dependencies"])))
+    extras = project["project"]["optional-dependencies"]
+    for extra in ("cli", "plot", "data", "sklearn", "io", "onnx", "mpi"):
+        wanted |= dict(re.findall(entry, " ".join(extras[extra])))
+    found = {name.removesuffix("-base"): bound for name, bound in re.findall(rf"- {entry}", recipe)}
+    assert wanted.items() <= found.items()
