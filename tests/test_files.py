@@ -358,9 +358,10 @@ print(interrupts)
 
 
 def test_an_interrupt_at_any_line_leaves_nothing(tmp_path: Path) -> None:
-    """Each line, call and return of the writing in turn, up to where it cleans up."""
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    """Each line, call and return of the writing in turn, up to where it cleans up; a file left open would warn."""
+    command = [sys.executable, "-W", "error", "-c", INTERRUPTED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) > 50
 
 

@@ -71,6 +71,7 @@ def write_atomically(path: AnyPath, write: Callable[[BinaryIO], object], *, stre
     folder, name = os.path.split(target)
     remove_strays(folder, name)
     part = temporary_name(target)
+    file: BinaryIO | None = None
     held = None
     try:
         _in_use.add(part)
@@ -85,6 +86,9 @@ def write_atomically(path: AnyPath, write: Callable[[BinaryIO], object], *, stre
             os.fsync(file.fileno())
         os.replace(part, target)
     except BaseException as error:
+        with suppress(OSError):
+            if file is not None:  # an interrupt at the end of the block comes before it is closed
+                file.close()
         with suppress(OSError):
             os.unlink(part)
         if isinstance(error, OSError):
