@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any, ClassVar, TypeAlias
 
 from relu_layers import _core
@@ -81,7 +82,7 @@ class _Setting:
         if self._name in own:
             # That of the package: a subclass elsewhere may have a constructor with other arguments.
             kind = next(base for base in type(instance).__mro__ if _is_ours(base))
-            names = _arguments(kind)
+            names = _arguments_of_ours(kind)
             if self._name in names and all(
                 hasattr(instance, name) for name in names
             ):  # else it is being made
@@ -132,6 +133,12 @@ class Configured(Watched):
                 continue
             parts.append(f"{name}={value!r}" if keyword else f"{value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+@cache
+def _arguments_of_ours(cls: Any) -> Collection[str]:
+    """Return the names of the arguments of a class of the package, of which there are few."""
+    return _arguments(cls).keys()
 
 
 def _arguments(cls: type) -> dict[str, inspect.Parameter]:
