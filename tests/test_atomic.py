@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import stat
+import sys
 from pathlib import Path
-from typing import BinaryIO
+from types import FrameType
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -87,6 +90,39 @@ def test_a_folder_is_replaced_and_what_killed_processes_left_is_removed(tmp_path
         write_folder_atomically(target, lambda _: _interrupt())
     assert os.listdir(tmp_path) == ["kept"]
     assert (target / "x").read_text() == "second"
+
+
+def test_a_folder_is_the_old_or_the_new_one_wherever_an_interrupt_comes(tmp_path: Path) -> None:
+    """At every line of the writing up to where it cleans up: the old folder was removed before the new one came."""
+    target = tmp_path / "kept"
+    lines, start = inspect.getsourcelines(write_folder_atomically)
+    cleaning = start + next(i for i, line in enumerate(lines) if "except BaseException" in line)
+    place = interrupts = 0
+    done = False
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if frame.f_code is write_folder_atomically.__code__ and event == "line" and frame.f_lineno < cleaning:
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    while not done:
+        place += 1
+        left, former = place, sys.gettrace()
+        write_folder_atomically(target, lambda part: (Path(part) / "x").write_text("old"))
+        sys.settrace(trace)
+        try:
+            write_folder_atomically(target, lambda part: (Path(part) / "x").write_text("new"))
+            done = True
+        except KeyboardInterrupt:
+            interrupts += 1
+        finally:
+            sys.settrace(former)
+        assert os.listdir(tmp_path) == ["kept"]
+        assert (target / "x").read_text() == ("new" if done else "old")
+    assert interrupts > 10
 
 
 def _interrupt() -> None:

@@ -114,24 +114,30 @@ def write_folder_atomically(path: AnyPath, write: Callable[[str], object]) -> No
     above, name = os.path.split(target)
     os.makedirs(above, exist_ok=True)
     remove_strays(above, name)
-    part = temporary_name(target)
+    # Folders are not replaced by renaming another over them: the old one is moved aside until the new one is there.
+    part, aside = temporary_name(target), temporary_name(target)
     held = None
     try:
-        _in_use.add(part)
+        _in_use.update((part, aside))
         os.mkdir(part)
         held = _locked_folder(part)
         write(part)
         with suppress(FileNotFoundError):
-            _remove(target)
+            os.replace(target, aside)
         os.replace(part, target)
     except BaseException:
         with suppress(OSError):
             _remove(part)
+        if not os.path.lexists(target):
+            with suppress(OSError):
+                os.replace(aside, target)
         raise
     finally:
+        with suppress(OSError):
+            _remove(aside)
         if held is not None:
             os.close(held)
-        _in_use.discard(part)
+        _in_use.difference_update((part, aside))
 
 
 def write_text(path: AnyPath, text: str) -> None:
