@@ -38,6 +38,7 @@ OUTER = [
     ),
 ]
 
+LINTERS = ["check-jsonschema", "check-manifest", "py-rattler-build", "scikit-build-core>=1.1", "zizmor"]
 # For each Python, without a channel: what could not be read or rendered raises.
 RENDER_CONDA_RECIPE = """
 from rattler_build import Stage0Recipe, VariantConfig
@@ -45,6 +46,19 @@ variants = {"python": ["3.11", "3.12", "3.13", "3.14"], "cxx_compiler": ["gxx"],
 rendered = Stage0Recipe.from_file("packaging/conda/recipe.yaml").render(VariantConfig(variants))
 assert len(rendered) == 4, rendered
 """
+
+
+def requirements(*extras: str) -> list[str]:
+    """Return what the package needs with these extras and those that they name, an extra's own entries first."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    found = []
+    for extra in extras:
+        entries = project["optional-dependencies"][extra]
+        found += [entry for entry in entries if not entry.startswith("relu_layers[")]
+        for entry in entries:
+            if match := re.match(r"relu_layers\[(.*)\]", entry):
+                found += requirements(*match[1].split(","))
+    return found + [entry for entry in project["dependencies"] if entry not in found]
 
 
 @nox.session
@@ -107,9 +121,8 @@ def mutations(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and types; workflows and other files for machines, by tools that work offline."""
-    session.install(
-        ".[test]", "check-jsonschema", "check-manifest", "py-rattler-build", "zizmor", "setuptools"
-    )
+    # What the tests need, for mypy to read, and what builds the sdist; the package itself is not compiled.
+    session.install(*requirements("test"), *LINTERS)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -230,6 +243,13 @@ def wheels(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def objects(session: nox.Session) -> None:
+    """The C++ sources compiled for macOS, Windows and musl by zig, warnings as errors; nothing is linked."""
+    session.install("cmake", "ninja", "pybind11>=3.0", "ziglang")
+    session.run("python", "packaging/objects.py", "--work", session.create_tmp(), *session.posargs)
+
+
+@nox.session(default=False)
 def aarch64(session: nox.Session) -> None:
     """The wheel for 64-bit ARM under qemu-user: ops, model, capture and trainer, and the bits of x86-64."""
     root = os.environ.get("RELU_LAYERS_ARM64_ROOT", "")
@@ -245,16 +265,11 @@ def aarch64(session: nox.Session) -> None:
 @nox.session(default=False)
 def oldest(session: nox.Session) -> None:
     """The lowest versions that pyproject.toml names, and the suite."""
-    project = nox.project.load_toml("pyproject.toml")["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
-    for extra in ("cli", "plot", "data", "sklearn", "io", "onnx"):
-        wanted = wanted + project["optional-dependencies"][extra]
     lowest = {
-        match[1].lower(): f"{match[1]}=={match[2]}.*"
-        for entry in wanted
-        if (match := re.match(r"([\w.-]+)>=(\d+(?:\.\d+)*)", entry))
+        match[1].lower(): f"{match[1]}=={match[2]}{match[3] or '.0'}.*"
+        for entry in reversed(requirements("test"))
+        if (match := re.match(r"([\w.-]+)>=(\d+)((?:\.\d+)*)", entry))
     }
-    # What the test extra raises, the tests need.
     session.install(".", *lowest.values(), "scipy<1.15")
     session.run("pytest", *session.posargs)
 
