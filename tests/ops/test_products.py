@@ -182,3 +182,28 @@ def test_a_negative_slope_has_no_backward_from_the_output(native: Any) -> None:
         native.dense_backward(x, weight, dy, negative_slope=-0.1)
     y = native.dense_forward(x, -weight, negative_slope=-0.1)
     np.testing.assert_array_equal(y, native.relu_forward(native.dense_forward(x, -weight), -0.1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("m", "k", "n", "stride"),
+    [
+        *[(128, 64, 128, 128), (131, 67, 130, 131), (300, 513, 129, 320), (784, 70, 128, 784)],
+        *[(129, 16, 200, 1024), (500, 1100, 140, 512), (1024, 32, 2100, 1024)],
+    ],
+)
+def test_a_transposed_operand_has_the_bits_of_its_copy(
+    everywhere: Any, dtype: Any, m: int, k: int, n: int, stride: int
+) -> None:
+    """Around the sizes from which it is packed, with rows on the same cache sets, and beyond one block of k."""
+    rng = np.random.default_rng(m + k)
+    memory = rng.standard_normal((k, stride)).astype(dtype)
+    # Its last number is the last of its memory: nothing behind it is read.
+    x = memory.ravel()[memory.size - (k - 1) * stride - m :]
+    x = np.lib.stride_tricks.as_strided(x, (m, k), (x.itemsize, stride * x.itemsize))
+    y = rng.standard_normal((k, n)).astype(dtype)
+    for accumulate in (False, True):
+        found, wanted = np.ones((2, m, n), dtype)
+        rl.ops.matmul(x, y, accumulate=accumulate, out=found)
+        rl.ops.matmul(np.ascontiguousarray(x), y, accumulate=accumulate, out=wanted)
+        np.testing.assert_array_equal(found, wanted)

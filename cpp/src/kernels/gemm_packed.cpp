@@ -14,6 +14,12 @@
 //   registers   rows x vectors
 //   32          1 x 8, 2 x 8, 3 x 8, up to 14 x 2
 //   16 and FMA  1 x 8, 2 x 6, 3 x 4, up to 6 x 2
+//
+// A transposed a is read a few numbers at a time, each step a row of memory further on: such lines fill the first-level
+// cache beside the panel, and fall on few sets of it where rows lie a power of two apart. gemm_pack_rows puts them in the
+// order in which the tiles read them:
+//
+//   tile 0, k numbers of each of its R rows: [0][0 .. R) [1][0 .. R) ... [k-1][0 .. R)   tile 1 ...
 #define RELU_LAYERS_KERNELS "table/products.def"
 #include "kernels/kernel.h"
 #include "kernels/product_sizes.h"
@@ -169,17 +175,49 @@ constexpr Tiles all_tiles() {
 }
 constexpr Tiles tiles = all_tiles();
 
+// Rows dealt out evenly to tiles of at most `most`: the first `longer` have one more than `rows`.
+struct Heights {
+    index_t count, rows, longer;
+
+    index_t of(index_t tile) const { return rows + (tile < longer ? 1 : 0); }
+};
+Heights heights_of(index_t all, index_t most) {
+    const index_t count = (all + most - 1) / most;
+    return {count, all / count, all % count};
+}
+
 }  // namespace
 
-void gemm_packed(const Matrix<const T>& a, const T* panels, const Rows<T>& c, const T* bias, bool add,
+// Requires: the rows of a side by side in memory, and a.col_stride >= a.rows.
+void gemm_pack_rows(const Matrix<const T>& a, T* packed) {
+    const Heights heights = heights_of(a.rows, most_rows);
+    const index_t k = a.cols;
+    // Whole vectors are stored, and what is beyond a tile's numbers is overwritten by its next ones; these are the last.
+    const index_t exact = k - 1 - width<T> / heights.rows;
+    const T* from = a.data;
+    for (index_t p = 0; p < k; ++p, from += a.col_stride) {
+        const T* next = from;
+        T* tile = packed;
+        for (index_t i = 0; i < heights.count; ++i) {
+            const index_t height = heights.of(i);
+            T* to = tile + p * height;
+            if (p < exact) {
+                for (index_t r = 0; r < height; r += width<T>) store(to + r, load(next + r));
+            } else {
+                for (index_t r = 0; r < height; ++r) to[r] = next[r];
+            }
+            next += height;
+            tile += height * k;
+        }
+    }
+}
+
+void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const Rows<T>& c, const T* bias, bool add,
                  const Rectifier<T>& relu) {
-    const Job job{a.cols, a.row_stride, a.col_stride, c.stride, add, relu};
+    Job job{a.cols, a_packed ? 1 : a.row_stride, a.col_stride, c.stride, add, relu};
     const index_t offset = a.row_stride * index_t(sizeof(T)) & 4095;
-    const bool collide = a.col_stride == 1 && (offset < 32 || offset > 4096 - 32);
-    const index_t most = collide ? most_colliding_rows : most_rows;
-    const index_t count = (a.rows + most - 1) / most;
-    const index_t rows = a.rows / count;
-    const index_t longer = a.rows - rows * count;  // so many tiles have one row more
+    const bool collide = !a_packed && a.col_stride == 1 && (offset < 32 || offset > 4096 - 32);
+    const auto [count, rows, longer] = heights_of(a.rows, collide ? most_colliding_rows : most_rows);
     const index_t together = vectors_of(static_cast<int>(longer > 0 ? rows + 1 : rows)) * width<T>;
     const index_t vectors_there = together / width<T>;
     const index_t share = (panel + count - 1) / count;
@@ -196,8 +234,9 @@ void gemm_packed(const Matrix<const T>& a, const T* panels, const Rows<T>& c, co
             // A single tile asks for what it needs soon; of several, each brings its share of the next panels.
             Coming coming{from + lines_ahead * per_panel / vectors_there * panel, panel};
             if (count > 1) coming = {from + together * a.cols + i * a.cols * share, share};
+            if (a_packed) job.a_col = height;
             table[height - 1][vectors - 1](job, x, from, y, bias == nullptr ? nullptr : bias + j, last, coming);
-            x += height * a.row_stride;
+            x += height * (a_packed ? a.cols : a.row_stride);
             y += height * c.stride;
         }
     }

@@ -38,7 +38,7 @@ void run_packed(const KernelTable<T>& kernel, const PackedProduct<T>& product, i
             const index_t depth = std::min(block_k, a.cols - p);
             const bool last = p + depth == a.cols;
             const T* from = a.data + i * a.row_stride + p * a.col_stride;
-            kernel.gemm_packed({from, std::min(rows, row + m - i), depth, a.row_stride, a.col_stride},
+            kernel.gemm_packed({from, std::min(rows, row + m - i), depth, a.row_stride, a.col_stride}, false,
                                product.b.panels + p * padded + first * depth,
                                {product.c + i * columns + first, std::min(rows, row + m - i), n, columns},
                                last && product.bias != nullptr ? product.bias + first : nullptr, p > 0,
