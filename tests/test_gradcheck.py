@@ -672,6 +672,17 @@ def test_random_nets_are_right(problem: Any) -> None:
     assert report, str(report)
 
 
+@pytest.mark.parametrize("margin", [700.0, 715.0, 740.0, 800.0])
+def test_a_loss_that_is_almost_nothing_has_a_report(margin: float) -> None:
+    """Its smallest visible change was computed as 0, by which the noise was divided."""
+    model = rl.Sequential(rl.Dense(1, 2, bias=False), dtype=np.float64, rng=0)
+    model.flat_params[:] = 1.0, 0.0
+    report = rl.gradcheck(model, np.array([[margin]]), np.array([0]), rl.SoftmaxCrossEntropy())
+    assert report, str(report)
+    assert math.isfinite(report.noise)
+    assert "noise floor" in str(report)
+
+
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(problems())

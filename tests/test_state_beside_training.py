@@ -7,6 +7,7 @@ import copy
 import os
 import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -173,9 +174,9 @@ def test_between_the_steps_of_another_thread_it_is_that_of_a_whole_step(again: A
 
     thread = threading.Thread(target=step, daemon=True)
     thread.start()
-    read = 0
+    read, end = 0, time.monotonic() + 60
     try:
-        for _ in range(40):
+        while read < 20 and time.monotonic() < end:
             try:
                 found = again(trainer, tmp_path)
             except RuntimeError:  # it is being trained

@@ -109,6 +109,7 @@ def gradcheck(
     held: Any = (FrozenFunction if function else FrozenLoss)(model, x, y, loss, sample_weight)
     gradients = held.gradients
     largest = {name: _largest(gradient) for name, gradient in gradients.items()}
+    unit = _EPS * abs(held.value)  # 0 where the loss is, or is nearly
     entries = []
     for name, places in _chosen({name: g.size for name, g in gradients.items()}, limit, seed).items():
         gradient = gradients[name]
@@ -121,7 +122,7 @@ def gradcheck(
         largest,
         loss=held.value,
         loss_name=shown(held.loss),
-        noise=AMPLIFIED * held.noise / (_EPS * abs(held.value)) if held.value else 0.0,
+        noise=AMPLIFIED * held.noise / unit if unit else 0.0,
         seed=seed,
         hints=hints(entries, gradients, len(held.x)),
         notes=held.notes,

@@ -21,13 +21,19 @@ from relu_layers.losses import FunctionLoss, Loss, as_loss, default_loss, traini
 
 OWNER = "gradcheck"
 _EPS = float(np.finfo(np.float64).eps)
-# The least rounding error of a computed loss, in units of eps * |loss|.
-LEAST_NOISE = 4.0
+_SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
+# The least rounding error of a computed loss, in units of eps * |loss|, or of the smallest number there is.
+_LEAST_NOISE = 4.0
 # Changes of the last digits that are tried, and the factor by which rounding may exceed the largest effect.
 _TRIALS, _MARGIN = 8, 2.0
 # By how much larger changes are that measure the noise of gradients. A jump at a corner, divided by this, is far
 # below the required agreement; and the changes, about 1e-5, are still small.
 _SCALED = 2.0**36
+
+
+def least_noise(loss: float) -> float:
+    """Return the least rounding error of a computed loss of this size."""
+    return _LEAST_NOISE * max(_EPS * abs(loss), _SMALLEST)
 
 
 class FrozenLoss:
@@ -221,7 +227,7 @@ class FrozenLoss:
 
     def least_noise(self, loss: float) -> float:
         """Return the least rounding error of a computed loss of this size."""
-        return LEAST_NOISE * _EPS * abs(loss)
+        return least_noise(loss)
 
     def _shaken(self, size: float) -> Iterator[None]:
         """Yield while all parameters and inputs are changed by a part ``size`` of themselves, a few times."""

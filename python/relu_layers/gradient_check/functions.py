@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from relu_layers._support.configured import Array
-from relu_layers.gradient_check.frozen_loss import LEAST_NOISE, OWNER
+from relu_layers.gradient_check.frozen_loss import OWNER, least_noise
 from relu_layers.gradient_check.watching import TURNED, Comparison, UnsteadyError, Watch
 from relu_layers.layers import Layer
 from relu_layers.model import Sequential
@@ -141,7 +141,7 @@ class FrozenFunction:
 
     def least_noise(self, loss: float) -> float:
         """Return what a computed loss of this size may be off by at least."""
-        return LEAST_NOISE * _EPS * abs(loss)
+        return least_noise(loss)
 
     def _measured_noise(self) -> tuple[float, dict[str, float]]:
         rng = np.random.default_rng(0)
