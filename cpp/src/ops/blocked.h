@@ -14,7 +14,7 @@
 //   224       rows of a per pass over the panels   16 tiles of 14; 224 x 512 floats fit a 1 MiB second-level cache
 //   2048      columns of b packed at a time        512 x 2048 floats, 4 MiB, fit the third level
 //   a panel   of b packed, where one pass is all   it is used while in the second level
-//   120, 60   rows of a per pass (float32, 64)     64 rows and more: 240 kB of 512 columns, half of a 512 KiB cache
+//   120, 60   rows of a per pass (float32, 64)     24 rows and more: 240 kB of 512 columns, half of a 512 KiB cache
 //   700 kB    b is packed from this size on        packing from 300 kB on cost 7 % at 64 x 784 x 128 (Zen 4, float32)
 // 112 or 448 rows and 1024 or 4096 columns could not be told from these on a busy machine, where two runs of 1024 cubed
 // with the same blocks differed by up to 30 %: the first two sizes follow from the caches, not from a measurement.
@@ -48,8 +48,6 @@ constexpr index_t pack_rows = 24;
 // panel in use and the one that is on its way.
 template <class T>
 constexpr index_t rows_at_once = 480 / index_t(sizeof(T));
-// So many rows of a are worth those panels: fewer are quicker with panels of their own width.
-constexpr index_t panel_rows = 64;
 // A transposed a is packed from so many numbers in a chain on, fewer where its rows of memory fall on the same cache
 // sets, for so many rows and columns of c: with 64 columns it cost 10 to 20 % (Zen 3).
 constexpr index_t gathered_k = 64;
@@ -209,7 +207,7 @@ void run_tiles(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* p
     const Matrix<const T>& b = plan.b;
     const Matrix<T>& c = plan.c;
     const bool pack = plan.method == Method::packed_tiles;
-    if (pack && b.col_stride == 1 && a.rows >= panel_rows && c.col_stride == 1 &&
+    if (pack && b.col_stride == 1 && a.rows >= pack_rows && c.col_stride == 1 &&
         (plan.bias == nullptr || plan.bias_row == 0))
         return run_panels(kernel, plan, add, packed);
     Matrix<const T> block_a = a;
