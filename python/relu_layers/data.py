@@ -319,8 +319,11 @@ def permutation(owner: str, given: Any, rows: int) -> Array:
         raise ValueError(
             f"{owner}: shuffle returned {order.dtype} of shape {order.shape}, expected {rows} integers"
         )
-    inside = (order >= 0) & (order < rows)
-    if not inside.all() or (np.bincount(order.astype(np.intp), minlength=rows) != 1).any():
+    # As many numbers as rows, each of which is met.
+    met = np.zeros(rows, dtype=bool)
+    if rows and order.min() >= 0 and order.max() < rows:
+        met[order] = True
+    if not met.all():
         raise ValueError(f"{owner}: shuffle returned no permutation of the {rows} rows")
     return order
 
