@@ -69,6 +69,7 @@ IMPORT_BY_NAME = {
     "__init__.py",
     "_files/formats.py",
     "bench/opponents/__init__.py",
+    "cli/__init__.py",
     "cli/inspect.py",
     "interop/__init__.py",
     "model.py",
