@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import io
 import itertools
 import os
@@ -451,6 +452,7 @@ def crossings(call: Callable[[], object]) -> tuple[int, int]:
         if event == "call" and frame.f_code.co_filename.startswith(package):
             files.append(frame.f_code.co_filename)
 
+    gc.collect()  # what other tests left behind is not part of the call
     sys.setprofile(profile)
     try:
         call()
