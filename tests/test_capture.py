@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import functools
+import gc
+import inspect
 import itertools
 import os
 import pickle
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -952,3 +955,50 @@ def test_frozen_layers_cost_no_gradient_and_change_nothing_else(
     layers = [0, 2, 5]
     skipped = [i for i in layers if f"{i}.weight" in FROZEN_CASES[case]]
     assert (whole[2] < whole[0]) == bool(skipped)
+
+
+def test_a_method_with_a_shortcut_is_the_method() -> None:
+    """However a captured step is called, and whatever is assigned between two, it does what the layers do."""
+    x, y = np.ones((4, 2), np.float32), np.zeros((4, 1), np.float32)
+
+    class Doubled(rl.Trainer):
+        def step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+            return 2 * super().step(x, y, sample_weight)
+
+    def losses(kind: type[rl.Trainer], capture: bool, *calls: Any) -> list[float]:
+        trainer = kind(rl.mlp([2, 3, 1], rng=0), rl.SquaredError(), rl.SGD(0.1), capture=capture)
+        return [call(trainer) for call in calls]
+
+    weight = np.full(4, 0.5, np.float32)
+    calls = [lambda trainer: trainer.step(x, y)] * 3 + [
+        lambda trainer: trainer.step(x, y=y),
+        lambda trainer: rl.Trainer.step(trainer, x, y, None),
+        lambda trainer: trainer.step(x, y, sample_weight=weight),
+        lambda trainer: trainer.step(x, y, weight),
+        lambda trainer: trainer.step(x, y, weight),
+    ]
+    assert losses(rl.Trainer, True, *calls) == losses(rl.Trainer, False, *calls)
+    assert losses(Doubled, True, *calls[:3]) == [2 * value for value in losses(rl.Trainer, False, *calls[:3])]
+    trainer = rl.Trainer(rl.mlp([2, 3, 1], rng=0), rl.SquaredError(), rl.SGD(0.1))
+    for _ in range(3):
+        trainer.step(x, y)
+    seen: list[int] = []
+
+    class Noted(rl.callbacks.Callback):
+        def on_step_end(self, trainer: Any, step: int, loss: float) -> None:
+            seen.append(step)
+
+    trainer.callbacks = Noted()
+    trainer.step(x, y)
+    trainer.callbacks = ()
+    trainer.step(x, y)
+    assert seen == [4]
+    assert trainer.steps == 5
+    for wrong in ((), (x,), (x, y, None, None)):
+        with pytest.raises(TypeError, match=r"Trainer\.step\(\)"):
+            trainer.step(*wrong)
+    assert inspect.signature(trainer.step) == inspect.signature(rl.Trainer.step.__wrapped__.__get__(trainer))
+    gone = weakref.ref(trainer)
+    del trainer
+    gc.collect()
+    assert gone() is None

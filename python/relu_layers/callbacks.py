@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -445,6 +445,14 @@ class Moments:
         owners = [getattr(method, "__self__", None) for method in found["on_step_end"]]
         asked = [getattr(owner, "refresh_seconds", 0.0) for owner in owners]
         self.seconds_between_steps = min(asked, default=math.inf)
+
+
+_NO_MOMENTS = Moments(())
+
+
+def moments_of(callbacks: Sequence[Any], rank: int = 0) -> Moments:
+    """Return the moments of callbacks; of none always the same object, so that nothing is made for nothing."""
+    return Moments(callbacks, rank) if callbacks else _NO_MOMENTS
 
 
 def as_callbacks(owner: str, given: Any) -> tuple[Any, ...]:

@@ -136,9 +136,7 @@ class Ordered:
         self.count = -(-self.rows // self.batch_size)
         self.shuffle = shuffle if callable(shuffle) else boolean("Minibatches", "shuffle", shuffle)
         if shuffle:
-            self._rng = np.random.default_rng(rng)
-            self._in_order = np.arange(self.rows)
-            self._order = np.empty(self.rows, dtype=np.intp)
+            self._rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
 
     def __len__(self) -> int:
         return self.count
@@ -149,15 +147,13 @@ class Ordered:
             yield self.batch(number, order)
 
     def draw(self) -> Array | None:
-        """Return the order of the rows for one more pass, None where they stay in order; valid until the next."""
+        """Return the order of the rows for one more pass, None where they stay in order."""
         if not self.shuffle:
             return None
         if callable(self.shuffle):
-            self._order[:] = permutation("Minibatches", self.shuffle(self.rows), self.rows)
-        else:
-            self._order[:] = self._in_order
-            self._rng.shuffle(self._order)
-        return self._order
+            order = permutation("Minibatches", self.shuffle(self.rows), self.rows)
+            return np.array(order, dtype=np.intp)  # whoever returned it may change it
+        return np.asarray(self._rng.permutation(self.rows), dtype=np.intp)
 
     def batch(self, number: int, order: Array | None) -> tuple[Array, ...]:
         """Return minibatch ``number``, counted from 0: valid until the next call."""
@@ -323,8 +319,11 @@ def permutation(owner: str, given: Any, rows: int) -> Array:
         raise ValueError(
             f"{owner}: shuffle returned {order.dtype} of shape {order.shape}, expected {rows} integers"
         )
-    inside = (order >= 0) & (order < rows)
-    if not inside.all() or (np.bincount(order.astype(np.intp), minlength=rows) != 1).any():
+    # As many numbers as rows, each of which is met.
+    met = np.zeros(rows, dtype=bool)
+    if rows and order.min() >= 0 and order.max() < rows:
+        met[order] = True
+    if not met.all():
         raise ValueError(f"{owner}: shuffle returned no permutation of the {rows} rows")
     return order
 

@@ -12,7 +12,7 @@ import numpy as np
 from relu_layers import checkpoint
 from relu_layers._support.arguments import boolean, integer, strict_array
 from relu_layers._support.arrays import zeros
-from relu_layers._support.configured import Array, Watched
+from relu_layers._support.configured import Array, Watched, shortcut
 from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.spelling import check_loss
@@ -27,7 +27,7 @@ from relu_layers._training.interrupts import Interrupts
 from relu_layers._training.loop import Loop
 from relu_layers._training.meter import StepResult, recorded_columns
 from relu_layers._training.settings import Settings
-from relu_layers.callbacks import Moments, TextProgress, as_callbacks, check_callback
+from relu_layers.callbacks import Moments, TextProgress, as_callbacks, check_callback, moments_of
 from relu_layers.data import Ordered
 from relu_layers.history import History
 from relu_layers.layers import Dense, Dropout
@@ -107,7 +107,7 @@ class Trainer(Copied, Settings, Watched):
     _recorded: tuple[str, ...] = ()
     _PREPARED = (
         *("_moments", "_interrupts", "_penalized", "_dropouts", "_inference", "_stopping", "_captures"),
-        *("_rank", "_ranks", "_team", "_quick_step"),
+        *("_rank", "_ranks", "_team"),
     )
 
     def __init__(
@@ -147,7 +147,7 @@ class Trainer(Copied, Settings, Watched):
         model, ranks = self.model, self.communicator
         self._rank, self._ranks = (0, 1) if ranks is None else (int(ranks.rank), int(ranks.size))
         renew_after_fork(self)
-        self._moments = Moments(self.callbacks, self._rank)
+        self._moments = moments_of(self.callbacks, self._rank)
         self._interrupts = Interrupts()
         # Weights of dense layers, which the penalty is on: flat views of parameters and gradients.
         self._penalized = [
@@ -158,11 +158,10 @@ class Trainer(Copied, Settings, Watched):
         self._dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
         self._inference = model._passes.first(self._depth)
         self._stopping = False
-        # A captured step that nothing else has to follow: set by the captures.
-        self._quick_step: Callable[..., float | None]
         # Before the captures look at the loss: it computes with the ops of the model.
         as_loss(self.loss, model.ops)
-        parts = StepParts(model._passes, self._depth, self._progress, self._group_sum, self._penalize)
+        shared = self._progress, self._group_sum, self._penalize, self._outputs
+        parts = StepParts(model._passes, self._depth, *shared)
         self._captures = StepCaptures(self, parts, self._moments)
         self._team: Team | None = None
         if ranks is not None and self._ranks > 1:
@@ -185,6 +184,7 @@ class Trainer(Copied, Settings, Watched):
         """Names of the columns that the running `fit` records."""
         return self._recorded
 
+    @shortcut
     def step(self, x: Array, y: Target, sample_weight: Array | None = None) -> float:
         """Train on one minibatch and return its loss before the update.
 
@@ -224,11 +224,8 @@ class Trainer(Copied, Settings, Watched):
         >>> loss < 0.2
         True
         """
-        value = self._quick_step(x, y, sample_weight)
-        return self._whole_step(x, y, sample_weight) if value is None else value
-
-    def _whole_step(self, x: Array, y: Target, sample_weight: Array | None) -> float:
-        """Do all that `step` says: callbacks and ranks have their part, and layers run what is not captured."""
+        # Comes here where the shortcut has not done it: callbacks and ranks have their part, and layers run what is not
+        # captured.
         value = self._captures.step(x, y, sample_weight)
         if value is None:
             if self._team is not None:
@@ -417,9 +414,10 @@ class Trainer(Copied, Settings, Watched):
             kinds: dict[str, Any] = {"dtype": self.model.dtype, "loss": self.loss}
             held_out = held_out_examples("Trainer.fit: validation", validation, **kinds)
             with self.model._guard:
-                given.check("Trainer.fit", loss, self._outputs, self._rank, self._ranks)
+                looked = self._outputs, self._captures.outputs_like, self._rank, self._ranks
+                given.check("Trainer.fit", loss, *looked)
                 if held_out is not None:
-                    held_out.check("Trainer.fit: validation", loss, self._outputs, self._rank, self._ranks)
+                    held_out.check("Trainer.fit: validation", loss, *looked)
                 batches = given.minibatches(batch_size, shuffle, self.rng)
                 if self._team is not None:
                     settings = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle}
@@ -427,7 +425,7 @@ class Trainer(Copied, Settings, Watched):
                 line = TextProgress(epochs, len(batches)) if progress is True else None
                 watchers = [line] if line is not None else [progress] if progress else []
                 team = [] if self._team is None else [self._team]
-                moments = Moments([*self.callbacks, *own, *watchers, *team], self._rank)
+                moments = moments_of([*self.callbacks, *own, *watchers, *team], self._rank)
                 self._recorded = recorded_columns(loss, self.l2_penalty > 0.0, held_out is not None)
                 try:
                     self._run_epochs(epochs, batches, held_out, moments)
@@ -471,8 +469,9 @@ class Trainer(Copied, Settings, Watched):
 
     def _watch(self, moments: Moments) -> None:
         """Call these callbacks from now on."""
-        self._moments = moments
-        self._captures.watch(moments)
+        if moments is not self._moments:
+            self._moments = moments
+            self._captures.watch(moments)
 
     def stop(self) -> None:
         """End the running `fit` after this epoch."""

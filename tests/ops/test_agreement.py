@@ -368,3 +368,22 @@ def test_helpers_of_training(native: Any) -> None:
     active = np.zeros(4, np.uint8)
     assert native.mark_active(x, active) == 3
     np.testing.assert_array_equal(active, [1, 0, 0, 0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [0, 1, 15, 16, 17, 33, 70])
+@pytest.mark.parametrize("columns", [1, 4, 9, 40])
+def test_units_are_marked_in_whichever_row_they_are_active(
+    native: Any, rows: int, columns: int, dtype: Any
+) -> None:
+    """Few units left or many, active early, late or never: what a loop over all numbers finds."""
+    rng = np.random.default_rng(rows * 100 + columns)
+    for share in (0.0, 0.02, 0.3, 0.9):
+        x = np.where(rng.random((rows, columns)) < share, 1.0, rng.choice([0.0, -0.0, -1.0, np.nan])).astype(
+            dtype
+        )
+        for before in (0.0, 0.5, 0.8, 1.0):
+            active = (rng.random(columns) < before).astype(np.uint8)
+            expected = [bool(active[j]) or any(x[i, j] > 0 for i in range(rows)) for j in range(columns)]
+            assert native.mark_active(x, active) == expected.count(False)
+            np.testing.assert_array_equal(active, expected)

@@ -24,6 +24,13 @@ class Rate {
         PyErr_Clear();
         return false;
     }
+    // Whether the rate is a plain number, which is read without running any Python code.
+    bool number(double& rate) const {
+        const py::object schedule = current();
+        if (PyFloat_CheckExact(schedule.ptr()) == 0) return false;
+        rate = PyFloat_AS_DOUBLE(schedule.ptr());
+        return usable(rate);
+    }
     // Whether all updates have one rate.
     bool constant(double& rate) const { return fixed(current(), rate) && usable(rate); }
 

@@ -58,8 +58,8 @@ class TrainingReplay {
     }
     // The capture that fits a batch, or None.
     py::object find(py::handle x, py::handle y, py::handle sample_weight) {
-        const auto entry = fitting(batch_of(x, y, sample_weight));
-        return entry == nullptr ? py::none() : entry->capture.object();
+        const auto* const found = fitting(batch_of(x, y, sample_weight));
+        return found == nullptr ? py::none() : (*found)->capture.object();
     }
     bool current() const { return configuration_.holds(); }
     void renew() { configuration_.renew(); }
@@ -67,23 +67,29 @@ class TrainingReplay {
     // The loss of the step, or None, with everything as before, where only the layers themselves can tell what is to
     // be done: nothing fits, an argument is wrong, a number is not finite, the model is in use. The model becomes this
     // step's own first; then comes what may run Python code, which may do anything to this object and to the arrays;
-    // then what is run is looked up.
+    // then what is run is looked up. A short step whose rate is a number has nothing of the kind: it is looked up once.
     py::object step(py::handle x, py::handle y, py::handle sample_weight) {
         const Batch batch = batch_of(x, y, sample_weight);
         if (!current() || !guard_->may_step()) return py::none();
-        std::shared_ptr<const Entry> entry = fitting(batch);
-        if (entry == nullptr) return py::none();
+        const std::shared_ptr<const Entry>* found = fitting(batch);
+        if (found == nullptr) return py::none();
         const UsageGuard::Step in_use(*guard_);
         ResizeLock lock;
-        if (entry->capture->long_enough()) add_to(lock, batch);
+        std::shared_ptr<const Entry> kept;  // beyond what may drop the captures
         double rate = 0;
-        if (!rate_.after(*updates_, rate)) return py::none();
-        Number loss;
-        entry = fitting(batch);
-        if (!current() || entry == nullptr || touch_gradients(batch)) return py::none();
+        const bool released = (*found)->capture->long_enough();
+        if (released || !rate_.number(rate)) {
+            if (released) add_to(lock, batch);
+            if (!rate_.after(*updates_, rate)) return py::none();
+            found = fitting(batch);
+            if (!current() || found == nullptr) return py::none();
+            kept = *found;
+        }
+        const Entry& entry = **found;
         Training training;
-        if (!prepare(training, *entry)) return py::none();
-        const Capture& capture = *entry->capture;
+        if (touch_gradients(batch) || !prepare(training, entry)) return py::none();
+        Number loss;
+        const Capture& capture = *entry.capture;
         Run run;
         for (std::size_t i = 0; i < std::size(batch_slots); ++i) capture.place(run, batch_slots[i], batch[i]);
         // Arrays that were not locked above stay under the GIL.
@@ -189,9 +195,11 @@ class TrainingReplay {
         }
     };
 
-    std::shared_ptr<const Entry> fitting(const Batch& batch) const {
+    // The entry for a batch, null where there is none; valid while nothing is added. To copy it is two locked
+    // instructions.
+    const std::shared_ptr<const Entry>* fitting(const Batch& batch) const {
         for (const auto& entry : entries_)
-            if (entry->fits(batch)) return entry;
+            if (entry->fits(batch)) return &entry;
         return nullptr;
     }
     std::shared_ptr<const Entry> entry_of(const Capture& capture) const {
@@ -204,8 +212,13 @@ class TrainingReplay {
         for (PyObject* array : batch) lock.add(array);
     }
     bool touch_gradients(const Batch& batch) const {
-        for (PyObject* array : batch)
-            if (array != Py_None && overlap(array, gradients_.array())) return true;
+        const char* const begin = reinterpret_cast<const char*>(gradients_.data());
+        const char* const end = begin + gradient_bytes_;
+        for (PyObject* array : batch) {
+            if (array == Py_None) continue;
+            const char* const data = struct_of(array)->data;
+            if (data < end && begin < data + bytes_of(array)) return true;
+        }
         return false;
     }
 
@@ -290,7 +303,7 @@ void bind_training_replay(py::handle m) {
         "TrainingReplay(guard, gradients, sum, progress, updates, last_rate, optimizer, constant, clip_norm, "
         "accumulate, counters, watched)",
         {method<&TrainingReplay::add>("add(capture)"), method<&TrainingReplay::find>("find(x, y, sample_weight)"),
-         method<&TrainingReplay::renew>("renew()"), method<&TrainingReplay::step>("step(x, y, sample_weight)"),
+         method<&TrainingReplay::renew>("renew()"), method<&TrainingReplay::step>("step(x, y, sample_weight=None)"),
          method<&TrainingReplay::gradient>("gradient(capture, x, y, sample_weight, order, first_row, rows)"),
          method<&TrainingReplay::update>("update(capture, count)"),
          method<&TrainingReplay::stretch>("stretch(capture, x, y, sample_weight, order, first_row, rows, steps, "

@@ -13,6 +13,7 @@ PyTypeObject* watched_type = nullptr;
 
 struct Watched {
     PyObject_HEAD Changes changes;  // null while nothing looks at the object
+    PyObject* shortcut;             // null for none
 };
 
 Watched& watched(PyObject* object) { return *reinterpret_cast<Watched*>(object); }
@@ -26,6 +27,7 @@ PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
 void destroy(PyObject* self) {
     PyTypeObject* const type = Py_TYPE(self);
     watched(self).changes.~Changes();
+    Py_CLEAR(watched(self).shortcut);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -97,6 +99,17 @@ Changes changes_of(py::handle object) {
     Changes& changes = watched(object.ptr()).changes;
     if (!changes) changes = std::make_shared<std::int64_t>(0);
     return changes;
+}
+
+PyObject* shortcut_of(PyObject* object) {
+    return PyObject_TypeCheck(object, watched_type) != 0 ? watched(object).shortcut : nullptr;
+}
+
+void replace_shortcut(py::handle object, PyObject* callable) {
+    if (PyObject_TypeCheck(object.ptr(), watched_type) == 0)
+        throw py::type_error("set_shortcut: expected a Watched object");
+    Py_XINCREF(callable);
+    Py_XSETREF(watched(object.ptr()).shortcut, callable);
 }
 
 Configuration::Configuration(py::handle objects) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dispatch/cpu_features.h"
+#include "dispatch/kernels.h"
 #include "table/kernel_table.h"
 
 namespace relu_layers {
@@ -27,6 +28,11 @@ RELU_LAYERS_DECLARE_TABLES(baseline)
 #endif
 #undef RELU_LAYERS_DECLARE_TABLES
 
+namespace dispatch {
+std::atomic<const Target*> in_use{nullptr};
+}
+using dispatch::in_use;
+
 namespace {
 
 bool always() { return true; }
@@ -44,7 +50,6 @@ const Target all_targets[] = {
 #endif
 };
 
-std::atomic<const Target*> in_use{nullptr};
 std::atomic<const char*> rejected{nullptr};
 
 const Target* find_supported(const char* name) {

@@ -43,6 +43,8 @@ constexpr index_t dots_k = 16;
 // b is packed from this size on, or where its rows fall on the same cache sets, if so many rows of a share the cost.
 constexpr index_t pack_bytes = 700 * 1000;
 constexpr index_t pack_rows = 24;
+// A result of at most this size lies in the second level when its last panel is done: half of 512 KiB.
+constexpr index_t rectified_bytes = 256 * 1024;
 
 // Rows of a that go over packed panels at a time: 240 kB of 512 columns, half of a small second-level cache, beside the
 // panel in use and the one that is on its way.
@@ -213,6 +215,8 @@ void run_tiles(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* p
     Matrix<const T> block_a = a;
     block_a.rows = std::min(a.rows, block_m);
     const index_t widest = !pack ? c.cols : a.rows > block_m ? block_n : kernel.gemm_panel(block_a, c.cols);
+    // A panel's part of c has short rows: where c stays in the second level, it is rectified as a whole.
+    const bool whole = widest < c.cols && c.rows * c.cols * index_t(sizeof(T)) <= rectified_bytes;
     for (index_t j = 0; j < c.cols; j += widest) {
         const index_t n = std::min(widest, c.cols - j);
         const index_t panel = kernel.gemm_panel(block_a, n);
@@ -228,9 +232,10 @@ void run_tiles(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* p
             const T* bias = plan.bias == nullptr ? nullptr : plan.bias + i * plan.bias_row + j * plan.bias_col;
             kernel.gemm({a.data + i * a.row_stride, m, a.cols, a.row_stride, a.col_stride}, panels, panel,
                         pack ? b.rows * panel : panel, block_c, bias, plan.bias_row, add);
-            rectify(kernel, part_of(plan.relu, i, j), block_c);
+            if (!whole) rectify(kernel, part_of(plan.relu, i, j), block_c);
         }
     }
+    if (whole) rectify(kernel, plan.relu, c);
 }
 
 // The plan's product; `memory` holds scratch_elements() elements.

@@ -106,14 +106,40 @@ double l2_penalty(index_t n, const T* param, T* grad, double strength, double di
     return 0.5 * factor * sum;
 }
 
+namespace {
+
+// Marks the units that rows from `first` on make active, looking at those alone that are not yet; returns how many.
+template <class T>
+index_t mark_columns(Rows<const T> x, index_t first, std::uint8_t* active) {
+    index_t found = 0;
+    for (index_t j = 0; j < x.cols; ++j) {
+        if (active[j] != 0) continue;
+        index_t row = first;
+        while (row < x.rows && !(x.row(row)[j] > T(0))) ++row;
+        if (row == x.rows) continue;
+        active[j] = 1;
+        ++found;
+    }
+    return found;
+}
+
+}  // namespace
+
 template <class T>
 index_t mark_active(Rows<const T> x, std::uint8_t* active) {
     const auto kernel = kernels<T>().mark_active;
     const auto count_inactive = [=] { return static_cast<index_t>(std::count(active, active + x.cols, 0)); };
-    // Training asks after every step, and soon all units have been active.
-    if (count_inactive() == 0) return 0;
-    for (index_t row = 0; row < x.rows; ++row) kernel(x.row(row), active, x.cols);
-    return count_inactive();
+    // Training asks after every step. Soon most units have been active, and those few that never are have a column each.
+    constexpr index_t rows_between_counts = 16;
+    constexpr index_t few = 4;  // of so many units one is left
+    index_t inactive = count_inactive();
+    for (index_t row = 0; row < x.rows && inactive > 0;) {
+        if (inactive * few <= x.cols) return inactive - mark_columns(x, row, active);
+        const index_t end = std::min(row + rows_between_counts, x.rows);
+        for (; row < end; ++row) kernel(x.row(row), active, x.cols);
+        inactive = count_inactive();
+    }
+    return inactive;
 }
 
 template <class T>

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Collection, Mapping
-from functools import cache
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 from relu_layers import _core
 from relu_layers import ops as native_ops
@@ -18,6 +18,7 @@ _SPELLED = frozenset({"__init__", "fit", "evaluate"})
 # An ops namespace is any object with the functions of `relu_layers.ops`: that module, `ops.reference`, a
 # recorder.
 Ops: TypeAlias = Any
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 class _DefaultOps:
@@ -66,6 +67,12 @@ class Watched(_core.Watched):
         """Return what a captured step depends on, by name: equal if it holds the very same objects."""
         own = self._configuration
         return {name: value for name, value in self.__dict__.items() if name[0] != "_" or name in own}
+
+
+def shortcut(method: _Method) -> _Method:
+    """Return a method that first asks what `_core.set_shortcut` gave its object, and runs if that returns None."""
+    quick: Any = functools.update_wrapper(_core.Shortcut(method), method)
+    return cast(_Method, quick)
 
 
 class _Setting:
@@ -135,7 +142,7 @@ class Configured(Watched):
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-@cache
+@functools.cache
 def _arguments_of_ours(cls: Any) -> Collection[str]:
     """Return the names of the arguments of a class of the package, of which there are few."""
     return _arguments(cls).keys()

@@ -75,6 +75,8 @@ class StepParts(NamedTuple):
         ``group_sum()`` returns the array for the sum of a group's gradients.
     penalize : callable
         ``penalize(rows, sample_weight)`` adds the penalty's gradient.
+    outputs : callable
+        ``outputs(x)`` returns what the loss looks at.
     """
 
     passes: Any
@@ -82,6 +84,7 @@ class StepParts(NamedTuple):
     progress: Array
     group_sum: Callable[[], Array]
     penalize: Callable[[int, Array | None], float]
+    outputs: Callable[[Array], Array]
 
 
 class _RecordingRefusedError(Exception):
@@ -120,7 +123,8 @@ class StepCaptures:
         alone = self._trainer._ranks == 1
         whole = self._possible and alone and not moments.on_gradients_ready
         self.step = self.replay.step if whole else _not_captured
-        self._trainer._quick_step = _not_captured if moments.on_step_end else self.step
+        # A captured step that nothing else has to follow needs no Python at all.
+        _core.set_shortcut(self._trainer, self.step if whole and not moments.on_step_end else None)
 
     def _forget(self) -> None:
         """Start without captures, for the trainer as it is now."""
@@ -142,6 +146,8 @@ class StepCaptures:
         self._seen: set[tuple[Any, ...]] = set()
         self._captured: dict[_core.Capture, Captured] = {}
         self._failed: set[tuple[Any, ...]] = set()
+        # A row that the model took, and its outputs.
+        self._row: tuple[Array, Array] | None = None
         self._dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
         updates, last_rate = optimizer.shared_progress
         self.replay = _core.TrainingReplay(
@@ -176,6 +182,16 @@ class StepCaptures:
         """Steps that one stretch may have: learning rates are asked for ahead, those of a user's schedule are not."""
         kind = self._trainer.optimizer.schedule_type
         return 2**31 if kind is schedules.Constant else _RATES_AHEAD if kind in _BUILT_IN_SCHEDULES else 1
+
+    def outputs_like(self, row: Array) -> Array:
+        """Return outputs of the shape that this row's have: former ones where the layers are as they were then."""
+        former = self._row
+        if former is not None and former[0].shape == row.shape and self.replay.current:
+            return former[1]
+        outputs = self._parts.outputs(row)
+        if self._possible:
+            self._row = row, outputs
+        return outputs
 
     def refresh(self) -> None:
         """Drop the captures if what they depend on has changed."""

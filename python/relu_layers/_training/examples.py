@@ -57,11 +57,17 @@ class Examples(NamedTuple):
             yield start, self.y[start : start + _TARGETS_AT_ONCE]
 
     def check(
-        self, owner: str, loss: Loss, outputs: Callable[[Array], Array], rank: int = 0, ranks: int = 1
+        self,
+        owner: str,
+        loss: Loss,
+        outputs: Callable[[Array], Array],
+        outputs_like: Callable[[Array], Array],
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         """Raise now what a training would find wrong later: shapes, dtypes, any target, weight or input.
 
-        ``outputs(x)`` returns what the loss looks at.
+        ``outputs(x)`` returns what the loss looks at, ``outputs_like(x)`` outputs of that shape.
         """
         if self.sample_weight is not None and not self.streamed:
             refuse_not_finite(owner, "sample_weight", self.sample_weight)
@@ -71,7 +77,7 @@ class Examples(NamedTuple):
             return
         first = self._row(owner)
         self._check_inputs(owner, outputs)
-        y = outputs(first)
+        y = outputs_like(first)
         loss.check_shape(owner, (len(self.x), *y.shape[1:]), self.y)
         loss.check_labels(owner, y, self.targets(rank, ranks))
         weight = None if self.sample_weight is None else self.sample_weight[:1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from relu_layers.data import Ordered
 STEPS_WORTH_A_CAPTURE = 16
 # Seconds after which a stretch of captured steps lets Python look for a signal.
 _LONGEST_STRETCH = 0.05
+# The capture of a minibatch, and what the mean of its loss divides by, None where its targets decide on that.
+_Known: TypeAlias = tuple[Captured, float | None]
 
 
 class Loop:
@@ -55,9 +57,10 @@ class Loop:
         self._captures, self._interrupts, self._run_step = captures, interrupts, run_step
         self._total = batches.count
         # By the rows of a batch, for as long as the captures have the same replay.
-        self._known: dict[int, Captured] = {}
+        self._known: dict[int, _Known] = {}
         self._replay = captures.replay
         self._record = epochs * self._total >= STEPS_WORTH_A_CAPTURE
+        self._seconds = min(_LONGEST_STRETCH, moments.seconds_between_steps)
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Run one epoch and return the columns that its batches gave."""
@@ -66,13 +69,15 @@ class Loop:
             begin(trainer, epoch)
         captures.meter.begin()
         order = batches.draw()
+        ends = self._moments.on_step_end
         number = 0
         while number < self._total:
-            done, value = self._stretch(order, number)
+            done = self._stretch(order, number)
+            value = captures.meter.last_loss if done and ends else 0.0
             if not done:
                 done, value = 1, self._step(order, number, epoch)
             number += done
-            for end in self._moments.on_step_end:
+            for end in ends:
                 end(trainer, trainer.steps, value)
         return captures.meter.record()
 
@@ -88,55 +93,72 @@ class Loop:
             self._interrupts.release()
         return result.value
 
-    def _stretch(self, order: Array | None, number: int) -> tuple[int, float]:
+    def _stretch(self, order: Array | None, number: int) -> int:
         """Replay minibatches from ``number`` on; return how many, 0 if the next must run in the layers."""
-        batches, moments, captures = self._batches, self._moments, self._captures
-        captures.refresh()
-        if moments.on_gradients_ready:
-            return 0, 0.0
-        rows = min(batches.batch_size, batches.rows - number * batches.batch_size)
-        (x, y, *rest), local, start = batches.window(number, order)
-        weight = rest[0] if rest else None
-        batch = slice(start, start + rows)
-        captured = self._captured(x, y, weight, batch, rows)
-        if captured is None:
-            return 0, 0.0
-        seconds = min(_LONGEST_STRETCH, moments.seconds_between_steps)
+        batches, captures = self._batches, self._captures
+        if not captures.replay.current:
+            captures.refresh()
+        if self._moments.on_gradients_ready:
+            return 0
+        size = batches.batch_size
+        left = batches.rows - number * size
+        rows = left if left < size else size
+        arrays, local, start = batches.window(number, order)
+        x, y = arrays[0], arrays[1]
+        weight = arrays[2] if len(arrays) > 2 else None
+        if self._replay is not captures.replay:
+            self._replay = captures.replay
+            self._known.clear()
+        known = self._known.get(rows)
+        if known is None:
+            known = self._look_up(x, y, weight, slice(start, start + rows), rows)
+            if known is None:
+                return 0
+        captured, share = known
         steps = 1
-        if seconds > 0.0 and captured.measured and rows == batches.batch_size:
-            steps = min((len(x) - start) // rows, captures.most_steps)
+        if self._seconds > 0.0 and captured.measured and rows == size:
+            steps, most = (len(x) - start) // rows, captures.most_steps
+            if steps > most:
+                steps = most
         meter = captures.meter
-        share = meter.share_of_rows(rows, weight is not None)
         losses = np.empty(steps) if share is None else None
         last = number + steps == self._total
         self._interrupts.hold()
         try:
             done, correct = captures.stretch(
-                *(captured.capture, x, y, weight, local, start, rows, steps, seconds, last),
-                *(share or 0.0, meter.sums, losses),
+                captured.capture,
+                x,
+                y,
+                weight,
+                local,
+                start,
+                rows,
+                steps,
+                self._seconds,
+                last,
+                0.0 if share is None else share,
+                meter.sums,
+                losses,
             )
-            if done:
-                meter.add_stretch(
-                    *(done, rows, correct, captured.counted, share, losses),
-                    lambda i: batches.batch(number + i, order)[1:],
-                )
-                if not captured.measured:
-                    meter.add_accuracy(captured.outputs, y[batch] if local is None else captured.batch[1])
-            else:
+            if not done:
                 self._known.clear()
+                return 0
+            meter.add_stretch(done, rows, correct, captured.counted, share)
+            if losses is not None:
+                values = losses[:done].tolist()
+                meter.add_losses(values, rows, lambda i: batches.batch(number + i, order)[1:])
+            if not captured.measured:
+                batch = slice(start, start + rows)
+                meter.add_accuracy(captured.outputs, y[batch] if local is None else captured.batch[1])
         finally:
             self._interrupts.release()
-        return done, float(meter.sums[2]) if done else 0.0
+        return int(done)
 
-    def _captured(self, x: Array, y: Array, weight: Array | None, batch: slice, rows: int) -> Captured | None:
-        """Return the capture for minibatches like ``batch`` of these arrays, which are alike in the whole fit."""
-        captures = self._captures
-        if self._replay is not captures.replay:
-            self._replay = captures.replay
-            self._known.clear()
-        found = self._known.get(rows)
-        if found is None:
-            found = captures.capture_rows(x, y, weight, batch, self._record)
-            if found is not None:
-                self._known[rows] = found
-        return found
+    def _look_up(self, x: Array, y: Array, weight: Array | None, batch: slice, rows: int) -> _Known | None:
+        """Return what all minibatches like ``batch`` of these arrays need, which are alike in the whole fit."""
+        captured = self._captures.capture_rows(x, y, weight, batch, self._record)
+        if captured is None:
+            return None
+        known = captured, self._captures.meter.share_of_rows(rows, weight is not None)
+        self._known[rows] = known
+        return known

@@ -133,33 +133,30 @@ class EpochMeter:
             return None
         return 1.0 if self._loss.normalization == "none" else float(rows)
 
-    def add_stretch(
-        self,
-        steps: int,
-        rows: int,
-        correct: int,
-        counted: int,
-        share: float | None,
-        losses: Array | None,
-        batches: Callable[[int], tuple[Array, ...]],
-    ) -> None:
+    def add_stretch(self, steps: int, rows: int, correct: int, counted: int, share: float | None) -> None:
         """Add ``steps`` consecutive batches of ``rows`` rows that a capture ran, which has added to `sums`.
 
         ``counted`` is how many predictions of a batch were counted, 0 if the capture does not count. ``share`` is
-        that of each batch; where it is None the losses are not in `sums`, and ``batches(i)`` gives targets and weights
-        of batch i.
+        that of each batch; where it is None the losses are not in `sums`: `add_losses` adds them.
         """
-        if losses is None or share is not None:
-            self._share_sum += (share or 0.0) * steps
-        else:
-            for i, value in enumerate(losses[:steps].tolist()):
-                own = self._loss.batch_share(rows, *batches(i))
-                self._share_sum += own
-                self.sums[0] += value * own
+        if share is not None:
+            self._share_sum += share * steps
         self._rows += rows * steps
         if counted:
             self._right += correct
             self._counted += counted * steps
+
+    def add_losses(self, values: list[float], rows: int, batches: Callable[[int], tuple[Array, ...]]) -> None:
+        """Add the losses of a stretch; ``batches(i)`` gives targets and weights of batch i."""
+        for i, value in enumerate(values):
+            own = self._loss.batch_share(rows, *batches(i))
+            self._share_sum += own
+            self.sums[0] += value * own
+
+    @property
+    def last_loss(self) -> float:
+        """The last loss of the stretch before."""
+        return float(self.sums[2])
 
     def add_accuracy(self, y: Array, target: Array) -> None:
         """Add a batch's right predictions, as the loss counts them."""
@@ -177,23 +174,20 @@ class EpochMeter:
 
     def record(self) -> dict[str, Any]:
         """Return the epoch's columns."""
-        loss = float(self.sums[0])
+        loss, penalty, _ = self.sums.tolist()
         if self._loss.normalization != "none":
             loss = loss / self._share_sum if self._share_sum else 0.0
         record: dict[str, Any] = {"loss": loss}
         if self._penalized:
-            record["penalty"] = float(self.sums[1]) / self._rows
+            record["penalty"] = penalty / self._rows
         if self._counted:
             record["accuracy"] = self._right / self._counted
         return record
 
     def dead_units(self) -> tuple[int, ...]:
         """Return for each ReLU layer the number of units that no row of the epoch made positive."""
-        return tuple(
-            # Quicker than NumPy's counting where units are few.
-            0 if active is None else active.tobytes().count(0)
-            for active in self._active
-        )
+        # Quicker than NumPy's counting, and than a generator, where units and layers are few.
+        return tuple([0 if active is None else active.tobytes().count(0) for active in self._active])
 
     def marks(self) -> bytes:
         """Return which units of this epoch were active: what another rank's `add_marks` takes."""

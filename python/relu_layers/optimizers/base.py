@@ -105,7 +105,8 @@ class Optimizer(Configured):
     @property
     def last_learning_rate(self) -> float | None:
         """The rate of the last update, before multipliers."""
-        return None if math.isnan(self._last_rate[0]) else float(self._last_rate[0])
+        rate: float = self._last_rate.item()
+        return rate if rate == rate else None
 
     @last_learning_rate.setter
     def last_learning_rate(self, value: float | None) -> None:
