@@ -1,6 +1,6 @@
 // Softmax and its logarithm along an axis.
 #include "bindings/bindings.h"
-#include "bindings/layout.h"
+#include "bindings/operands.h"
 #include "relu_layers/ops.h"
 
 namespace relu_layers::bindings {
@@ -13,14 +13,9 @@ py::object forward(Call& call, Argument x_, Argument axis_, Argument out) {
     const int axis = class_axis(call, x, axis_);
     const Array y(call, out, Shape(x));
     call.check_overlap(y, {}, &x);
-    const index_t inner = count(x, axis + 1, x.ndim);
     if (x.size > 0)
-        for_type(call, [&](auto element) {
-            using T = decltype(element);
-            const auto xs = rows<T>(call, x, axis);
-            const auto ys = y.pointer<T>();
-            call.run(work_of_exponential * double(x.size), [=](Run& run) { op(xs(run), inner, ys(run)); });
-        });
+        compute(call, work_of_exponential * double(x.size), op, AsRows{x, axis}, Same{count(x, axis + 1, x.ndim)},
+                Written{y});
     return result(y);
 }
 
@@ -33,15 +28,9 @@ py::object backward(Call& call, Argument y_, Argument dy_, Argument axis_, Argum
     const int axis = class_axis(call, y, axis_);
     const Array dx(call, out, Shape(y));
     call.check_overlap(dx, {&y}, &dy);
-    const index_t inner = count(y, axis + 1, y.ndim);
     if (y.size > 0)
-        for_type(call, [&](auto element) {
-            using T = decltype(element);
-            const auto ys = rows<T>(call, y, axis);
-            const auto dys = rows<T>(call, dy, axis);
-            const auto dxs = dx.pointer<T>();
-            call.run(work * double(y.size), [=](Run& run) { op(ys(run), dys(run), inner, dxs(run)); });
-        });
+        compute(call, work * double(y.size), op, AsRows{y, axis}, AsRows{dy, axis}, Same{count(y, axis + 1, y.ndim)},
+                Written{dx});
     return result(dx);
 }
 

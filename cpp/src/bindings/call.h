@@ -261,9 +261,6 @@ auto for_type(const Call& call, Body&& body) {
     return call.type() == float32_type ? body(float()) : body(double());
 }
 
-// The op of either element type, as an argument of a template.
-#define RELU_LAYERS_OP(name) [](auto... arguments) { ops::name(arguments...); }
-
 inline Array::Array(Call& call, Argument given) { call.read_floats(*this, given); }
 inline Array::Array(Call& call, Argument given, const Shape& of) { call.output(*this, given, of); }
 

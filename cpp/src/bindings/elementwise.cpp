@@ -1,9 +1,6 @@
 // Activations and dropout: every element by itself, so inputs of any layout meet in common rows.
-#include <tuple>
-#include <type_traits>
-
 #include "bindings/bindings.h"
-#include "bindings/layout.h"
+#include "bindings/operands.h"
 #include "relu_layers/ops.h"
 
 namespace relu_layers::bindings {
@@ -12,37 +9,18 @@ namespace {
 // Whether `out` may be the input: sign_kept asks the first number to be at least 0.
 enum class InPlace { no, yes, sign_kept };
 
-// A number of an op, with the argument that gave it.
-struct Scalar {
-    Argument given;
-    double value;
-};
-
 // What an op asks of its numbers, before it looks at the arrays.
-constexpr auto anything = [](const Call&, auto...) {};
+constexpr auto anything = [](const Call&, const auto&...) {};
 
-void expect_alpha(const Call& call, Scalar alpha) {
-    if (!(alpha.value >= 0))
-        call.value_error("alpha is " + repr_of(alpha.given.value) +
-                         ", expected >= 0: backward reads the sign of x off y");
+void expect_alpha(const Call& call, const Real& alpha) {
+    if (!(alpha.number >= 0))
+        call.value_error("alpha is " + repr_of(alpha.value) + ", expected >= 0: backward reads the sign of x off y");
 }
 
-void expect_limits(const Call& call, Scalar minimum, Scalar maximum) {
-    if (!(minimum.value < maximum.value))
-        call.value_error("minimum is " + repr_of(minimum.given.value) + " and maximum " + repr_of(maximum.given.value) +
+void expect_limits(const Call& call, const Real& minimum, const Real& maximum) {
+    if (!(minimum.number < maximum.number))
+        call.value_error("minimum is " + repr_of(minimum.value) + " and maximum " + repr_of(maximum.value) +
                          ", expected minimum < maximum");
-}
-
-// y = f(x), computed by f(Rows x, y, run).
-template <class Function>
-py::object map(Call& call, Array& x, const Array& y, double work, Function function) {
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto xs = rows<T>(call, x, common_split(call, {&x}));
-        const auto ys = y.pointer<T>();
-        call.run(work * double(y.size), [=](Run& run) { function(xs(run), ys(run), run); });
-    });
-    return result(y);
 }
 
 void check_in_place(Call& call, const Array& x, const Array& y, InPlace in_place) {
@@ -51,31 +29,25 @@ void check_in_place(Call& call, const Array& x, const Array& y, InPlace in_place
 }
 
 // The sign of y has to tell that of x where y takes its memory.
-void expect_sign_kept(const Call& call, const Array& x, const Array& y, Scalar slope) {
-    if (!(slope.value >= 0) && y.data == x.data && y.size > 0)  // NaN is refused too
-        call.value_error(std::string(slope.given.name) + " is " + repr_of(slope.given.value) +
+void expect_sign_kept(const Call& call, const Array& x, const Array& y, const Real& slope) {
+    if (!(slope.number >= 0) && y.data == x.data && y.size > 0)  // NaN is refused too
+        call.value_error(std::string(slope.name) + " is " + repr_of(slope.value) +
                          " and out is x: in place the sign of y would not tell the sign of x any more, and the "
                          "gradient would be wrong; pass another out");
 }
 
-// y = op(x, numbers); `Number` is Argument once for each number of the op.
+// y = op(x, numbers).
 template <auto op, InPlace in_place, int work, auto check = anything, class... Number>
 struct Unary {
     static py::object call(Call& call, Argument x_, Number... numbers, Argument out) {
-        const std::tuple scalars{Scalar{numbers, call.number(numbers)}...};
-        return std::apply(
-            [&](auto... scalar) {
-                check(call, scalar...);
-                Array x(call, x_);
-                const Array y(call, out, Shape(x));
-                check_in_place(call, x, y, in_place);
-                if constexpr (in_place == InPlace::sign_kept) expect_sign_kept(call, x, y, scalar...);
-                return map(call, x, y, work, [... value = scalar.value](auto xs, auto* ys, const Run&) {
-                    using T = std::remove_pointer_t<decltype(ys)>;
-                    op(xs, T(value)..., ys);
-                });
-            },
-            scalars);
+        (numbers.read(call), ...);
+        check(call, numbers...);
+        Array x(call, x_);
+        const Array y(call, out, Shape(x));
+        check_in_place(call, x, y, in_place);
+        if constexpr (in_place == InPlace::sign_kept) expect_sign_kept(call, x, y, numbers...);
+        compute(call, work * double(y.size), op, AsRows{x, common_split(call, {&x})}, numbers..., Written{y});
+        return result(y);
     }
 };
 
@@ -83,28 +55,16 @@ struct Unary {
 template <auto op, auto check = anything, class... Number>
 struct Gradient {
     static py::object call(Call& call, Argument state_, Argument dy_, Number... numbers, Argument out) {
-        const std::tuple scalars{Scalar{numbers, call.number(numbers)}...};
-        return std::apply(
-            [&](auto... scalar) {
-                check(call, scalar...);
-                Array state(call, state_);
-                Array dy(call, dy_);
-                call.expect_shape(dy, Shape(state));
-                const Array dx(call, out, Shape(state));
-                call.check_overlap(dx, {&state}, &dy);
-                for_type(call, [&](auto element) {
-                    using T = decltype(element);
-                    const int split = common_split(call, {&state, &dy});
-                    const auto states = rows<T>(call, state, split);
-                    const auto dys = rows<T>(call, dy, split);
-                    const auto dxs = dx.pointer<T>();
-                    call.run(double(dx.size), [=, ... value = T(scalar.value)](Run& run) {
-                        op(states(run), dys(run), value..., dxs(run));
-                    });
-                });
-                return result(dx);
-            },
-            scalars);
+        (numbers.read(call), ...);
+        check(call, numbers...);
+        Array state(call, state_);
+        Array dy(call, dy_);
+        call.expect_shape(dy, Shape(state));
+        const Array dx(call, out, Shape(state));
+        call.check_overlap(dx, {&state}, &dy);
+        const int split = common_split(call, {&state, &dy});
+        compute(call, double(dx.size), op, AsRows{state, split}, AsRows{dy, split}, numbers..., Written{dx});
+        return result(dx);
     }
 };
 
@@ -131,8 +91,12 @@ py::object dropout(Call& call, Argument x_, Argument rate_, Argument key_, Argum
     Array x(call, x_);
     const Array y(call, out, Shape(x));
     check_in_place(call, x, y, in_place);
-    return map(call, x, y, work_of_exponential,
-               [=](auto xs, auto* ys, const Run& run) { ops::dropout(xs, rate, key, counter + run.forwards, ys); });
+    const auto drop = [=](const Run& run, auto xs, auto* ys) {
+        ops::dropout(xs, rate, key, counter + run.forwards, ys);
+    };
+    compute(call, work_of_exponential * double(y.size), drop, ThisRun(), AsRows{x, common_split(call, {&x})},
+            Written{y});
+    return result(y);
 }
 
 // (..., features), and a slope per feature or one for all.
@@ -152,14 +116,8 @@ py::object prelu_forward(Call& call, Argument x_, Argument slope_, Argument out)
     expect_slopes(call, x, slope);
     const Array y(call, out, Shape(x));
     call.check_overlap(y, {&x, &slope});
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto xs = rows<T>(call, x, last_axis(x));
-        const auto slopes = contiguous<T>(call, slope);
-        const auto ys = y.pointer<T>();
-        const index_t features = slope.size;
-        call.run(double(x.size), [=](Run& run) { ops::prelu_forward(xs(run), slopes(run), features, ys(run)); });
-    });
+    compute(call, double(x.size), RELU_LAYERS_OP(prelu_forward), AsRows{x, last_axis(x)}, AsNumbers{slope},
+            Same{slope.size}, Written{y});
     return result(y);
 }
 
@@ -177,18 +135,8 @@ py::object prelu_backward(Call& call, Argument x_, Argument slope_, Argument dy_
     if (need_dx) call.check_overlap(dx, {&x, &slope}, &dy);
     call.check_overlap(dslope, {&x, &slope, &dy, &dx});
     Results results(2);
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto xs = rows<T>(call, x, last_axis(x));
-        const auto dys = rows<T>(call, dy, last_axis(dy));
-        const auto slopes = contiguous<T>(call, slope);
-        const auto dxs = dx.pointer<T>();
-        const auto dslopes = dslope.pointer<T>();
-        const index_t features = slope.size;
-        call.run(2 * double(x.size), [=](Run& run) {
-            ops::prelu_backward(xs(run), slopes(run), features, dys(run), dxs(run), dslopes(run));
-        });
-    });
+    compute(call, 2 * double(x.size), RELU_LAYERS_OP(prelu_backward), AsRows{x, last_axis(x)}, AsNumbers{slope},
+            Same{slope.size}, AsRows{dy, last_axis(dy)}, Written{dx}, Written{dslope});
     return results.add(result(dx)).add(result(dslope)).take();
 }
 
@@ -207,19 +155,18 @@ void gradient(py::handle m, const char* signature) {
 void bind_elementwise(py::handle m) {
     constexpr int exp = work_of_exponential;
     using enum InPlace;
-    unary<RELU_LAYERS_OP(relu_forward), sign_kept, 1, anything, Argument>(
+    unary<RELU_LAYERS_OP(relu_forward), sign_kept, 1, anything, Real>(
         m, "relu_forward(x, negative_slope=0.0, *, out=None)");
-    gradient<RELU_LAYERS_OP(relu_backward), anything, Argument>(
-        m, "relu_backward(x, dy, negative_slope=0.0, *, out=None)");
-    unary<RELU_LAYERS_OP(threshold_forward), no, 1, anything, Argument, Argument>(
+    gradient<RELU_LAYERS_OP(relu_backward), anything, Real>(m, "relu_backward(x, dy, negative_slope=0.0, *, out=None)");
+    unary<RELU_LAYERS_OP(threshold_forward), no, 1, anything, Real, Real>(
         m, "threshold_forward(x, threshold, value, *, out=None)");
-    gradient<RELU_LAYERS_OP(threshold_backward), anything, Argument>(
-        m, "threshold_backward(x, dy, threshold, *, out=None)");
-    unary<RELU_LAYERS_OP(elu_forward), yes, exp, expect_alpha, Argument>(m, "elu_forward(x, alpha=1.0, *, out=None)");
-    gradient<RELU_LAYERS_OP(elu_backward), expect_alpha, Argument>(m, "elu_backward(y, dy, alpha=1.0, *, out=None)");
-    unary<RELU_LAYERS_OP(clip_forward), yes, 1, expect_limits, Argument, Argument>(
+    gradient<RELU_LAYERS_OP(threshold_backward), anything, Real>(m,
+                                                                 "threshold_backward(x, dy, threshold, *, out=None)");
+    unary<RELU_LAYERS_OP(elu_forward), yes, exp, expect_alpha, Real>(m, "elu_forward(x, alpha=1.0, *, out=None)");
+    gradient<RELU_LAYERS_OP(elu_backward), expect_alpha, Real>(m, "elu_backward(y, dy, alpha=1.0, *, out=None)");
+    unary<RELU_LAYERS_OP(clip_forward), yes, 1, expect_limits, Real, Real>(
         m, "clip_forward(x, minimum=0.0, maximum=6.0, *, out=None)");
-    gradient<RELU_LAYERS_OP(clip_backward), expect_limits, Argument, Argument>(
+    gradient<RELU_LAYERS_OP(clip_backward), expect_limits, Real, Real>(
         m, "clip_backward(y, dy, minimum=0.0, maximum=6.0, *, out=None)");
     unary<RELU_LAYERS_OP(sigmoid_forward), yes, exp>(m, "sigmoid_forward(x, *, out=None)");
     gradient<RELU_LAYERS_OP(sigmoid_backward)>(m, "sigmoid_backward(y, dy, *, out=None)");

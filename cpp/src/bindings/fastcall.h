@@ -53,7 +53,7 @@ class Reference {
     T* value_ = nullptr;
 };
 
-// An argument with the name of its parameter, for messages.
+// An argument with the name of its parameter, for messages. Types derived from it say what a parameter takes.
 struct Argument {
     const char* name;
     PyObject* value;
@@ -110,7 +110,7 @@ struct Invocation {
   private:
     template <class T>
     static decltype(auto) argument(PyObject* const* values, std::size_t i) {
-        if constexpr (std::is_same_v<T, Argument>) return Argument{signature.parameter(i), values[i]};
+        if constexpr (std::is_base_of_v<Argument, T>) return T{Argument{signature.parameter(i), values[i]}};
         else return from_python<T>(values[i]);
     }
     template <std::size_t... i, class... Receiver>

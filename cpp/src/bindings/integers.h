@@ -1,7 +1,7 @@
 // Integer labels as the ops take them.
 #pragma once
 
-#include "bindings/call.h"
+#include "bindings/operands.h"
 #include "relu_layers/ops.h"
 
 namespace relu_layers::bindings {
@@ -13,9 +13,23 @@ inline bool is_integer(const Array& array) {
 // NumPy numbers its integers signed, unsigned, signed, ... from int8 on.
 inline bool is_signed(const Array& array) { return (array.type - first_integer_type) % 2 == 0; }
 
-// Of a contiguous array.
-inline Placed<ops::Labels> integers(const Array& labels) {
-    return labels.placed(ops::Labels{labels.data, static_cast<int>(labels.item_bytes), is_signed(labels)});
+// Integers of any width, expected of the argument.
+inline void read_integers(Call& call, Array& array, Argument given) {
+    call.read(array, given);
+    if (!is_integer(array))
+        call.type_error(std::string(given.name) + " has dtype " + dtype_name(array) + ", expected integers: pass " +
+                        given.name + ".astype(np.int64)");
 }
+
+// Such an array as an operand.
+struct AsIntegers {
+    Array& array;
+
+    template <class T>
+    Placed<ops::Labels> of(Call& call) const {
+        if (!array.plain()) call.copy(array);
+        return array.placed(ops::Labels{array.data, static_cast<int>(array.item_bytes), is_signed(array)});
+    }
+};
 
 }  // namespace relu_layers::bindings

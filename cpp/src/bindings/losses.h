@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "bindings/integers.h"
-#include "bindings/layout.h"
 
 namespace relu_layers::bindings {
 
@@ -50,10 +49,10 @@ struct LossOptions {
             call.value_error(std::string("sample_weight needs a batch axis, but ") + prediction.name + " has shape ()");
         call.expect_shape(sample_weight, Shape(prediction, 1));
     }
-    // The weights of each run: placed(run). Each of them is checked before anything is written.
+    // The weights as an operand. Each of them is checked before anything is written.
     template <class T>
-    auto weights(Call& call) {
-        const Placed<const T*> samples = contiguous<T>(call, sample_weight);
+    auto of(Call& call) {
+        const Placed<const T*> samples = AsNumbers{sample_weight}.of<T>(call);
         if (sample_weight.present()) check_weights(call, samples);
         const ops::LossWeights<T> plain{nullptr,    positions_per_sample, normalization, batch_size,
                                         has_ignore, ignore_label,         ignore_value};
@@ -62,6 +61,28 @@ struct LossOptions {
             weights.sample_weight = samples(run);
             return weights;
         };
+    }
+    // The loss and its gradient, for which `out` may be the prediction but none of `others`, computed by
+    // function(operands..., weights, gradient).
+    template <class Function, class... Operand>
+    py::object finish(Call& call, const Array& prediction, Argument out, std::initializer_list<const Array*> others,
+                      double work, Function function, Operand&&... operands) {
+        const Array gradient(call, out, Shape(prediction));
+        call.check_overlap(gradient, {}, &prediction);
+        call.check_overlap(gradient, others);
+        if (sample_weight.present()) call.check_overlap(gradient, {&sample_weight});
+        // Made before the run that computes them.
+        py::object gradients = result(gradient);
+        Number loss;
+        Results results(2);
+        const auto body = [=](Run& run, auto weights, auto* to, auto... given) {
+            run.number = function(given..., weights, to);
+        };
+        if (positions > 0)
+            loss.set(
+                compute(call, work * double(prediction.size), body, ThisRun(), *this, Written{gradient}, operands...)
+                    .number);
+        return results.add(loss.take()).add(std::move(gradients)).take();
     }
 
   private:
@@ -89,30 +110,31 @@ struct LossOptions {
     }
 };
 
-// A loss and its gradient, as they are returned; made before the run that computes them.
-class Losses {
-  public:
-    explicit Losses(const Array& gradient) : gradient_(result(gradient)) {}
-    void set(double loss) { loss_.set(loss); }
-    py::object take() { return pair_.add(loss_.take()).add(gradient_).take(); }
-
-  private:
-    py::object gradient_;
-    Number loss_;
-    Results pair_{2};
-};
-
 // Integers that name one of several: what they are called, and what there are several of.
-struct Indices {
+struct IndexNames {
     const char* name;
     const char* of_many;
     const char* one;
 };
-constexpr Indices labels_of_logits = {"labels", "logits have # classes", "label"};
-constexpr Indices columns_of_prediction = {"columns", "prediction has # columns", "column"};
+constexpr IndexNames labels_of_logits = {"labels", "logits have # classes", "label"};
+constexpr IndexNames columns_of_prediction = {"columns", "prediction has # columns", "column"};
 
-// IndexError that names the first integer out of range.
-void check_indices(Call& call, const Indices& kind, const Placed<ops::Labels>& labels, const LossOptions& common,
-                   const Shape& shape, index_t classes);
+// Such integers as an operand. One out of range is an IndexError that names the first.
+struct Indices {
+    const IndexNames& names;
+    Array& array;
+    const LossOptions& options;
+    index_t many;
+
+    template <class T>
+    Placed<ops::Labels> of(Call& call) const {
+        const Placed<ops::Labels> labels = AsIntegers{array}.of<T>(call);
+        check(call, labels);
+        return labels;
+    }
+
+  private:
+    void check(Call& call, const Placed<ops::Labels>& labels) const;
+};
 
 }  // namespace relu_layers::bindings

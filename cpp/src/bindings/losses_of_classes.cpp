@@ -5,24 +5,6 @@
 namespace relu_layers::bindings {
 namespace {
 
-[[noreturn]] void bad_index(const Call& call, const Indices& kind, const ops::Labels& labels, const Shape& shape,
-                            index_t position, index_t classes) {
-    const std::int64_t label = labels[position];
-    std::string place;
-    for (int i = shape.ndim - 1; i >= 0; --i) {
-        place = std::to_string(position % shape.dims[i]) + (place.empty() ? "" : ", ") + place;
-        position /= shape.dims[i];
-    }
-    if (shape.ndim > 0) place = "[" + place + "]";
-    const std::string value =
-        labels.is_signed ? std::to_string(label) : std::to_string(static_cast<std::uint64_t>(label));
-    const std::string number = std::to_string(classes);
-    std::string many = kind.of_many;
-    many.replace(many.find('#'), 1, number);
-    throw py::index_error(std::string(call.op()) + ": " + kind.name + place + " is " + value + " but " + many +
-                          ": expected 0 <= " + kind.one + " < " + number);
-}
-
 int class_axis_of_logits(Call& call, const Array& logits, Argument axis_) {
     const int axis = class_axis(call, logits, axis_);
     if (logits.shape[axis] == 0)
@@ -73,6 +55,19 @@ void read_labels(Call& call, Array& labels, Argument labels_, const Array& logit
     call.expect_shape(labels, Shape(logits));
 }
 
+// The weights of the classes and the smoothing as an operand.
+struct ClassNumbers {
+    Array& weight;
+    double smoothing;
+
+    template <class T>
+    auto of(Call& call) const {
+        return [weights = AsNumbers{weight}.of<T>(call), smooth = T(smoothing)](const Run& run) {
+            return ops::ClassOptions<T>{weights(run), smooth};
+        };
+    }
+};
+
 py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_, Argument axis_, Argument class_weight_,
                                  Argument sample_weight_, Argument label_smoothing_, Argument ignore_label_,
                                  Argument normalization_, Argument out) {
@@ -97,49 +92,38 @@ py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_,
     read_labels(call, labels, labels_, logits, axis);
     read_ignore_label(call, common, labels, ignore_label_);
     common.count_positions(call, logits, outer * inner, outer);
-    const Array dlogits(call, out, Shape(logits));
-    call.check_overlap(dlogits, {}, &logits);
-    call.check_overlap(dlogits, {&labels, &class_weight, &common.sample_weight});
-    Losses losses(dlogits);
-    if (logits.size > 0)
-        for_type(call, [&](auto element) {
-            using T = decltype(element);
-            const auto logit_rows = rows<T>(call, logits, axis);
-            const auto class_weights = contiguous<T>(call, class_weight);
-            const auto weights = common.weights<T>(call);
-            const auto gradient = dlogits.pointer<T>();
-            const double work = work_of_exponential * double(logits.size);
-            const auto compute = [&](auto targets) {
-                const Run then = call.run(work, [=](Run& run) {
-                    const ops::ClassOptions<T> options{class_weights(run), T(smoothing)};
-                    run.number = ops::softmax_cross_entropy(logit_rows(run), inner, targets(run), options, weights(run),
-                                                            gradient(run));
-                });
-                losses.set(then.number);
-            };
-            if (is_integer(labels)) {
-                if (!labels.plain()) call.copy(labels);
-                const auto indices = integers(labels);
-                check_indices(call, labels_of_logits, indices, common, without_axis(logits, axis), classes);
-                compute(indices);
-            } else {
-                compute(rows<T>(call, labels, axis));
-            }
-        });
-    return losses.take();
+    const auto finish = [&](auto targets) {
+        return common.finish(call, logits, out, {&labels, &class_weight}, work_of_exponential,
+                             RELU_LAYERS_OP(softmax_cross_entropy), AsRows{logits, axis}, Same{inner}, targets,
+                             ClassNumbers{class_weight, smoothing});
+    };
+    if (is_integer(labels)) return finish(Indices{labels_of_logits, labels, common, classes});
+    return finish(AsRows{labels, axis});
 }
 
 }  // namespace
 
-void check_indices(Call& call, const Indices& kind, const Placed<ops::Labels>& labels, const LossOptions& common,
-                   const Shape& shape, index_t classes) {
-    const bool has_ignore = common.has_ignore;
-    const std::int64_t ignored = common.ignore_label;
-    const index_t positions = common.positions;
-    const index_t bad = first_bad(call, [=](const Run& run) {
+void Indices::check(Call& call, const Placed<ops::Labels>& labels) const {
+    const index_t bad = first_bad(call, [=, has_ignore = options.has_ignore, ignored = options.ignore_label,
+                                         positions = options.positions, classes = many](const Run& run) {
         return ops::find_bad_label(labels(run), positions, classes, has_ignore, ignored);
     });
-    if (bad >= 0) bad_index(call, kind, labels.view, shape, bad, classes);
+    if (bad < 0) return;
+    std::string place;
+    index_t position = bad;
+    for (int i = array.ndim - 1; i >= 0; --i) {
+        place = std::to_string(position % array.shape[i]) + (place.empty() ? "" : ", ") + place;
+        position /= array.shape[i];
+    }
+    if (array.ndim > 0) place = "[" + place + "]";
+    const std::int64_t label = labels.view[bad];
+    const std::string value =
+        labels.view.is_signed ? std::to_string(label) : std::to_string(static_cast<std::uint64_t>(label));
+    const std::string number = std::to_string(many);
+    std::string of_many = names.of_many;
+    of_many.replace(of_many.find('#'), 1, number);
+    throw py::index_error(std::string(call.op()) + ": " + names.name + place + " is " + value + " but " + of_many +
+                          ": expected 0 <= " + names.one + " < " + number);
 }
 
 void bind_class_losses(py::handle m) {

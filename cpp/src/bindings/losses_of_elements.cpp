@@ -5,33 +5,30 @@
 namespace relu_layers::bindings {
 namespace {
 
-// A loss whose positions are the elements; out may be the prediction. f(weights, gradient, predictions, targets).
-template <class Function>
-py::object elementwise(Call& call, LossOptions& common, Array& prediction, Array& target, Argument sample_weight,
-                       Argument out, double work, Function function) {
+// An input in the rows that it has in common with another.
+struct Beside {
+    Array& array;
+    Array& other;
+
+    template <class T>
+    auto of(Call& call) const {
+        return AsRows{array, common_split(call, {&array, &other})}.of<T>(call);
+    }
+};
+
+// A loss whose positions are the elements.
+template <class Function, class... Number>
+py::object of_elements(Call& call, LossOptions& common, Array& prediction, Argument target_, Argument sample_weight,
+                       Argument out, double work, Function function, Number... numbers) {
+    Array target(call, target_);
+    call.expect_shape(target, Shape(prediction));
     common.read_sample_weight(call, prediction, sample_weight);
     common.count_positions(call, prediction, prediction.size, prediction.ndim > 0 ? prediction.shape[0] : 1);
-    const Array gradient(call, out, Shape(prediction));
-    call.check_overlap(gradient, {}, &prediction);
-    call.check_overlap(gradient, {&target, &common.sample_weight});
-    Losses losses(gradient);
-    if (prediction.size > 0)
-        for_type(call, [&](auto element) {
-            using T = decltype(element);
-            const int split = common_split(call, {&prediction, &target});
-            const auto predictions = rows<T>(call, prediction, split);
-            const auto targets = rows<T>(call, target, split);
-            const auto weights = common.weights<T>(call);
-            const auto gradients = gradient.pointer<T>();
-            const Run then = call.run(work * double(prediction.size), [=](Run& run) {
-                run.number = function(weights(run), gradients(run), predictions(run), targets(run));
-            });
-            losses.set(then.number);
-        });
-    return losses.take();
+    return common.finish(call, prediction, out, {&target}, work, function, Beside{prediction, target},
+                         Beside{target, prediction}, numbers...);
 }
 
-py::object sigmoid_cross_entropy(Call& call, Argument logits_, Argument targets_, Argument sample_weight,
+py::object sigmoid_cross_entropy(Call& call, Argument logits_, Argument targets, Argument sample_weight,
                                  Argument ignore_label_, Argument normalization_, Argument out) {
     LossOptions common;
     common.read_normalization(call, normalization_);
@@ -40,87 +37,56 @@ py::object sigmoid_cross_entropy(Call& call, Argument logits_, Argument targets_
         common.ignore_value = call.number(ignore_label_);
     }
     Array logits(call, logits_);
-    Array targets(call, targets_);
-    call.expect_shape(targets, Shape(logits));
-    return elementwise(
-        call, common, logits, targets, sample_weight, out, work_of_exponential,
-        [](auto weights, auto* dx, auto x, auto t) { return ops::sigmoid_cross_entropy(x, t, weights, dx); });
+    return of_elements(call, common, logits, targets, sample_weight, out, work_of_exponential,
+                       RELU_LAYERS_OP(sigmoid_cross_entropy));
 }
 
-// A loss of one element of each row, that of its column. f(weights, gradient, predictions, columns, targets).
-template <class Function>
-py::object elements_of_columns(Call& call, LossOptions& common, Array& prediction, Argument target_, Argument columns_,
-                               Argument sample_weight, Argument out, Function function) {
+// A loss of one element of each row, that of its column.
+template <class Function, class... Number>
+py::object of_columns(Call& call, LossOptions& common, Array& prediction, Argument target_, Argument columns_,
+                      Argument sample_weight, Argument out, Function function, Number... numbers) {
     if (prediction.ndim != 2)
         call.value_error("prediction has shape " + text_of(prediction) +
                          ", expected (batch, outputs) where columns are given");
     const Shape by_row(prediction, 1);
-    const index_t outputs = prediction.shape[1];
     Array target(call, target_);
     call.expect_shape(target, by_row);
     Array columns;
-    call.read(columns, columns_);
-    if (!is_integer(columns))
-        call.type_error("columns has dtype " + dtype_name(columns) +
-                        ", expected integers: pass columns.astype(np.int64)");
+    read_integers(call, columns, columns_);
     call.expect_shape(columns, by_row);
     common.read_sample_weight(call, prediction, sample_weight);
     common.count_positions(call, prediction, prediction.shape[0], prediction.shape[0]);
-    const Array gradient(call, out, Shape(prediction));
-    call.check_overlap(gradient, {}, &prediction);
-    call.check_overlap(gradient, {&target, &columns, &common.sample_weight});
-    Losses losses(gradient);
-    if (columns.size > 0)
-        for_type(call, [&](auto element) {
-            using T = decltype(element);
-            const auto predictions = rows<T>(call, prediction, 1);
-            const auto targets = contiguous<T>(call, target);
-            if (!columns.plain()) call.copy(columns);
-            const auto chosen = integers(columns);
-            const auto weights = common.weights<T>(call);
-            check_indices(call, columns_of_prediction, chosen, common, by_row, outputs);
-            const auto gradients = gradient.pointer<T>();
-            const Run then = call.run(double(prediction.size), [=](Run& run) {
-                run.number = function(weights(run), gradients(run), predictions(run), chosen(run), targets(run));
-            });
-            losses.set(then.number);
-        });
-    return losses.take();
+    return common.finish(call, prediction, out, {&target, &columns}, 1, function, AsRows{prediction, 1},
+                         Indices{columns_of_prediction, columns, common, prediction.shape[1]}, AsNumbers{target},
+                         numbers...);
 }
 
-// A loss of prediction - target, of all elements or of one column for each row.
-// f(weights, gradient, predictions, [columns,] targets).
+// A loss of prediction - target and a number, of all elements or of one column for each row.
 template <class Function>
-py::object of_difference(Call& call, Argument prediction_, Argument target_, Argument columns, Argument sample_weight,
-                         Argument normalization, Argument out, Function function) {
+py::object of_difference(Call& call, Argument prediction_, Argument target, Argument columns, Argument sample_weight,
+                         Argument normalization, Argument out, Function function, Real number) {
     LossOptions common;
     common.read_normalization(call, normalization);
     Array prediction(call, prediction_);
     if (!columns.is_none())
-        return elements_of_columns(call, common, prediction, target_, columns, sample_weight, out, function);
-    Array target(call, target_);
-    call.expect_shape(target, Shape(prediction));
-    return elementwise(call, common, prediction, target, sample_weight, out, 1, function);
+        return of_columns(call, common, prediction, target, columns, sample_weight, out, function, number);
+    return of_elements(call, common, prediction, target, sample_weight, out, 1, function, number);
 }
 
-py::object squared_error(Call& call, Argument prediction, Argument target, Argument columns, Argument scale_,
+py::object squared_error(Call& call, Argument prediction, Argument target, Argument columns, Real scale,
                          Argument sample_weight, Argument normalization, Argument out) {
-    const double scale = call.number(scale_);
+    scale.read(call);
     return of_difference(call, prediction, target, columns, sample_weight, normalization, out,
-                         [=](auto weights, auto* dp, auto... given) {
-                             return ops::squared_error(given..., decltype(+*dp)(scale), weights, dp);
-                         });
+                         RELU_LAYERS_OP(squared_error), scale);
 }
 
-py::object huber(Call& call, Argument prediction, Argument target, Argument columns, Argument delta_,
-                 Argument sample_weight, Argument normalization, Argument out) {
-    const double delta = call.number(delta_);
-    if (!(delta > 0 && std::isfinite(delta)))
-        call.value_error("delta is " + repr_of(delta_.value) + ", expected a finite number above 0");
-    return of_difference(call, prediction, target, columns, sample_weight, normalization, out,
-                         [=](auto weights, auto* dp, auto... given) {
-                             return ops::huber(given..., decltype(+*dp)(delta), weights, dp);
-                         });
+py::object huber(Call& call, Argument prediction, Argument target, Argument columns, Real delta, Argument sample_weight,
+                 Argument normalization, Argument out) {
+    delta.read(call);
+    if (!(delta.number > 0 && std::isfinite(delta.number)))
+        call.value_error("delta is " + repr_of(delta.value) + ", expected a finite number above 0");
+    return of_difference(call, prediction, target, columns, sample_weight, normalization, out, RELU_LAYERS_OP(huber),
+                         delta);
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "bindings/bindings.h"
-#include "bindings/layout.h"
 #include "bindings/object.h"
+#include "bindings/operands.h"
 #include "relu_layers/ops.h"
 #include "relu_layers/views.h"
 
@@ -33,8 +33,8 @@ struct Slope {
 
     Slope(Call& call, Argument slope) : on(!slope.is_none()), value(on ? call.number(slope) : 0) {}
     template <class T>
-    Rectifier<T> rectifier() const {
-        return {on, T(value)};
+    auto of(Call&) const {
+        return Same<Rectifier<T>>{{on, T(value)}};
     }
 };
 
@@ -56,8 +56,8 @@ class PackedWeight {
     }
     const py::object& weight() const { return weight_; }
     template <class T>
-    const ops::PackedWeight<T>& packed() const {
-        return std::get<ops::PackedWeight<T>>(packed_);
+    auto of(Call&) const {
+        return Same<ops::PackedWeight<T>>{std::get<ops::PackedWeight<T>>(packed_)};
     }
 
   private:
@@ -82,23 +82,12 @@ py::object dense_forward(Call& call, Argument x_, Argument weight_, Argument bia
     if (bias.present()) call.expect_shape(bias, Shape().add(weight.shape[1]));
     const Array y(call, out, Shape(x, x.ndim - 1).add(weight.shape[1]));
     call.check_overlap(y, {&x, &weight, &bias});
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto xs = matrix<T>(call, x);
-        const auto weights = matrix<T>(call, weight);
-        const auto biases = contiguous<T>(call, bias);
-        const auto ys = y.pointer<T>();
-        const double work = multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]);
-        if (packed != nullptr) {
-            call.run(work, [=, panels = packed->packed<T>()](Run& run) {
-                ops::dense_forward(xs(run), panels, biases(run), slope.rectifier<T>(), ys(run));
-            });
-            return;
-        }
-        call.run(work, [=](Run& run) {
-            ops::dense_forward(xs(run), weights(run), biases(run), slope.rectifier<T>(), ys(run));
-        });
-    });
+    const double work = multiply_adds(count(x, 0, x.ndim - 1), weight.shape[0], weight.shape[1]);
+    const auto multiply = [&](const auto& weights) {
+        compute(call, work, RELU_LAYERS_OP(dense_forward), AsMatrix{x}, weights, AsNumbers{bias}, slope, Written{y});
+    };
+    if (packed != nullptr) multiply(*packed);
+    else multiply(AsMatrix{weight});
     return result(y);
 }
 
@@ -126,19 +115,9 @@ py::object dense_backward(Call& call, Argument x_, Argument weight_, Argument dy
     call.check_overlap(dweight, {&x, &weight, &dy, &dx});
     call.check_overlap(dbias, {&x, &weight, &dy, &dx, &dweight});
     Results results(3);
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto xs = matrix<T>(call, x);
-        const auto weights = matrix<T>(call, weight);
-        const auto dys = matrix<T>(call, dy);
-        const auto dxs = dx.pointer<T>();
-        const auto dweights = dweight.pointer<T>();
-        const auto dbiases = dbias.pointer<T>();
-        call.run((need_dx ? 2 : 1) * multiply_adds(xs.view.rows, weight.shape[0], weight.shape[1]), [=](Run& run) {
-            ops::dense_backward(xs(run), weights(run), dys(run), slope.rectifier<T>(), dxs(run), dweights(run),
-                                dbiases(run), accumulate);
-        });
-    });
+    compute(call, (need_dx ? 2 : 1) * multiply_adds(count(x, 0, x.ndim - 1), weight.shape[0], weight.shape[1]),
+            RELU_LAYERS_OP(dense_backward), AsMatrix{x}, AsMatrix{weight}, AsMatrix{dy}, slope, Written{dx},
+            Written{dweight}, Written{dbias}, Same{accumulate});
     return results.add(result(dx)).add(result(dweight)).add(result(dbias)).take();
 }
 
@@ -169,7 +148,7 @@ struct Operand {
         return !transposed && single_stride(array, 0, array.ndim - 1, stride);
     }
     template <class T>
-    Placed<Matrix<const T>> matrix() const {
+    Placed<Matrix<const T>> of(Call&) const {
         return array.placed(
             Matrix<const T>{array.as<const T>(), rows(), columns(), stride(row_axis()), stride(column_axis())});
     }
@@ -205,7 +184,18 @@ Shape broadcast_stacks(const Call& call, const Operand& a, const Operand& b) {
     return stack;
 }
 
-template <class T>
+// An output as `rows` rows of `cols` numbers each: the first of a stack.
+struct AsProduct {
+    const Array& array;
+    index_t rows;
+    index_t cols;
+
+    template <class T>
+    auto of(Call&) const {
+        return array.placed(Rows<T>{array.as<T>(), rows, cols, cols});
+    }
+};
+
 void multiply(Call& call, Operand& a, Operand& b, const Shape& stack, bool accumulate, const Array& c) {
     if (!a.in_elements()) call.copy(a.array);
     if (!b.in_elements()) call.copy(b.array);
@@ -214,27 +204,18 @@ void multiply(Call& call, Operand& a, Operand& b, const Shape& stack, bool accum
     const index_t m = a.rows();
     const index_t n = b.columns();
     const double work = double(number) * multiply_adds(m, n, a.columns());
-    if (number == 1) {
-        const auto product = c.placed(Rows<T>{c.as<T>(), m, n, n});
-        call.run(work, [=, left = a.matrix<T>(), right = b.matrix<T>()](Run& run) {
-            ops::matmul(left(run), right(run), accumulate, product(run));
-        });
-    } else if (b.stack_ndim() == 0 && a.tall()) {
-        const auto tall = matrix<T>(call, a.array);
-        const auto product = c.placed(Rows<T>{c.as<T>(), tall.view.rows, n, n});
-        call.run(work, [=, right = b.matrix<T>()](Run& run) {
-            ops::matmul(tall(run), right(run), accumulate, product(run));
-        });
-    } else {
-        std::vector<index_t> c_offsets(static_cast<std::size_t>(number));
-        for (std::size_t i = 0; i < c_offsets.size(); ++i) c_offsets[i] = static_cast<index_t>(i) * m * n;
-        const auto product = c.placed(Rows<T>{c.as<T>(), m, n, n});
-        call.run(work, [=, left = a.matrix<T>(), right = b.matrix<T>(), a_offsets = a.offsets(stack, number),
-                        b_offsets = b.offsets(stack, number), c_offsets = std::move(c_offsets)](Run& run) {
-            ops::matmul_stack(number, left(run), a_offsets.data(), right(run), b_offsets.data(), accumulate,
-                              product(run), c_offsets.data());
-        });
-    }
+    const auto product = [&](const auto& left, index_t rows) {
+        compute(call, work, RELU_LAYERS_OP(matmul), left, b, Same{accumulate}, AsProduct{c, rows, n});
+    };
+    if (number == 1) return product(a, m);
+    if (b.stack_ndim() == 0 && a.tall()) return product(AsMatrix{a.array}, number * m);
+    std::vector<index_t> starts(static_cast<std::size_t>(number));
+    for (std::size_t i = 0; i < starts.size(); ++i) starts[i] = static_cast<index_t>(i) * m * n;
+    const auto products = [=, left = a.offsets(stack, number), right = b.offsets(stack, number),
+                           starts = std::move(starts)](auto as, auto bs, auto cs) {
+        ops::matmul_stack(number, as, left.data(), bs, right.data(), accumulate, cs, starts.data());
+    };
+    compute(call, work, products, a, b, AsProduct{c, m, n});
 }
 
 py::object matmul(Call& call, Argument a_, Argument b_, Argument transpose_a, Argument transpose_b,
@@ -255,8 +236,7 @@ py::object matmul(Call& call, Argument a_, Argument b_, Argument transpose_a, Ar
         call.value_error("accumulate is True and out is None: pass out, the array to add to");
     const Array c(call, out, Shape(stack).add(a.rows()).add(b.columns()));
     call.check_overlap(c, {&a.array, &b.array});
-    if (c.size > 0)
-        for_type(call, [&](auto element) { multiply<decltype(element)>(call, a, b, stack, accumulate, c); });
+    if (c.size > 0) multiply(call, a, b, stack, accumulate, c);
     return result(c);
 }
 

@@ -1,7 +1,6 @@
 // What training measures on its way: norms and sums of gradients, active units, right predictions.
 #include "bindings/bindings.h"
 #include "bindings/integers.h"
-#include "bindings/layout.h"
 
 namespace relu_layers::bindings {
 namespace {
@@ -9,11 +8,8 @@ namespace {
 double sum_of_squares(Call& call, Argument x_) {
     Array x(call, x_);
     if (!x.contiguous()) call.value_error("x is not C-contiguous: pass np.ascontiguousarray(x)");
-    return for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto xs = rows<T>(call, x, 0);
-        return call.run(double(x.size), [=](Run& run) { run.number += ops::sum_of_squares(xs(run)); }).number;
-    });
+    const auto add = [](Run& run, auto xs) { run.number += ops::sum_of_squares(xs); };
+    return compute(call, double(x.size), add, ThisRun(), AsRows{x, 0}).number;
 }
 
 void accumulate(Call& call, Argument total_, Argument grad_) {
@@ -22,13 +18,7 @@ void accumulate(Call& call, Argument total_, Argument grad_) {
     read_contiguous(call, grad, grad_);
     call.update(total, total_, Shape(grad), grad.type);
     call.check_overlap(total, {&grad});
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto grads = contiguous<T>(call, grad);
-        const auto totals = total.pointer<T>();
-        const index_t n = grad.size;
-        call.run(double(n), [=](Run& run) { ops::accumulate(n, totals(run), grads(run)); });
-    });
+    compute(call, double(grad.size), RELU_LAYERS_OP(accumulate), Same{grad.size}, Written{total}, AsNumbers{grad});
 }
 
 py::object l2_penalty(Call& call, Argument param_, Argument grad_, Argument strength_, Argument rows_,
@@ -47,52 +37,34 @@ py::object l2_penalty(Call& call, Argument param_, Argument grad_, Argument stre
         call.check_overlap(grad, {&weight});
     }
     Number penalty;
-    for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto params = contiguous<T>(call, param);
-        const auto weights = contiguous<T>(call, weight);
-        const auto grads = grad.pointer<T>();
-        const bool weighted = weight.present();
-        const index_t n = param.size;
-        const Run then = call.run(2 * double(n), [=](Run& run) {
-            double divisor = double(batch);
-            if (weighted) {
-                const T* w = weights(run);
-                divisor = 0;
-                for (index_t i = 0; i < batch; ++i) divisor += double(w[i]);
-            }
-            run.number += ops::l2_penalty(n, params(run), grads(run), strength, divisor);
-        });
-        penalty.set(then.number);
-    });
+    const auto add = [=, n = param.size](Run& run, auto* params, auto* grads, auto* weights) {
+        double divisor = weights == nullptr ? double(batch) : 0;
+        for (index_t i = 0; weights != nullptr && i < batch; ++i) divisor += double(weights[i]);
+        run.number += ops::l2_penalty(n, params, grads, strength, divisor);
+    };
+    penalty.set(
+        compute(call, 2 * double(param.size), add, ThisRun(), AsNumbers{param}, Written{grad}, AsNumbers{weight})
+            .number);
     return penalty.take();
 }
 
 index_t mark_active(Call& call, Argument x_, Argument active_) {
     Array x(call, x_);
     if (x.ndim == 0) call.value_error("x has shape (), expected (..., units)");
-    const index_t units = x.shape[x.ndim - 1];
     Array active;
-    call.update(active, active_, Shape().add(units), uint8_type);
+    call.update(active, active_, Shape().add(x.shape[x.ndim - 1]), uint8_type);
     call.check_overlap(active, {&x});
-    return for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto xs = rows<T>(call, x, x.ndim - 1);
-        const auto marks = active.pointer<std::uint8_t>();
-        return call.run(double(x.size), [=](Run& run) { run.inactive = ops::mark_active(xs(run), marks(run)); })
-            .inactive;
-    });
+    const auto mark = [marks = active.pointer<std::uint8_t>()](Run& run, auto xs) {
+        run.inactive = ops::mark_active(xs, marks(run));
+    };
+    return compute(call, double(x.size), mark, ThisRun(), AsRows{x, x.ndim - 1}).inactive;
 }
 
 bool all_finite(Call& call, Argument x_) {
     Array x(call, x_);
     if (!x.plain()) call.value_error("x is not C-contiguous and aligned: pass np.ascontiguousarray(x)");
-    return for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto xs = x.pointer<T>();
-        const index_t n = x.size;
-        return !call.run(0.25 * double(n), [=](Run& run) { run.refused = !ops::all_finite<T>(n, xs(run)); }).refused;
-    });
+    const auto look = [n = x.size](Run& run, const auto* xs) { run.refused = !ops::all_finite(n, xs); };
+    return !compute(call, 0.25 * double(x.size), look, ThisRun(), AsNumbers{x}).refused;
 }
 
 index_t count_correct(Call& call, Argument logits_, Argument labels_) {
@@ -100,33 +72,18 @@ index_t count_correct(Call& call, Argument logits_, Argument labels_) {
     if (logits.ndim != 2 || logits.shape[1] == 0)
         call.value_error("logits has shape " + text_of(logits) + ", expected (batch, classes) with a class");
     Array labels;
-    call.read(labels, labels_);
-    if (!is_integer(labels))
-        call.type_error("labels has dtype " + dtype_name(labels) + ", expected integers: pass labels.astype(np.int64)");
+    read_integers(call, labels, labels_);
     call.expect_shape(labels, Shape(logits, 1));
-    return for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto rows_of_logits = rows<T>(call, logits, 1);
-        if (!labels.plain()) call.copy(labels);
-        const auto indices = integers(labels);
-        return call
-            .run(double(logits.size),
-                 [=](Run& run) { run.correct = ops::count_correct(rows_of_logits(run), indices(run)); })
-            .correct;
-    });
+    const auto look = [](Run& run, auto xs, auto indices) { run.correct = ops::count_correct(xs, indices); };
+    return compute(call, double(logits.size), look, ThisRun(), AsRows{logits, 1}, AsIntegers{labels}).correct;
 }
 
 index_t count_agreeing(Call& call, Argument logits_, Argument targets_) {
     Array logits(call, logits_);
     Array targets(call, targets_);
     call.expect_shape(targets, Shape(logits));
-    return for_type(call, [&](auto element) {
-        using T = decltype(element);
-        const auto xs = rows<T>(call, logits, 0);
-        const auto ts = rows<T>(call, targets, 0);
-        return call.run(double(logits.size), [=](Run& run) { run.correct = ops::count_agreeing(xs(run), ts(run)); })
-            .correct;
-    });
+    const auto look = [](Run& run, auto xs, auto ts) { run.correct = ops::count_agreeing(xs, ts); };
+    return compute(call, double(logits.size), look, ThisRun(), AsRows{logits, 0}, AsRows{targets, 0}).correct;
 }
 
 }  // namespace

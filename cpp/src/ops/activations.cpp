@@ -2,107 +2,50 @@
 #include <cstdint>
 
 #include "ops/elementwise.h"
+#include "ops/instantiate.h"
 #include "relu_layers/ops.h"
 
 namespace relu_layers::ops {
 
-template <class T>
-void relu_forward(Rows<const T> x, T negative_slope, T* y) {
-    map1(x, y, 0.1, kernels<T>().relu_forward, negative_slope);
-}
-template <class T>
-void relu_backward(Rows<const T> x, Rows<const T> dy, T negative_slope, T* dx) {
-    map2(x, dy, dx, 0.15, kernels<T>().relu_backward, negative_slope);
-}
+// The op of a kernel: its parameters as ops.h has them, the nanoseconds that an element takes, and the numbers of the
+// formula. The state of a backward pass is what its forward took or gave.
+#define RELU_LAYERS_FORWARD(name, parameters, ...)  \
+    template <class T>                              \
+    void name parameters {                          \
+        map1(kernels<T>().name, x, y, __VA_ARGS__); \
+    }                                               \
+    RELU_LAYERS_INSTANTIATE(name)
+#define RELU_LAYERS_BACKWARD(name, parameters, ...)          \
+    template <class T>                                       \
+    void name parameters {                                   \
+        map2(kernels<T>().name, state, dy, dx, __VA_ARGS__); \
+    }                                                        \
+    RELU_LAYERS_INSTANTIATE(name)
 
-template <class T>
-void threshold_forward(Rows<const T> x, T threshold, T value, T* y) {
-    map1(x, y, 0.1, kernels<T>().threshold_forward, threshold, value);
-}
-template <class T>
-void threshold_backward(Rows<const T> x, Rows<const T> dy, T threshold, T* dx) {
-    map2(x, dy, dx, 0.15, kernels<T>().threshold_backward, threshold);
-}
-
-template <class T>
-void elu_forward(Rows<const T> x, T alpha, T* y) {
-    map1(x, y, 0.5, kernels<T>().elu_forward, alpha);
-}
-template <class T>
-void elu_backward(Rows<const T> y, Rows<const T> dy, T alpha, T* dx) {
-    map2(y, dy, dx, 0.15, kernels<T>().elu_backward, alpha);
-}
-
-template <class T>
-void sigmoid_forward(Rows<const T> x, T* y) {
-    map1(x, y, 0.6, kernels<T>().sigmoid_forward);
-}
-template <class T>
-void sigmoid_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
-    map2(y, dy, dx, 0.15, kernels<T>().sigmoid_backward);
-}
-
-template <class T>
-void silu_forward(Rows<const T> x, T* y) {
-    map1(x, y, 0.6, kernels<T>().silu_forward);
-}
-template <class T>
-void silu_backward(Rows<const T> x, Rows<const T> dy, T* dx) {
-    map2(x, dy, dx, 0.7, kernels<T>().silu_backward);
-}
-
-template <class T>
-void gelu_forward(Rows<const T> x, T* y) {
-    map1(x, y, 1.0, kernels<T>().gelu_forward);
-}
-template <class T>
-void gelu_backward(Rows<const T> x, Rows<const T> dy, T* dx) {
-    map2(x, dy, dx, 1.0, kernels<T>().gelu_backward);
-}
-template <class T>
-void gelu_tanh_forward(Rows<const T> x, T* y) {
-    map1(x, y, 0.7, kernels<T>().gelu_tanh_forward);
-}
-template <class T>
-void gelu_tanh_backward(Rows<const T> x, Rows<const T> dy, T* dx) {
-    map2(x, dy, dx, 0.8, kernels<T>().gelu_tanh_backward);
-}
-
-template <class T>
-void clip_forward(Rows<const T> x, T minimum, T maximum, T* y) {
-    map1(x, y, 0.1, kernels<T>().clip_forward, minimum, maximum);
-}
-template <class T>
-void clip_backward(Rows<const T> y, Rows<const T> dy, T minimum, T maximum, T* dx) {
-    map2(y, dy, dx, 0.15, kernels<T>().clip_backward, minimum, maximum);
-}
-
-template <class T>
-void selu_forward(Rows<const T> x, T* y) {
-    map1(x, y, 0.5, kernels<T>().selu_forward);
-}
-template <class T>
-void selu_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
-    map2(y, dy, dx, 0.15, kernels<T>().selu_backward);
-}
-
-template <class T>
-void softplus_forward(Rows<const T> x, T* y) {
-    map1(x, y, 1.0, kernels<T>().softplus_forward);
-}
-template <class T>
-void softplus_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
-    map2(y, dy, dx, 0.5, kernels<T>().softplus_backward);
-}
-
-template <class T>
-void tanh_forward(Rows<const T> x, T* y) {
-    map1(x, y, 0.6, kernels<T>().tanh_forward);
-}
-template <class T>
-void tanh_backward(Rows<const T> y, Rows<const T> dy, T* dx) {
-    map2(y, dy, dx, 0.15, kernels<T>().tanh_backward);
-}
+RELU_LAYERS_FORWARD(relu_forward, (Rows<const T> x, T negative_slope, T* y), 0.1, negative_slope)
+RELU_LAYERS_BACKWARD(relu_backward, (Rows<const T> state, Rows<const T> dy, T negative_slope, T* dx), 0.15,
+                     negative_slope)
+RELU_LAYERS_FORWARD(threshold_forward, (Rows<const T> x, T threshold, T value, T* y), 0.1, threshold, value)
+RELU_LAYERS_BACKWARD(threshold_backward, (Rows<const T> state, Rows<const T> dy, T threshold, T* dx), 0.15, threshold)
+RELU_LAYERS_FORWARD(elu_forward, (Rows<const T> x, T alpha, T* y), 0.5, alpha)
+RELU_LAYERS_BACKWARD(elu_backward, (Rows<const T> state, Rows<const T> dy, T alpha, T* dx), 0.15, alpha)
+RELU_LAYERS_FORWARD(sigmoid_forward, (Rows<const T> x, T* y), 0.6)
+RELU_LAYERS_BACKWARD(sigmoid_backward, (Rows<const T> state, Rows<const T> dy, T* dx), 0.15)
+RELU_LAYERS_FORWARD(silu_forward, (Rows<const T> x, T* y), 0.6)
+RELU_LAYERS_BACKWARD(silu_backward, (Rows<const T> state, Rows<const T> dy, T* dx), 0.7)
+RELU_LAYERS_FORWARD(gelu_forward, (Rows<const T> x, T* y), 1.0)
+RELU_LAYERS_BACKWARD(gelu_backward, (Rows<const T> state, Rows<const T> dy, T* dx), 1.0)
+RELU_LAYERS_FORWARD(gelu_tanh_forward, (Rows<const T> x, T* y), 0.7)
+RELU_LAYERS_BACKWARD(gelu_tanh_backward, (Rows<const T> state, Rows<const T> dy, T* dx), 0.8)
+RELU_LAYERS_FORWARD(clip_forward, (Rows<const T> x, T minimum, T maximum, T* y), 0.1, minimum, maximum)
+RELU_LAYERS_BACKWARD(clip_backward, (Rows<const T> state, Rows<const T> dy, T minimum, T maximum, T* dx), 0.15, minimum,
+                     maximum)
+RELU_LAYERS_FORWARD(selu_forward, (Rows<const T> x, T* y), 0.5)
+RELU_LAYERS_BACKWARD(selu_backward, (Rows<const T> state, Rows<const T> dy, T* dx), 0.15)
+RELU_LAYERS_FORWARD(softplus_forward, (Rows<const T> x, T* y), 1.0)
+RELU_LAYERS_BACKWARD(softplus_backward, (Rows<const T> state, Rows<const T> dy, T* dx), 0.5)
+RELU_LAYERS_FORWARD(tanh_forward, (Rows<const T> x, T* y), 0.6)
+RELU_LAYERS_BACKWARD(tanh_backward, (Rows<const T> state, Rows<const T> dy, T* dx), 0.15)
 
 template <class T>
 void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t counter, T* y) {
@@ -115,32 +58,6 @@ void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t coun
     });
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                         \
-    template void relu_forward(Rows<const T>, T, T*);                      \
-    template void relu_backward(Rows<const T>, Rows<const T>, T, T*);      \
-    template void threshold_forward(Rows<const T>, T, T, T*);              \
-    template void threshold_backward(Rows<const T>, Rows<const T>, T, T*); \
-    template void elu_forward(Rows<const T>, T, T*);                       \
-    template void elu_backward(Rows<const T>, Rows<const T>, T, T*);       \
-    template void sigmoid_forward(Rows<const T>, T*);                      \
-    template void sigmoid_backward(Rows<const T>, Rows<const T>, T*);      \
-    template void silu_forward(Rows<const T>, T*);                         \
-    template void silu_backward(Rows<const T>, Rows<const T>, T*);         \
-    template void gelu_forward(Rows<const T>, T*);                         \
-    template void gelu_backward(Rows<const T>, Rows<const T>, T*);         \
-    template void gelu_tanh_forward(Rows<const T>, T*);                    \
-    template void gelu_tanh_backward(Rows<const T>, Rows<const T>, T*);    \
-    template void clip_forward(Rows<const T>, T, T, T*);                   \
-    template void clip_backward(Rows<const T>, Rows<const T>, T, T, T*);   \
-    template void selu_forward(Rows<const T>, T*);                         \
-    template void selu_backward(Rows<const T>, Rows<const T>, T*);         \
-    template void softplus_forward(Rows<const T>, T*);                     \
-    template void softplus_backward(Rows<const T>, Rows<const T>, T*);     \
-    template void tanh_forward(Rows<const T>, T*);                         \
-    template void tanh_backward(Rows<const T>, Rows<const T>, T*);         \
-    template void dropout(Rows<const T>, double, std::uint64_t, std::uint64_t, T*);
-RELU_LAYERS_INSTANTIATE(float)
-RELU_LAYERS_INSTANTIATE(double)
-#undef RELU_LAYERS_INSTANTIATE
+RELU_LAYERS_INSTANTIATE(dropout)
 
 }  // namespace relu_layers::ops

@@ -1,4 +1,5 @@
 // Softmax and log-softmax along any axis.
+#include "ops/instantiate.h"
 #include "ops/class_rows.h"
 #include "dispatch/kernels.h"
 #include "relu_layers/ops.h"
@@ -43,13 +44,9 @@ void log_softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* d
     for_class_rows(kernels<T>().log_softmax_backward, inner, dx, y, dy);
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                             \
-    template void softmax_forward(Rows<const T>, index_t, T*);                 \
-    template void log_softmax_forward(Rows<const T>, index_t, T*);             \
-    template void softmax_backward(Rows<const T>, Rows<const T>, index_t, T*); \
-    template void log_softmax_backward(Rows<const T>, Rows<const T>, index_t, T*);
-RELU_LAYERS_INSTANTIATE(float)
-RELU_LAYERS_INSTANTIATE(double)
-#undef RELU_LAYERS_INSTANTIATE
+RELU_LAYERS_INSTANTIATE(softmax_forward)
+RELU_LAYERS_INSTANTIATE(log_softmax_forward)
+RELU_LAYERS_INSTANTIATE(softmax_backward)
+RELU_LAYERS_INSTANTIATE(log_softmax_backward)
 
 }  // namespace relu_layers::ops

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "ops/instantiate.h"
 #include "ops/elementwise.h"
 #include "relu_layers/ops.h"
 
@@ -73,11 +74,7 @@ void prelu_backward(Rows<const T> x, const T* slope, index_t slope_count, Rows<c
     });
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                     \
-    template void prelu_forward(Rows<const T>, const T*, index_t, T*); \
-    template void prelu_backward(Rows<const T>, const T*, index_t, Rows<const T>, T*, T*);
-RELU_LAYERS_INSTANTIATE(float)
-RELU_LAYERS_INSTANTIATE(double)
-#undef RELU_LAYERS_INSTANTIATE
+RELU_LAYERS_INSTANTIATE(prelu_forward)
+RELU_LAYERS_INSTANTIATE(prelu_backward)
 
 }  // namespace relu_layers::ops

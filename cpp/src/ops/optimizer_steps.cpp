@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "ops/instantiate.h"
 #include "ops/elementwise.h"
 #include "relu_layers/ops.h"
 
@@ -153,19 +154,15 @@ bool all_finite(index_t n, const T* x) {
     return finite.load(std::memory_order_relaxed);
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                                               \
-    template void sgd_update(index_t, T*, const T*, T*, GradientRule<T>, T, T, bool);            \
-    template void adagrad_update(index_t, T*, const T*, T*, GradientRule<T>, T, T);              \
-    template void rmsprop_update(index_t, T*, const T*, T*, GradientRule<T>, T, double, T);      \
-    template void adadelta_update(index_t, T*, const T*, T*, T*, GradientRule<T>, T, double, T); \
-    template void adam_update(index_t, T*, const T*, T*, T*, GradientRule<T>, AdamRule<T>);      \
-    template void accumulate(index_t, T*, const T*);                                             \
-    template double l2_penalty(index_t, const T*, T*, double, double);                           \
-    template double sum_of_squares(Rows<const T>);                                               \
-    template index_t mark_active(Rows<const T>, std::uint8_t*);                                  \
-    template bool all_finite(index_t, const T*);
-RELU_LAYERS_INSTANTIATE(float)
-RELU_LAYERS_INSTANTIATE(double)
-#undef RELU_LAYERS_INSTANTIATE
+RELU_LAYERS_INSTANTIATE(sgd_update)
+RELU_LAYERS_INSTANTIATE(adagrad_update)
+RELU_LAYERS_INSTANTIATE(rmsprop_update)
+RELU_LAYERS_INSTANTIATE(adadelta_update)
+RELU_LAYERS_INSTANTIATE(adam_update)
+RELU_LAYERS_INSTANTIATE(accumulate)
+RELU_LAYERS_INSTANTIATE(l2_penalty)
+RELU_LAYERS_INSTANTIATE(sum_of_squares)
+RELU_LAYERS_INSTANTIATE(mark_active)
+RELU_LAYERS_INSTANTIATE(all_finite)
 
 }  // namespace relu_layers::ops
