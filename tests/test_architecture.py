@@ -95,6 +95,9 @@ ONLY_IN = {
     "onnx": {"bench", "formats"},
     "onnxruntime": {"bench", "cli"},
     "mpi4py": {"distributed"},
+    "openvino": {"bench"},
+    "ai_edge_litert": {"bench"},
+    "flatbuffers": {"bench"},
 }
 # Inside the benchmark each opponent's library stays with its opponent.
 OPPONENT_FILES = {
@@ -105,6 +108,9 @@ OPPONENT_FILES = {
     "sklearn": {"with_sklearn.py"},
     "onnx": {"with_onnxruntime.py"},
     "onnxruntime": {"with_onnxruntime.py"},
+    "openvino": {"with_openvino.py"},
+    "ai_edge_litert": {"with_litert.py"},
+    "flatbuffers": {"with_litert.py"},
 }
 # Private helpers of the trainer ring are recognised by what uses them; everything named here must exist.
 CPP_ORDER = ["relu_layers", "table", "simd", "kernels", "dispatch", "parallel", "ops", "replay", "bindings"]

@@ -42,6 +42,8 @@ COMPILED = ("torch", "jax", "numba")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_results_are_those_of_the_formulas(crew: Crew, dtype: str) -> None:
     [(name, member)] = crew.members.items()
+    if name in ("openvino", "litert") and dtype == "float64":
+        pytest.skip("computes in float32")
     if name in COMPILED and dtype == "float64":
         pytest.skip("compiled once, for float32")
     more = [Case(**{**case.to_dict(), "dtype": dtype}) for case in MORE]
@@ -52,8 +54,9 @@ def test_results_are_those_of_the_formulas(crew: Crew, dtype: str) -> None:
         try:
             fields, outcome = member.ask({"do": "prepare", "case": case.to_dict(), "seed": SEED})
         except UnsupportedCaseError:
-            assert name == "numba"
-            assert case.family == "gemm"
+            # Each for a reason of its own, which is in the tables.
+            assert name in ("numba", "openvino", "litert")
+            assert case.family == "gemm" if name == "numba" else dtype == "float64"
             continue
         assert truth.difference(outcome, truth.expected(case, SEED)) == "", case.name
         assert fields["calls"] == (case.steps if case.section == "fit" else 1)

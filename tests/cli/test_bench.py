@@ -38,14 +38,14 @@ def test_a_quick_run_prints_writes_and_draws(
         "Inference",
         "Whole fits, per step, shuffling included",
         "Where relu_layers is not the fastest",
-        "of 15 cells" if "times slower" in result.output else "nowhere in 15 cells",
+        "of 16 cells" if "times slower" in result.output else "nowhere in 16 cells",
     ):
         assert words in result.output
     assert "differs" not in result.output
     assert "not timed" not in result.output
     written = json.loads(Path("run.json").read_text())
     assert written["settings"]["seed"] == 4
-    assert len(written["cells"]) == 15
+    assert len(written["cells"]) == 16
     for cell in written["cells"]:
         assert cell["times"].keys() == {"relu_layers", "numpy"}
         assert all(time["over_bound"] > 0 for time in cell["times"].values())

@@ -39,6 +39,7 @@ _FAMILIES = {
     "adam-update": "update",
     "step": "training",
     "infer": "inference",
+    "frozen": "inference",
     "fit": "fit",
 }
 
@@ -52,7 +53,7 @@ class Case:
     section : str
         A key of `SECTIONS`.
     op : str
-        A key of the families: an op, or ``step``, ``infer``, ``fit``.
+        A key of the families: an op, or ``step``, ``infer``, ``fit``; ``frozen`` is ``infer`` of a frozen model.
     shape : tuple of int
         (batch, in_features, out_features) of a product, (n,) of an elementwise op or an update, (rows, classes) of
         softmax and loss, the sizes of a network's layers.
@@ -157,6 +158,13 @@ _NETWORKS = (
     ((784, 512, 10), 128),
     ((784, 1024, 1024, 10), 256),
 )
+# Rows in a request.
+_SERVED = {
+    (20, 64, 64, 3): (1, 32),
+    (784, 128, 10): (1, 8, 32, 128),
+    (784, 512, 10): (1, 8, 32, 128),
+    (784, 1024, 1024, 10): (1, 8, 32, 128),
+}
 
 
 def all_cases(dtypes: Sequence[str] = DTYPES) -> list[Case]:
@@ -173,6 +181,11 @@ def all_cases(dtypes: Sequence[str] = DTYPES) -> list[Case]:
         cases += [Case("training", "step", sizes, batch=batch, optimizer=each) for each in optimizers]
     cases += [Case("inference", "infer", (784, 128, 10), batch=batch) for batch in (1, 8, 32)]
     cases += [Case("inference", "infer", (20, 64, 64, 3), batch=1)]
+    cases += [
+        Case("inference", "frozen", sizes, batch=batch)
+        for sizes, batches in _SERVED.items()
+        for batch in batches
+    ]
     cases += [
         Case("fit", "fit", (2, 30, 1), batch=4, optimizer="momentum", rows=6_000),
         Case("fit", "fit", (20, 64, 64, 3), batch=32, optimizer="momentum", rows=16_000),
@@ -192,6 +205,7 @@ def quick_cases(dtypes: Sequence[str] = ("float32",)) -> list[Case]:
         Case("training", "step", (20, 64, 64, 3), batch=32, optimizer="momentum"),
         Case("training", "step", (20, 64, 64, 3), batch=32, optimizer="adam"),
         Case("inference", "infer", (20, 64, 64, 3), batch=1),
+        Case("inference", "frozen", (784, 128, 10), batch=8),
         Case("fit", "fit", (2, 30, 1), batch=4, optimizer="momentum", rows=800),
         Case("fit", "fit", (20, 64, 64, 3), batch=32, optimizer="momentum", rows=1_600),
     ]

@@ -32,6 +32,8 @@ _STYLES: dict[str, tuple[str, str]] = {
     "sklearn": ("white", "xxxx"),
     "onnxruntime": ("white", "\\\\\\\\"),
     "onnxruntime-binding": ("#c8c8c8", "\\\\\\\\"),
+    "openvino": ("white", "++++"),
+    "litert": ("white", "||||"),
 }
 _BAR_INCHES = 0.15
 _QUIET = "#5f6570"

@@ -99,7 +99,8 @@ def cell_title(case: Case) -> str:
     sizes = ("-" if case.section != "ops" else " x ").join(f"{size:,}" for size in case.shape)
     if case.section == "ops":
         return f"{case.op} {sizes}"
-    return f"{sizes.replace(',', '')}, batch {case.batch}" + (f", {case.optimizer}" if case.optimizer else "")
+    kind = case.optimizer or ("frozen" if case.op == "frozen" else "")
+    return f"{sizes.replace(',', '')}, batch {case.batch}" + (f", {kind}" if kind else "")
 
 
 def _time(cell: Cell, name: str, *, spread: bool) -> Text:

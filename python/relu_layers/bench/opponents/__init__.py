@@ -70,4 +70,6 @@ OPPONENTS: dict[str, Entry] = {
     "onnxruntime-binding": Entry(
         "ONNX RT bound", "with_onnxruntime", "BoundOnnxRuntime", ("onnxruntime", "onnx"), ("inference",)
     ),
+    "openvino": Entry("OpenVINO", "with_openvino", "OpenVino", ("openvino",), ("inference",)),
+    "litert": Entry("LiteRT", "with_litert", "LiteRt", ("ai_edge_litert", "flatbuffers"), ("inference",)),
 }

@@ -14,7 +14,7 @@ from relu_layers.bench.cases import Case
 from relu_layers.bench.data import CHECKED_CALLS, Data, checked
 from relu_layers.bench.opponents.base import Array, Runner, as_numpy, blocks, timed
 from relu_layers.losses import Loss, SoftmaxCrossEntropy, SquaredError
-from relu_layers.model import Sequential, mlp
+from relu_layers.model import Sequential, freeze, mlp
 from relu_layers.optimizers import SGD, Adam, Optimizer
 from relu_layers.trainer import Trainer
 
@@ -41,9 +41,10 @@ class Ours:
             return _updates(case, data) if case.family == "update" else _op(case, data)
         model = _model(case, data)
         if case.section == "inference":
+            infer = freeze(model) if case.op == "frozen" else model
             return Runner(
-                lambda: as_numpy(*(model(*each) for each in checked(data.rotation))),
-                blocks(model, data.rotation),
+                lambda: as_numpy(*(infer(*each) for each in checked(data.rotation))),
+                blocks(infer, data.rotation),
             )
         trainer = Trainer(model, _loss(case), _optimizer(case))
         if case.section == "training":
