@@ -13,9 +13,6 @@ leave_on_interrupt()
 
 from relu_layers import ops, schedules
 from relu_layers._support.spelling import unknown_name
-from relu_layers.callbacks import Callback, CSVLog, EarlyStopping, ModelCheckpoint, ReduceOnPlateau
-from relu_layers.checkpoint import load
-from relu_layers.history import History
 from relu_layers.layers import built_in
 from relu_layers.layers.built_in import *
 from relu_layers.losses import Huber, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
@@ -35,7 +32,6 @@ from relu_layers.runtime import (
     threads,
     use_target,
 )
-from relu_layers.trainer import DivergenceError, Trainer
 
 if TYPE_CHECKING:
     from relu_layers import (
@@ -50,9 +46,13 @@ if TYPE_CHECKING:
         runtime,
         sources,
     )
+    from relu_layers.callbacks import Callback, CSVLog, EarlyStopping, ModelCheckpoint, ReduceOnPlateau
+    from relu_layers.checkpoint import load
     from relu_layers.explanation import Explanation, explain
     from relu_layers.gradient_check import gradcheck
+    from relu_layers.history import History
     from relu_layers.sanity import sanity_check
+    from relu_layers.trainer import DivergenceError, Trainer
 
 if "threadpoolctl" in sys.modules:
     register_with_threadpoolctl()
@@ -81,8 +81,15 @@ _MODULES = (
     "sources",
     "trainer",
 )
-# Functions of the outer ring, and the modules that have them.
-_FUNCTIONS = {
+# What trains, what reads files, and functions of the outer ring, with the modules that have them: a program that only
+# predicts does without.
+_LATER = {
+    **dict.fromkeys(("DivergenceError", "Trainer"), "relu_layers.trainer"),
+    **dict.fromkeys(
+        ("CSVLog", "Callback", "EarlyStopping", "ModelCheckpoint", "ReduceOnPlateau"), "relu_layers.callbacks"
+    ),
+    "History": "relu_layers.history",
+    "load": "relu_layers.checkpoint",
     "Explanation": "relu_layers.explanation",
     "explain": "relu_layers.explanation",
     "gradcheck": "relu_layers.gradient_check",
@@ -147,13 +154,14 @@ del built_in
 
 
 def __getattr__(name: str) -> Any:
-    """Import a module or function when it is first asked for: the core stays quick to import."""
+    """Import a module, class or function when it is first asked for: the core stays quick to import."""
     if name in _MODULES:
         return import_module(f"relu_layers.{name}")
-    if name in _FUNCTIONS:
-        return getattr(import_module(_FUNCTIONS[name]), name)
+    if name in _LATER:
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return value
     raise AttributeError(unknown_name(name, __all__))
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_FUNCTIONS})
+    return sorted({*globals(), *_MODULES, *_LATER})

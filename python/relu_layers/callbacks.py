@@ -446,13 +446,13 @@ class Moments:
         asked = [getattr(owner, "refresh_seconds", 0.0) for owner in owners]
         self.seconds_between_steps = min(asked, default=math.inf)
 
+    @staticmethod
+    def of(callbacks: Sequence[Any], rank: int = 0) -> Moments:
+        """Return the moments of callbacks; of none always the same object, so that nothing is made for nothing."""
+        return Moments(callbacks, rank) if callbacks else _NO_MOMENTS
+
 
 _NO_MOMENTS = Moments(())
-
-
-def moments_of(callbacks: Sequence[Any], rank: int = 0) -> Moments:
-    """Return the moments of callbacks; of none always the same object, so that nothing is made for nothing."""
-    return Moments(callbacks, rank) if callbacks else _NO_MOMENTS
 
 
 def as_callbacks(owner: str, given: Any) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ from relu_layers._training.interrupts import Interrupts
 from relu_layers._training.loop import Loop
 from relu_layers._training.meter import StepResult, recorded_columns
 from relu_layers._training.settings import Settings
-from relu_layers.callbacks import Moments, TextProgress, as_callbacks, check_callback, moments_of
+from relu_layers.callbacks import Moments, TextProgress, as_callbacks, check_callback
 from relu_layers.data import Ordered
 from relu_layers.history import History
 from relu_layers.layers import Dense, Dropout
@@ -147,7 +147,7 @@ class Trainer(Copied, Settings, Watched):
         model, ranks = self.model, self.communicator
         self._rank, self._ranks = (0, 1) if ranks is None else (int(ranks.rank), int(ranks.size))
         renew_after_fork(self)
-        self._moments = moments_of(self.callbacks, self._rank)
+        self._moments = Moments.of(self.callbacks, self._rank)
         self._interrupts = Interrupts()
         # Weights of dense layers, which the penalty is on: flat views of parameters and gradients.
         self._penalized = [
@@ -425,7 +425,7 @@ class Trainer(Copied, Settings, Watched):
                 line = TextProgress(epochs, len(batches)) if progress is True else None
                 watchers = [line] if line is not None else [progress] if progress else []
                 team = [] if self._team is None else [self._team]
-                moments = moments_of([*self.callbacks, *own, *watchers, *team], self._rank)
+                moments = Moments.of([*self.callbacks, *own, *watchers, *team], self._rank)
                 self._recorded = recorded_columns(loss, self.l2_penalty > 0.0, held_out is not None)
                 try:
                     self._run_epochs(epochs, batches, held_out, moments)

@@ -11,7 +11,7 @@ from relu_layers._support.arguments import boolean, integer, real
 from relu_layers._support.attributes import assigned, refuse_fixed, refuse_unknown
 from relu_layers._support.configured import Array
 from relu_layers._support.spelling import check_loss
-from relu_layers.callbacks import as_callbacks, moments_of
+from relu_layers.callbacks import Moments, as_callbacks
 from relu_layers.history import History
 from relu_layers.losses import Loss, training_depth
 from relu_layers.optimizers import Optimizer
@@ -79,7 +79,7 @@ class Settings:
         callbacks = as_callbacks("Trainer", value)
         if "_captures" in self.__dict__:
             trainer: Any = self
-            trainer._watch(moments_of(callbacks, trainer._rank))
+            trainer._watch(Moments.of(callbacks, trainer._rank))
         return callbacks
 
     @assigned
