@@ -118,6 +118,13 @@ def mutations(session: nox.Session) -> None:
     session.run("python", "tests/mutations.py", *session.posargs)
 
 
+@nox.session(default=False)
+def recipe(session: nox.Session) -> None:
+    """CONTRIBUTING's "Add an activation", followed in a copy: it builds without warnings, and its tests pass."""
+    session.install("pip")
+    session.run("python", "tests/recipe.py", "--work", session.create_tmp(), *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and types; workflows and other files for machines, by tools that work offline."""

@@ -81,6 +81,8 @@ struct Same {
     }
     const Value& operator()(const Run&) const { return value; }
 };
+template <class Value>
+Same(Value) -> Same<Value>;  // Clang 14 deduces none for an aggregate
 
 // The run itself, for what it adds to a number, or for the op's result.
 struct ThisRun {
