@@ -218,6 +218,7 @@ EDITS: tuple[tuple[str, str, str], ...] = (
     ),
     ("docs/api/model.md", ".. autoclass:: relu_layers.Tanh", ".. autoclass:: relu_layers.Square\n\n"),
     ("docs/caffe.md", "| `Threshold(threshold, value)` |", "| `Square()` | none in Caffe 1.0 |\n"),
+    ("docs/onnx.md", "| `Threshold` | LessOrEqual, Where |", "| `Square` | Mul | yes |\n"),
 )
 TESTS = (
     "tests/ops", "tests/layers", "tests/test_capture.py", "tests/test_gradcheck.py", "tests/formats", "tests/interop",
