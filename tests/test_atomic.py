@@ -125,6 +125,24 @@ def test_a_folder_is_the_old_or_the_new_one_wherever_an_interrupt_comes(tmp_path
     assert interrupts > 10
 
 
+def test_an_old_folder_that_cannot_be_put_back_is_kept_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, replace = tmp_path / "kept", os.replace
+    write_folder_atomically(target, lambda part: (Path(part) / "x").write_text("old"))
+
+    def refuse_the_target(source: str, destination: str) -> None:
+        if Path(destination) == target:
+            raise OSError(errno.EIO, "gone")
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", refuse_the_target)
+    with pytest.raises(OSError, match="gone"):
+        write_folder_atomically(target, lambda part: (Path(part) / "x").write_text("new"))
+    (aside,) = tmp_path.iterdir()
+    assert (aside / "x").read_text() == "old"
+
+
 def _interrupt() -> None:
     raise KeyboardInterrupt
 

@@ -133,8 +133,9 @@ def write_folder_atomically(path: AnyPath, write: Callable[[str], object]) -> No
                 os.replace(aside, target)
         raise
     finally:
-        with suppress(OSError):
-            _remove(aside)
+        if os.path.lexists(target):  # else what is aside is all there is
+            with suppress(OSError):
+                _remove(aside)
         if held is not None:
             os.close(held)
         _in_use.difference_update((part, aside))
