@@ -12,7 +12,7 @@ import numpy as np
 from relu_layers._support.configured import Array
 from relu_layers.gradient_check.corners import bend, turning
 from relu_layers.gradient_check.entries import AGREEMENT, Entry, Kink, shown
-from relu_layers.gradient_check.frozen_loss import FrozenLoss
+from relu_layers.gradient_check.frozen_loss import FrozenLoss, least_noise
 from relu_layers.gradient_check.held import HeldOutputs
 
 # The error of the formula is h**4 / 30 times the fifth derivative, that of rounding noise / h: for numbers
@@ -111,7 +111,7 @@ class Probe:
         """Return the difference of the values at -2h, -h, h, 2h, and its error through rounding."""
         a, b, c, d = values
         # Where the loss is nearly 0, it is larger at the points around.
-        noise = max(self._loss.noise, *(self._loss.least_noise(value) for value in values))
+        noise = max(self._loss.noise, *(least_noise(value) for value in values))
         floor = AMPLIFIED * noise / step + self._loss.gradient_noise[self._name]
         return _Stencil(step, (a - d + 8.0 * (c - b)) / (12.0 * step), floor)
 

@@ -225,10 +225,6 @@ class FrozenLoss:
             known = self._slopes[index, place] = OutputSlope(float(y[place]), arriving)
         return known
 
-    def least_noise(self, loss: float) -> float:
-        """Return the least rounding error of a computed loss of this size."""
-        return least_noise(loss)
-
     def _shaken(self, size: float) -> Iterator[None]:
         """Yield while all parameters and inputs are changed by a part ``size`` of themselves, a few times."""
         rng = np.random.default_rng(0)
@@ -245,7 +241,7 @@ class FrozenLoss:
 
     def _loss_noise(self) -> float:
         """Return the change of the loss with the last digits; trials that cross a corner do not count."""
-        noise = self.least_noise(self.value)
+        noise = least_noise(self.value)
         for _ in self._shaken(_EPS):
             sides: dict[int, Array] = {}
             value = self.value_from(0, sides=sides)

@@ -139,13 +139,9 @@ class FrozenFunction:
             sides |= {i: one.array > 0 for i, one in enumerate(watch.comparisons)} if steady else self.above
         return value
 
-    def least_noise(self, loss: float) -> float:
-        """Return what a computed loss of this size may be off by at least."""
-        return least_noise(loss)
-
     def _measured_noise(self) -> tuple[float, dict[str, float]]:
         rng = np.random.default_rng(0)
-        noise, gradient_noise = self.least_noise(self.value), dict.fromkeys(self.gradients, 0.0)
+        noise, gradient_noise = least_noise(self.value), dict.fromkeys(self.gradients, 0.0)
         for _ in range(_TRIALS):
             signs = {name: rng.choice([-1.0, 1.0], array.shape) for name, array in self.params.items()}
             for size in (_EPS, _EPS * _SCALED):
