@@ -21,7 +21,7 @@ from relu_layers.losses import FunctionLoss, Loss, as_loss, default_loss, traini
 
 OWNER = "gradcheck"
 _EPS = float(np.finfo(np.float64).eps)
-_SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
+_SMALLEST = math.ulp(0.0)
 # The least rounding error of a computed loss, in units of eps * |loss|, or of the smallest number there is.
 _LEAST_NOISE = 4.0
 # Changes of the last digits that are tried, and the factor by which rounding may exceed the largest effect.
