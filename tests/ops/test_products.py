@@ -142,6 +142,62 @@ def test_fused_equals_separate_for_any_shape_and_layout(
         rl.use_target(before)
 
 
+def in_order(rows: Any) -> Any:
+    """The sums of the columns, row after row from 0."""
+    total = np.zeros(rows.shape[1], rows.dtype)
+    for row in rows:
+        total = total + row
+    return total
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    batch=st.integers(1, 40),
+    inputs=st.integers(1, 40),
+    outputs=st.sampled_from([1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 30, 33]),
+    dtype=st.sampled_from(DTYPES),
+    target=st.sampled_from(TARGETS),
+    slope=st.sampled_from([None, *SLOPES]),
+    gap=st.integers(0, 3),
+    specials=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_small_layer_has_the_bits_of_its_products(
+    batch: int,
+    inputs: int,
+    outputs: int,
+    dtype: Any,
+    target: str,
+    slope: float | None,
+    gap: int,
+    specials: bool,
+    seed: int,
+) -> None:
+    """A layer of few numbers is one kernel; matmul, the bias, the ReLU and the column sums are others."""
+    rng = np.random.default_rng(seed)
+    x = with_edges(rng, (batch, inputs + gap), dtype, specials=specials)[:, :inputs]
+    weight = with_edges(rng, (inputs, outputs + gap), dtype, specials=specials)[:, :outputs]
+    bias = with_edges(rng, (outputs,), dtype, specials=specials)
+    dy = with_edges(rng, (batch, outputs + gap), dtype, specials=specials)[:, :outputs]
+    before = rl.target()
+    rl.use_target(target)
+    try:
+        with np.errstate(all="ignore"):
+            y = rl.ops.matmul(x, weight) + bias
+            dx = rl.ops.matmul(dy, weight, transpose_b=True)
+            if slope is not None:
+                y = rl.ops.relu_forward(y, slope)
+                dx = rl.ops.relu_backward(x, dx, slope)
+            wanted = (dx, rl.ops.matmul(x, dy, transpose_a=True), in_order(dy))
+        assert_same_bits(rl.ops.dense_forward(x, weight, bias, negative_slope=slope), y)
+        found = rl.ops.dense_backward(x, weight, dy, negative_slope=slope)
+        for one, other, name in zip(found, wanted, ("dx", "dweight", "dbias"), strict=True):
+            assert_same_bits(one, other, name)
+        assert_same_bits(rl.ops.dense_backward(x, weight, dy, need_dx=False)[1], wanted[1], "dweight alone")
+    finally:
+        rl.use_target(before)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fused_results_do_not_depend_on_threads_or_target(dtype: Any) -> None:
     targets = [name for name in TARGETS if name != "baseline"]

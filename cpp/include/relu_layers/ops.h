@@ -101,7 +101,7 @@ void matmul_stack(index_t count, Matrix<const T> a, const index_t* a_offsets, Ma
                   const index_t* b_offsets, bool accumulate, Rows<T> c, const index_t* c_offsets);
 // y (batch, out) = x (batch, in) @ weight (in, out) + bias (out), through the ReLU where it is on; bias may be null.
 template <class T>
-void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, Rectifier<T> relu, T* y);
+void dense_forward(const Matrix<const T>& x, const Matrix<const T>& weight, const T* bias, Rectifier<T> relu, T* y);
 // A weight that pack_weight() copied into panels, in an order that dense_forward reads without a copy in each call. The
 // panels serve the target that was in use then; on another, and where they do not pay, `weight` itself is read.
 template <class T>
@@ -117,13 +117,13 @@ template <class T>
 PackedWeight<T> pack_weight(Matrix<const T> weight, T* panels);
 // The bits of dense_forward with the weight itself.
 template <class T>
-void dense_forward(Matrix<const T> x, const PackedWeight<T>& weight, const T* bias, Rectifier<T> relu, T* y);
+void dense_forward(const Matrix<const T>& x, const PackedWeight<T>& weight, const T* bias, Rectifier<T> relu, T* y);
 // dx (batch, in) = dy @ weight^T; dweight (in, out) = x^T @ dy; dbias (out) = column sums of dy. dx and dbias may be
 // null. Where the ReLU (slope >= 0) is on, x is its output, and dx is the gradient of its input. With `accumulate`
 // dweight and dbias are added to what is there.
 template <class T>
-void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, Rectifier<T> relu, T* dx, T* dweight,
-                    T* dbias, bool accumulate = false);
+void dense_backward(const Matrix<const T>& x, const Matrix<const T>& weight, const Matrix<const T>& dy,
+                    Rectifier<T> relu, T* dx, T* dweight, T* dbias, bool accumulate = false);
 
 // ---- Softmax. One row of x holds classes * inner numbers, the classes `inner` apart: 1 where they are the last axis.
 

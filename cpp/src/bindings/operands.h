@@ -136,6 +136,6 @@ Run compute(Call& call, double work, Function function, Operand&&... operands) {
 }
 
 // The op of either element type, as an argument of a template.
-#define RELU_LAYERS_OP(name) [](auto... arguments) { return ops::name(arguments...); }
+#define RELU_LAYERS_OP(name) [](const auto&... arguments) { return ops::name(arguments...); }
 
 }  // namespace relu_layers::bindings

@@ -19,6 +19,8 @@ constexpr index_t most_blocks_in_a_chain = 512;
 constexpr double unpacked_work = 64 * 1024;
 // So few numbers are summed before threads are thought of.
 constexpr index_t small_size = 4096;
+// A layer of so few multiply-adds is one call of a kernel.
+constexpr index_t small_layer_work = 4096;
 
 // Sums of columns [first, first + n) over one block of rows: written to `sum`, or added to what it holds.
 template <class T>
@@ -64,10 +66,18 @@ void column_sums(Matrix<const T> x, T* sum, bool accumulate) {
                  [&](index_t begin, index_t end) { add_all_blocks(x, begin, end - begin, sum + begin, accumulate); });
 }
 
+template <class T>
+bool is_small_layer(const Matrix<const T>& x, const Matrix<const T>& weight) {
+    const index_t work = x.rows * weight.rows * weight.cols;
+    return 0 < work && work <= small_layer_work && x.rows <= block_k && x.cols <= block_k && x.col_stride == 1 &&
+           weight.col_stride == 1;
+}
+
 }  // namespace
 
 template <class T>
-void dense_forward(Matrix<const T> x, Matrix<const T> weight, const T* bias, Rectifier<T> relu, T* y) {
+void dense_forward(const Matrix<const T>& x, const Matrix<const T>& weight, const T* bias, Rectifier<T> relu, T* y) {
+    if (is_small_layer(x, weight)) return kernels<T>().dense_forward_small(x, weight, bias, relu, y);
     multiply<T>({x, weight, bias, false, {y, x.rows, weight.cols, weight.cols}, {relu.on, relu.negative_slope, {}}});
 }
 
@@ -82,7 +92,7 @@ PackedWeight<T> pack_weight(Matrix<const T> weight, T* panels) {
 }
 
 template <class T>
-void dense_forward(Matrix<const T> x, const PackedWeight<T>& weight, const T* bias, Rectifier<T> relu, T* y) {
+void dense_forward(const Matrix<const T>& x, const PackedWeight<T>& weight, const T* bias, Rectifier<T> relu, T* y) {
     const double work = double(x.rows) * double(x.cols) * double(weight.weight.cols);
     if (work <= unpacked_work || weight.panel != kernels<T>().gemm_packed_panel)
         return dense_forward(x, weight.weight, bias, relu, y);
@@ -90,29 +100,37 @@ void dense_forward(Matrix<const T> x, const PackedWeight<T>& weight, const T* bi
 }
 
 template <class T>
-void dense_backward(Matrix<const T> x, Matrix<const T> weight, Matrix<const T> dy, Rectifier<T> relu, T* dx, T* dweight,
-                    T* dbias, bool accumulate) {
+void dense_backward(const Matrix<const T>& x, const Matrix<const T>& weight, const Matrix<const T>& dy,
+                    Rectifier<T> relu, T* dx, T* dweight, T* dbias, bool accumulate) {
+    const bool small = is_small_layer(x, weight) && dy.col_stride == 1 && !accumulate;
+    if (small && (dx == nullptr || (weight.cols == 1 && weight.row_stride == 1)))
+        return kernels<T>().dense_backward_small(x, weight, dy, relu, dx, dweight, dbias);
     const Product<T> to_x{dy,
                           transposed(weight),
                           nullptr,
                           false,
                           {dx, dy.rows, weight.rows, weight.rows},
                           {relu.on, relu.negative_slope, x}};
+    if (dx != nullptr) reserve(to_x);
+    if (small) {
+        multiply(to_x);
+        return kernels<T>().dense_backward_small(x, weight, dy, relu, nullptr, dweight, dbias);
+    }
     const Product<T> to_weight{
         transposed(x), dy, nullptr, accumulate, {dweight, weight.rows, weight.cols, weight.cols}};
-    if (dx != nullptr) reserve(to_x);
     reserve(to_weight);
     if (dx != nullptr) multiply(to_x);
     multiply(to_weight);
     if (dbias != nullptr) column_sums(dy, dbias, accumulate);
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                                                    \
-    template void dense_forward(Matrix<const T>, Matrix<const T>, const T*, Rectifier<T>, T*);        \
-    template index_t packed_size<T>(index_t, index_t);                                                \
-    template PackedWeight<T> pack_weight(Matrix<const T>, T*);                                        \
-    template void dense_forward(Matrix<const T>, const PackedWeight<T>&, const T*, Rectifier<T>, T*); \
-    template void dense_backward(Matrix<const T>, Matrix<const T>, Matrix<const T>, Rectifier<T>, T*, T*, T*, bool);
+#define RELU_LAYERS_INSTANTIATE(T)                                                                                     \
+    template void dense_forward(const Matrix<const T>&, const Matrix<const T>&, const T*, Rectifier<T>, T*);           \
+    template index_t packed_size<T>(index_t, index_t);                                                                 \
+    template PackedWeight<T> pack_weight(Matrix<const T>, T*);                                                         \
+    template void dense_forward(const Matrix<const T>&, const PackedWeight<T>&, const T*, Rectifier<T>, T*);           \
+    template void dense_backward(const Matrix<const T>&, const Matrix<const T>&, const Matrix<const T>&, Rectifier<T>, \
+                                 T*, T*, T*, bool);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)
 #undef RELU_LAYERS_INSTANTIATE

@@ -26,7 +26,7 @@ const T* piece(Rows<const T> a, index_t first, index_t n, T* room) {
 
 // run(prediction, target, weight or null, gradient, n, factor) for each block; returns the sum over n, the normalizer.
 template <class T, class Run>
-double blocks(Rows<const T> prediction, Rows<const T> target, LossWeights<T> weights, T* gradient, double n,
+double blocks(Rows<const T> prediction, Rows<const T> target, const LossWeights<T>& weights, T* gradient, double n,
               double nanoseconds, Run&& run) {
     const index_t size = prediction.rows * prediction.cols;
     if (n == 0.0 || size == 0) {
@@ -48,8 +48,8 @@ double blocks(Rows<const T> prediction, Rows<const T> target, LossWeights<T> wei
 
 // The same for one element of each row, that of its column; the gradient is 0 elsewhere.
 template <class T, class Run>
-double blocks_of_columns(Rows<const T> prediction, Labels columns, const T* target, LossWeights<T> weights, T* gradient,
-                         double n, Run&& run) {
+double blocks_of_columns(Rows<const T> prediction, Labels columns, const T* target, const LossWeights<T>& weights,
+                         T* gradient, double n, Run&& run) {
     const index_t rows = prediction.rows;
     const index_t cols = prediction.cols;
     if (n == 0.0 || rows == 0) {
@@ -95,15 +95,15 @@ auto with_number(Kernel kernel, T number) {
 }
 
 template <class T, class Kernel>
-double of_difference(Kernel kernel, T number, Rows<const T> prediction, Rows<const T> target, LossWeights<T> weights,
-                     T* dprediction) {
+double of_difference(Kernel kernel, T number, Rows<const T> prediction, Rows<const T> target,
+                     const LossWeights<T>& weights, T* dprediction) {
     const double n = normalizer_of_all(weights, prediction.rows * prediction.cols);
     return blocks(prediction, target, weights, dprediction, n, 0.2, with_number(kernel, number));
 }
 
 template <class T, class Kernel>
 double of_difference(Kernel kernel, T number, Rows<const T> prediction, Labels columns, const T* target,
-                     LossWeights<T> weights, T* dprediction) {
+                     const LossWeights<T>& weights, T* dprediction) {
     const double n = normalizer_of_all(weights, prediction.rows);
     return blocks_of_columns(prediction, columns, target, weights, dprediction, n, with_number(kernel, number));
 }
