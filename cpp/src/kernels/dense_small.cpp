@@ -4,7 +4,7 @@
 // The bits are those of the products in gemm.cpp, of the ReLU and of column_sums: each number is one chain of fused
 // multiply-adds in order, from 0, then bias, then ReLU. So the batch, and the inputs of the forward pass, are at most
 // 512: what one block of k takes. Vectors lie along the outputs of the layer, or, where it has but one, along its
-// inputs; the forward pass of one output has no such axis and takes four rows at a time, a number each.
+// inputs; the forward pass of one output has no such axis and takes up to eight rows at a time, a number each.
 #define RELU_LAYERS_KERNELS "table/products.def"
 #include "kernels/kernel.h"
 #include "simd/unroll.h"
@@ -41,16 +41,19 @@ RELU_LAYERS_INLINE void tile(const Factors& f, index_t row, const index_t (&at)[
     finish(row, at, sum, lanes);
 }
 
-// R rows. Where n is no multiple of a vector, the last two vectors overlap, and what both have is written twice.
+// R rows. Where n is no multiple of a vector, the last two vectors overlap, and what both have is written twice. A row
+// alone takes four vectors at a time: two chains would wait for each other.
 template <int R, class Finish>
 RELU_LAYERS_INLINE void rows(const Factors& f, index_t row, index_t n, const Finish& finish) {
-    if (n < width<T>) return tile<R, 1>(f, row, {0}, Tail{n}, finish);
+    constexpr index_t w = width<T>;
+    if (n < w) return tile<R, 1>(f, row, {0}, Tail{n}, finish);
+    const auto at_most_last = [=](index_t j) { return j + w <= n ? j : n - w; };
     index_t j = 0;
-    for (; j + width<T> < n; j += 2 * width<T>) {
-        const index_t last = n - width<T>;
-        tile<R, 2>(f, row, {j, j + width<T> < last ? j + width<T> : last}, Full{}, finish);
-    }
-    if (j < n) tile<R, 1>(f, row, {n - width<T>}, Full{}, finish);
+    if constexpr (R == 1)
+        for (; j + 2 * w < n; j += 4 * w)
+            tile<R, 4>(f, row, {j, j + w, at_most_last(j + 2 * w), at_most_last(j + 3 * w)}, Full{}, finish);
+    for (; j + w < n; j += 2 * w) tile<R, 2>(f, row, {j, at_most_last(j + w)}, Full{}, finish);
+    if (j < n) tile<R, 1>(f, row, {n - w}, Full{}, finish);
 }
 
 template <class Finish>
@@ -171,6 +174,7 @@ void dense_forward_small(const Matrix<const T>& x, const Matrix<const T>& weight
     const index_t out = weight.cols;
     if (out == 1) {
         index_t i = 0;
+        for (; i + 8 <= x.rows; i += 8) single_outputs<8>(x, weight, i, bias, relu, y);
         for (; i + 4 <= x.rows; i += 4) single_outputs<4>(x, weight, i, bias, relu, y);
         for (; i < x.rows; ++i) single_outputs<1>(x, weight, i, bias, relu, y);
         return;
