@@ -89,10 +89,8 @@ void rows(const Matrix<const T>& a, const T* b, index_t b_row, T* c, index_t c_r
 
 void gemm_rows(Matrix<const T> a, Rows<const T> b, Rows<T> c, const T* bias, bool add) {
     alignas(64) T buffer[sums_bytes / sizeof(T)];
-    // One row alone has room for longer stretches of b's rows, which come faster; so do the rows of c where k is 1 and
-    // writing them is all there is to do.
-    const index_t most = a.cols == 1 ? 1 : most_rows;
-    const index_t together = a.rows < most ? a.rows : most;
+    // One row alone has room for longer stretches of b's rows, which come faster.
+    const index_t together = a.rows < most_rows ? a.rows : most_rows;
     const index_t most_columns = sums_bytes / index_t(sizeof(T)) / together;
     for (index_t j = 0; j < c.cols; j += most_columns) {
         const index_t n = c.cols - j < most_columns ? c.cols - j : most_columns;
@@ -102,7 +100,7 @@ void gemm_rows(Matrix<const T> a, Rows<const T> b, Rows<T> c, const T* bias, boo
             x.data += i * a.row_stride;
             const T* from = b.data + j;
             T* to = c.row(i) + j;
-            const index_t left = a.rows - i < most ? a.rows - i : most;
+            const index_t left = a.rows - i < most_rows ? a.rows - i : most_rows;
             if (left == 4) rows<4>(x, from, b.stride, to, c.stride, n, shift, add, buffer);
             else if (left == 3) rows<3>(x, from, b.stride, to, c.stride, n, shift, add, buffer);
             else if (left == 2) rows<2>(x, from, b.stride, to, c.stride, n, shift, add, buffer);
