@@ -16,6 +16,7 @@
 //   a panel   of b packed, where one pass is all   it is used while in the second level
 //   120, 60   rows of a per pass (float32, 64)     24 rows and more: 240 kB of 512 columns, half of a 512 KiB cache
 //   700 kB    b is packed from this size on        packing from 300 kB on cost 7 % at 64 x 784 x 128 (Zen 4, float32)
+//   300 kB    where a takes several passes         0.80 to 0.86 of the time of 784 x 128 with 128 and 256 rows (Zen 3)
 // 112 or 448 rows and 1024 or 4096 columns could not be told from these on a busy machine, where two runs of 1024 cubed
 // with the same blocks differed by up to 30 %: the first two sizes follow from the caches, not from a measurement.
 #pragma once
@@ -43,6 +44,8 @@ constexpr index_t dots_k = 16;
 // b is packed from this size on, or where its rows fall on the same cache sets, if so many rows of a share the cost.
 constexpr index_t pack_bytes = 700 * 1000;
 constexpr index_t pack_rows = 24;
+// Where a has more rows than go over the panels at a time: in place, all of them would, and leave the second level.
+constexpr index_t pack_bytes_of_many_rows = 300 * 1000;
 // A result of at most this size lies in the second level when its last panel is done: half of 512 KiB.
 constexpr index_t rectified_bytes = 256 * 1024;
 
@@ -51,8 +54,9 @@ constexpr index_t rectified_bytes = 256 * 1024;
 template <class T>
 constexpr index_t rows_at_once = 480 / index_t(sizeof(T));
 // A transposed a is packed from so many numbers in a chain on, fewer where its rows of memory fall on the same cache
-// sets, for so many rows of c. That b is packed for its sake takes rows of so many bytes: with 64 columns it cost 10 to
-// 20 %, and with 128 of float32 up to 5 % of a whole step of 784-128-10 (Zen 3).
+// sets, for so many rows of c. That b is packed for its sake takes rows of so many bytes, or rows half as long and a
+// chain twice as long: 64 columns cost 10 to 20 %; 128 of float32 give nothing with chains of 64, 0.82 to 0.88 of the
+// time with 128 and 256 (Zen 3).
 constexpr index_t gathered_k = 64;
 constexpr index_t gathered_k_colliding = 16;
 constexpr index_t gathered_rows = 128;
@@ -94,8 +98,10 @@ Method method_of(const KernelTable<T>& kernel, const Matrix<const T>& a, const M
         return Method::rows;
     if (a.rows < pack_rows) return Method::tiles;
     const index_t row_bytes = b.row_stride * index_t(sizeof(T));
-    const bool large = b.rows * b.cols * index_t(sizeof(T)) > pack_bytes;
-    const bool gathered = gathers(a) && length >= gathered_bytes;
+    const bool large =
+        b.rows * b.cols * index_t(sizeof(T)) > (a.rows <= rows_at_once<T> ? pack_bytes : pack_bytes_of_many_rows);
+    const bool long_enough = length >= gathered_bytes || (2 * length >= gathered_bytes && a.cols >= 2 * gathered_k);
+    const bool gathered = gathers(a) && long_enough;
     return large || gathered || row_bytes % 2048 == 0 ? Method::packed_tiles : Method::tiles;
 }
 
