@@ -28,8 +28,7 @@
 // NEON takes the first line, by reasoning and not by timing: no ARM processor was at hand. Its vectors are a quarter as
 // long, and 14 x 2 loads 16 times for 28 fused multiply-adds; a core with two pipes for each can feed that.
 #define RELU_LAYERS_KERNELS "table/products.def"
-#include "kernels/kernel.h"
-#include "simd/unroll.h"
+#include "kernels/tile.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
@@ -94,35 +93,8 @@ void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index
         for (int g = 0; g < groups; ++g) from[g] += a_col;
         b += b_row;
     }
-    const index_t c_row = block.c_row;
-    if (block.add) {
-        const T* old = c;
-        RL_UNROLL
-        for (int r = 0; r < R; ++r, old += c_row) {
-            RL_UNROLL
-            for (int v = 0; v < V; ++v) {
-                const T* at = old + v * width<T>;
-                sum[r][v] = (masked && v == V - 1 ? load_first(at, last) : load(at)) + sum[r][v];
-            }
-        }
-    }
-    if (bias != nullptr) {
-        RL_UNROLL
-        for (int v = 0; v < V; ++v) {
-            const T* at = bias + v * width<T>;
-            const Vec<T> shift = masked && v == V - 1 ? load_first(at, last) : load(at);
-            RL_UNROLL
-            for (int r = 0; r < R; ++r) sum[r][v] = sum[r][v] + shift;
-        }
-    }
-    RL_UNROLL
-    for (int r = 0; r < R; ++r, c += c_row) {
-        RL_UNROLL
-        for (int v = 0; v < V; ++v) {
-            if (masked && v == V - 1) store_first(c + v * width<T>, sum[r][v], last);
-            else store(c + v * width<T>, sum[r][v]);
-        }
-    }
+    add_old_and_bias<R, V, masked>(sum, c, block.c_row, block.add, bias, last);
+    write<R, V, masked>(sum, c, block.c_row, last);
 }
 
 using Tile = void (*)(const Block&, const T*, const T*, T*, const T*, index_t);
@@ -147,9 +119,6 @@ constexpr Tiles all_tiles() {
     return tiles;
 }
 constexpr Tiles tiles = all_tiles();
-
-// Divisions cost more than a small tile: most counts here are 1.
-constexpr index_t ceil_div(index_t a, index_t b) { return a <= b ? 1 : (a + b - 1) / b; }
 
 struct Widest {
     index_t vectors[most_rows + 1];
@@ -221,9 +190,7 @@ void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_strid
     const Block block{a.cols, a.row_stride, a.col_stride, b.stride, direct ? c.row_stride : panel, direct && add};
     const index_t fitting = rows_that_fit(static_cast<int>(panel / width<T>));
     const index_t limit = row_limit(a);
-    const index_t count = ceil_div(a.rows, fitting < limit ? fitting : limit);
-    const index_t rows = a.rows / count;
-    const index_t longer = a.rows - rows * count;  // so many tiles have one row more
+    const Heights heights(a.rows, fitting < limit ? fitting : limit);
     const T* from = b.data;
     for (index_t j = 0; j < c.cols; j += panel, from += panel_stride) {
         const index_t columns = c.cols - j < panel ? c.cols - j : panel;
@@ -233,8 +200,8 @@ void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_strid
         const T* x = a.data;
         T* y = c.data + j * c.col_stride;
         index_t row = 0;
-        for (index_t i = 0; i < count; ++i) {
-            const index_t height = rows + (i < longer ? 1 : 0);
+        for (index_t i = 0; i < heights.count; ++i) {
+            const index_t height = heights.of(i);
             const Tile compute = table[height - 1][vectors - 1];
             if (direct) {
                 compute(block, x, from, y, bias == nullptr ? nullptr : bias + j, last);

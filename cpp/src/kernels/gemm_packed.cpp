@@ -21,9 +21,8 @@
 //
 //   tile 0, k numbers of each of its R rows: [0][0 .. R) [1][0 .. R) ... [k-1][0 .. R)   tile 1 ...
 #define RELU_LAYERS_KERNELS "table/products.def"
-#include "kernels/kernel.h"
 #include "kernels/product_sizes.h"
-#include "simd/unroll.h"
+#include "kernels/tile.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
@@ -112,25 +111,7 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, index_t l
         RL_UNROLL
         for (int g = 0; g < groups; ++g) from[g] += a_col;
     }
-    const index_t c_row = job.c_row;
-    if (job.add) {
-        const T* old = c;
-        RL_UNROLL
-        for (int r = 0; r < R; ++r, old += c_row) RL_UNROLL
-        for (int v = 0; v < N; ++v) {
-            const T* at = old + v * width<T>;
-            sum[r][v] = (masked && v == N - 1 ? load_first(at, last) : load(at)) + sum[r][v];
-        }
-    }
-    if (bias != nullptr) {
-        RL_UNROLL
-        for (int v = 0; v < N; ++v) {
-            const T* at = bias + v * width<T>;
-            const V shift = masked && v == N - 1 ? load_first(at, last) : load(at);
-            RL_UNROLL
-            for (int r = 0; r < R; ++r) sum[r][v] = sum[r][v] + shift;
-        }
-    }
+    add_old_and_bias<R, N, masked>(sum, c, job.c_row, job.add, bias, last);
     if (job.relu.on) {
         const V zero = broadcast(T(0));
         const V slope = broadcast(job.relu.negative_slope);
@@ -144,14 +125,7 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, index_t l
             for (int v = 0; v < N; ++v) sum[r][v] = sum[r][v] > zero ? sum[r][v] : sum[r][v] * slope;
         }
     }
-    RL_UNROLL
-    for (int r = 0; r < R; ++r, c += c_row) {
-        RL_UNROLL
-        for (int v = 0; v < N; ++v) {
-            if (masked && v == N - 1) store_first(c + v * width<T>, sum[r][v], last);
-            else store(c + v * width<T>, sum[r][v]);
-        }
-    }
+    write<R, N, masked>(sum, c, job.c_row, last);
 }
 
 using Tile = void (*)(const Job&, const T*, const T*, T*, const T*, index_t, Coming);
@@ -175,22 +149,11 @@ constexpr Tiles all_tiles() {
 }
 constexpr Tiles tiles = all_tiles();
 
-// Rows dealt out evenly to tiles of at most `most`: the first `longer` have one more than `rows`.
-struct Heights {
-    index_t count, rows, longer;
-
-    index_t of(index_t tile) const { return rows + (tile < longer ? 1 : 0); }
-};
-Heights heights_of(index_t all, index_t most) {
-    const index_t count = (all + most - 1) / most;
-    return {count, all / count, all % count};
-}
-
 }  // namespace
 
 // Requires: the rows of a side by side in memory, and a.col_stride >= a.rows.
 void gemm_pack_rows(const Matrix<const T>& a, T* packed) {
-    const Heights heights = heights_of(a.rows, most_rows);
+    const Heights heights(a.rows, most_rows);
     const index_t k = a.cols;
     // Whole vectors are stored, and what is beyond a tile's numbers is overwritten by its next ones; these are the last.
     const index_t exact = k - 1 - width<T> / heights.rows;
@@ -217,8 +180,9 @@ void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const
     Job job{a.cols, a_packed ? 1 : a.row_stride, a.col_stride, c.stride, add, relu};
     const index_t offset = a.row_stride * index_t(sizeof(T)) & 4095;
     const bool collide = !a_packed && a.col_stride == 1 && (offset < 32 || offset > 4096 - 32);
-    const auto [count, rows, longer] = heights_of(a.rows, collide ? most_colliding_rows : most_rows);
-    const index_t together = vectors_of(static_cast<int>(longer > 0 ? rows + 1 : rows)) * width<T>;
+    const Heights heights(a.rows, collide ? most_colliding_rows : most_rows);
+    const index_t count = heights.count;
+    const index_t together = vectors_of(static_cast<int>(heights.most())) * width<T>;
     const index_t vectors_there = together / width<T>;
     const index_t share = (panel + count - 1) / count;
     const T* from = panels;
@@ -230,7 +194,7 @@ void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const
         const T* x = a.data;
         T* y = c.data + j;
         for (index_t i = 0; i < count; ++i) {
-            const index_t height = rows + (i < longer ? 1 : 0);
+            const index_t height = heights.of(i);
             // A single tile asks for what it needs soon; of several, each brings its share of the next panels.
             Coming coming{from + lines_ahead * per_panel / vectors_there * panel, panel};
             if (count > 1) coming = {from + together * a.cols + i * a.cols * share, share};
