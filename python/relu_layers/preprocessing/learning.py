@@ -130,7 +130,7 @@ class TargetLearner:
         refuse_gaps(self.name, column, self.rows)
         text = is_text(column)
         if self._first is None:
-            self._first = column[:1]
+            self._first = column[:1].copy()
         elif text != is_text(self._first):
             raise ValueError(f"target {self.name!r} holds text and numbers, expected one kind")
         if not text:

@@ -8,14 +8,13 @@ import io
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from relu_layers._files.damage import NamedFileError
 from relu_layers._support.arguments import nearest
-from relu_layers._support.files import open_regular
-from relu_layers.sources._sizes import MOST_IN_MEMORY, MOST_ON_DISK, refuse_too_large
+from relu_layers.sources._sizes import MOST_ON_DISK
 from relu_layers.sources.csv_form import (
     CsvForm,
     FormError,
@@ -35,7 +34,7 @@ from relu_layers.sources.csv_layout import (
     separator_of,
     without_last,
 )
-from relu_layers.sources.csv_lines import CsvLines
+from relu_layers.sources.csv_lines import CsvLines, opened
 from relu_layers.sources.csv_numbers import is_number, office_numbers, plain_numbers, real, whole
 from relu_layers.sources.csv_quick import lines_in, polars_for, quick_columns, quick_dtype
 
@@ -108,68 +107,52 @@ def csv_blocks(
     """
     form, notes = form or CsvForm(), notes or CsvNotes()
     try:
-        with _opened(path, content, most) as file:
+        size = path.stat().st_size if content is None else len(content)
+        with opened(path, content, most) as file:
             beginning = file.read(_LOOKED_AT)
             encoding = form.encoding or encoding_of(beginning)
             file.seek(0)
             with io.TextIOWrapper(file, encoding=_without_mark(encoding), newline="") as stream:
-                separator, layout, before = _prepared(stream, form, path, notes)
-                lines = CsvLines(without_last(iter(lines_of(stream, separator)), form.skip_footer or 0))
-                reader = csv.reader(iter(lines), strict=True, **dialect(separator))
-                first: list[str] = next((row for row in reader if not is_blank(row)), [])
-                if layout.row_names and form.header and len(first) == layout.width - 1:
-                    first = ["", *first]
-                names = _header(path, first, form)
-                notes.names = [cell.strip() for cell in first] if form.header else []
-                if not names:
-                    raise ValueError(f"{path} is empty, expected rows")
-                wanted = chosen_names(path, names, columns)
-                rows = itertools.chain(
-                    [] if form.header else [first], _rows(path, reader, names, form, notes, before)
-                )
-                table = _Table(names, {name: name in text for name in wanted}, form, notes)
-                size = path.stat().st_size if content is None else len(content)
-                yield from _blocks(path, table, lines, rows, reader, before, polars_for(size))
-                if not table.rows:
-                    yield {name: np.empty(0) for name in wanted}
+                try:
+                    yield from _blocks_of(stream, path, text, columns, form, notes, size)
+                except UnicodeDecodeError as error:
+                    # What was decoded last ends where the reading of the file stands.
+                    place = file.tell() - len(error.object) + error.start
+                    raise _undecoded(path, encoding, beginning, f" (byte {place})", form) from error
     except UnicodeError as error:
-        raise _undecoded(path, encoding, beginning, error, form) from error
+        raise _undecoded(path, encoding, beginning, "", form) from error
     except csv.Error as error:
         raise ValueError(f"{path}: {error}") from error
     except (EOFError, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
-def _opened(path: Path, content: bytes | None, most: int) -> BinaryIO:
-    """Return the bytes of a file, unpacked if they are compressed, or those that were read before."""
-    if content is not None:
-        return io.BytesIO(content)
-    file = open_regular(path)
-    return cast(BinaryIO, _Unpacked(file, path, most)) if suffix_of(path).endswith(".gz") else file
-
-
-class _Unpacked(gzip.GzipFile):
-    """The unpacked content of an open file, which is closed with it, up to ``most`` times the size of the file.
-
-    A line goes into memory as a whole, so that it has a bound of its own.
-    """
-
-    def __init__(self, file: BinaryIO, path: Path, most: int) -> None:
-        super().__init__(fileobj=file, mode="rb")
-        self.myfileobj = cast(Any, file)
-        self._stored, self._most = path.stat().st_size, most
-        self._line_begin = 0
-
-    def read1(self, size: int = -1) -> bytes:
-        """Return the next bytes; a ValueError where they, or those of one line, become too many."""
-        found: bytes = super().read1(size)
-        place = self.tell()
-        refuse_too_large(place, self._stored, self._most)
-        end = max(found.rfind(b"\n"), found.rfind(b"\r"))
-        if end >= 0:
-            self._line_begin = place - len(found) + end
-        refuse_too_large(place - self._line_begin, self._stored, min(self._most, MOST_IN_MEMORY))
-        return found
+def _blocks_of(
+    stream: io.TextIOWrapper,
+    path: Path,
+    text: Collection[str],
+    columns: Collection[str] | None,
+    form: CsvForm,
+    notes: CsvNotes,
+    size: int,
+) -> Iterator[dict[str, Array]]:
+    """Yield the blocks of `csv_blocks` from the text of a file of ``size`` bytes."""
+    separator, layout, before = _prepared(stream, form, path, notes)
+    lines = CsvLines(without_last(iter(lines_of(stream, separator)), form.skip_footer or 0))
+    reader = csv.reader(iter(lines), strict=True, **dialect(separator))
+    first: list[str] = next((row for row in reader if not is_blank(row)), [])
+    if layout.row_names and form.header and len(first) == layout.width - 1:
+        first = ["", *first]
+    names = _header(path, first, form)
+    notes.names = [cell.strip() for cell in first] if form.header else []
+    if not names:
+        raise ValueError(f"{path} is empty, expected rows")
+    wanted = chosen_names(path, names, columns)
+    rows = itertools.chain([] if form.header else [first], _rows(path, reader, names, form, notes, before))
+    table = _Table(names, {name: name in text for name in wanted}, form, notes)
+    yield from _blocks(path, table, lines, rows, reader, before, polars_for(size))
+    if not table.rows:
+        yield {name: np.empty(0) for name in wanted}
 
 
 def _without_mark(encoding: str) -> str:
@@ -209,9 +192,8 @@ def _prepared(
     return separator, layout, before
 
 
-def _undecoded(path: Path, encoding: str, beginning: bytes, error: UnicodeError, form: CsvForm) -> ValueError:
-    """Return the error for bytes of another encoding, with a guess which one it is."""
-    place = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
+def _undecoded(path: Path, encoding: str, beginning: bytes, place: str, form: CsvForm) -> ValueError:
+    """Return the error for bytes of another encoding at a ``place``, with a guess which one it is."""
     name = "UTF-8" if encoding.startswith("utf-8") else encoding
     problem = f"{path} is not a {name} text file{place}"
     if form.encoding is not None:
@@ -321,7 +303,7 @@ def _blocks(
     names, separator = table.names, table.notes.separator
     most = min(max(_BLOCK_CELLS // len(names), 1), _BLOCK_ROWS)
     block = list(itertools.islice(rows, min(_FEW_ROWS, most)))
-    if not table.is_plain(block):
+    if len(block) < most and not table.is_plain(block):
         block += itertools.islice(rows, most - len(block))
     refused = 0
     while block:
@@ -335,17 +317,16 @@ def _blocks(
                 ahead = lines.ahead(most, characters)
                 if not ahead:
                     return
-                count = lines_in(ahead)
-                columns = quick_columns(ahead, count, table.dtype, separator, polars)
-                if columns is None:
+                quick = quick_columns(ahead, table.dtype, separator, polars)
+                if quick is None:
                     refused += 1
-                    before, at_once = line, count
+                    before, at_once = line, lines_in(ahead)
                     lines.put_back(ahead)
                     reader = csv.reader(iter(lines), strict=True, **dialect(separator))
                     rows = _rows(path, reader, names, table.form, table.notes, before)
                     break
-                yield table.block(columns)
-                line += count
+                yield table.block(quick.columns)
+                line += quick.lines
         block = list(itertools.islice(rows, at_once))
 
 

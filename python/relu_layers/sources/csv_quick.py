@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -56,31 +56,31 @@ def quick_dtype(
     return np.dtype([(f"f{place}", kind) for place, kind in enumerate(kinds)])
 
 
-def quick_columns(
-    text: str, rows: int, dtype: np.dtype[Any], separator: str, polars: Any = None
-) -> list[Any] | None:
-    """Return the columns of ``rows`` whole lines, text as it stands there; None where a cell is not what ``dtype`` says.
+class Quick(NamedTuple):
+    """The columns of whole lines, text as it stands there, and the number of these lines."""
+
+    columns: list[Any]
+    lines: int
+
+
+def quick_columns(text: str, dtype: np.dtype[Any], separator: str, polars: Any = None) -> Quick | None:
+    """Return the columns of whole lines; None where a cell is not what ``dtype`` says.
 
     None too for quotes, for numbers that are not finite, and for lines that lack cells: whoever reads them one by one
     finds out what they mean. Where ``polars`` is given it is asked first, and NumPy where that does not understand.
     """
     if '"' in text or not text[: text.find("\n") + 1 or None].strip():
         return None
-    columns = None if polars is None else _columns_of_polars(polars, text, rows, dtype, separator)
-    if columns is None:
+    found = None if polars is None else _by_polars(polars, text, dtype, separator)
+    if found is None:
         lines = io.StringIO(text, newline="")
         try:
             table = np.loadtxt(lines, dtype=dtype, delimiter=separator, comments=None, ndmin=1)
         except ValueError:
             return None
-        columns = [table[name].copy() for name in dtype.names or ()]
-    if not all(
-        np.isfinite(column).all()
-        for column in columns
-        if isinstance(column, np.ndarray) and column.dtype.kind == "f"
-    ):
-        return None
-    return columns
+        found = Quick([table[name].copy() for name in dtype.names or ()], lines_in(text))
+    arrays = (column for column in found.columns if isinstance(column, np.ndarray))
+    return found if all(np.isfinite(column).all() for column in arrays if column.dtype.kind == "f") else None
 
 
 def lines_in(text: str) -> int:
@@ -91,9 +91,7 @@ def lines_in(text: str) -> int:
     return int(feeds) + returns + (not ended)
 
 
-def _columns_of_polars(
-    polars: Any, text: str, rows: int, dtype: np.dtype[Any], separator: str
-) -> list[Any] | None:
+def _by_polars(polars: Any, text: str, dtype: np.dtype[Any], separator: str) -> Quick | None:
     """Return the columns as polars reads them, which rounds numbers correctly; None where it finds no such cells."""
     if "\r" in text and text.count("\r") != text.count("\r\n"):
         return None
@@ -110,18 +108,20 @@ def _columns_of_polars(
         )
     except (errors.PolarsError, panic, ValueError):
         return None
-    if frame.shape != (rows, len(names)):
+    # A row for each line: without a cell for a blank one, so that it is refused here.
+    rows, columns = frame.shape
+    if columns != len(names):
         return None
-    columns: list[Any] = []
+    found: list[Any] = []
     for series in frame.get_columns():
         gaps = series.null_count()
         if series.dtype != polars.String:
             if gaps:
                 return None
-            columns.append(series.to_numpy())
+            found.append(series.to_numpy())
         else:
             # Empty cells, or those that a line lacks.
             if gaps and text.count(separator) != rows * (len(names) - 1):
                 return None
-            columns.append(series.fill_null("").to_list())
-    return columns
+            found.append(series.fill_null("").to_list())
+    return Quick(found, rows)
