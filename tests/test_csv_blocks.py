@@ -1,7 +1,11 @@
-"""CSV files in blocks: what NumPy's reader takes and what is read cell by cell are the same table."""
+"""CSV files in blocks: what polars or NumPy's reader takes and what is read cell by cell are the same table."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relu_layers.sources import csv_file
+from relu_layers.sources import csv_file, csv_quick
 from relu_layers.sources.csv_file import CsvNotes, TextFoundError, csv_blocks
 from relu_layers.sources.csv_form import CsvForm
 
@@ -95,6 +99,8 @@ def test_the_quick_reader_changes_nothing(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_file, "_BLOCK_ROWS", 3)
         quick = outcome(content, text, form)
+        patch.setattr(csv_quick, "_POLARS_FROM_BYTES", 0)
+        assert quick == outcome(content, text, form)  # by polars where that is installed
         patch.setattr(csv_file, "quick_dtype", lambda *_: None)
         assert quick == outcome(content, text, form)
 
@@ -113,8 +119,8 @@ def test_columns_of_numbers_are_read_in_c(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(csv_file, "_rows", counted)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((100, 3))
-    lines = [f"{a!r},{b!r},{int(c * 100)}" for a, b, c in x.tolist()]
-    lines[57] = "1.5,,3"
+    lines = [f"{a:+.6f},{b:+.6f},{int(c * 100):+04d}" for a, b, c in x.tolist()]
+    lines[57] = f"{1.5:+018.6f},,+003"
     blocks = list(csv_blocks(Path("t.csv"), (), content="\n".join(["a,b,c", *lines]).encode()))
     assert len(seen) == 20  # the first block, and the one with a gap
     found = np.concatenate([block["a"] for block in blocks])
@@ -133,3 +139,94 @@ def test_a_line_with_too_many_cells_is_named_after_quick_blocks(monkeypatch: pyt
     with pytest.raises(TextFoundError) as error:
         list(csv_blocks(Path("t.csv"), (), content="\n".join(lines).encode()))
     assert error.value.found == [("b", "x", 21, True)]
+
+
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+REALS = st.floats(allow_nan=False, allow_infinity=False)
+WRITTEN = st.one_of(
+    REALS.map(repr),
+    REALS.map("{:.17e}".format),
+    st.tuples(WHOLE, st.integers(-400, 330)).map("{0[0]}e{0[1]}".format),
+    st.tuples(WHOLE, WHOLE.map(abs)).map("{0[0]}.{0[1]}".format),
+    st.from_regex(r"[+-]?[0-9]{0,30}\.?[0-9]{0,30}([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+    st.text("0123456789+-.eE_ xinfa\u0661\t\0#", max_size=6),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            *(
+                st.tuples(*[cells] * 3)
+                for cells in (WHOLE.map(str), WRITTEN, st.text("ab \u00e4#\0\ufeff", max_size=3))
+            )
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.sampled_from(["", "\n", "\r", "\r\n", "1", ",", " "]),
+)
+def test_polars_gives_the_numbers_of_numpy_or_none(columns: list[tuple[str, ...]], end: str) -> None:
+    """Bit for bit, and texts but for blanks around them."""
+    polars = pytest.importorskip("polars")
+    lines = [",".join(cells) for cells in zip(*columns, ("1", "2", "3"), strict=True)]
+    text = "\n".join(lines) + end
+    kinds = []
+    for column in columns:
+        kinds.append("O")
+        for kind, read in (("f8", float), ("i8", np.int64)):
+            with contextlib.suppress(ValueError, OverflowError):
+                kinds[-1] = [*map(read, column)] and kind
+    dtype = np.dtype([(f"f{place}", kind) for place, kind in enumerate([*kinds, "i8"])])
+    by_numpy = csv_quick.quick_columns(text, dtype, ",")
+    by_polars = csv_quick.quick_columns(text, dtype, ",", polars)
+    if by_numpy is None or by_polars is None:
+        assert by_numpy is by_polars
+        return
+    assert by_numpy.lines == by_polars.lines == len(list(io.StringIO(text, newline="")))
+    for one, other in zip(by_numpy.columns, by_polars.columns, strict=True):
+        if isinstance(other, list):
+            assert [*map(str.strip, other)] == [*map(str.strip, one.tolist())]
+        elif one.dtype.kind != "O":
+            assert other.dtype == one.dtype
+            assert other.tobytes() == one.tobytes()
+
+
+def test_polars_reads_a_large_file_of_numbers_and_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    polars = pytest.importorskip("polars")
+    rng = np.random.default_rng(0)
+    lines = [
+        f"{a!r},{c},{i % 7 and 'word'}" for i, (a, c) in enumerate(rng.standard_normal((500, 2)).tolist())
+    ]
+    content = "\n".join(["a,b,c", *lines]).encode()
+    read, calls = polars.read_csv, []
+    monkeypatch.setattr(polars, "read_csv", lambda *args, **kinds: calls.append(1) or read(*args, **kinds))
+    monkeypatch.setattr(csv_quick, "_POLARS_FROM_BYTES", len(content))
+    found = outcome(content, {"c"}, CsvForm())
+    assert calls
+    monkeypatch.setattr(csv_quick, "_POLARS_FROM_BYTES", len(content) + 1)
+    calls.clear()
+    assert outcome(content, {"c"}, CsvForm()) == found
+    assert not calls
+
+
+def test_polars_is_not_used_in_a_forked_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads do not live on there, so that a call would wait for ever."""
+    pytest.importorskip("polars")
+    monkeypatch.setattr(csv_quick, "_POLARS_FROM_BYTES", 0)
+    assert csv_quick.polars_for(1) is not None
+    if hasattr(os, "fork"):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if csv_quick.polars_for(1) is None else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    monkeypatch.setitem(sys.modules, "polars", None)
+    assert csv_quick.polars_for(1) is None
+
+
+@pytest.mark.parametrize("rows", [10, 3000, 200_000])
+def test_the_byte_that_is_no_text_is_counted_from_the_beginning_of_the_file(rows: int) -> None:
+    content = b"a,b\n" + rows * b"1,2\n"
+    with pytest.raises(ValueError, match=rf"not a UTF-8 text file \(byte {len(content)}\)"):
+        list(csv_blocks(Path("t.csv"), (), content=content + b"\xff,1\n"))

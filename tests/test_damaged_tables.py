@@ -16,7 +16,7 @@ import pytest
 
 import relu_layers as rl
 from relu_layers.cli.tables import load_table
-from relu_layers.sources import _reading_process, _sizes, csv_file
+from relu_layers.sources import _reading_process, _sizes, csv_file, csv_lines
 from relu_layers.sources._archives import MOST_IN_MEMORY, refuse_too_large
 
 h5py = pytest.importorskip("h5py")
@@ -351,8 +351,8 @@ def test_all_text_columns_of_a_block_are_found_in_one_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
-    former = csv_file.open_regular
-    monkeypatch.setattr(csv_file, "open_regular", lambda path: opened.append(path) or former(path))
+    former = csv_lines.open_regular
+    monkeypatch.setattr(csv_lines, "open_regular", lambda path: opened.append(path) or former(path))
     (tmp_path / "text.csv").write_text(
         ",".join(f"c{i}" for i in range(500)) + "\n" + ",".join(["x"] * 500) + "\n"
     )

@@ -33,6 +33,43 @@ def test_table_scale_keeps_the_ratio_of_columns() -> None:
     np.testing.assert_allclose(z, (x - x.mean()) / x.std(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("rows", [1, 7, 500, 8192, 20_001])
+def test_columns_beside_each_other_are_learned_and_scaled_as_each_alone(rows: int) -> None:
+    """To the last bit: how many columns are summed or written at once is no matter of the numbers."""
+    rng = np.random.default_rng(rows)
+    x = rng.standard_normal((rows, 40)) * 10.0 ** rng.integers(-20, 20, 40) + rng.integers(-3, 4, 40)
+    x[:, 3] *= 1e-300
+    x[:, 4] = np.linspace(-1.0, 1.0, rows) * 1e308
+    x[:, 5] = 0.0
+    table = {
+        f"c{place}": column.astype(np.int64) if place == 6 else column for place, column in enumerate(x.T)
+    }
+    together = Preprocessing().fit(table)
+    z = together.transform(table, dtype=np.float64)
+    for place, (name, values) in enumerate(table.items()):
+        alone = Preprocessing().fit({name: values})
+        assert alone.columns == together.columns[place : place + 1]
+        assert alone.transform({name: values}, dtype=np.float64)[:, 0].tobytes() == z[:, place].tobytes()
+
+
+def test_labels_of_numbers_are_found_whatever_their_kind_and_order() -> None:
+    for classes, values in (
+        ((1, 2, 5), np.array([5, 1, 2, 5])),
+        ((1, 2, 5), np.array([5.0, 1.0, 2.0])),
+        ((5, 1, 2), np.array([5, 1, 2, 1])),
+        ((0.5, 1.5), np.array([1.5, 0.5])),
+        ((1, 2.5), np.array([2.5, 1.0])),
+        ((1.0, 2.0), np.array([2, 1])),
+        ((2**60, 2**60 + 1), np.array([2**60 + 1, 2**60])),
+    ):
+        expected = [classes.index(value) for value in values.tolist()]
+        assert ClassTarget("t", classes).encode(values, np.float32).tolist() == expected
+        with pytest.raises(ValueError, match=r"target 't' holds .* in row 2"):
+            ClassTarget("t", classes).encode(np.array([values[0], 3]), np.float32)
+    with pytest.raises(ValueError, match="holds 9007199254740993 in row 1"):
+        ClassTarget("t", (2**53, 7)).encode(np.array([2**53 + 1]), np.float32)
+
+
 def test_constant_huge_and_unscaled_columns() -> None:
     x = np.array([[0.1, 1e308, 5.0], [0.1, -1e308, 6.0], [0.1, 1e308, 9.0]])
     z = Preprocessing().fit(x).transform(x, dtype=np.float64)

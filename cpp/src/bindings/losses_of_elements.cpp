@@ -6,7 +6,7 @@ namespace relu_layers::bindings {
 namespace {
 
 // An input in the rows that it has in common with another.
-struct Beside {
+struct RowsInCommon {
     Array& array;
     Array& other;
 
@@ -24,8 +24,8 @@ py::object of_elements(Call& call, LossOptions& common, Array& prediction, Argum
     call.expect_shape(target, Shape(prediction));
     common.read_sample_weight(call, prediction, sample_weight);
     common.count_positions(call, prediction, prediction.size, prediction.ndim > 0 ? prediction.shape[0] : 1);
-    return common.finish(call, prediction, out, {&target}, work, function, Beside{prediction, target},
-                         Beside{target, prediction}, numbers...);
+    return common.finish(call, prediction, out, {&target}, work, function, RowsInCommon{prediction, target},
+                         RowsInCommon{target, prediction}, numbers...);
 }
 
 py::object sigmoid_cross_entropy(Call& call, Argument logits_, Argument targets, Argument sample_weight,

@@ -136,7 +136,9 @@ def _predict(
     if beside:
         rows = [[*cells, *row] for *cells, row in zip(*beside.values(), rows, strict=True)]
     console = Console(highlight=False, stderr=True)
-    formula = next((cell for row in rows for cell in row if report.is_formula(cell)), None)
+    numbers = predicted.dtype.kind in "iuf" and not beside
+    texts = () if numbers else (cell for row in rows for cell in row)
+    formula = next((cell for cell in texts if report.is_formula(cell)), None)
     if safe:
         rows = [[report.as_text(cell) for cell in row] for row in rows]
     elif formula is not None:
@@ -214,13 +216,17 @@ def features_of(
 
 def _rows(predicted: Array, probabilities: Array | None, usable: Array, digits: int) -> list[list[object]]:
     """Return the lines to write, numbers with ``digits`` digits; a row without prediction is blank."""
-    rows = predicted.tolist() if predicted.ndim > 1 else [[value] for value in predicted.tolist()]
-    cells: list[list[object]] = [
-        [f"{value:.{digits}g}" if isinstance(value, float) else value for value in row] for row in rows
-    ]
+    flat = predicted.ravel().tolist()
+    if predicted.dtype.kind == "f":
+        flat = [f"{value:.{digits}g}" for value in flat]
+    width = predicted.shape[1] if predicted.ndim > 1 else 1
+    # Rows of as many neighbours, each taken from the same iterator.
+    cells: list[list[object]] = [*map(list, zip(*[iter(flat)] * width, strict=True))]
     if probabilities is not None:
         for line, row in zip(cells, probabilities.tolist(), strict=True):
             line.extend(f"{value:.6g}" for value in row)
+    if usable.all():
+        return cells
     columns = len(header_of(predicted)) + (0 if probabilities is None else probabilities.shape[1])
     blank: list[object] = [""] * columns
     given = iter(cells)

@@ -229,7 +229,7 @@ def _calls(steps: list[tuple[_Piece, int, bool]], together: int = 1) -> tuple[st
 
 
 def _dense(layer: Any, index: str, model: Sequential, name: str) -> _Piece:
-    tables = [numbers(f"{name}_weight{index}", model.params[f"{index}.weight"])]
+    tables = [numbers(f"{name}_weight{index}", model.params[f"{index}.weight"], f"{name.upper()}_ALIGNED")]
     bias = "0"
     if layer.bias:
         bias = f"{name}_bias{index}"

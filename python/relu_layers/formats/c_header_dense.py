@@ -27,6 +27,12 @@ VECTORS = """
 #define @U_BYTES 16
 #define @U_ADD(x, w, sum) ((x) * (w) + (sum))
 #endif
+/* Weights begin where a cache line does, so that few vectors lie across two. */
+#ifdef @U_BYTES
+#define @U_ALIGNED __attribute__((aligned(64)))
+#else
+#define @U_ALIGNED
+#endif
 """
 
 DENSE = """
@@ -224,6 +230,50 @@ static inline void @_narrow_4(const REAL *x, int inputs, const REAL *weight, con
     }
 }
 
+/* Puts the sums of one block of three columns into y, which holds the blocks before it where `add`. */
+static inline void @_put_3(REAL *y, REAL a, REAL b, REAL c, int add, const REAL *bias)
+{
+    if (add) a = y[0] + a, b = y[1] + b, c = y[2] + c;
+    if (bias) a += bias[0], b += bias[1], c += bias[2];
+    y[0] = a;
+    y[1] = b;
+    y[2] = c;
+}
+
+/* Three of such columns: twelve sums at once, as many as the delay of an addition hides. */
+static inline void @_three_columns_4(const REAL *x, int inputs, const REAL *weight, const REAL *bias, int outputs,
+                                     REAL *y)
+{
+    const REAL *x1 = x + inputs, *x2 = x1 + inputs, *x3 = x2 + inputs;
+    int begin, i;
+    for (begin = 0; begin < inputs; begin += 512) {
+        const int end = inputs - begin < 512 ? inputs : begin + 512;
+        const REAL *last = end == inputs ? bias : 0;
+        REAL a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+        REAL b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+        REAL c0 = 0, c1 = 0, c2 = 0, c3 = 0;
+        for (i = begin; i < end; ++i, weight += outputs) {
+            const REAL left = weight[0], middle = weight[1], right = weight[2];
+            a0 = @_multiply_add(x[i], left, a0);
+            b0 = @_multiply_add(x[i], middle, b0);
+            c0 = @_multiply_add(x[i], right, c0);
+            a1 = @_multiply_add(x1[i], left, a1);
+            b1 = @_multiply_add(x1[i], middle, b1);
+            c1 = @_multiply_add(x1[i], right, c1);
+            a2 = @_multiply_add(x2[i], left, a2);
+            b2 = @_multiply_add(x2[i], middle, b2);
+            c2 = @_multiply_add(x2[i], right, c2);
+            a3 = @_multiply_add(x3[i], left, a3);
+            b3 = @_multiply_add(x3[i], middle, b3);
+            c3 = @_multiply_add(x3[i], right, c3);
+        }
+        @_put_3(y, a0, b0, c0, begin > 0, last);
+        @_put_3(y + outputs, a1, b1, c1, begin > 0, last);
+        @_put_3(y + 2 * outputs, a2, b2, c2, begin > 0, last);
+        @_put_3(y + 3 * outputs, a3, b3, c3, begin > 0, last);
+    }
+}
+
 /* Four rows of x to four rows of y. */
 static inline void @_dense_4(const REAL *x, int inputs, const REAL *weight, const REAL *bias, int outputs, REAL *y)
 {
@@ -235,7 +285,12 @@ static inline void @_dense_4(const REAL *x, int inputs, const REAL *weight, cons
         if (first > outputs - @U_LANES) first = outputs - @U_LANES;
         @_one_vector_4(x, inputs, weight + first, outputs, bias ? bias + first : bias, y + first);
     }
-    if (first < outputs) @_narrow_4(x, inputs, weight, bias, outputs, y);
+    if (first < outputs && outputs < 3) @_narrow_4(x, inputs, weight, bias, outputs, y);
+    while (first < outputs && outputs >= 3) {
+        if (first > outputs - 3) first = outputs - 3;
+        @_three_columns_4(x, inputs, weight + first, bias ? bias + first : bias, outputs, y + first);
+        first += 3;
+    }
 }
 #endif
 """

@@ -57,10 +57,11 @@ def table(declaration: str, items: Iterable[str]) -> str:
     return f"static const {declaration} = {{\n{body}\n}};\n"
 
 
-def numbers(name: str, values: Array) -> str:
-    """Return a constant array of the entries of ``values``, row by row."""
+def numbers(name: str, values: Array, attribute: str = "") -> str:
+    """Return a constant array of the entries of ``values``, row by row, declared with an ``attribute``."""
     kind = "float" if values.dtype == np.float32 else "double"
-    return table(f"{kind} {name}[{values.size}]", (number(value, values.dtype) for value in values.flat))
+    declaration = f"{kind} {name}[{values.size}] {attribute}".rstrip()
+    return table(declaration, (number(value, values.dtype) for value in values.flat))
 
 
 def text(what: str, value: str) -> str:

@@ -52,7 +52,10 @@ class CategoryColumn:
 
 
 def as_column(name: str, values: Any) -> Array:
-    """Return a column as int64 or float64 (missing is NaN) or as text (missing is the empty string)."""
+    """Return a column as int64 or float64 (missing is NaN) or as text (missing is the empty string).
+
+    One that is so already is returned itself.
+    """
     array = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"column {name!r} has shape {array.shape}, expected one value per row")
@@ -64,9 +67,9 @@ def as_column(name: str, values: Any) -> Array:
         return array.astype(np.int64)
     if array.dtype.kind in "iu":
         fits = array.dtype != np.uint64 or array.size == 0 or int(array.max()) < 2**63
-        return array.astype(np.int64 if fits else np.float64)
+        return array.astype(np.int64 if fits else np.float64, copy=False)
     if array.dtype.kind == "f":
-        return array.astype(np.float64)
+        return array.astype(np.float64, copy=False)
     if array.dtype.kind in "Mm":
         raise ValueError(_dates(name))
     raise ValueError(f"column {name!r} has dtype {array.dtype}, expected numbers or text")

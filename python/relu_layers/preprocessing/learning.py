@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from relu_layers.preprocessing.columns import (
     shortened,
     unique_texts,
 )
-from relu_layers.preprocessing.moments import ColumnMoments
+from relu_layers.preprocessing.moments import ColumnMoments, finish
 from relu_layers.preprocessing.targets import (
     MOST_WHOLE_NUMBER_CLASSES,
     TASKS,
@@ -53,6 +54,13 @@ class ColumnLearner:
 
     def add(self, values: Array) -> None:
         """Learn from more rows of the column, as `as_column` gives them."""
+        if self._text is not True and values.dtype.kind in "if" and values.size:
+            low, high = float(values.min()), float(values.max())
+            if math.isfinite(low) and math.isfinite(high):  # hence neither gaps nor infinities
+                self.rows += len(values)
+                self._text = False
+                self.moments.add_between(values, low, high)
+                return
         gaps = missing(values)
         if self._rule != "mean":
             refuse_missing(self.name, gaps, self._rule, self.rows)
@@ -122,7 +130,7 @@ class TargetLearner:
         refuse_gaps(self.name, column, self.rows)
         text = is_text(column)
         if self._first is None:
-            self._first = column[:1]
+            self._first = column[:1].copy()
         elif text != is_text(self._first):
             raise ValueError(f"target {self.name!r} holds text and numbers, expected one kind")
         if not text:
@@ -185,6 +193,7 @@ def learned_columns(
             )
         for name, values in columns.items():
             learners[name].add(values)
+    finish([learner.moments for learner in learners.values()])
     rows = next(iter(learners.values())).rows if learners else 0
     if not rows:
         raise ValueError(f"Preprocessing.fit: the table has no {'rows' if learners else 'columns'}")

@@ -8,7 +8,8 @@ is standardised. What `fit` found is plain numbers and text, travels in the mode
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ from relu_layers.preprocessing.learning import TargetLearner, learned_columns, p
 from relu_layers.preprocessing.targets import ClassTarget, NumberTarget, target_from_dict
 
 _FORMAT = 1
+# Numbers that are standardised at once: they stay in the caches.
+_CELLS_AT_ONCE = 2**16
 
 
 class Preprocessing:
@@ -145,19 +148,17 @@ class Preprocessing:
         rows = len(next(iter(columns.values())))
         x: Array = np.zeros((rows, self.n_features), dtype=dtype)
         at = 0
-        for entry in self.columns:
-            values = columns[entry.name]
-            if isinstance(entry, NumberColumn):
-                with np.errstate(over="ignore"):
-                    x[:, at] = (filled(values, entry.fill) - entry.mean) / entry.scale
-                if not np.isfinite(x[:, at]).all():
-                    raise ValueError(f"column {entry.name!r} has values too large for {x.dtype}")
-                at += 1
-            else:
-                codes = category_codes(entry, values, unknown)
-                known = np.flatnonzero(codes >= 0)
-                x[known, at + codes[known]] = 1
-                at += len(entry.categories)
+        for _, group in itertools.groupby(self.columns, type):
+            entries = list(group)
+            numbers = [entry for entry in entries if isinstance(entry, NumberColumn)]
+            _standardized(numbers, columns, x[:, at : at + len(numbers)])
+            at += len(numbers)
+            for entry in entries:
+                if isinstance(entry, CategoryColumn):
+                    codes = category_codes(entry, columns[entry.name], unknown)
+                    known = np.flatnonzero(codes >= 0)
+                    x[known, at + codes[known]] = 1
+                    at += len(entry.categories)
         return x
 
     def missing_rows(self, table: Mapping[str, Any] | Array) -> Array:
@@ -286,3 +287,26 @@ class Preprocessing:
                 refuse_infinite(entry.name, values)
             chosen[entry.name] = values
         return chosen
+
+
+def _standardized(entries: Sequence[NumberColumn], columns: Mapping[str, Array], x: Array) -> None:
+    """Write the features of columns of numbers into ``x``; a ValueError for values too large for it."""
+    at_once = max(_CELLS_AT_ONCE // max(len(x), 1), 1)
+    for start in range(0, len(entries), at_once):
+        group = entries[start : start + at_once]
+        features = x[:, start : start + len(group)]
+        values = [filled(columns[entry.name], entry.fill) for entry in group]
+        with np.errstate(over="ignore"):
+            if all(entry.mean == 0.0 and entry.scale == 1.0 for entry in group):
+                for place, column in enumerate(values):
+                    features[:, place] = column
+            else:
+                scaled = np.stack(values)
+                scaled -= np.array([[entry.mean] for entry in group])
+                scaled /= np.array([[entry.scale] for entry in group])
+                features[...] = scaled.T
+        finite = np.isfinite(features).all(axis=0)
+        if not finite.all():
+            raise ValueError(
+                f"column {group[int(finite.argmin())].name!r} has values too large for {x.dtype}"
+            )

@@ -28,6 +28,8 @@ from relu_layers.preprocessing.columns import (
 
 ClassName: TypeAlias = str | int | float
 MOST_WHOLE_NUMBER_CLASSES = 20
+# Every whole number up to this one is a float64, too.
+_LARGEST_EXACT = 2**53
 TASKS = ("classification", "regression")
 
 
@@ -51,6 +53,9 @@ class ClassTarget:
             column = as_text(truth_texts(self.classes, column))
         else:
             column = truth_numbers(column)
+            codes = None if is_text(column) else _codes_of_numbers(self.classes, column)
+            if codes is not None:
+                return codes
         names: list[ClassName] = column.tolist()
         unseen = next((row for row, value in enumerate(names) if value not in position), None)
         if unseen is not None:
@@ -100,6 +105,20 @@ class NumberTarget:
     def to_dict(self) -> dict[str, Any]:
         """Return the target as JSON-able values."""
         return {"task": self.task, "name": self.name, "mean": self.mean, "scale": self.scale}
+
+
+def _codes_of_numbers(classes: tuple[ClassName, ...], column: Array) -> Array | None:
+    """Return the label of every row where all are sorted numbers; None where a closer look is needed."""
+    kind = column.dtype.kind
+    if not all(isinstance(name, int if kind == "i" else (int, float)) for name in classes):
+        return None
+    if any(isinstance(name, int) and abs(name) > _LARGEST_EXACT for name in classes):
+        return None
+    names = np.array(classes, dtype=column.dtype)
+    codes = np.searchsorted(names, column).astype(np.int64)
+    # In an unsorted list the search misses classes, which is seen here.
+    known = names[np.minimum(codes, len(names) - 1)] == column
+    return codes if known.all() else None
 
 
 def find_task(column: Array) -> str:

@@ -8,14 +8,13 @@ import io
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from relu_layers._files.damage import NamedFileError
 from relu_layers._support.arguments import nearest
-from relu_layers._support.files import open_regular
-from relu_layers.sources._sizes import MOST_IN_MEMORY, MOST_ON_DISK, refuse_too_large
+from relu_layers.sources._sizes import MOST_ON_DISK
 from relu_layers.sources.csv_form import (
     CsvForm,
     FormError,
@@ -35,12 +34,15 @@ from relu_layers.sources.csv_layout import (
     separator_of,
     without_last,
 )
+from relu_layers.sources.csv_lines import CsvLines, opened
 from relu_layers.sources.csv_numbers import is_number, office_numbers, plain_numbers, real, whole
-from relu_layers.sources.csv_quick import quick_columns, quick_dtype
+from relu_layers.sources.csv_quick import lines_in, polars_for, quick_columns, quick_dtype
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 _BLOCK_ROWS = 8192
+# Enough to see that cells are plain numbers, which compiled code reads.
+_FEW_ROWS = 256
 _BLOCK_CELLS = 2**20
 # Of the beginning of a file: enough to see its form.
 _LOOKED_AT = 2**16
@@ -105,67 +107,52 @@ def csv_blocks(
     """
     form, notes = form or CsvForm(), notes or CsvNotes()
     try:
-        with _opened(path, content, most) as file:
+        size = path.stat().st_size if content is None else len(content)
+        with opened(path, content, most) as file:
             beginning = file.read(_LOOKED_AT)
             encoding = form.encoding or encoding_of(beginning)
             file.seek(0)
             with io.TextIOWrapper(file, encoding=_without_mark(encoding), newline="") as stream:
-                separator, layout, before = _prepared(stream, form, path, notes)
-                lines = without_last(iter(lines_of(stream, separator)), form.skip_footer or 0)
-                reader = csv.reader(lines, strict=True, **dialect(separator))
-                first: list[str] = next((row for row in reader if not is_blank(row)), [])
-                if layout.row_names and form.header and len(first) == layout.width - 1:
-                    first = ["", *first]
-                names = _header(path, first, form)
-                notes.names = [cell.strip() for cell in first] if form.header else []
-                if not names:
-                    raise ValueError(f"{path} is empty, expected rows")
-                wanted = chosen_names(path, names, columns)
-                rows = itertools.chain(
-                    [] if form.header else [first], _rows(path, reader, names, form, notes, before)
-                )
-                table = _Table(names, {name: name in text for name in wanted}, form, notes)
-                yield from _blocks(path, table, lines, rows, reader, before)
-                if not table.rows:
-                    yield {name: np.empty(0) for name in wanted}
+                try:
+                    yield from _blocks_of(stream, path, text, columns, form, notes, size)
+                except UnicodeDecodeError as error:
+                    # What was decoded last ends where the reading of the file stands.
+                    place = file.tell() - len(error.object) + error.start
+                    raise _undecoded(path, encoding, beginning, f" (byte {place})", form) from error
     except UnicodeError as error:
-        raise _undecoded(path, encoding, beginning, error, form) from error
+        raise _undecoded(path, encoding, beginning, "", form) from error
     except csv.Error as error:
         raise ValueError(f"{path}: {error}") from error
     except (EOFError, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
-def _opened(path: Path, content: bytes | None, most: int) -> BinaryIO:
-    """Return the bytes of a file, unpacked if they are compressed, or those that were read before."""
-    if content is not None:
-        return io.BytesIO(content)
-    file = open_regular(path)
-    return cast(BinaryIO, _Unpacked(file, path, most)) if suffix_of(path).endswith(".gz") else file
-
-
-class _Unpacked(gzip.GzipFile):
-    """The unpacked content of an open file, which is closed with it, up to ``most`` times the size of the file.
-
-    A line goes into memory as a whole, so that it has a bound of its own.
-    """
-
-    def __init__(self, file: BinaryIO, path: Path, most: int) -> None:
-        super().__init__(fileobj=file, mode="rb")
-        self.myfileobj = cast(Any, file)
-        self._stored, self._most = path.stat().st_size, most
-        self._line_begin = 0
-
-    def read1(self, size: int = -1) -> bytes:
-        """Return the next bytes; a ValueError where they, or those of one line, become too many."""
-        found: bytes = super().read1(size)
-        place = self.tell()
-        refuse_too_large(place, self._stored, self._most)
-        end = max(found.rfind(b"\n"), found.rfind(b"\r"))
-        if end >= 0:
-            self._line_begin = place - len(found) + end
-        refuse_too_large(place - self._line_begin, self._stored, min(self._most, MOST_IN_MEMORY))
-        return found
+def _blocks_of(
+    stream: io.TextIOWrapper,
+    path: Path,
+    text: Collection[str],
+    columns: Collection[str] | None,
+    form: CsvForm,
+    notes: CsvNotes,
+    size: int,
+) -> Iterator[dict[str, Array]]:
+    """Yield the blocks of `csv_blocks` from the text of a file of ``size`` bytes."""
+    separator, layout, before = _prepared(stream, form, path, notes)
+    lines = CsvLines(without_last(iter(lines_of(stream, separator)), form.skip_footer or 0))
+    reader = csv.reader(iter(lines), strict=True, **dialect(separator))
+    first: list[str] = next((row for row in reader if not is_blank(row)), [])
+    if layout.row_names and form.header and len(first) == layout.width - 1:
+        first = ["", *first]
+    names = _header(path, first, form)
+    notes.names = [cell.strip() for cell in first] if form.header else []
+    if not names:
+        raise ValueError(f"{path} is empty, expected rows")
+    wanted = chosen_names(path, names, columns)
+    rows = itertools.chain([] if form.header else [first], _rows(path, reader, names, form, notes, before))
+    table = _Table(names, {name: name in text for name in wanted}, form, notes)
+    yield from _blocks(path, table, lines, rows, reader, before, polars_for(size))
+    if not table.rows:
+        yield {name: np.empty(0) for name in wanted}
 
 
 def _without_mark(encoding: str) -> str:
@@ -205,9 +192,8 @@ def _prepared(
     return separator, layout, before
 
 
-def _undecoded(path: Path, encoding: str, beginning: bytes, error: UnicodeError, form: CsvForm) -> ValueError:
-    """Return the error for bytes of another encoding, with a guess which one it is."""
-    place = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
+def _undecoded(path: Path, encoding: str, beginning: bytes, place: str, form: CsvForm) -> ValueError:
+    """Return the error for bytes of another encoding at a ``place``, with a guess which one it is."""
     name = "UTF-8" if encoding.startswith("utf-8") else encoding
     problem = f"{path} is not a {name} text file{place}"
     if form.encoding is not None:
@@ -270,6 +256,7 @@ def _rows(
     Blank lines are skipped unless there is one column only; comments, which are lines of other lengths that begin with
     #, and lines that repeat the names are counted.
     """
+    first = notes.names[0] if notes.names and len(names) > 1 else None
     for row in reader:
         if len(row) == len(names) + 1 and not row[-1].strip():
             del row[-1]  # a separator at the end of the line
@@ -279,7 +266,7 @@ def _rows(
             if not is_comment(row):
                 raise _ragged(path, before + reader.line_num, row, names, form, reader)
             notes.left_out["comments"] = notes.left_out.get("comments", 0) + 1
-        elif len(names) > 1 and notes.names and [cell.strip() for cell in row] == notes.names:
+        elif row[0].strip() == first and [cell.strip() for cell in row] == notes.names:
             what = "lines that repeat the names"
             notes.left_out[what] = notes.left_out.get(what, 0) + 1
         else:
@@ -302,33 +289,45 @@ def _ragged(
 
 
 def _blocks(
-    path: Path, table: _Table, lines: Iterator[str], rows: Iterator[list[str]], reader: Any, before: int
+    path: Path,
+    table: _Table,
+    lines: CsvLines,
+    rows: Iterator[list[str]],
+    reader: Any,
+    before: int,
+    polars: Any,
 ) -> Iterator[dict[str, Array]]:
-    """Yield blocks of rows: from ``rows``, which take their lines from ``lines``, and in C where that is enough.
+    """Yield blocks of rows: from ``rows``, which take theirs from ``lines``, and in compiled code where that is enough.
 
-    ``before`` lines were read before those."""
+    ``before`` lines were read before those. ``polars`` is that module, or None."""
     names, separator = table.names, table.notes.separator
-    at_once = min(max(_BLOCK_CELLS // len(names), 1), _BLOCK_ROWS)
+    most = min(max(_BLOCK_CELLS // len(names), 1), _BLOCK_ROWS)
+    block = list(itertools.islice(rows, min(_FEW_ROWS, most)))
+    if len(block) < most and not table.is_plain(block):
+        block += itertools.islice(rows, most - len(block))
     refused = 0
-    while block := list(itertools.islice(rows, at_once)):
+    while block:
         yield table.block(list(zip(*block, strict=True)))
+        at_once = most
         # One column may have blank lines, and blanks that separate cells are no part of any.
-        if len(names) == 1 or separator == " " or refused == _MOST_REFUSED:
-            continue
-        line = before + reader.line_num
-        while table.dtype is not None:
-            ahead = list(itertools.islice(lines, at_once))
-            if not ahead:
-                return
-            columns = quick_columns(ahead, table.dtype, separator)
-            if columns is None:
-                refused += 1
-                before, lines = line, itertools.chain(ahead, lines)
-                reader = csv.reader(lines, strict=True, **dialect(separator))
-                rows = _rows(path, reader, names, table.form, table.notes, before)
-                break
-            yield table.block(columns)
-            line += len(ahead)
+        if len(names) > 1 and separator != " " and refused < _MOST_REFUSED:
+            characters = max(most * sum(sum(map(len, row), len(row)) for row in block) // len(block), 1)
+            line = before + reader.line_num
+            while table.dtype is not None:
+                ahead = lines.ahead(most, characters)
+                if not ahead:
+                    return
+                quick = quick_columns(ahead, table.dtype, separator, polars)
+                if quick is None:
+                    refused += 1
+                    before, at_once = line, lines_in(ahead)
+                    lines.put_back(ahead)
+                    reader = csv.reader(iter(lines), strict=True, **dialect(separator))
+                    rows = _rows(path, reader, names, table.form, table.notes, before)
+                    break
+                yield table.block(quick.columns)
+                line += quick.lines
+        block = list(itertools.islice(rows, at_once))
 
 
 class _Table:
@@ -351,6 +350,14 @@ class _Table:
         self.rows = 0
         self.dtype: np.dtype[Any] | None = None
 
+    def is_plain(self, rows: Sequence[Sequence[str]]) -> bool:
+        """Return whether the columns that are no text hold numbers whose cells need no closer look."""
+        cells = zip(*rows, strict=True)
+        wanted = (
+            column for name, column in zip(self.names, cells, strict=False) if self.kinds.get(name) is False
+        )
+        return self.form.decimal != "," and all(plain_numbers(column) is not None for column in wanted)
+
     def block(self, columns: Sequence[Any]) -> dict[str, Array]:
         """Return the wanted columns of some rows, which are arrays of numbers, or cells."""
         block: dict[str, Array] = {}
@@ -360,14 +367,14 @@ class _Table:
         for name, cells in zip(self.names, columns, strict=True):
             if name not in self.kinds:
                 continue
-            numbers: Array | None = (
-                cells if isinstance(cells, np.ndarray) and cells.dtype.kind != "O" else None
-            )
-            if numbers is None and not self.kinds[name] and self.form.decimal != ",":
-                numbers = plain_numbers(cells)
-            if numbers is not None:
-                block[name] = _noted(numbers, cells, self.notes)
+            if isinstance(cells, np.ndarray) and cells.dtype.kind != "O":
+                block[name] = cells
                 continue
+            if not self.kinds[name] and self.form.decimal != ",":
+                numbers = plain_numbers(cells)
+                if numbers is not None:
+                    block[name] = _noted(numbers, cells, self.notes)
+                    continue
             looked_at[name] = True
             try:
                 block[name] = self._looked_at(name, tuple(map(str.strip, cells)))
@@ -420,7 +427,7 @@ def _numbers(
 
 def _noted(column: Array, cells: Sequence[Any], notes: CsvNotes) -> Array:
     """Return the numbers of the cells, with a note of those that are infinite."""
-    if column.dtype.kind == "f":
+    if column.dtype.kind == "f" and np.isinf(column).any():
         notes.infinite.update(cells[int(row)].strip() for row in np.flatnonzero(np.isinf(column)))
     return column
 
