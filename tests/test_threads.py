@@ -205,7 +205,7 @@ def test_the_environment_sets_the_number_of_threads() -> None:
 
 def test_threadpoolctl_passes_over_libraries_of_the_same_name() -> None:
     """SciPy has an extension called _core too, which was asked for our symbols."""
-    pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
+    pytest.importorskip("threadpoolctl", minversion="3.2", reason="needs threadpoolctl 3.2")
     pytest.importorskip("scipy.optimize._highspy._core", reason="this SciPy has no library called _core")
     code = "import scipy.optimize._highspy._core, threadpoolctl, relu_layers\n"
     code += "print(sum(info['user_api'] == 'relu_layers' for info in threadpoolctl.threadpool_info()))"
@@ -231,7 +231,7 @@ def test_ctrl_c_in_a_long_product_ends_after_it() -> None:
 
 @pytest.mark.parametrize("first", ["threadpoolctl", "relu_layers"])
 def test_threadpoolctl_limits_the_pool(first: str) -> None:
-    pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
+    pytest.importorskip("threadpoolctl", minversion="3.2", reason="needs threadpoolctl 3.2")
     second = {"threadpoolctl": "relu_layers", "relu_layers": "threadpoolctl"}[first]
     code = f"import {first}, {second}; import relu_layers as rl\n" + textwrap.dedent("""
         if not any(info["user_api"] == "relu_layers" for info in threadpoolctl.threadpool_info()):
@@ -245,3 +245,19 @@ def test_threadpoolctl_limits_the_pool(first: str) -> None:
         print(info["version"] == rl.__version__, inside, chosen, rl.get_num_threads())
     """)
     assert run(code) == "True 1 3 5"
+
+
+@pytest.mark.parametrize("version", ["2.2.0", "3.1.0"])
+def test_an_older_threadpoolctl_is_left_alone_and_named_where_it_is_asked_for(version: str) -> None:
+    """scikit-learn takes threadpoolctl 3.1, which has no function that registers a library."""
+    code = textwrap.dedent(f"""
+        import sys, types
+        sys.modules["threadpoolctl"] = old = types.ModuleType("threadpoolctl")
+        old.__version__ = {version!r}
+        import relu_layers as rl
+        try:
+            rl.register_with_threadpoolctl()
+        except ImportError as error:
+            print(error)
+    """)
+    assert run(code) == f"threadpoolctl {version} takes no other libraries; 3.2 and newer do"

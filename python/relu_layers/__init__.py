@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from relu_layers.sanity import sanity_check
     from relu_layers.trainer import DivergenceError, Trainer
 
-if "threadpoolctl" in sys.modules:
+# Releases before 3.2 have no such function.
+if hasattr(sys.modules.get("threadpoolctl"), "register"):
     register_with_threadpoolctl()
 
 # Public modules, imported when they are first asked for.

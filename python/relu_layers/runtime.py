@@ -67,12 +67,12 @@ def set_num_threads(n: int) -> None:
 def register_with_threadpoolctl() -> None:
     """Let ``threadpoolctl.threadpool_limits`` and its like control the number of threads here too.
 
-    Done at import where threadpoolctl was imported before; otherwise call it once.
+    Done at import where threadpoolctl 3.2 or newer was imported before; otherwise call it once.
 
     Raises
     ------
     ImportError
-        threadpoolctl is not installed.
+        threadpoolctl is not installed, or is older than 3.2.
     """
     from relu_layers._support import threadpools as _threadpoolctl
 

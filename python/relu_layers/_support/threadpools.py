@@ -7,6 +7,9 @@ from typing import Any
 
 import threadpoolctl
 
+if not hasattr(threadpoolctl, "register"):
+    raise ImportError(f"threadpoolctl {threadpoolctl.__version__} takes no other libraries; 3.2 and newer do")
+
 
 class ReluLayersController(threadpoolctl.LibController):  # type: ignore[misc]  # threadpoolctl has no types
     """Reads and limits the number of threads of the loaded extension.
