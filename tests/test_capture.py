@@ -228,6 +228,21 @@ def test_steps_are_really_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not runs_in_layers(each, lambda: each.step(x[4:8], labels[4:8]), monkeypatch)
 
 
+def test_many_short_fits_are_replayed_like_a_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = data(12, 5, 3)
+    short, plain = trainer(), trainer(capture=False)
+
+    def fits(of: rl.Trainer, times: int) -> None:
+        for _ in range(times):
+            of.fit(x, y, epochs=1, batch_size=4)
+
+    fits(short, 6)  # of three steps each
+    fits(plain, 6)
+    assert not runs_in_layers(short, lambda: fits(short, 2), monkeypatch)
+    fits(plain, 2)
+    assert state(short) == state(plain)
+
+
 def test_capture_false_runs_in_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels = data(4, 5, 3)
     each = trainer(capture=False)

@@ -31,6 +31,8 @@ from relu_layers.optimizers import BUILT_IN as OPTIMIZERS
 _OF_TRAINER = ("model", "loss", "optimizer", "accumulate", "l2_penalty", "capture")
 # Shapes seen once whose second sight is worth a capture.
 _SHAPES_NOTED = 64
+# Steps of `fit` from which on they are captured: that costs some ten steps of a small network.
+_STEPS_WORTH_A_CAPTURE = 16
 # Captures of a trainer: as many as the extension keeps.
 _CAPTURES = 8
 # Steps of a stretch whose learning rates are worked out ahead.
@@ -108,6 +110,8 @@ class StepCaptures:
         Run the halves of a step, between which ranks add their gradients: those of ``TrainingReplay`` too.
     meter : EpochMeter
         Collects what an epoch records; captured steps feed it too.
+    steps_in_layers : int
+        Minibatches of all fits that ran in the layers, since there are these captures.
     replay : TrainingReplay
         What holds the captures: another one where none is left of them.
     """
@@ -144,6 +148,7 @@ class StepCaptures:
             self._measured = measured
             self.meter = EpochMeter(model, as_loss(loss, model.ops), parts.depth, measured[2])
         self._seen: set[tuple[Any, ...]] = set()
+        self.steps_in_layers = 0
         self._captured: dict[_core.Capture, Captured] = {}
         self._failed: set[tuple[Any, ...]] = set()
         # A row that the model took, and its outputs.
@@ -176,6 +181,10 @@ class StepCaptures:
         if whole or trainer._ranks > 1 or self._halves is None or trainer.optimizer.frozen(trainer.model):
             return None
         return self._halves
+
+    def worth_it(self, steps: int) -> bool:
+        """Return whether a fit of so many steps is worth captures: it is long, or comes after many short ones."""
+        return self.steps_in_layers + steps >= _STEPS_WORTH_A_CAPTURE
 
     @property
     def most_steps(self) -> int:

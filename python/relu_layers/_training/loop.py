@@ -14,8 +14,6 @@ from relu_layers._training.meter import StepResult
 from relu_layers.callbacks import Moments
 from relu_layers.data import Ordered
 
-# Steps of one `fit` from which on they are captured: that costs some ten steps of a small network.
-STEPS_WORTH_A_CAPTURE = 16
 # Seconds after which a stretch of captured steps lets Python look for a signal.
 _LONGEST_STRETCH = 0.05
 # The capture of a minibatch, and what the mean of its loss divides by, None where its targets decide on that.
@@ -59,7 +57,7 @@ class Loop:
         # By the rows of a batch, for as long as the captures have the same replay.
         self._known: dict[int, _Known] = {}
         self._replay = captures.replay
-        self._record = epochs * self._total >= STEPS_WORTH_A_CAPTURE
+        self._record = captures.worth_it(epochs * self._total)
         self._seconds = min(_LONGEST_STRETCH, moments.seconds_between_steps)
 
     def epoch(self, epoch: int) -> dict[str, Any]:
@@ -84,6 +82,7 @@ class Loop:
     def _step(self, order: Array | None, number: int, epoch: int) -> float:
         """Run one minibatch in the layers."""
         batch = self._batches.batch(number, order)
+        self._captures.steps_in_layers += 1
         self._interrupts.hold()
         try:
             close = number + 1 == self._total

@@ -12,7 +12,6 @@ import numpy as np
 from relu_layers._support.configured import Array
 from relu_layers._training.agreement import agree
 from relu_layers._training.captures import Captured, StepCaptures
-from relu_layers._training.loop import STEPS_WORTH_A_CAPTURE
 from relu_layers._training.meter import BatchMeasure
 from relu_layers._training.ranks import Place, Ranks
 from relu_layers._training.shared_steps import SharedSteps
@@ -66,7 +65,7 @@ class SharedLoop:
         self._captures, self._ranks, self._steps = captures, ranks, steps
         self._compute, self._update = compute, update
         self._progress, self._group = progress, group
-        self._record = epochs * len(batches) >= STEPS_WORTH_A_CAPTURE
+        self._record = captures.worth_it(epochs * len(batches))
         self._last: Captured | None = None
 
     def epoch(self, epoch: int) -> dict[str, Any]:
@@ -123,6 +122,7 @@ class SharedLoop:
         if captured is not None:
             found = captures.gradient(captured.capture, x, y, weight, local, start, rows)
         if captured is None or found is None:
+            captures.steps_in_layers += 1
             return self._compute(batches.batch(number, order), place=(epoch, number + 1))
         loss, right, penalty = found
         target, weight = (
