@@ -79,6 +79,13 @@ MUTATIONS = (
         "tests/ops/test_far_rows.py",
     ),
     Mutation(
+        "a last column left out",
+        "cpp/src/kernels/dense_small.cpp",
+        literal("if (j < n) tile<R, 1>(f, row, {n - w}"),
+        "if (j + 1 < n) tile<R, 1>(f, row, {n - w}",
+        "tests/ops/test_products.py",
+    ),
+    Mutation(
         "fma in a tail",
         SGD,
         literal("const V after = before * momentum + g * learning_rate;"),

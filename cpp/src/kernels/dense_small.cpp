@@ -183,7 +183,7 @@ void dense_forward_small(const Matrix<const T>& x, const Matrix<const T>& weight
             WriteOutputs{{y, out}, bias, relu});
 }
 
-// dx only of a layer with one output; null for none. dbias may be null.
+// dx only of a layer with one output and a contiguous weight; null for none. dbias may be null.
 void dense_backward_small(const Matrix<const T>& x, const Matrix<const T>& weight, const Matrix<const T>& dy,
                           const Rectifier<T>& relu, T* dx, T* dweight, T* dbias) {
     const index_t in = x.cols;
