@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "bindings/python.h"
+#include "bindings/watched.h"
 
 namespace relu_layers::bindings {
 
@@ -11,7 +12,7 @@ class Rate {
   public:
     // constant: the class of constant schedules, whose rate is their attribute `base`.
     Rate(py::object optimizer, py::object constant)
-        : optimizer_(std::move(optimizer)), constant_(std::move(constant)) {}
+        : optimizer_(std::move(optimizer)), constant_(std::move(constant)), assignments_(assignments_of(optimizer_)) {}
 
     // The rate after so many updates. May run Python code. False for what is no finite number of at least 0, which is
     // left to the layers: they also know what to say about it.
@@ -24,12 +25,17 @@ class Rate {
         PyErr_Clear();
         return false;
     }
-    // Whether the rate is a plain number, which is read without running any Python code.
-    bool number(double& rate) const {
-        const py::object schedule = current();
-        if (PyFloat_CheckExact(schedule.ptr()) == 0) return false;
-        rate = PyFloat_AS_DOUBLE(schedule.ptr());
-        return usable(rate);
+    // Whether the rate is a plain number, which is read without running any Python code, and once until an attribute of
+    // the optimizer is set.
+    bool number(double& rate) {
+        if (*assignments_ != assignments_then_) {
+            const py::object schedule = current();
+            if (PyFloat_CheckExact(schedule.ptr()) == 0 || !usable(PyFloat_AS_DOUBLE(schedule.ptr()))) return false;
+            number_ = PyFloat_AS_DOUBLE(schedule.ptr());
+            assignments_then_ = *assignments_;
+        }
+        rate = number_;
+        return true;
     }
     // Whether all updates have one rate.
     bool constant(double& rate) const { return fixed(current(), rate) && usable(rate); }
@@ -55,6 +61,9 @@ class Rate {
 
     py::object optimizer_;
     py::object constant_;
+    const std::int64_t* assignments_;
+    std::int64_t assignments_then_ = -1;  // when number_ was read
+    double number_ = 0;
 };
 
 }  // namespace relu_layers::bindings

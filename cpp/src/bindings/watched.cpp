@@ -14,6 +14,7 @@ PyTypeObject* watched_type = nullptr;
 struct Watched {
     PyObject_HEAD Changes changes;  // null while nothing looks at the object
     PyObject* shortcut;             // null for none
+    std::int64_t assignments;
 };
 
 Watched& watched(PyObject* object) { return *reinterpret_cast<Watched*>(object); }
@@ -58,6 +59,7 @@ int check_attribute(PyObject* self, PyObject* name, PyObject* value) {
 
 // Sets or deletes an attribute; a public one counts as a change of the configuration.
 int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
+    ++watched(self).assignments;
     const bool is_private = PyUnicode_GET_LENGTH(name) > 0 && PyUnicode_READ_CHAR(name, 0) == '_';
     if (is_private) return PyObject_GenericSetAttr(self, name, value);
     if (PyObject* const place = live_attribute(self, name); place != nullptr) {
@@ -99,6 +101,11 @@ Changes changes_of(py::handle object) {
     Changes& changes = watched(object.ptr()).changes;
     if (!changes) changes = std::make_shared<std::int64_t>(0);
     return changes;
+}
+
+const std::int64_t* assignments_of(py::handle object) {
+    if (PyObject_TypeCheck(object.ptr(), watched_type) == 0) throw py::type_error("expected a Watched object");
+    return &watched(object.ptr()).assignments;
 }
 
 PyObject* shortcut_of(PyObject* object) {

@@ -16,6 +16,9 @@ using Changes = std::shared_ptr<std::int64_t>;
 // The changes of a Watched object, from now on counted.
 Changes changes_of(py::handle watched);
 
+// How often an attribute of a Watched object has been set, whatever its name; valid as long as the object.
+const std::int64_t* assignments_of(py::handle watched);
+
 // What a method of the object asks first, see shortcut.cpp: borrowed, null for none and for what is not Watched.
 PyObject* shortcut_of(PyObject* object);
 // It must not lead back to the object: that circle nothing could collect.
