@@ -211,8 +211,8 @@ def test_polars_reads_a_large_file_of_numbers_and_texts(monkeypatch: pytest.Monk
     assert not calls
 
 
-def test_polars_is_not_used_in_a_forked_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its threads do not live on there, so that a call would wait for ever."""
+def test_polars_is_not_used_where_it_could_hang_or_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads do not live on in a forked child, and its builds need AVX2."""
     pytest.importorskip("polars")
     monkeypatch.setattr(csv_quick, "_POLARS_FROM_BYTES", 0)
     assert csv_quick.polars_for(1) is not None
@@ -221,6 +221,9 @@ def test_polars_is_not_used_in_a_forked_child(monkeypatch: pytest.MonkeyPatch) -
         if child == 0:
             os._exit(0 if csv_quick.polars_for(1) is None else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(csv_quick, "build_info", lambda: {"targets": ["baseline"]})
+        assert csv_quick.polars_for(1) is None
     monkeypatch.setitem(sys.modules, "polars", None)
     assert csv_quick.polars_for(1) is None
 

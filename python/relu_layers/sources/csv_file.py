@@ -44,6 +44,8 @@ _BLOCK_ROWS = 8192
 # Enough to see that cells are plain numbers, which compiled code reads.
 _FEW_ROWS = 256
 _BLOCK_CELLS = 2**20
+# Of text that is read ahead.
+_MOST_CHARACTERS = 2**24
 # Of the beginning of a file: enough to see its form.
 _LOOKED_AT = 2**16
 # Blocks that NumPy's reader may refuse until it is not asked again.
@@ -107,8 +109,8 @@ def csv_blocks(
     """
     form, notes = form or CsvForm(), notes or CsvNotes()
     try:
-        size = path.stat().st_size if content is None else len(content)
         with opened(path, content, most) as file:
+            size = path.stat().st_size if content is None else len(content)
             beginning = file.read(_LOOKED_AT)
             encoding = form.encoding or encoding_of(beginning)
             file.seek(0)
@@ -311,7 +313,8 @@ def _blocks(
         at_once = most
         # One column may have blank lines, and blanks that separate cells are no part of any.
         if len(names) > 1 and separator != " " and refused < _MOST_REFUSED:
-            characters = max(most * sum(sum(map(len, row), len(row)) for row in block) // len(block), 1)
+            by_row = sum(sum(map(len, row), len(row)) for row in block) / len(block)
+            characters = min(int(most * by_row), _MOST_CHARACTERS)
             line = before + reader.line_num
             while table.dtype is not None:
                 ahead = lines.ahead(most, characters)

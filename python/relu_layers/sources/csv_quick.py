@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from relu_layers.runtime import build_info
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 # Importing polars takes as long as NumPy needs for some ten million bytes more than polars does.
@@ -28,8 +30,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def polars_for(size: int) -> Any:
-    """Return polars where it is installed and a file of ``size`` bytes is large enough for it, else None."""
-    if size < _POLARS_FROM_BYTES or _forked:
+    """Return polars where it is installed and a file of ``size`` bytes is large enough for it, else None.
+
+    Its usual builds end the process on a processor without AVX2.
+    """
+    if size < _POLARS_FROM_BYTES or _forked or build_info()["targets"] == ["baseline"]:
         return None
     try:
         import polars
