@@ -16,6 +16,7 @@
 //   a panel   of b packed, where one pass is all   it is used while in the second level
 //   120, 60   rows of a per pass (float32, 64)     24 rows and more: 240 kB of 512 columns, half of a 512 KiB cache
 //   700 kB    b is packed from this size on        packing from 300 kB on cost 7 % at 64 x 784 x 128 (Zen 4, float32)
+//   6 MB      the same for 5 rows and more         0.5 to 0.9 of the time from memory: 1000 x 1000 float64, 2000 x 2000
 //   300 kB    where a takes several passes         0.80 to 0.86 of the time of 784 x 128 with 128 and 256 rows (Zen 3)
 // 112 or 448 rows and 1024 or 4096 columns could not be told from these on a busy machine, where two runs of 1024 cubed
 // with the same blocks differed by up to 30 %: the first two sizes follow from the caches, not from a measurement.
@@ -44,6 +45,10 @@ constexpr index_t dots_k = 16;
 // b is packed from this size on, or where its rows fall on the same cache sets, if so many rows of a share the cost.
 constexpr index_t pack_bytes = 700 * 1000;
 constexpr index_t pack_rows = 24;
+// From this size on for more than few_rows: long rows come from memory faster as a whole than in strips. With a
+// transposed a, whose k is long, it cost 12 %.
+constexpr index_t pack_bytes_of_some_rows = 6 * 1000 * 1000;
+constexpr index_t strips_bytes = 2048;
 // Where a has more rows than go over the panels at a time: in place, all of them would, and leave the second level.
 constexpr index_t pack_bytes_of_many_rows = 300 * 1000;
 // A result of at most this size lies in the second level when its last panel is done: half of 512 KiB.
@@ -96,10 +101,13 @@ Method method_of(const KernelTable<T>& kernel, const Matrix<const T>& a, const M
     const index_t length = b.cols * index_t(sizeof(T));
     if ((a.rows <= few_rows && length >= long_row_bytes) || (a.cols <= short_k && length >= long_row_bytes / 4))
         return Method::rows;
-    if (a.rows < pack_rows) return Method::tiles;
+    const index_t bytes = b.rows * b.cols * index_t(sizeof(T));
+    if (a.rows < pack_rows) {
+        const bool in_strips = a.col_stride == 1 && bytes > pack_bytes_of_some_rows && length >= strips_bytes;
+        return in_strips ? Method::packed_tiles : Method::tiles;
+    }
     const index_t row_bytes = b.row_stride * index_t(sizeof(T));
-    const bool large =
-        b.rows * b.cols * index_t(sizeof(T)) > (a.rows <= rows_at_once<T> ? pack_bytes : pack_bytes_of_many_rows);
+    const bool large = bytes > (a.rows <= rows_at_once<T> ? pack_bytes : pack_bytes_of_many_rows);
     const bool long_enough = length >= gathered_bytes || (2 * length >= gathered_bytes && a.cols >= 2 * gathered_k);
     const bool gathered = gathers(a) && long_enough;
     return large || gathered || row_bytes % 2048 == 0 ? Method::packed_tiles : Method::tiles;
@@ -217,7 +225,7 @@ void run_tiles(const KernelTable<T>& kernel, const Plan<T>& plan, bool add, T* p
     const Matrix<const T>& b = plan.b;
     const Matrix<T>& c = plan.c;
     const bool pack = plan.method == Method::packed_tiles;
-    if (pack && b.col_stride == 1 && a.rows >= pack_rows && c.col_stride == 1 &&
+    if (pack && b.col_stride == 1 && a.rows > few_rows && c.col_stride == 1 &&
         (plan.bias == nullptr || plan.bias_row == 0))
         return run_panels(kernel, plan, add, packed);
     Matrix<const T> block_a = a;
