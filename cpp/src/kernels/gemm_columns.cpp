@@ -24,7 +24,7 @@ constexpr index_t W = width<T>;
 // So many running sums fit into the registers with a square of b. More take its rows from memory: written once, they
 // cost less than packing b (dx of 16 rows, 784 x 512, Zen 4: 0.7 of the packed product's time in float32, 0.5 in
 // float64). No more than RL_UNROLL unrolls, or the sums would live on the stack.
-constexpr int most_in_registers = vector_registers == 32 ? 28 - static_cast<int>(W) : 4;
+constexpr int most_in_registers = vector_registers == 32 ? 28 - static_cast<int>(W) : 13 - static_cast<int>(W);
 constexpr int most_rows = static_cast<int>(gemm_columns_rows);
 constexpr int few_rows = 4;
 constexpr index_t most_k = 512;
