@@ -21,12 +21,13 @@ namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
 constexpr index_t W = width<T>;
-// So many running sums fit into the registers with a square of b. More take its rows from memory: written once, they
-// cost less than packing b (dx of 16 rows, 784 x 512, Zen 4: 0.7 of the packed product's time in float32, 0.5 in
-// float64). No more than RL_UNROLL unrolls, or the sums would live on the stack.
-constexpr int most_in_registers = vector_registers == 32 ? 28 - static_cast<int>(W) : 13 - static_cast<int>(W);
 constexpr int most_rows = static_cast<int>(gemm_columns_rows);
-constexpr int few_rows = 4;
+// With 32 registers so many running sums fit beside a square of b, and as many are worth a transposition where its lines
+// collide. More take its rows from memory: written once, they cost less than packing b (dx of 16 rows, 784 x 512, Zen
+// 4: 0.7 of the packed product's time in float32, 0.5 in float64). With 16 it is quicker to let the compiler spill: dx of 5
+// to 12 rows took 0.75 of the time in float64, 0.87 in float32 (Zen 3). No more than RL_UNROLL unrolls.
+constexpr int most_in_registers = vector_registers == 32 ? 28 - static_cast<int>(W) : most_rows;
+constexpr int most_colliding = vector_registers == 32 ? 4 : most_rows;
 constexpr index_t most_k = 512;
 
 struct Output {
@@ -54,8 +55,8 @@ RELU_LAYERS_INLINE void add_square(V (&sum)[R], const T* x, const T* from, index
     }
 }
 
-// A square at the edges, or one whose lines collide where more than few_rows share the price: `columns` columns, of
-// which `count` numbers are left. Lane j of rows[i] becomes number i of column j.
+// A square at the edges, or one of more rows than fit the registers: `columns` columns, of which `count` numbers are
+// left. Lane j of rows[i] becomes number i of column j.
 void read_edge(const T* from, index_t stride, index_t columns, index_t count, T* rows) {
     V square[W];
     load_edge<T>(square, from, stride, columns, count);
@@ -105,7 +106,7 @@ void strip(const T* x, index_t k, const T* from, index_t stride, index_t n, T* s
         if (n == W && !collide)
             for (; left >= W; left -= W, from += W, x += W * R) add_square<R, false>(sum, x, from, stride);
     }
-    if constexpr (R <= few_rows) {
+    if constexpr (R <= most_colliding) {
         if (n == W && collide)
             for (; left >= W; left -= W, from += W, x += W * R) add_square<R, true>(sum, x, from, stride);
     }
