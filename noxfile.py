@@ -279,7 +279,8 @@ def oldest(session: nox.Session) -> None:
     }
     session.install(".", *lowest.values(), "scipy<1.15")
     # Old packages use what is deprecated in the newest ones that they need.
-    session.run("pytest", "-W", "default::DeprecationWarning", *session.posargs)
+    old = "ignore::DeprecationWarning"
+    session.run("python", "-W", old, "-m", "pytest", "-W", old, *session.posargs)
 
 
 @nox.session(default=False)

@@ -16,12 +16,15 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 PICTURES = ROOT / "docs" / "pictures" / "gallery"
 NUMBER = r"(-?\d+\.\d+)"
+# Warnings are errors in the examples too, less those that the Python of the tests was asked to pass over.
+STRICT = [sys.executable, *(word for rule in ("error", *sys.warnoptions) for word in ("-W", rule))]
 
 
 def run_example(name: str, folder: Path) -> str:
-    """Return what the example printed; warnings are errors there too."""
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
+    """Return what the example printed."""
+    run = subprocess.run(
+        [*STRICT, str(EXAMPLES / name)], capture_output=True, text=True, cwd=folder, timeout=120
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stderr == ""
     return run.stdout
@@ -160,8 +163,12 @@ def test_the_gallery_shows_every_example() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib")
 @pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="needs scikit-learn")
 def test_the_gallery_s_pictures_are_drawn_anew(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", str(ROOT / "docs" / "draw_gallery.py"), str(tmp_path)]
+    command = [*STRICT, str(ROOT / "docs" / "draw_gallery.py"), str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert run.returncode == 0, run.stderr
     drawn = {path.name: size_of_png(path) for path in tmp_path.glob("*.png")}
-    assert drawn == {path.name: size_of_png(path) for path in PICTURES.glob("*.png")}
+    pictures = {path.name: size_of_png(path) for path in PICTURES.glob("*.png")}
+    assert drawn.keys() == pictures.keys()
+    # The pictures are from this release, and those before it set text a pixel closer.
+    pytest.importorskip("matplotlib", minversion="3.11")
+    assert drawn == pictures
