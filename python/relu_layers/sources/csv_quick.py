@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -80,7 +81,10 @@ def quick_columns(text: str, dtype: np.dtype[Any], separator: str, polars: Any =
     if found is None:
         lines = io.StringIO(text, newline="")
         try:
-            table = np.loadtxt(lines, dtype=dtype, delimiter=separator, comments=None, ndmin=1)
+            with warnings.catch_warnings():
+                # Older releases of NumPy read 0.5 as the whole number 0 and warn.
+                warnings.simplefilter("error", DeprecationWarning)
+                table = np.loadtxt(lines, dtype=dtype, delimiter=separator, comments=None, ndmin=1)
         except ValueError:
             return None
         found = Quick([table[name].copy() for name in dtype.names or ()], lines_in(text))
