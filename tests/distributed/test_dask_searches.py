@@ -22,6 +22,7 @@ BEGIN = """
     import json
     import os
     import signal
+    from concurrent.futures import CancelledError
 
     import joblib
     import numpy as np
@@ -89,7 +90,11 @@ def test_a_search_on_a_cluster_has_the_scores_of_one_process_and_leaves_nothing(
             threads = client.run(lambda: __import__("relu_layers").get_num_threads())
             with joblib.parallel_config(backend="dask", scatter=[x, y]):
                 shared = search().fit(x, y)
-                repeated = search(Killed((8,), max_iter=4, random_state=0, tol=0.0)).fit(x, y)
+                killed = search(Killed((8,), max_iter=4, random_state=0, tol=0.0))
+                try:
+                    repeated = killed.fit(x, y)
+                except CancelledError:  # of Dask, on a busy machine: arrays that only the lost worker had yet
+                    repeated = killed.fit(x, y)
             assert os.path.exists(folder + "-killed")
         names = [name for name in alone.cv_results_ if "time" not in name and name != "params"]
         for name in names:
