@@ -7,7 +7,6 @@
 // inputs; the forward pass of one output has no such axis and takes up to eight rows at a time, a number each.
 #define RELU_LAYERS_KERNELS "table/products.def"
 #include "kernels/kernel.h"
-#include "simd/unroll.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {

@@ -67,6 +67,10 @@ struct Block {
 // p + stride, p + 2 strides are single addresses), which keeps all fourteen in the general registers.
 template <int R, int V, bool masked>
 void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index_t last) {
+    const auto lanes = [=] {
+        if constexpr (masked) return Tail{last};
+        else return Full{};
+    }();
     constexpr int groups = (R + 2) / 3;
     const index_t a_row = block.a_row;
     const index_t a_col = block.a_col;
@@ -81,8 +85,8 @@ void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index
     for (index_t left = block.k; left > 0; --left) {
         Vec<T> row[V];
         RL_UNROLL
-        for (int v = 0; v < V; ++v)
-            row[v] = masked && v == V - 1 ? load_first(b + v * width<T>, last) : load(b + v * width<T>);
+        for (int v = 0; v < V - 1; ++v) row[v] = load(b + v * width<T>);
+        row[V - 1] = get(b + (V - 1) * width<T>, lanes);
         RL_UNROLL
         for (int r = 0; r < R; ++r) {
             const Vec<T> x = broadcast(from[r / 3][r % 3 * a_row]);
@@ -93,8 +97,8 @@ void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index
         for (int g = 0; g < groups; ++g) from[g] += a_col;
         b += b_row;
     }
-    add_old_and_bias<R, V, masked>(sum, c, block.c_row, block.add, bias, last);
-    write<R, V, masked>(sum, c, block.c_row, last);
+    add_old_and_bias(sum, c, block.c_row, block.add, bias, lanes);
+    write(sum, c, block.c_row, lanes);
 }
 
 using Tile = void (*)(const Block&, const T*, const T*, T*, const T*, index_t);

@@ -7,7 +7,7 @@
 //   |   | square | square | ...          in order, as in gemm.cpp, and `add` and `bias` mean the same.
 //   v   +--------+--------+----
 //
-// Requires k <= 512. The rows of a are copied, interleaved, for each group of rows.
+// Requires k <= 512. More than four rows of a are copied, interleaved, for each group of rows.
 //
 // `columns` holds b's columns as rows, (n, k). c and bias are addressed through two strides: element (i, j) gets
 // bias[i * bias_row + j * bias_col].
@@ -15,7 +15,6 @@
 #include "kernels/kernel.h"
 #include "kernels/product_sizes.h"
 #include "simd/transpose.h"
-#include "simd/unroll.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
@@ -37,9 +36,18 @@ struct Output {
     bool add;
 };
 
-// Continues the sums over one square: W columns from `from` on, W numbers of each. x[i * R + r] is element (r, i) of a.
+// So few rows of a are read where they lie, from a pointer each; more would not leave registers for the pointers.
+constexpr int most_pointers = 4;
+
+// Where element (r, i) of R rows of a lies in x: in rows x_row apart, or with the numbers of a column side by side.
+template <int R>
+RELU_LAYERS_INLINE index_t place(index_t r, index_t i, index_t x_row) {
+    return R <= most_pointers ? r * x_row + i : i * R + r;
+}
+
+// Continues the sums over one square: W columns from `from` on, W numbers of each.
 template <int R, bool collide>
-RELU_LAYERS_INLINE void add_square(V (&sum)[R], const T* x, const T* from, index_t stride) {
+RELU_LAYERS_INLINE void add_square(V (&sum)[R], const T* x, index_t x_row, const T* from, index_t stride) {
     V square[W];
     if constexpr (collide) {
         RL_UNROLL
@@ -51,13 +59,13 @@ RELU_LAYERS_INLINE void add_square(V (&sum)[R], const T* x, const T* from, index
     RL_UNROLL
     for (int i = 0; i < W; ++i) {
         RL_UNROLL
-        for (int r = 0; r < R; ++r) sum[r] = fma(broadcast(x[i * R + r]), square[i], sum[r]);
+        for (int r = 0; r < R; ++r) sum[r] = fma(broadcast(x[place<R>(r, i, x_row)]), square[i], sum[r]);
     }
 }
 
 // A square at the edges, or one of more rows than fit the registers: `columns` columns, of which `count` numbers are
 // left. Lane j of rows[i] becomes number i of column j.
-void read_edge(const T* from, index_t stride, index_t columns, index_t count, T* rows) {
+RELU_LAYERS_NOINLINE void read_edge(const T* from, index_t stride, index_t columns, index_t count, T* rows) {
     V square[W];
     load_edge<T>(square, from, stride, columns, count);
     RL_UNROLL
@@ -65,26 +73,23 @@ void read_edge(const T* from, index_t stride, index_t columns, index_t count, T*
 }
 
 template <int R>
-RELU_LAYERS_INLINE void add_edge(V (&sum)[R], const T* x, const T* from, index_t stride, index_t columns,
+RELU_LAYERS_INLINE void add_edge(V (&sum)[R], const T* x, index_t x_row, const T* from, index_t stride, index_t columns,
                                  index_t count) {
     alignas(vector_bytes) T rows[W * W];
     read_edge(from, stride, columns, count, rows);
     for (index_t i = 0; i < count; ++i) {
         const V row = load(rows + i * W);
         RL_UNROLL
-        for (int r = 0; r < R; ++r) sum[r] = fma(broadcast(x[i * R + r]), row, sum[r]);
+        for (int r = 0; r < R; ++r) sum[r] = fma(broadcast(x[place<R>(r, i, x_row)]), row, sum[r]);
     }
 }
 
 // Element (i, j) of c, j < n, from sums[i * W + j].
-void finish(const Output& out, const T* sums, index_t row, index_t rows, index_t column, index_t n) {
+RELU_LAYERS_NOINLINE void finish(const Output& out, const T* sums, index_t row, index_t rows, index_t column,
+                                 index_t n) {
     for (index_t i = row; i < row + rows; ++i, sums += W) {
         T* to = out.c.data + i * out.c.row_stride + column * out.c.col_stride;
         const T* bias = out.bias == nullptr ? nullptr : out.bias + i * out.bias_row + column * out.bias_col;
-        if (out.c.col_stride == 1 && n == W && !out.add && bias == nullptr) {
-            store(to, load(sums));
-            continue;
-        }
         for (index_t j = 0; j < n; ++j) {
             T y = sums[j];
             T& old = to[j * out.c.col_stride];
@@ -94,38 +99,77 @@ void finish(const Output& out, const T* sums, index_t row, index_t rows, index_t
     }
 }
 
-// A strip of n columns, at most W: sums[r * W + j] becomes the sum of row r and column j.
+// A strip of n columns, at most W: the sum of row r and column j goes to to[r * to_row + j], with W numbers in each row.
 template <int R>
-void strip(const T* x, index_t k, const T* from, index_t stride, index_t n, T* sums) {
+void strip(const T* x, index_t x_row, index_t k, const T* from, index_t stride, index_t n, T* to, index_t to_row) {
     V sum[R];
     RL_UNROLL
     for (int r = 0; r < R; ++r) sum[r] = V{};
+    constexpr index_t step = R <= most_pointers ? W : W * R;
     index_t left = k;
     const bool collide = lines_collide<T>(stride);
     if constexpr (R <= most_in_registers) {
         if (n == W && !collide)
-            for (; left >= W; left -= W, from += W, x += W * R) add_square<R, false>(sum, x, from, stride);
+            for (; left >= W; left -= W, from += W, x += step) add_square<R, false>(sum, x, x_row, from, stride);
     }
     if constexpr (R <= most_colliding) {
         if (n == W && collide)
-            for (; left >= W; left -= W, from += W, x += W * R) add_square<R, true>(sum, x, from, stride);
+            for (; left >= W; left -= W, from += W, x += step) add_square<R, true>(sum, x, x_row, from, stride);
     }
-    for (; left > 0; left -= W, from += W, x += W * R) add_edge<R>(sum, x, from, stride, n, left < W ? left : W);
+    for (; left > 0; left -= W, from += W, x += step) add_edge<R>(sum, x, x_row, from, stride, n, left < W ? left : W);
     RL_UNROLL
-    for (int r = 0; r < R; ++r) store(sums + r * W, sum[r]);
+    for (int r = 0; r < R; ++r) store(to + r * to_row, sum[r]);
+}
+
+// The numbers of `rows` rows of a, those of one column side by side: x[p * rows + r]. Whole vectors are stored: what is
+// beyond a column's numbers is overwritten by the next column, and x has room for a vector after the last.
+RELU_LAYERS_NOINLINE void interleave(const T* a, index_t row_stride, index_t col_stride, index_t rows, index_t k,
+                                     T* x) {
+    if (col_stride != 1) {
+        for (index_t p = 0; p < k; ++p, a += col_stride)
+            for (index_t r = 0; r < rows; ++r) x[p * rows + r] = a[r * row_stride];
+        return;
+    }
+    constexpr index_t most_squares = (most_rows + W - 1) / W;
+    alignas(vector_bytes) T squares[most_squares][W * W];
+    for (index_t p = 0; p < k; p += W) {
+        const index_t count = k - p < W ? k - p : W;
+        for (index_t r = 0; r < rows; r += W)
+            read_edge(a + r * row_stride + p, row_stride, rows - r < W ? rows - r : W, count, squares[r / W]);
+        for (index_t i = 0; i < count; ++i)
+            for (index_t r = 0; r < rows; r += W) store(x + (p + i) * rows + r, load(squares[r / W] + i * W));
+    }
+}
+
+// The rows one after another, each in order.
+RELU_LAYERS_NOINLINE void gather(const T* a, index_t row_stride, index_t col_stride, index_t rows, index_t k, T* x) {
+    for (index_t r = 0; r < rows; ++r, a += row_stride)
+        for (index_t p = 0; p < k; ++p) *x++ = a[p * col_stride];
 }
 
 // Rows [row, row + R) of c.
 template <int R>
 void rows_of(const Matrix<const T>& a, index_t row, const Rows<const T>& columns, const Output& out) {
-    T x[R * most_k];
-    for (index_t p = 0; p < a.cols; ++p)
-        for (index_t r = 0; r < R; ++r) x[p * R + r] = a.data[(row + r) * a.row_stride + p * a.col_stride];
+    T buffer[R * most_k + W];
+    const T* x = a.data + row * a.row_stride;
+    index_t x_row = a.row_stride;
+    if (R > most_pointers || a.col_stride != 1) {
+        if (R > most_pointers) interleave(x, a.row_stride, a.col_stride, R, a.cols, buffer);
+        else gather(x, a.row_stride, a.col_stride, R, a.cols, buffer);
+        x = buffer;
+        x_row = a.cols;
+    }
     alignas(vector_bytes) T sums[R * W];
+    const bool finished = out.c.col_stride == 1 && !out.add && out.bias == nullptr;
+    T* to = out.c.data + row * out.c.row_stride;
     for (index_t j = 0; j < columns.rows; j += W) {
         const index_t n = columns.rows - j < W ? columns.rows - j : W;
-        strip<R>(x, a.cols, columns.row(j), columns.stride, n, sums);
-        finish(out, sums, row, R, j, n);
+        if (finished && n == W) {
+            strip<R>(x, x_row, a.cols, columns.row(j), columns.stride, n, to + j, out.c.row_stride);
+        } else {
+            strip<R>(x, x_row, a.cols, columns.row(j), columns.stride, n, sums, W);
+            finish(out, sums, row, R, j, n);
+        }
     }
 }
 

@@ -11,7 +11,6 @@
 #include "kernels/kernel.h"
 #include "simd/lanes.h"
 #include "simd/transpose.h"
-#include "simd/unroll.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {

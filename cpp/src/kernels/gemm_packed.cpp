@@ -63,9 +63,9 @@ struct Coming {
     index_t step;
 };
 
-// One tile; `last` lanes of the last vector are in use.
-template <int R, int N, bool masked>
-void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, index_t last, Coming coming) {
+// One tile. Where the last vector has unused lanes, b holds zeros there: only what happens after the sums differs.
+template <int R, int N>
+void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last, Coming coming) {
     constexpr int panels = (N + per_panel - 1) / per_panel;
     constexpr int groups = (R + 2) / 3;
     const index_t a_row = job.a_row;
@@ -111,7 +111,7 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, index_t l
         RL_UNROLL
         for (int g = 0; g < groups; ++g) from[g] += a_col;
     }
-    add_old_and_bias<R, N, masked>(sum, c, job.c_row, job.add, bias, last);
+    add_old_and_bias(sum, c, job.c_row, job.add, bias, last);
     if (job.relu.on) {
         const V zero = broadcast(T(0));
         const V slope = broadcast(job.relu.negative_slope);
@@ -125,20 +125,18 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, index_t l
             for (int v = 0; v < N; ++v) sum[r][v] = sum[r][v] > zero ? sum[r][v] : sum[r][v] * slope;
         }
     }
-    write<R, N, masked>(sum, c, job.c_row, last);
+    write(sum, c, job.c_row, last);
 }
 
-using Tile = void (*)(const Job&, const T*, const T*, T*, const T*, index_t, Coming);
+using Tile = void (*)(const Job&, const T*, const T*, T*, const T*, Some, Coming);
 
 struct Tiles {
-    Tile full[most_rows][most_vectors];
-    Tile masked[most_rows][most_vectors];
+    Tile of[most_rows][most_vectors];
 };
 
 template <int R, int N>
 constexpr void fill(Tiles& tiles) {
-    tiles.full[R - 1][N - 1] = &tile<R, N, false>;
-    tiles.masked[R - 1][N - 1] = &tile<R, N, true>;
+    tiles.of[R - 1][N - 1] = &tile<R, N>;
     if constexpr (N < vectors_of(R)) fill<R, N + 1>(tiles);
     else if constexpr (R < most_rows) fill<R + 1, 1>(tiles);
 }
@@ -189,8 +187,7 @@ void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const
     for (index_t j = 0; j < c.cols; j += together, from += together * a.cols) {
         const index_t columns = c.cols - j < together ? c.cols - j : together;
         const index_t vectors = (columns + width<T> - 1) / width<T>;
-        const index_t last = columns - (vectors - 1) * width<T>;
-        const auto& table = last == width<T> ? tiles.full : tiles.masked;
+        const Some last{columns - (vectors - 1) * width<T>};
         const T* x = a.data;
         T* y = c.data + j;
         for (index_t i = 0; i < count; ++i) {
@@ -199,7 +196,7 @@ void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const
             Coming coming{from + lines_ahead * per_panel / vectors_there * panel, panel};
             if (count > 1) coming = {from + together * a.cols + i * a.cols * share, share};
             if (a_packed) job.a_col = height;
-            table[height - 1][vectors - 1](job, x, from, y, bias == nullptr ? nullptr : bias + j, last, coming);
+            tiles.of[height - 1][vectors - 1](job, x, from, y, bias == nullptr ? nullptr : bias + j, last, coming);
             x += height * (a_packed ? a.cols : a.row_stride);
             y += height * c.stride;
         }

@@ -7,7 +7,6 @@
 //    1   [ row 8 .. row 15 ------> n ]     last.
 #define RELU_LAYERS_KERNELS "table/products.def"
 #include "kernels/kernel.h"
-#include "simd/unroll.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {

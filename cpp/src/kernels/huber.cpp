@@ -15,12 +15,12 @@ T huber(const T* prediction, const T* target, const T* weight, T* dprediction, i
     const V highest = broadcast(delta);
     const V lowest = broadcast(-delta);
     Lanes<T> sums(T(0));
-    for_each_lane_vector<T>(n, [&](index_t i, index_t k, auto lanes) {
+    for_each_lane_vector<T>(n, sums, [&](Lanes<T>& total, index_t i, index_t k, auto lanes) {
         const V difference = get(prediction + i, lanes) - get(target + i, lanes);
         const V from_above = difference > highest ? highest : difference;
         const V clipped = difference < lowest ? lowest : from_above;
         const V w = weight != nullptr ? get(weight + i, lanes) : one;
-        sums.v[k] = sums.v[k] + in_use_or(w * (clipped * (difference - clipped * T(0.5))), zero, lanes);
+        total.v[k] = total.v[k] + in_use_or(w * (clipped * (difference - clipped * T(0.5))), zero, lanes);
         put(dprediction + i, w * clipped * factor, lanes);
     });
     return sums.sum();

@@ -47,9 +47,9 @@ void prelu_slope_add(const T* x, const T* dy, T* sum, index_t n) {
 T prelu_slope_sum(const T* x, const T* dy, index_t n) {
     Lanes<T> sums(T(0));
     const V zero = broadcast(T(0));
-    for_each_lane_vector<T>(n, [&](index_t j, index_t k, auto lanes) {
+    for_each_lane_vector<T>(n, sums, [&](Lanes<T>& total, index_t j, index_t k, auto lanes) {
         const V v = get(x + j, lanes);
-        sums.v[k] = v > zero ? sums.v[k] : fma(v, get(dy + j, lanes), sums.v[k]);
+        total.v[k] = v > zero ? total.v[k] : fma(v, get(dy + j, lanes), total.v[k]);
     });
     return sums.sum();
 }

@@ -2,7 +2,6 @@
 // whether numbers are finite.
 #define RELU_LAYERS_KERNELS "table/reductions.def"
 #include "kernels/kernel.h"
-#include "simd/unroll.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 

@@ -16,7 +16,7 @@ T sigmoid_cross_entropy(const T* x, const T* target, const T* weight, T* dx, ind
     const V one = broadcast(T(1));
     const V ignored = broadcast(ignore);
     Lanes<T> sums(T(0));
-    for_each_lane_vector<T>(n, [&](index_t i, index_t k, auto lanes) {
+    for_each_lane_vector<T>(n, sums, [&](Lanes<T>& total, index_t i, index_t k, auto lanes) {
         const V v = get(x + i, lanes);
         const V t = get(target + i, lanes);
         const V w = weight != nullptr ? get(weight + i, lanes) : one;
@@ -25,7 +25,7 @@ T sigmoid_cross_entropy(const T* x, const T* target, const T* weight, T* dx, ind
         const V reciprocal = one / (e + one);
         const V l = log_one_plus<T>(e, reciprocal) + a * (v < zero ? t : one - t);
         const V d = (v < zero ? e : one) * reciprocal - t;
-        sums.v[k] = sums.v[k] + in_use_or(t == ignored ? zero : w * l, zero, lanes);
+        total.v[k] = total.v[k] + in_use_or(t == ignored ? zero : w * l, zero, lanes);
         put(dx + i, t == ignored ? zero : w * d * factor, lanes);
     });
     return sums.sum();

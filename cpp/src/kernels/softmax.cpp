@@ -9,13 +9,12 @@
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-template <class Length>
-RELU_LAYERS_INLINE void softmax_group(Length length, ClassRows<const T> x, ClassRows<T> y) {
+RELU_LAYERS_INLINE void softmax_group(ClassRows<const T> x, ClassRows<T> y) {
     PerRow maxima;
     PerRow inverse;
     maxima.set(group_maxima(x));
-    const V others = group_sums_of_others(length, x, maxima,
-                                          [&](index_t r, index_t i, V e, auto lanes) { put(y.row(r) + i, e, lanes); });
+    const V others = group_sums_of_others(
+        x, [&](index_t start, index_t n, GroupTerms& terms) { written_terms(x, start, n, maxima, y, terms); });
     inverse.set(T(1) / (T(1) + others));
     for (index_t r = 0; r < y.rows; ++r) {
         const V scale = broadcast(inverse.of[r]);
@@ -33,13 +32,14 @@ RELU_LAYERS_INLINE void softmax_column(Length length, ClassRows<const T> x, Clas
     for (index_t c = 0; c < y.classes; ++c) put(y.of_class(c), get(y.of_class(c), lanes) * inverse, lanes);
 }
 
-template <class Length>
-RELU_LAYERS_INLINE void log_softmax_group(Length length, ClassRows<const T> x, ClassRows<T> y) {
+RELU_LAYERS_INLINE void log_softmax_group(ClassRows<const T> x, ClassRows<T> y) {
     PerRow maxima;
     PerRow log_sums;
     maxima.set(group_maxima(x));
-    const auto drop = [](index_t, index_t, V, auto) {};
-    log_sums.set(log_one_plus<T>(group_sums_of_others(length, x, maxima, drop)));
+    log_sums.set(log_one_plus<T>(group_sums_of_others(x, [&](index_t start, index_t n, GroupTerms& terms) {
+        for (index_t r = 0; r < x.rows; ++r)
+            terms.set(r, row_terms(x.row(r) + start, n, maxima.of[r], [](index_t, V, auto) {}));
+    })));
     for (index_t r = 0; r < x.rows; ++r) {
         const V shift = broadcast(maxima.of[r]);
         const V log_sum = broadcast(log_sums.of[r]);
@@ -57,10 +57,9 @@ RELU_LAYERS_INLINE void log_softmax_column(Length length, ClassRows<const T> x, 
     for (index_t c = 0; c < x.classes; ++c) put(y.of_class(c), (get(x.of_class(c), lanes) - maximum) - log_sum, lanes);
 }
 
-template <class Length>
-RELU_LAYERS_INLINE void backward_group(Length length, ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
+RELU_LAYERS_INLINE void backward_group(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
     PerRow dots;
-    dots.set(group_sums(length, y.rows, y.classes, [&](index_t r) {
+    dots.set(group_sums(y.rows, y.classes, [&](index_t r) {
         return [ys = y.row(r), dys = dy.row(r)](index_t i, V sum, auto lanes) {
             return fma(get(ys + i, lanes), get(dys + i, lanes), sum);
         };
@@ -76,11 +75,9 @@ RELU_LAYERS_INLINE void backward_group(Length length, ClassRows<const T> y, Clas
     }
 }
 
-template <class Length>
-RELU_LAYERS_INLINE void log_backward_group(Length length, ClassRows<const T> y, ClassRows<const T> dy,
-                                           ClassRows<T> dx) {
+RELU_LAYERS_INLINE void log_backward_group(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
     PerRow totals;
-    totals.set(group_sums(length, y.rows, y.classes, [&](index_t r) {
+    totals.set(group_sums(y.rows, y.classes, [&](index_t r) {
         return [dys = dy.row(r)](index_t i, V sum, auto lanes) { return sum + get(dys + i, lanes); };
     }));
     for (index_t r = 0; r < y.rows; ++r) {
@@ -113,53 +110,50 @@ RELU_LAYERS_INLINE void log_backward_column(Length length, ClassRows<const T> y,
         put(dx.of_class(c), get(dy.of_class(c), lanes) - exponential<T>(get(y.of_class(c), lanes)) * total, lanes);
 }
 
-// Where rows lie side by side, and in transposed blocks of rows of few classes, by column(length, x, y, lanes); other
-// rows by group(length, x, y).
+// Rows that lie side by side, and transposed blocks of rows of few classes, by column(length, x, y, lanes); other rows
+// by group(x, y).
 template <class Group, class Column>
 RELU_LAYERS_INLINE void for_rows(ClassRows<const T> x, ClassRows<T> y, Group&& group, Column&& column) {
-    with_length(x.classes, [&](auto length) {
-        if (x.class_stride != 1)
-            return for_each_vector<T>(
-                x.rows, [&](index_t i, auto lanes) { column(length, x.part(i, 1), y.part(i, 1), lanes); });
-        for (index_t row = 0; row < x.rows;) {
-            const NextRows next = next_rows(x.rows - row, x.classes);
-            if (length.one && next.transposed) {
-                TransposedRows block;
-                block.load(x.part(row, next.count));
-                column(OneBlock{}, block.input(x.classes), block.view(x.classes), Full{});
-                block.store(y.part(row, next.count));
-            } else {
-                group(length, x.part(row, next.count), y.part(row, next.count));
-            }
-            row += next.count;
+    if (x.class_stride != 1)
+        return for_side_by_side(x.rows, x.classes, [&](auto length, index_t i, index_t, auto lanes) {
+            column(length, x.part(i, 1), y.part(i, 1), lanes);
+        });
+    for (index_t row = 0; row < x.rows;) {
+        const NextRows next = next_rows(x.rows - row, x.classes);
+        if (next.transposed) {
+            TransposedRows block;
+            block.load(x.part(row, next.count));
+            column(OneBlock{}, block.input(x.classes), block.view(x.classes), Full{});
+            block.store(y.part(row, next.count));
+        } else {
+            group(x.part(row, next.count), y.part(row, next.count));
         }
-    });
+        row += next.count;
+    }
 }
 
 // The same with two inputs. Transposing three blocks pays up to `most_transposed` classes.
 template <class Group, class Column>
 RELU_LAYERS_INLINE void for_backward_rows(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx,
                                           index_t most_transposed, Group&& group, Column&& column) {
-    with_length(y.classes, [&](auto length) {
-        if (y.class_stride != 1)
-            return for_each_vector<T>(y.rows, [&](index_t i, auto lanes) {
-                column(length, y.part(i, 1), dy.part(i, 1), dx.part(i, 1), lanes);
-            });
-        for (index_t row = 0; row < y.rows;) {
-            const NextRows next = next_rows(y.rows - row, y.classes, most_transposed);
-            if (length.one && next.transposed) {
-                TransposedRows ys;
-                TransposedRows dys;
-                ys.load(y.part(row, next.count));
-                dys.load(dy.part(row, next.count));
-                column(OneBlock{}, ys.input(y.classes), dys.input(y.classes), dys.view(y.classes), Full{});
-                dys.store(dx.part(row, next.count));
-            } else {
-                group(length, y.part(row, next.count), dy.part(row, next.count), dx.part(row, next.count));
-            }
-            row += next.count;
+    if (y.class_stride != 1)
+        return for_side_by_side(y.rows, y.classes, [&](auto length, index_t i, index_t, auto lanes) {
+            column(length, y.part(i, 1), dy.part(i, 1), dx.part(i, 1), lanes);
+        });
+    for (index_t row = 0; row < y.rows;) {
+        const NextRows next = next_rows(y.rows - row, y.classes, most_transposed);
+        if (next.transposed) {
+            TransposedRows ys;
+            TransposedRows dys;
+            ys.load(y.part(row, next.count));
+            dys.load(dy.part(row, next.count));
+            column(OneBlock{}, ys.input(y.classes), dys.input(y.classes), dys.view(y.classes), Full{});
+            dys.store(dx.part(row, next.count));
+        } else {
+            group(y.part(row, next.count), dy.part(row, next.count), dx.part(row, next.count));
         }
-    });
+        row += next.count;
+    }
 }
 
 }  // namespace

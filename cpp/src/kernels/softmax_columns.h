@@ -10,23 +10,25 @@ namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
 // A sum over the classes of every column, in the order of Lanes::sum: class c is added to partial sum c %
-// reduction_lanes.
+// reduction_lanes. Partial sums that no class is added to stay 0, and adding them changes nothing.
 struct ColumnSums {
     V lane[reduction_lanes<T>];
-    index_t used;
 
-    RELU_LAYERS_INLINE explicit ColumnSums(index_t classes)
-        : used(classes < reduction_lanes<T> ? classes : reduction_lanes<T>) {
+    RELU_LAYERS_INLINE ColumnSums() {
+        RL_UNROLL
         for (V& sum : lane) sum = broadcast(T(0));
     }
     RELU_LAYERS_INLINE V& of_class(index_t c) { return lane[c % reduction_lanes<T>]; }
-    // Partial sums that were never used are 0, and adding them would change nothing.
-    RELU_LAYERS_INLINE V fold() {
-        for (index_t half = reduction_lanes<T> / 2; half > 0; half /= 2) {
-            for (index_t j = 0; j + half < used; ++j) lane[j] = lane[j] + lane[j + half];
-            if (used > half) used = half;
+    RELU_LAYERS_INLINE V fold() const {
+        V sums[reduction_lanes<T> / 2];
+        RL_UNROLL
+        for (index_t j = 0; j < reduction_lanes<T> / 2; ++j) sums[j] = lane[j] + lane[j + reduction_lanes<T> / 2];
+        RL_UNROLL
+        for (index_t half = reduction_lanes<T> / 4; half > 0; half /= 2) {
+            RL_UNROLL
+            for (index_t j = 0; j < half; ++j) sums[j] = sums[j] + sums[j + half];
         }
-        return lane[0];
+        return sums[0];
     }
 };
 
@@ -51,7 +53,7 @@ RELU_LAYERS_INLINE ColumnTerms column_terms(ClassRows<const T> x, index_t start,
                                             Keep&& keep) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
-    ColumnSums sums(n);
+    ColumnSums sums;
     V count = zero;
     for (index_t c = start; c < start + n; ++c) {
         const V s = get(x.of_class(c), lanes) - maximum;
@@ -80,7 +82,7 @@ template <class Length, class Next>
 RELU_LAYERS_INLINE V column_sums_of(Length length, index_t classes, Next&& next) {
     BlockSums<Length> total;
     for_blocks(length, classes, [&](index_t start, index_t n) {
-        ColumnSums sums(n);
+        ColumnSums sums;
         for (index_t c = start; c < start + n; ++c) {
             V& sum = sums.of_class(c);
             sum = next(c, sum);
@@ -109,14 +111,14 @@ struct TransposedRows {
         return {data, width<T>, classes, 1, width<T>};
     }
 
-    RELU_LAYERS_INLINE void load(ClassRows<const T> x) {
+    RELU_LAYERS_NOINLINE void load(const ClassRows<const T>& x) {
         if (x.rows == width<T>) return load_rows_transposed(x.data, x.row_stride, x.classes, data);
         for (index_t r = 0; r < width<T>; ++r) {
             const T* from = x.row(r < x.rows ? r : 0);
             for (index_t c = 0; c < x.classes; ++c) data[c * width<T> + r] = from[c];
         }
     }
-    RELU_LAYERS_INLINE void store(ClassRows<T> y) const {
+    RELU_LAYERS_NOINLINE void store(const ClassRows<T>& y) const {
         if (y.rows == width<T>) return store_rows_transposed(data, y.data, y.row_stride, y.classes);
         for (index_t r = 0; r < y.rows; ++r)
             for (index_t c = 0; c < y.classes; ++c) y.row(r)[c] = data[c * width<T> + r];
@@ -131,6 +133,21 @@ struct NextRows {
 RELU_LAYERS_INLINE NextRows next_rows(index_t rows, index_t classes, index_t most_transposed = transposed_classes) {
     const index_t n = classes <= most_transposed ? transposed_rows(rows, classes) : 0;
     return n > 0 ? NextRows{n, true} : NextRows{group_rows(rows, classes), false};
+}
+
+// Calls column(length, i, n, lanes) for rows that lie side by side, n of them from row i on: a vector or the last ones.
+template <class Column>
+RELU_LAYERS_INLINE void for_side_by_side(index_t rows, index_t classes, Column&& column) {
+    index_t i = 0;
+    if (classes > sum_block) {
+        for (; i < rows; i += width<T>) {
+            const index_t n = rows - i < width<T> ? rows - i : width<T>;
+            column(Blocks{}, i, n, Some{n});
+        }
+        return;
+    }
+    for (; i + width<T> <= rows; i += width<T>) column(OneBlock{}, i, width<T>, Full{});
+    if (i < rows) column(OneBlock{}, i, rows - i, Tail{rows - i});
 }
 
 }  // namespace

@@ -46,17 +46,13 @@ struct ColumnLabels {
     }
 };
 
-RELU_LAYERS_INLINE index_t lanes_in_use(Full) { return width<T>; }
-RELU_LAYERS_INLINE index_t lanes_in_use(Tail tail) { return tail.n; }
-
 // The gradient at the label is factor * (p - 1). Of the likeliest class it is -others / sum: no digits cancel.
 RELU_LAYERS_INLINE V gradient_at_label(V shifted, V e, V others, V inverse, V factor) {
     return (shifted == T(0) ? -(others * inverse) : e * inverse - T(1)) * factor;
 }
 
-template <class Length>
-RELU_LAYERS_INLINE void labels_group(Length length, ClassRows<const T> x, const std::int64_t* label, const T* factor,
-                                     T* loss, ClassRows<T> dx) {
+RELU_LAYERS_INLINE void labels_group(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss,
+                                     ClassRows<T> dx) {
     PerRow maxima;
     PerRow shifted{};
     PerRow own{};
@@ -66,8 +62,8 @@ RELU_LAYERS_INLINE void labels_group(Length length, ClassRows<const T> x, const 
         if (label[r] >= 0) shifted.of[r] = x.row(r)[label[r]] - maxima.of[r];
         factors.of[r] = factor[r];
     }
-    const V others = group_sums_of_others(length, x, maxima,
-                                          [&](index_t r, index_t i, V e, auto lanes) { put(dx.row(r) + i, e, lanes); });
+    const V others = group_sums_of_others(
+        x, [&](index_t start, index_t n, GroupTerms& terms) { written_terms(x, start, n, maxima, dx, terms); });
     for (index_t r = 0; r < x.rows; ++r)
         if (label[r] >= 0) own.of[r] = dx.row(r)[label[r]];
     const V inverse = T(1) / (T(1) + others);
@@ -130,47 +126,77 @@ RELU_LAYERS_INLINE V asked(V t, V shifted) {
     return ((t == zero) & (shifted == broadcast(-T(__builtin_inf())))) ? zero : t * shifted;
 }
 
-// One row. `label` < 0 with labels: the row does not count.
-template <class Length>
-RELU_LAYERS_INLINE T targets_row(Length length, ClassRows<const T> x, const SoftTargets<T>& targets,
-                                 const T* probability, index_t label, T factor, T* dx) {
-    const index_t classes = x.classes;
+// A row with targets; `label` is used where no probabilities are given.
+struct TargetRow {
+    SoftTargets<T> targets;
+    const T* probability;
+    index_t label;
+
+    template <class Use>
+    RELU_LAYERS_INLINE V at(index_t i, Use lanes) const {
+        const V one = broadcast(T(1));
+        const V p = probability != nullptr ? get(probability + i, lanes)
+                                           : (lane_index<T>() == lane_of(label, i) ? one : broadcast(T(0)));
+        return target_of(p, targets, targets.class_weight != nullptr ? get(targets.class_weight + i, lanes) : one);
+    }
+};
+
+struct TargetTerms {
+    Terms terms;
+    Lanes<T> wanted{T(0)};
+    Lanes<T> totals{T(0)};
+};
+
+// Of classes [start, start + n); the exponentials are written to e, which may be x.
+RELU_LAYERS_NOINLINE TargetTerms written_target_terms(TargetRow row, const T* x, index_t start, index_t n, T maximum,
+                                                      T* e) {
+    const V shift = broadcast(maximum);
     const V zero = broadcast(T(0));
-    const V one = broadcast(T(1));
-    if (label < 0) {
-        for_each_vector<T>(classes, [&](index_t i, auto lanes) { put(dx + i, zero, lanes); });
+    TargetTerms all;
+    for_each_lane_vector<T>(n, all, [&](TargetTerms& sums, index_t i, index_t k, auto lanes) {
+        const V s = get_or(x + start + i, lanes, minus_infinity) - shift;
+        const V term = exponential_of_negative<T>(s);
+        put(e + start + i, term, lanes);
+        sums.terms.add(k, s, term);
+        const V t = in_use_or(row.at(start + i, lanes), zero, lanes);
+        sums.wanted.v[k] = sums.wanted.v[k] + asked(t, s);
+        sums.totals.v[k] = sums.totals.v[k] + t;
+    });
+    return all;
+}
+
+// One row. `label` < 0 with labels: the row does not count.
+RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const TargetRow& row, T factor, T* dx) {
+    const index_t classes = x.classes;
+    if (row.label < 0) {
+        for_each_vector<T>(classes, [&](index_t i, auto lanes) { put(dx + i, broadcast(T(0)), lanes); });
         return T(0);
     }
-    const auto target_at = [&](index_t i, auto lanes) {
-        const V p =
-            probability != nullptr ? get(probability + i, lanes) : (lane_index<T>() == lane_of(label, i) ? one : zero);
-        return target_of(p, targets, targets.class_weight != nullptr ? get(targets.class_weight + i, lanes) : one);
-    };
     const T maximum = group_maxima(x)[0];
-    BlockSums<Length> other_sums(-1.0);
-    BlockSums<Length> wanted_sums;
-    BlockSums<Length> total_sums;
-    for_blocks(length, classes, [&](index_t start, index_t n) {
-        Lanes<T> wanted(T(0));
-        Lanes<T> totals(T(0));
-        const Terms terms = row_terms(x.data + start, n, maximum, [&](index_t i, index_t k, V s, V e, auto lanes) {
-            put(dx + start + i, e, lanes);
-            const V t = in_use_or(target_at(start + i, lanes), zero, lanes);
-            wanted.v[k] = wanted.v[k] + asked(t, s);
-            totals.v[k] = totals.v[k] + t;
+    V others;
+    V wanted;
+    V totals;
+    with_length(classes, [&](auto length) {
+        BlockSums<decltype(length)> other_sums(-1.0);
+        BlockSums<decltype(length)> wanted_sums;
+        BlockSums<decltype(length)> total_sums;
+        for_blocks(length, classes, [&](index_t start, index_t n) {
+            const TargetTerms sums = written_target_terms(row, x.data, start, n, maximum, dx);
+            other_sums.add_terms(broadcast(sums.terms.sums.sum()), broadcast(sums.terms.maxima.sum()));
+            wanted_sums.add(broadcast(sums.wanted.sum()));
+            total_sums.add(broadcast(sums.totals.sum()));
         });
-        other_sums.add_terms(broadcast(terms.sums.sum()), broadcast(terms.maxima.sum()));
-        wanted_sums.add(broadcast(wanted.sum()));
-        total_sums.add(broadcast(totals.sum()));
+        others = other_sums.value();
+        wanted = wanted_sums.value();
+        totals = total_sums.value();
     });
-    const T others = other_sums.value()[0];
-    const T total = total_sums.value()[0];
-    const V scale = broadcast(T(1) / (T(1) + others));
+    const V scale = broadcast(T(1) / (T(1) + others[0]));
     const V weight = broadcast(factor);
-    for_each_vector<T>(classes, [&](index_t i, auto lanes) {
-        put(dx + i, (get(dx + i, lanes) * scale * total - target_at(i, lanes)) * weight, lanes);
+    const V total = broadcast(totals[0]);
+    for_each_vector<T>(classes, [&, at = row](index_t i, auto lanes) {
+        put(dx + i, (get(dx + i, lanes) * scale * total - at.at(i, lanes)) * weight, lanes);
     });
-    return log_one_plus_scalar(others) * total - wanted_sums.value()[0];
+    return log_one_plus_scalar(others[0]) * totals[0] - wanted[0];
 }
 
 template <class Length, class Use>
@@ -190,8 +216,8 @@ RELU_LAYERS_INLINE void targets_column(Length length, ClassRows<const T> x, cons
     BlockSums<Length> total_sums;
     for_blocks(length, x.classes, [&](index_t start, index_t n) {
         const I label = row.in_block(start);
-        ColumnSums wanted(n);
-        ColumnSums totals(n);
+        ColumnSums wanted;
+        ColumnSums totals;
         const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, [&](index_t c, V s, V e) {
             put(dx.of_class(c), e, lanes);
             const V t = target_at(c, label == class_index(c - start));
@@ -228,62 +254,60 @@ RELU_LAYERS_INLINE const std::int64_t* labels_from(const SoftTargets<T>& targets
 }  // namespace
 
 void cross_entropy_labels(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss, ClassRows<T> dx) {
-    with_length(x.classes, [&](auto length) {
-        if (x.class_stride != 1)
-            return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) {
-                labels_column(length, x.part(i, 1), ColumnLabels(label + i, factor + i, lanes_in_use(lanes)), loss + i,
-                              dx.part(i, 1), lanes);
-            });
-        for (index_t row = 0; row < x.rows;) {
-            const NextRows next = next_rows(x.rows - row, x.classes);
-            if (length.one && next.transposed) {
-                TransposedRows block;
-                T losses[width<T>];
-                block.load(x.part(row, next.count));
-                labels_column(OneBlock{}, block.input(x.classes), ColumnLabels(label + row, factor + row, next.count),
-                              losses, block.view(x.classes), Full{});
-                block.store(dx.part(row, next.count));
-                for (index_t r = 0; r < next.count; ++r) loss[row + r] = losses[r];
-            } else {
-                labels_group(length, x.part(row, next.count), label + row, factor + row, loss + row,
-                             dx.part(row, next.count));
-            }
-            row += next.count;
+    const auto labels_of = [&](index_t row, index_t n) { return ColumnLabels(label + row, factor + row, n); };
+    if (x.class_stride != 1)
+        return for_side_by_side(x.rows, x.classes, [&](auto length, index_t i, index_t n, auto lanes) {
+            labels_column(length, x.part(i, 1), labels_of(i, n), loss + i, dx.part(i, 1), lanes);
+        });
+    for (index_t row = 0; row < x.rows;) {
+        const NextRows next = next_rows(x.rows - row, x.classes);
+        if (next.transposed) {
+            TransposedRows block;
+            T losses[width<T>];
+            block.load(x.part(row, next.count));
+            labels_column(OneBlock{}, block.input(x.classes), labels_of(row, next.count), losses, block.view(x.classes),
+                          Full{});
+            block.store(dx.part(row, next.count));
+            for (index_t r = 0; r < next.count; ++r) loss[row + r] = losses[r];
+        } else {
+            labels_group(x.part(row, next.count), label + row, factor + row, loss + row, dx.part(row, next.count));
         }
-    });
+        row += next.count;
+    }
 }
 
 void cross_entropy_targets(ClassRows<const T> x, SoftTargets<T> targets, const T* factor, T* loss, ClassRows<T> dx) {
-    with_length(x.classes, [&](auto length) {
-        if (x.class_stride != 1)
-            return for_each_vector<T>(x.rows, [&](index_t i, auto lanes) {
-                targets_column(length, x.part(i, 1), targets, part_of_probabilities(targets, i, 1),
-                               ColumnLabels(labels_from(targets, i), factor + i, lanes_in_use(lanes)), loss + i,
-                               dx.part(i, 1), lanes);
-            });
-        const bool given = targets.probability.data != nullptr;
-        for (index_t row = 0; row < x.rows;) {
-            index_t n = transposed_rows(x.rows - row, x.classes);
-            if (length.one && n > 0) {
-                TransposedRows block;
-                TransposedRows target;
-                T losses[width<T>];
-                block.load(x.part(row, n));
-                if (given) target.load(targets.probability.part(row, n));
-                targets_column(
-                    OneBlock{}, block.input(x.classes), targets, given ? target.input(x.classes) : ClassRows<const T>{},
-                    ColumnLabels(labels_from(targets, row), factor + row, n), losses, block.view(x.classes), Full{});
-                block.store(dx.part(row, n));
-                for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
-            } else {
-                n = 1;
-                loss[row] = targets_row(length, x.part(row, 1), targets, given ? targets.probability.row(row) : nullptr,
-                                        targets.label == nullptr ? 0 : static_cast<index_t>(targets.label[row]),
-                                        factor[row], dx.row(row));
-            }
-            row += n;
+    const auto labels_of = [&](index_t row, index_t n) {
+        return ColumnLabels(labels_from(targets, row), factor + row, n);
+    };
+    if (x.class_stride != 1)
+        return for_side_by_side(x.rows, x.classes, [&](auto length, index_t i, index_t n, auto lanes) {
+            targets_column(length, x.part(i, 1), targets, part_of_probabilities(targets, i, 1), labels_of(i, n),
+                           loss + i, dx.part(i, 1), lanes);
+        });
+    const bool given = targets.probability.data != nullptr;
+    for (index_t row = 0; row < x.rows;) {
+        index_t n = transposed_rows(x.rows - row, x.classes);
+        if (n > 0) {
+            TransposedRows block;
+            TransposedRows target;
+            T losses[width<T>];
+            block.load(x.part(row, n));
+            if (given) target.load(targets.probability.part(row, n));
+            targets_column(OneBlock{}, block.input(x.classes), targets,
+                           given ? target.input(x.classes) : ClassRows<const T>{}, labels_of(row, n), losses,
+                           block.view(x.classes), Full{});
+            block.store(dx.part(row, n));
+            for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
+        } else {
+            n = 1;
+            loss[row] = targets_row(x.part(row, 1),
+                                    {targets, given ? targets.probability.row(row) : nullptr,
+                                     targets.label == nullptr ? 0 : static_cast<index_t>(targets.label[row])},
+                                    factor[row], dx.row(row));
         }
-    });
+        row += n;
+    }
 }
 
 }  // namespace relu_layers::RELU_LAYERS_NAMESPACE

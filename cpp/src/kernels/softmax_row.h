@@ -40,9 +40,8 @@ struct Blocks {
     static constexpr bool one = false;
 };
 template <class Run>
-RELU_LAYERS_INLINE void with_length(index_t classes, Run&& run) {
-    if (classes <= sum_block) run(OneBlock{});
-    else run(Blocks{});
+RELU_LAYERS_INLINE auto with_length(index_t classes, Run&& run) {
+    return classes <= sum_block ? run(OneBlock{}) : run(Blocks{});
 }
 
 // Calls run(start, n) for the blocks of a row.
@@ -118,10 +117,13 @@ RELU_LAYERS_INLINE V lane_maxima(const T* x, index_t n) {
     constexpr index_t chains = 4;
     constexpr index_t step = chains * width<T>;
     V maxima[chains];
+    RL_UNROLL
     for (index_t k = 0; k < chains; ++k) maxima[k] = broadcast(minus_infinity);
     index_t i = 0;
-    for (; i + step <= n; i += step)
+    for (; i + step <= n; i += step) {
+        RL_UNROLL
         for (index_t k = 0; k < chains; ++k) maxima[k] = greater_of(load(x + i + k * width<T>), maxima[k]);
+    }
     for_each_vector<T>(n - i, [&](index_t j, auto lanes) {
         maxima[0] = greater_of(get_or(x + i + j, lanes, minus_infinity), maxima[0]);
     });
@@ -149,55 +151,75 @@ struct Terms {
     }
 };
 
-// Calls keep(i, k, s, e, lanes) with each vector of differences s = x - maximum and exponentials e.
+// The terms of a row; keep(i, e, lanes) gets each vector of exponentials.
 template <class Keep>
 RELU_LAYERS_INLINE Terms row_terms(const T* x, index_t classes, T maximum, Keep&& keep) {
     const V shift = broadcast(maximum);
-    Terms terms;
-    for_each_lane_vector<T>(classes, [&](index_t i, index_t k, auto lanes) {
+    Terms all;
+    for_each_lane_vector<T>(classes, all, [&](Terms& terms, index_t i, index_t k, auto lanes) {
         const V s = get_or(x + i, lanes, minus_infinity) - shift;
         const V e = exponential_of_negative<T>(s);
-        keep(i, k, s, e, lanes);
+        keep(i, e, lanes);
         terms.add(k, s, e);
     });
-    return terms;
+    return all;
 }
 
-// The sums of exp(x - maximum) over the rows of a group, each without the 1 of one maximum; keep(r, i, e, lanes).
-template <class Length, class Keep>
-RELU_LAYERS_INLINE V group_sums_of_others(Length length, ClassRows<const T> x, const PerRow& maxima, Keep&& keep) {
-    BlockSums<Length> others(-1.0);
-    for_blocks(length, x.classes, [&](index_t start, index_t n) {
-        V sums[width<T>];
-        V counts[width<T>];
-        for (index_t r = 0; r < x.rows; ++r) {
-            const Terms terms =
-                row_terms(x.row(r) + start, n, maxima.of[r],
-                          [&](index_t i, index_t, V, V e, auto lanes) { keep(r, start + i, e, lanes); });
-            sums[r] = terms.sums.vector(add);
-            counts[r] = terms.maxima.vector(add);
-        }
-        others.add_terms(fold_group(sums, x.rows, add), fold_group(counts, x.rows, add));
+// The terms of each row of a group, folded to one vector.
+struct GroupTerms {
+    V sums[width<T>];
+    V maxima[width<T>];
+
+    RELU_LAYERS_INLINE void set(index_t r, const Terms& terms) {
+        sums[r] = terms.sums.vector(add);
+        maxima[r] = terms.maxima.vector(add);
+    }
+};
+
+// Of classes [start, start + n); the exponentials are written to e, which may be x.
+RELU_LAYERS_NOINLINE void written_terms(ClassRows<const T> x, index_t start, index_t n, const PerRow& maxima,
+                                        ClassRows<T> e, GroupTerms& terms) {
+    for (index_t r = 0; r < x.rows; ++r) {
+        T* to = e.row(r) + start;
+        terms.set(r, row_terms(x.row(r) + start, n, maxima.of[r],
+                               [=](index_t i, V v, auto lanes) { put(to + i, v, lanes); }));
+    }
+}
+
+// The sums of exp(x - maximum) over the rows of a group, each without the 1 of one maximum; terms_of(start, n, terms)
+// sets those of classes [start, start + n).
+template <class TermsOf>
+RELU_LAYERS_INLINE V group_sums_of_others(ClassRows<const T> x, TermsOf&& terms_of) {
+    return with_length(x.classes, [&](auto length) {
+        BlockSums<decltype(length)> others(-1.0);
+        for_blocks(length, x.classes, [&](index_t start, index_t n) {
+            GroupTerms terms;
+            terms_of(start, n, terms);
+            others.add_terms(fold_group(terms.sums, x.rows, add), fold_group(terms.maxima, x.rows, add));
+        });
+        return others.value();
     });
-    return others.value();
 }
 
 // The sums over the rows of a group: next_of(r)(i, sum, lanes) is `sum` with the terms of classes i, i + 1, ... of row r.
-template <class Length, class NextOf>
-RELU_LAYERS_INLINE V group_sums(Length length, index_t rows, index_t classes, NextOf&& next_of) {
-    BlockSums<Length> total;
-    for_blocks(length, classes, [&](index_t start, index_t n) {
-        V parts[width<T>];
-        for (index_t r = 0; r < rows; ++r) {
-            const auto next = next_of(r);
-            Lanes<T> sums(T(0));
-            for_each_lane_vector<T>(
-                n, [&](index_t i, index_t k, auto lanes) { sums.v[k] = next(start + i, sums.v[k], lanes); });
-            parts[r] = sums.vector(add);
-        }
-        total.add(fold_group(parts, rows, add));
+template <class NextOf>
+RELU_LAYERS_INLINE V group_sums(index_t rows, index_t classes, NextOf&& next_of) {
+    return with_length(classes, [&](auto length) {
+        BlockSums<decltype(length)> total;
+        for_blocks(length, classes, [&](index_t start, index_t n) {
+            V parts[width<T>];
+            for (index_t r = 0; r < rows; ++r) {
+                const auto next = next_of(r);
+                Lanes<T> all(T(0));
+                for_each_lane_vector<T>(n, all, [&](Lanes<T>& sums, index_t i, index_t k, auto lanes) {
+                    sums.v[k] = next(start + i, sums.v[k], lanes);
+                });
+                parts[r] = all.vector(add);
+            }
+            total.add(fold_group(parts, rows, add));
+        });
+        return total.value();
     });
-    return total.value();
 }
 
 // The lane of element `at` in the vector that starts at element i, or -1.

@@ -13,10 +13,10 @@ T squared_error(const T* prediction, const T* target, const T* weight, T* dpredi
     const V zero = broadcast(T(0));
     const T twice = T(2) * scale;
     Lanes<T> sums(T(0));
-    for_each_lane_vector<T>(n, [&](index_t i, index_t k, auto lanes) {
+    for_each_lane_vector<T>(n, sums, [&](Lanes<T>& total, index_t i, index_t k, auto lanes) {
         const V difference = get(prediction + i, lanes) - get(target + i, lanes);
         const V w = weight != nullptr ? get(weight + i, lanes) : one;
-        sums.v[k] = sums.v[k] + in_use_or(w * (difference * difference * scale), zero, lanes);
+        total.v[k] = total.v[k] + in_use_or(w * (difference * difference * scale), zero, lanes);
         put(dprediction + i, w * (difference * twice) * factor, lanes);
     });
     return sums.sum();

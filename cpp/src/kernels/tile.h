@@ -2,7 +2,6 @@
 #pragma once
 
 #include "kernels/kernel.h"
-#include "simd/unroll.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
@@ -20,41 +19,35 @@ struct Heights {
     RELU_LAYERS_INLINE index_t most() const { return longer > 0 ? rows + 1 : rows; }
 };
 
-// Vector v of N; of the last only `last` lanes are in use where it is masked.
-template <int N, bool masked>
-RELU_LAYERS_INLINE V load_part(const T* p, int v, index_t last) {
-    return masked && v == N - 1 ? load_first(p + v * width<T>, last) : load(p + v * width<T>);
-}
-
-// Adds what c holds, where `add`, then the bias of the columns, null for none.
-template <int R, int N, bool masked>
+// Adds what c holds, where `add`, then the bias of the columns, null for none. `last` are the lanes in use of the last of
+// a row's N vectors.
+template <int R, int N, class Use>
 RELU_LAYERS_INLINE void add_old_and_bias(V (&sum)[R][N], const T* c, index_t c_row, bool add, const T* bias,
-                                         index_t last) {
+                                         Use last) {
     if (add) {
         RL_UNROLL
         for (int r = 0; r < R; ++r, c += c_row) {
             RL_UNROLL
-            for (int v = 0; v < N; ++v) sum[r][v] = load_part<N, masked>(c, v, last) + sum[r][v];
+            for (int v = 0; v < N - 1; ++v) sum[r][v] = load(c + v * width<T>) + sum[r][v];
+            sum[r][N - 1] = get(c + (N - 1) * width<T>, last) + sum[r][N - 1];
         }
     }
     if (bias == nullptr) return;
     RL_UNROLL
     for (int v = 0; v < N; ++v) {
-        const V shift = load_part<N, masked>(bias, v, last);
+        const V shift = v < N - 1 ? load(bias + v * width<T>) : get(bias + v * width<T>, last);
         RL_UNROLL
         for (int r = 0; r < R; ++r) sum[r][v] = sum[r][v] + shift;
     }
 }
 
-template <int R, int N, bool masked>
-RELU_LAYERS_INLINE void write(const V (&sum)[R][N], T* c, index_t c_row, index_t last) {
+template <int R, int N, class Use>
+RELU_LAYERS_INLINE void write(const V (&sum)[R][N], T* c, index_t c_row, Use last) {
     RL_UNROLL
     for (int r = 0; r < R; ++r, c += c_row) {
         RL_UNROLL
-        for (int v = 0; v < N; ++v) {
-            if (masked && v == N - 1) store_first(c + v * width<T>, sum[r][v], last);
-            else store(c + v * width<T>, sum[r][v]);
-        }
+        for (int v = 0; v < N - 1; ++v) store(c + v * width<T>, sum[r][v]);
+        put(c + (N - 1) * width<T>, sum[r][N - 1], last);
     }
 }
 

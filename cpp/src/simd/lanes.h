@@ -34,14 +34,18 @@ struct Lanes {
     Vec<T> v[reduction_vectors<T>];
 
     RELU_LAYERS_INLINE explicit Lanes(T initial) {
+        RL_UNROLL
         for (index_t k = 0; k < reduction_vectors<T>; ++k) v[k] = broadcast(initial);
     }
     // The first step of the fold, between whole vectors.
     template <class Combine>
     RELU_LAYERS_INLINE Vec<T> vector(Combine&& combine) const {
         Lanes<T> lanes = *this;
-        for (index_t half = reduction_vectors<T> / 2; half > 0; half /= 2)
+        RL_UNROLL
+        for (index_t half = reduction_vectors<T> / 2; half > 0; half /= 2) {
+            RL_UNROLL
             for (index_t k = 0; k < half; ++k) lanes.v[k] = combine(lanes.v[k], lanes.v[k + half]);
+        }
         return lanes.v[0];
     }
     // Lane j with lane j + half, until one is left.
@@ -66,20 +70,28 @@ RELU_LAYERS_INLINE Vec<T> fold_rows(Vec<T> (&rows)[width<T>], Combine&& combine)
     else return fold_rows<T, half / 2>(rows, combine);
 }
 
-// for_each_vector for a reduction: f(i, k, lanes), k being the accumulator of Lanes that element i belongs to. It is a
-// constant in every copy of the unrolled body, so the accumulators stay in registers.
-template <class T, class F>
-RELU_LAYERS_INLINE void for_each_lane_vector(index_t n, F&& f) {
+// for_each_vector for a reduction: f(sums, i, k, lanes), k being the accumulator in `sums` that element i belongs to: a
+// constant in every copy of the body, so that `sums` stays in registers. Where there are more than two, what is left
+// after whole groups of lanes adds to a copy in memory, by one body for any k: copies of it for each would be most of a
+// kernel's code.
+template <class T, class Sums, class F>
+RELU_LAYERS_INLINE void for_each_lane_vector(index_t n, Sums& sums, F&& f) {
     index_t i = 0;
-    for (; i + reduction_lanes<T> <= n; i += reduction_lanes<T>)
-        for (index_t k = 0; k < reduction_vectors<T>; ++k) f(i + k * width<T>, k, Full{});
-    for (index_t k = 0; k < reduction_vectors<T>; ++k) {
-        if (i + width<T> > n) {
-            if (i < n) f(i, k, Tail{n - i});
-            return;
-        }
-        f(i, k, Full{});
-        i += width<T>;
+    for (; i + reduction_lanes<T> <= n; i += reduction_lanes<T>) {
+        RL_UNROLL
+        for (index_t k = 0; k < reduction_vectors<T>; ++k) f(sums, i + k * width<T>, k, Full{});
+    }
+    if (i == n) return;
+    const auto lanes_from = [=](index_t first) { return Some{n - first < width<T> ? n - first : width<T>}; };
+    if constexpr (reduction_vectors<T> == 1) {
+        f(sums, i, 0, Tail{n - i});
+    } else if constexpr (reduction_vectors<T> == 2) {
+        f(sums, i, 0, lanes_from(i));
+        if (i + width<T> < n) f(sums, i + width<T>, 1, Tail{n - i - width<T>});
+    } else {
+        Sums rest = sums;
+        for (index_t k = 0; i < n; ++k, i += width<T>) f(rest, i, k, lanes_from(i));
+        sums = rest;
     }
 }
 

@@ -16,6 +16,10 @@ struct Streamed {};
 struct Tail {
     index_t n;
 };
+// The first n lanes, which may be all of them: slower than Full, one body for both.
+struct Some {
+    index_t n;
+};
 template <class T>
 RELU_LAYERS_INLINE Vec<T> get(const T* p, Full) {
     return load(p);
@@ -28,6 +32,10 @@ template <class T>
 RELU_LAYERS_INLINE Vec<T> get(const T* p, Tail t) {
     return load_first(p, t.n);
 }
+template <class T>
+RELU_LAYERS_INLINE Vec<T> get(const T* p, Some some) {
+    return !masked_loads && some.n == width<T> ? load(p) : load_first(p, some.n);
+}
 // The same with `fill` in the lanes that are not in use.
 template <class T>
 RELU_LAYERS_INLINE Vec<T> get_or(const T* p, Full, T) {
@@ -37,6 +45,10 @@ template <class T>
 RELU_LAYERS_INLINE Vec<T> get_or(const T* p, Tail t, T fill) {
     return lanes_below<T>(t.n) ? load_first(p, t.n) : broadcast(fill);
 }
+template <class T>
+RELU_LAYERS_INLINE Vec<T> get_or(const T* p, Some some, T fill) {
+    return lanes_below<T>(some.n) ? get(p, some) : broadcast(fill);
+}
 // v in the lanes in use, `other` in the rest.
 template <class V>
 RELU_LAYERS_INLINE V in_use_or(V v, V, Full) {
@@ -44,6 +56,8 @@ RELU_LAYERS_INLINE V in_use_or(V v, V, Full) {
 }
 RELU_LAYERS_INLINE f32 in_use_or(f32 v, f32 other, Tail t) { return lanes_below<float>(t.n) ? v : other; }
 RELU_LAYERS_INLINE f64 in_use_or(f64 v, f64 other, Tail t) { return lanes_below<double>(t.n) ? v : other; }
+RELU_LAYERS_INLINE f32 in_use_or(f32 v, f32 other, Some some) { return lanes_below<float>(some.n) ? v : other; }
+RELU_LAYERS_INLINE f64 in_use_or(f64 v, f64 other, Some some) { return lanes_below<double>(some.n) ? v : other; }
 template <class T>
 RELU_LAYERS_INLINE void put(T* p, Vec<T> v, Full) {
     store(p, v);
@@ -55,6 +69,11 @@ RELU_LAYERS_INLINE void put(T* p, Vec<T> v, Streamed) {
 template <class T>
 RELU_LAYERS_INLINE void put(T* p, Vec<T> v, Tail t) {
     store_first(p, v, t.n);
+}
+template <class T>
+RELU_LAYERS_INLINE void put(T* p, Vec<T> v, Some some) {
+    if (!masked_stores && some.n == width<T>) store(p, v);
+    else store_first(p, v, some.n);
 }
 template <class T, class F>
 RELU_LAYERS_INLINE void for_each_vector(index_t n, F&& f) {

@@ -65,6 +65,7 @@ struct MathConstants<double> {
 template <class T, int n>
 RELU_LAYERS_INLINE Vec<T> polynomial(Vec<T> x, const T (&p)[n]) {
     Vec<T> sum = broadcast(p[n - 1]);
+    RL_UNROLL
     for (int i = n - 2; i >= 0; --i) sum = fma(sum, x, broadcast(p[i]));
     return sum;
 }

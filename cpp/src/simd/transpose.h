@@ -2,7 +2,6 @@
 #pragma once
 
 #include "simd/shuffle.h"
-#include "simd/unroll.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {

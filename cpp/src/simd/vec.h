@@ -5,6 +5,7 @@
 #pragma once
 
 #include "relu_layers/types.h"
+#include "simd/unroll.h"
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
@@ -34,6 +35,13 @@ constexpr int vector_registers = 32;
 constexpr index_t vector_bytes = 16;
 constexpr int vector_registers = 16;
 #endif
+// Whether fewer than all lanes take one instruction, too.
+#if defined(__AVX2__)
+constexpr bool masked_loads = true;
+#else
+constexpr bool masked_loads = false;
+#endif
+constexpr bool masked_stores = vector_bytes == 64;
 
 using f32 = float __attribute__((vector_size(vector_bytes)));
 using f64 = double __attribute__((vector_size(vector_bytes)));
@@ -187,6 +195,7 @@ RELU_LAYERS_INLINE f32 square_root(f32 a) { return (f32)_mm_sqrt_ps((__m128)a); 
 RELU_LAYERS_INLINE f64 square_root(f64 a) { return (f64)_mm_sqrt_pd((__m128d)a); }
 #else
 RELU_LAYERS_INLINE f32 square_root(f32 a) {
+    RL_UNROLL
     for (int i = 0; i < 4; ++i) a[i] = __builtin_sqrtf(a[i]);
     return a;
 }
@@ -278,6 +287,7 @@ RELU_LAYERS_INLINE bool any_lane(i64 mask) {
 template <class T>
 RELU_LAYERS_INLINE IntVec<T> lane_index() {
     IntVec<T> index;
+    RL_UNROLL
     for (index_t j = 0; j < width<T>; ++j) index[j] = static_cast<typename VecOf<T>::Bits>(j);
     return index;
 }
