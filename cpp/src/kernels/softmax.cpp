@@ -23,11 +23,10 @@ RELU_LAYERS_INLINE void softmax_group(ClassRows<const T> x, ClassRows<T> y) {
     }
 }
 
-template <class Length, class Use>
-RELU_LAYERS_INLINE void softmax_column(Length length, ClassRows<const T> x, ClassRows<T> y, Use lanes) {
+template <class Use>
+RELU_LAYERS_INLINE void softmax_column(ClassRows<const T> x, ClassRows<T> y, Use lanes) {
     const V maximum = column_maximum(x, lanes);
-    const V others =
-        column_sums_of_others(length, x, maximum, lanes, [&](index_t c, V, V e) { put(y.of_class(c), e, lanes); });
+    const V others = column_sums_of_others(x, maximum, lanes, [&](index_t c, V, V e) { put(y.of_class(c), e, lanes); });
     const V inverse = T(1) / (T(1) + others);
     for (index_t c = 0; c < y.classes; ++c) put(y.of_class(c), get(y.of_class(c), lanes) * inverse, lanes);
 }
@@ -50,10 +49,10 @@ RELU_LAYERS_INLINE void log_softmax_group(ClassRows<const T> x, ClassRows<T> y) 
     }
 }
 
-template <class Length, class Use>
-RELU_LAYERS_INLINE void log_softmax_column(Length length, ClassRows<const T> x, ClassRows<T> y, Use lanes) {
+template <class Use>
+RELU_LAYERS_INLINE void log_softmax_column(ClassRows<const T> x, ClassRows<T> y, Use lanes) {
     const V maximum = column_maximum(x, lanes);
-    const V log_sum = log_one_plus<T>(column_sums_of_others(length, x, maximum, lanes, [](index_t, V, V) {}));
+    const V log_sum = log_one_plus<T>(column_sums_of_others(x, maximum, lanes, [](index_t, V, V) {}));
     for (index_t c = 0; c < x.classes; ++c) put(y.of_class(c), (get(x.of_class(c), lanes) - maximum) - log_sum, lanes);
 }
 
@@ -91,39 +90,34 @@ RELU_LAYERS_INLINE void log_backward_group(ClassRows<const T> y, ClassRows<const
     }
 }
 
-template <class Length, class Use>
-RELU_LAYERS_INLINE void backward_column(Length length, ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx,
-                                        Use lanes) {
-    const V dot = column_sums_of(length, y.classes, [&](index_t c, V sum) {
-        return fma(get(y.of_class(c), lanes), get(dy.of_class(c), lanes), sum);
-    });
+template <class Use>
+RELU_LAYERS_INLINE void backward_column(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx, Use lanes) {
+    const V dot = column_sums_of(
+        y.classes, [&](index_t c, V sum) { return fma(get(y.of_class(c), lanes), get(dy.of_class(c), lanes), sum); });
     for (index_t c = 0; c < y.classes; ++c)
         put(dx.of_class(c), get(y.of_class(c), lanes) * (get(dy.of_class(c), lanes) - dot), lanes);
 }
 
-template <class Length, class Use>
-RELU_LAYERS_INLINE void log_backward_column(Length length, ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx,
-                                            Use lanes) {
-    const V total =
-        column_sums_of(length, y.classes, [&](index_t c, V sum) { return sum + get(dy.of_class(c), lanes); });
+template <class Use>
+RELU_LAYERS_INLINE void log_backward_column(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx, Use lanes) {
+    const V total = column_sums_of(y.classes, [&](index_t c, V sum) { return sum + get(dy.of_class(c), lanes); });
     for (index_t c = 0; c < y.classes; ++c)
         put(dx.of_class(c), get(dy.of_class(c), lanes) - exponential<T>(get(y.of_class(c), lanes)) * total, lanes);
 }
 
-// Rows that lie side by side, and transposed blocks of rows of few classes, by column(length, x, y, lanes); other rows
+// Rows that lie side by side, and transposed blocks of rows of few classes, by column(x, y, lanes); other rows
 // by group(x, y).
 template <class Group, class Column>
 RELU_LAYERS_INLINE void for_rows(ClassRows<const T> x, ClassRows<T> y, Group&& group, Column&& column) {
     if (x.class_stride != 1)
-        return for_side_by_side(x.rows, x.classes, [&](auto length, index_t i, index_t, auto lanes) {
-            column(length, x.part(i, 1), y.part(i, 1), lanes);
-        });
+        return for_side_by_side(x.rows,
+                                [&](index_t i, index_t, auto lanes) { column(x.part(i, 1), y.part(i, 1), lanes); });
     for (index_t row = 0; row < x.rows;) {
         const NextRows next = next_rows(x.rows - row, x.classes);
         if (next.transposed) {
             TransposedRows block;
             block.load(x.part(row, next.count));
-            column(OneBlock{}, block.input(x.classes), block.view(x.classes), Full{});
+            column(block.input(x.classes), block.view(x.classes), Full{});
             block.store(y.part(row, next.count));
         } else {
             group(x.part(row, next.count), y.part(row, next.count));
@@ -137,9 +131,8 @@ template <class Group, class Column>
 RELU_LAYERS_INLINE void for_backward_rows(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx,
                                           index_t most_transposed, Group&& group, Column&& column) {
     if (y.class_stride != 1)
-        return for_side_by_side(y.rows, y.classes, [&](auto length, index_t i, index_t, auto lanes) {
-            column(length, y.part(i, 1), dy.part(i, 1), dx.part(i, 1), lanes);
-        });
+        return for_side_by_side(
+            y.rows, [&](index_t i, index_t, auto lanes) { column(y.part(i, 1), dy.part(i, 1), dx.part(i, 1), lanes); });
     for (index_t row = 0; row < y.rows;) {
         const NextRows next = next_rows(y.rows - row, y.classes, most_transposed);
         if (next.transposed) {
@@ -147,7 +140,7 @@ RELU_LAYERS_INLINE void for_backward_rows(ClassRows<const T> y, ClassRows<const 
             TransposedRows dys;
             ys.load(y.part(row, next.count));
             dys.load(dy.part(row, next.count));
-            column(OneBlock{}, ys.input(y.classes), dys.input(y.classes), dys.view(y.classes), Full{});
+            column(ys.input(y.classes), dys.input(y.classes), dys.view(y.classes), Full{});
             dys.store(dx.part(row, next.count));
         } else {
             group(y.part(row, next.count), dy.part(row, next.count), dx.part(row, next.count));

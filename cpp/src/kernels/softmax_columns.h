@@ -67,21 +67,21 @@ RELU_LAYERS_INLINE ColumnTerms column_terms(ClassRows<const T> x, index_t start,
 }
 
 // group_sums_of_others of such rows: keep(c, s, e).
-template <class Length, class Use, class Keep>
-RELU_LAYERS_INLINE V column_sums_of_others(Length length, ClassRows<const T> x, V maximum, Use lanes, Keep&& keep) {
-    BlockSums<Length> others(-1.0);
-    for_blocks(length, x.classes, [&](index_t start, index_t n) {
+template <class Use, class Keep>
+RELU_LAYERS_INLINE V column_sums_of_others(ClassRows<const T> x, V maximum, Use lanes, Keep&& keep) {
+    BlockSums others(T(-1));
+    for_blocks(x.classes, [&](index_t start, index_t n) {
         const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, keep);
-        others.add_terms(terms.others, terms.maxima);
+        others.add(terms.others, terms.maxima);
     });
     return others.value();
 }
 
 // group_sums of such rows: next(c, sum).
-template <class Length, class Next>
-RELU_LAYERS_INLINE V column_sums_of(Length length, index_t classes, Next&& next) {
-    BlockSums<Length> total;
-    for_blocks(length, classes, [&](index_t start, index_t n) {
+template <class Next>
+RELU_LAYERS_INLINE V column_sums_of(index_t classes, Next&& next) {
+    BlockSums total;
+    for_blocks(classes, [&](index_t start, index_t n) {
         ColumnSums sums;
         for (index_t c = start; c < start + n; ++c) {
             V& sum = sums.of_class(c);
@@ -135,19 +135,12 @@ RELU_LAYERS_INLINE NextRows next_rows(index_t rows, index_t classes, index_t mos
     return n > 0 ? NextRows{n, true} : NextRows{group_rows(rows, classes), false};
 }
 
-// Calls column(length, i, n, lanes) for rows that lie side by side, n of them from row i on: a vector or the last ones.
+// Calls column(i, n, lanes) for rows that lie side by side, n of them from row i on: a vector or the last ones.
 template <class Column>
-RELU_LAYERS_INLINE void for_side_by_side(index_t rows, index_t classes, Column&& column) {
+RELU_LAYERS_INLINE void for_side_by_side(index_t rows, Column&& column) {
     index_t i = 0;
-    if (classes > sum_block) {
-        for (; i < rows; i += width<T>) {
-            const index_t n = rows - i < width<T> ? rows - i : width<T>;
-            column(Blocks{}, i, n, Some{n});
-        }
-        return;
-    }
-    for (; i + width<T> <= rows; i += width<T>) column(OneBlock{}, i, width<T>, Full{});
-    if (i < rows) column(OneBlock{}, i, rows - i, Tail{rows - i});
+    for (; i + width<T> <= rows; i += width<T>) column(i, width<T>, Full{});
+    if (i < rows) column(i, rows - i, Tail{rows - i});
 }
 
 }  // namespace

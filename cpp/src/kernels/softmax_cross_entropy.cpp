@@ -84,15 +84,15 @@ RELU_LAYERS_INLINE void labels_group(ClassRows<const T> x, const std::int64_t* l
     }
 }
 
-template <class Length, class Use>
-RELU_LAYERS_INLINE void labels_column(Length length, ClassRows<const T> x, const ColumnLabels& row, T* loss,
-                                      ClassRows<T> dx, Use lanes) {
+template <class Use>
+RELU_LAYERS_INLINE void labels_column(ClassRows<const T> x, const ColumnLabels& row, T* loss, ClassRows<T> dx,
+                                      Use lanes) {
     const V zero = broadcast(T(0));
     const V maximum = column_maximum(x, lanes);
     V shifted = zero;
     V own = zero;
-    BlockSums<Length> sums(-1.0);
-    for_blocks(length, x.classes, [&](index_t start, index_t n) {
+    BlockSums sums(T(-1));
+    for_blocks(x.classes, [&](index_t start, index_t n) {
         const I label = row.in_block(start);
         const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, [&](index_t c, V s, V e) {
             put(dx.of_class(c), e, lanes);
@@ -100,14 +100,14 @@ RELU_LAYERS_INLINE void labels_column(Length length, ClassRows<const T> x, const
             shifted = here ? s : shifted;
             own = here ? e : own;
         });
-        sums.add_terms(terms.others, terms.maxima);
+        sums.add(terms.others, terms.maxima);
     });
     const V others = sums.value();
     const V inverse = T(1) / (T(1) + others);
     own = gradient_at_label(shifted, own, others, inverse, row.factor);
     const V scale = inverse * row.factor;
     const I ignored = row.label < class_index(0);
-    for_blocks(length, x.classes, [&](index_t start, index_t n) {
+    for_blocks(x.classes, [&](index_t start, index_t n) {
         const I label = row.in_block(start);
         for (index_t c = start; c < start + n; ++c) {
             const V gradient = get(dx.of_class(c), lanes) * scale;
@@ -173,23 +173,18 @@ RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const TargetRow& row, T f
         return T(0);
     }
     const T maximum = group_maxima(x)[0];
-    V others;
-    V wanted;
-    V totals;
-    with_length(classes, [&](auto length) {
-        BlockSums<decltype(length)> other_sums(-1.0);
-        BlockSums<decltype(length)> wanted_sums;
-        BlockSums<decltype(length)> total_sums;
-        for_blocks(length, classes, [&](index_t start, index_t n) {
-            const TargetTerms sums = written_target_terms(row, x.data, start, n, maximum, dx);
-            other_sums.add_terms(broadcast(sums.terms.sums.sum()), broadcast(sums.terms.maxima.sum()));
-            wanted_sums.add(broadcast(sums.wanted.sum()));
-            total_sums.add(broadcast(sums.totals.sum()));
-        });
-        others = other_sums.value();
-        wanted = wanted_sums.value();
-        totals = total_sums.value();
+    BlockSums other_sums(T(-1));
+    BlockSums wanted_sums;
+    BlockSums total_sums;
+    for_blocks(classes, [&](index_t start, index_t n) {
+        const TargetTerms sums = written_target_terms(row, x.data, start, n, maximum, dx);
+        other_sums.add(broadcast(sums.terms.sums.sum()), broadcast(sums.terms.maxima.sum()));
+        wanted_sums.add(broadcast(sums.wanted.sum()));
+        total_sums.add(broadcast(sums.totals.sum()));
     });
+    const V others = other_sums.value();
+    const V wanted = wanted_sums.value();
+    const V totals = total_sums.value();
     const V scale = broadcast(T(1) / (T(1) + others[0]));
     const V weight = broadcast(factor);
     const V total = broadcast(totals[0]);
@@ -199,8 +194,8 @@ RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const TargetRow& row, T f
     return log_one_plus_scalar(others[0]) * totals[0] - wanted[0];
 }
 
-template <class Length, class Use>
-RELU_LAYERS_INLINE void targets_column(Length length, ClassRows<const T> x, const SoftTargets<T>& targets,
+template <class Use>
+RELU_LAYERS_INLINE void targets_column(ClassRows<const T> x, const SoftTargets<T>& targets,
                                        ClassRows<const T> probability, const ColumnLabels& row, T* loss,
                                        ClassRows<T> dx, Use lanes) {
     const V zero = broadcast(T(0));
@@ -211,10 +206,10 @@ RELU_LAYERS_INLINE void targets_column(Length length, ClassRows<const T> x, cons
         return target_of(p, targets, targets.class_weight != nullptr ? broadcast(targets.class_weight[c]) : one);
     };
     const V maximum = column_maximum(x, lanes);
-    BlockSums<Length> other_sums(-1.0);
-    BlockSums<Length> wanted_sums;
-    BlockSums<Length> total_sums;
-    for_blocks(length, x.classes, [&](index_t start, index_t n) {
+    BlockSums other_sums(T(-1));
+    BlockSums wanted_sums;
+    BlockSums total_sums;
+    for_blocks(x.classes, [&](index_t start, index_t n) {
         const I label = row.in_block(start);
         ColumnSums wanted;
         ColumnSums totals;
@@ -224,7 +219,7 @@ RELU_LAYERS_INLINE void targets_column(Length length, ClassRows<const T> x, cons
             wanted.of_class(c) = wanted.of_class(c) + asked(t, s);
             totals.of_class(c) = totals.of_class(c) + t;
         });
-        other_sums.add_terms(terms.others, terms.maxima);
+        other_sums.add(terms.others, terms.maxima);
         wanted_sums.add(wanted.fold());
         total_sums.add(totals.fold());
     });
@@ -232,7 +227,7 @@ RELU_LAYERS_INLINE void targets_column(Length length, ClassRows<const T> x, cons
     const V total = total_sums.value();
     const V inverse = T(1) / (T(1) + others);
     const I ignored = row.label < class_index(0);
-    for_blocks(length, x.classes, [&](index_t start, index_t n) {
+    for_blocks(x.classes, [&](index_t start, index_t n) {
         const I label = row.in_block(start);
         for (index_t c = start; c < start + n; ++c) {
             const V t = target_at(c, label == class_index(c - start));
@@ -256,8 +251,8 @@ RELU_LAYERS_INLINE const std::int64_t* labels_from(const SoftTargets<T>& targets
 void cross_entropy_labels(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss, ClassRows<T> dx) {
     const auto labels_of = [&](index_t row, index_t n) { return ColumnLabels(label + row, factor + row, n); };
     if (x.class_stride != 1)
-        return for_side_by_side(x.rows, x.classes, [&](auto length, index_t i, index_t n, auto lanes) {
-            labels_column(length, x.part(i, 1), labels_of(i, n), loss + i, dx.part(i, 1), lanes);
+        return for_side_by_side(x.rows, [&](index_t i, index_t n, auto lanes) {
+            labels_column(x.part(i, 1), labels_of(i, n), loss + i, dx.part(i, 1), lanes);
         });
     for (index_t row = 0; row < x.rows;) {
         const NextRows next = next_rows(x.rows - row, x.classes);
@@ -265,8 +260,7 @@ void cross_entropy_labels(ClassRows<const T> x, const std::int64_t* label, const
             TransposedRows block;
             T losses[width<T>];
             block.load(x.part(row, next.count));
-            labels_column(OneBlock{}, block.input(x.classes), labels_of(row, next.count), losses, block.view(x.classes),
-                          Full{});
+            labels_column(block.input(x.classes), labels_of(row, next.count), losses, block.view(x.classes), Full{});
             block.store(dx.part(row, next.count));
             for (index_t r = 0; r < next.count; ++r) loss[row + r] = losses[r];
         } else {
@@ -281,9 +275,9 @@ void cross_entropy_targets(ClassRows<const T> x, SoftTargets<T> targets, const T
         return ColumnLabels(labels_from(targets, row), factor + row, n);
     };
     if (x.class_stride != 1)
-        return for_side_by_side(x.rows, x.classes, [&](auto length, index_t i, index_t n, auto lanes) {
-            targets_column(length, x.part(i, 1), targets, part_of_probabilities(targets, i, 1), labels_of(i, n),
-                           loss + i, dx.part(i, 1), lanes);
+        return for_side_by_side(x.rows, [&](index_t i, index_t n, auto lanes) {
+            targets_column(x.part(i, 1), targets, part_of_probabilities(targets, i, 1), labels_of(i, n), loss + i,
+                           dx.part(i, 1), lanes);
         });
     const bool given = targets.probability.data != nullptr;
     for (index_t row = 0; row < x.rows;) {
@@ -294,9 +288,8 @@ void cross_entropy_targets(ClassRows<const T> x, SoftTargets<T> targets, const T
             T losses[width<T>];
             block.load(x.part(row, n));
             if (given) target.load(targets.probability.part(row, n));
-            targets_column(OneBlock{}, block.input(x.classes), targets,
-                           given ? target.input(x.classes) : ClassRows<const T>{}, labels_of(row, n), losses,
-                           block.view(x.classes), Full{});
+            targets_column(block.input(x.classes), targets, given ? target.input(x.classes) : ClassRows<const T>{},
+                           labels_of(row, n), losses, block.view(x.classes), Full{});
             block.store(dx.part(row, n));
             for (index_t r = 0; r < n; ++r) loss[row + r] = losses[r];
         } else {

@@ -32,66 +32,55 @@ constexpr index_t group_bytes = 12 * 1024;
 // of a loss with label smoothing. A multiple of reduction_lanes.
 constexpr index_t sum_block = 1024;
 
-// Rows that one block holds, and longer ones: known to the compiler, so that short rows do not pay for long ones.
-struct OneBlock {
-    static constexpr bool one = true;
-};
-struct Blocks {
-    static constexpr bool one = false;
-};
+// Calls run(start, n) for the blocks of a row, at least once.
 template <class Run>
-RELU_LAYERS_INLINE auto with_length(index_t classes, Run&& run) {
-    return classes <= sum_block ? run(OneBlock{}) : run(Blocks{});
-}
-
-// Calls run(start, n) for the blocks of a row.
-template <class Run>
-RELU_LAYERS_INLINE void for_blocks(OneBlock, index_t classes, Run&& run) {
-    run(index_t(0), classes);
-}
-template <class Run>
-RELU_LAYERS_INLINE void for_blocks(Blocks, index_t classes, Run&& run) {
-    for (index_t start = 0; start < classes; start += sum_block)
+RELU_LAYERS_INLINE void for_blocks(index_t classes, Run&& run) {
+    index_t start = 0;
+    do {
         run(start, classes - start < sum_block ? classes - start : sum_block);
+        start += sum_block;
+    } while (start < classes);
 }
 
-// Sums over a vector of rows: what their only block gave, or the blocks of longer rows added up in float64.
-template <class Length>
-class BlockSums;
+// The sums of more than one block for each of a vector of rows.
+struct WideSums {
+    double of[width<T>];
 
-template <>
-class BlockSums<OneBlock> {
-  public:
-    RELU_LAYERS_INLINE explicit BlockSums(double = 0.0) {}
-    RELU_LAYERS_INLINE void add(V block) { sums_ = block; }
-    // The terms of exp(x - maximum), where the sum starts from -1.
-    RELU_LAYERS_INLINE void add_terms(V others, V maxima) { sums_ = others + (maxima - T(1)); }
-    RELU_LAYERS_INLINE V value() const { return sums_; }
-
-  private:
-    V sums_{};
+    RELU_LAYERS_NOINLINE void set(double initial, V a, V b) {
+        for (index_t r = 0; r < width<T>; ++r) of[r] = initial + (double(a[r]) + double(b[r]));
+    }
+    RELU_LAYERS_NOINLINE void add(V a, V b) {
+        for (index_t r = 0; r < width<T>; ++r) of[r] += double(a[r]) + double(b[r]);
+    }
+    RELU_LAYERS_NOINLINE V rounded() const {
+        PerRow result;
+        for (index_t r = 0; r < width<T>; ++r) result.of[r] = static_cast<T>(of[r]);
+        return result.vector();
+    }
 };
 
-template <>
-class BlockSums<Blocks> {
+// Sums over a vector of rows, initial + a + b of every block: a + (b + initial) of an only block, those of longer rows
+// in float64.
+class BlockSums {
   public:
-    RELU_LAYERS_INLINE explicit BlockSums(double initial = 0.0) {
-        for (double& sum : sums_) sum = initial;
+    RELU_LAYERS_INLINE explicit BlockSums(T initial = T(0)) : initial_(initial) {}
+    RELU_LAYERS_INLINE void add(V a, V b = V{}) {
+        if (blocks_++ == 0) {
+            a_ = a;
+            b_ = b;
+            return;
+        }
+        if (blocks_ == 2) wide_.set(double(initial_), a_, b_);
+        wide_.add(a, b);
     }
-    RELU_LAYERS_INLINE void add(V block) {
-        for (index_t r = 0; r < width<T>; ++r) sums_[r] += double(block[r]);
-    }
-    RELU_LAYERS_INLINE void add_terms(V others, V maxima) {
-        for (index_t r = 0; r < width<T>; ++r) sums_[r] += double(others[r]) + double(maxima[r]);
-    }
-    RELU_LAYERS_INLINE V value() const {
-        PerRow rounded;
-        for (index_t r = 0; r < width<T>; ++r) rounded.of[r] = static_cast<T>(sums_[r]);
-        return rounded.vector();
-    }
+    RELU_LAYERS_INLINE V value() const { return blocks_ > 1 ? wide_.rounded() : a_ + (b_ + initial_); }
 
   private:
-    double sums_[width<T>];
+    T initial_;
+    index_t blocks_ = 0;
+    V a_{};
+    V b_{};
+    WideSums wide_;
 };
 
 RELU_LAYERS_INLINE index_t group_rows(index_t rows, index_t classes) {
@@ -190,36 +179,32 @@ RELU_LAYERS_NOINLINE void written_terms(ClassRows<const T> x, index_t start, ind
 // sets those of classes [start, start + n).
 template <class TermsOf>
 RELU_LAYERS_INLINE V group_sums_of_others(ClassRows<const T> x, TermsOf&& terms_of) {
-    return with_length(x.classes, [&](auto length) {
-        BlockSums<decltype(length)> others(-1.0);
-        for_blocks(length, x.classes, [&](index_t start, index_t n) {
-            GroupTerms terms;
-            terms_of(start, n, terms);
-            others.add_terms(fold_group(terms.sums, x.rows, add), fold_group(terms.maxima, x.rows, add));
-        });
-        return others.value();
+    BlockSums others(T(-1));
+    for_blocks(x.classes, [&](index_t start, index_t n) {
+        GroupTerms terms;
+        terms_of(start, n, terms);
+        others.add(fold_group(terms.sums, x.rows, add), fold_group(terms.maxima, x.rows, add));
     });
+    return others.value();
 }
 
 // The sums over the rows of a group: next_of(r)(i, sum, lanes) is `sum` with the terms of classes i, i + 1, ... of row r.
 template <class NextOf>
 RELU_LAYERS_INLINE V group_sums(index_t rows, index_t classes, NextOf&& next_of) {
-    return with_length(classes, [&](auto length) {
-        BlockSums<decltype(length)> total;
-        for_blocks(length, classes, [&](index_t start, index_t n) {
-            V parts[width<T>];
-            for (index_t r = 0; r < rows; ++r) {
-                const auto next = next_of(r);
-                Lanes<T> all(T(0));
-                for_each_lane_vector<T>(n, all, [&](Lanes<T>& sums, index_t i, index_t k, auto lanes) {
-                    sums.v[k] = next(start + i, sums.v[k], lanes);
-                });
-                parts[r] = all.vector(add);
-            }
-            total.add(fold_group(parts, rows, add));
-        });
-        return total.value();
+    BlockSums total;
+    for_blocks(classes, [&](index_t start, index_t n) {
+        V parts[width<T>];
+        for (index_t r = 0; r < rows; ++r) {
+            const auto next = next_of(r);
+            Lanes<T> all(T(0));
+            for_each_lane_vector<T>(n, all, [&](Lanes<T>& sums, index_t i, index_t k, auto lanes) {
+                sums.v[k] = next(start + i, sums.v[k], lanes);
+            });
+            parts[r] = all.vector(add);
+        }
+        total.add(fold_group(parts, rows, add));
     });
+    return total.value();
 }
 
 // The lane of element `at` in the vector that starts at element i, or -1.
