@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,19 @@ def pytest_configure() -> None:
     """Take Ctrl-C where whoever started the tests ignores it, as a shell does for what it puts into the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def the_same_cores() -> Iterator[None]:
+    """A test leaves the process on the cores it had: all tests behind it would share what it leaves."""
+    if not hasattr(os, "sched_getaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    yield
+    after = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, before)
+    assert after == before
 
 
 def four_point_gradient(value: Callable[[], float], at: Array, step: float = 1e-3) -> Array:

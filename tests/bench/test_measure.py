@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from relu_layers.bench import crew, measure
+from relu_layers.bench import crew, measure, placement
 from relu_layers.bench.cases import Case, UnknownNameError, all_cases, quick_cases, select
 from relu_layers.bench.opponents import OPPONENTS, OURS
 from relu_layers.bench.roofline import Level, Limits
@@ -15,6 +16,14 @@ from relu_layers.bench.worker import Worker
 LIMITS = Limits({"float32": 1e11, "float64": 5e10}, (Level("memory", 0, 2e10),), 5e-8)
 CASE = Case("ops", "softmax", (64, 10))
 SETTINGS = measure.Settings(threads=1, seed=1, rounds=3, seconds=0.2)
+
+
+@pytest.fixture(autouse=True)
+def cores(the_same_cores: None) -> Iterator[None]:
+    """A worker stays on one core, and these workers are this process."""
+    before = placement.usable_cores()
+    yield
+    placement.stay_on(before)
 
 
 class Member:
