@@ -160,15 +160,24 @@ void rows_of(const Matrix<const T>& a, index_t row, const Rows<const T>& columns
         x_row = a.cols;
     }
     alignas(vector_bytes) T sums[R * W];
-    const bool finished = out.c.col_stride == 1 && !out.add && out.bias == nullptr;
-    T* to = out.c.data + row * out.c.row_stride;
+    const bool plain = !out.add && out.bias == nullptr;
+    const index_t c_row = out.c.row_stride;
+    const index_t c_col = out.c.col_stride;
     for (index_t j = 0; j < columns.rows; j += W) {
         const index_t n = columns.rows - j < W ? columns.rows - j : W;
-        if (finished && n == W) {
-            strip<R>(x, x_row, a.cols, columns.row(j), columns.stride, n, to + j, out.c.row_stride);
-        } else {
-            strip<R>(x, x_row, a.cols, columns.row(j), columns.stride, n, sums, W);
+        T* to = out.c.data + row * c_row + j * c_col;
+        if (plain && c_col == 1 && n == W) {
+            strip<R>(x, x_row, a.cols, columns.row(j), columns.stride, n, to, c_row);
+            continue;
+        }
+        strip<R>(x, x_row, a.cols, columns.row(j), columns.stride, n, sums, W);
+        if (!plain) {
             finish(out, sums, row, R, j, n);
+            continue;
+        }
+        for (index_t i = 0; i < n; ++i) {
+            RL_UNROLL
+            for (int r = 0; r < R; ++r) to[r * c_row + i * c_col] = sums[r * W + i];
         }
     }
 }

@@ -10,26 +10,42 @@ namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
 // A sum over the classes of every column, in the order of Lanes::sum: class c is added to partial sum c %
-// reduction_lanes. Partial sums that no class is added to stay 0, and adding them changes nothing.
-struct ColumnSums {
-    V lane[reduction_lanes<T>];
+// reduction_lanes. Partial sums that no class is added to would be 0, and adding them would change nothing: of few
+// classes only the first ones are set up and added.
+class ColumnSums {
+  public:
+    RELU_LAYERS_INLINE explicit ColumnSums(index_t classes) : used_(classes) { clear<reduction_lanes<T>>(); }
+    RELU_LAYERS_INLINE V& of_class(index_t c) { return lane_[c % reduction_lanes<T>]; }
+    RELU_LAYERS_INLINE V fold() {
+        fold_halves<reduction_lanes<T>>();
+        return lane_[0];
+    }
 
-    RELU_LAYERS_INLINE ColumnSums() {
-        RL_UNROLL
-        for (V& sum : lane) sum = broadcast(T(0));
-    }
-    RELU_LAYERS_INLINE V& of_class(index_t c) { return lane[c % reduction_lanes<T>]; }
-    RELU_LAYERS_INLINE V fold() const {
-        V sums[reduction_lanes<T> / 2];
-        RL_UNROLL
-        for (index_t j = 0; j < reduction_lanes<T> / 2; ++j) sums[j] = lane[j] + lane[j + reduction_lanes<T> / 2];
-        RL_UNROLL
-        for (index_t half = reduction_lanes<T> / 4; half > 0; half /= 2) {
+  private:
+    template <index_t n>
+    RELU_LAYERS_INLINE void clear() {
+        if constexpr (n == 1) {
+            lane_[0] = V{};
+        } else {
+            clear<n / 2>();
+            if (used_ <= n / 2) return;
             RL_UNROLL
-            for (index_t j = 0; j < half; ++j) sums[j] = sums[j] + sums[j + half];
+            for (index_t j = n / 2; j < n; ++j) lane_[j] = V{};
         }
-        return sums[0];
     }
+    template <index_t n>
+    RELU_LAYERS_INLINE void fold_halves() {
+        if constexpr (n > 1) {
+            if (used_ > n / 2) {
+                RL_UNROLL
+                for (index_t j = 0; j < n / 2; ++j) lane_[j] = lane_[j] + lane_[j + n / 2];
+            }
+            fold_halves<n / 2>();
+        }
+    }
+
+    V lane_[reduction_lanes<T>];
+    index_t used_;
 };
 
 RELU_LAYERS_INLINE I class_index(index_t c) { return I{} + static_cast<typename VecOf<T>::Bits>(c); }
@@ -53,7 +69,7 @@ RELU_LAYERS_INLINE ColumnTerms column_terms(ClassRows<const T> x, index_t start,
                                             Keep&& keep) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
-    ColumnSums sums;
+    ColumnSums sums(n);
     V count = zero;
     for (index_t c = start; c < start + n; ++c) {
         const V s = get(x.of_class(c), lanes) - maximum;
@@ -82,7 +98,7 @@ template <class Next>
 RELU_LAYERS_INLINE V column_sums_of(index_t classes, Next&& next) {
     BlockSums total;
     for_blocks(classes, [&](index_t start, index_t n) {
-        ColumnSums sums;
+        ColumnSums sums(n);
         for (index_t c = start; c < start + n; ++c) {
             V& sum = sums.of_class(c);
             sum = next(c, sum);
@@ -111,14 +127,14 @@ struct TransposedRows {
         return {data, width<T>, classes, 1, width<T>};
     }
 
-    RELU_LAYERS_NOINLINE void load(const ClassRows<const T>& x) {
+    RELU_LAYERS_INLINE void load(const ClassRows<const T>& x) {
         if (x.rows == width<T>) return load_rows_transposed(x.data, x.row_stride, x.classes, data);
         for (index_t r = 0; r < width<T>; ++r) {
             const T* from = x.row(r < x.rows ? r : 0);
             for (index_t c = 0; c < x.classes; ++c) data[c * width<T> + r] = from[c];
         }
     }
-    RELU_LAYERS_NOINLINE void store(const ClassRows<T>& y) const {
+    RELU_LAYERS_INLINE void store(const ClassRows<T>& y) const {
         if (y.rows == width<T>) return store_rows_transposed(data, y.data, y.row_stride, y.classes);
         for (index_t r = 0; r < y.rows; ++r)
             for (index_t c = 0; c < y.classes; ++c) y.row(r)[c] = data[c * width<T> + r];

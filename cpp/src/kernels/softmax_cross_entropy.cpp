@@ -211,8 +211,8 @@ RELU_LAYERS_INLINE void targets_column(ClassRows<const T> x, const SoftTargets<T
     BlockSums total_sums;
     for_blocks(x.classes, [&](index_t start, index_t n) {
         const I label = row.in_block(start);
-        ColumnSums wanted;
-        ColumnSums totals;
+        ColumnSums wanted(n);
+        ColumnSums totals(n);
         const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, [&](index_t c, V s, V e) {
             put(dx.of_class(c), e, lanes);
             const V t = target_at(c, label == class_index(c - start));

@@ -33,6 +33,7 @@ RELU_LAYERS_INLINE auto part_of(V v, LaneList<lane...>) {
 template <int n, class T>
 RELU_LAYERS_INLINE Part<T> load_part(const T* p) {
     Part<T> v{};
+    RL_UNROLL
     for (int i = 0; i < n; ++i) v[i] = p[i];
     return v;
 }
