@@ -65,8 +65,8 @@ void Call::look(Array& array, const char* name, PyObject* object) {
     seen_[seen_count_++] = object;
     if (recorder_ != nullptr) array.slot = recorder_->slot_of(object, array.data);
     if (!in_native_order(descr->byteorder))
-        type_error(std::string(name) + " is byte-swapped (" + repr_of(proxy->descr) +
-                   "), expected native byte order: pass " + name + ".astype(" + name + ".dtype.newbyteorder('='))");
+        type_error("%s is byte-swapped (%R), expected native byte order: pass %s.astype(%s.dtype.newbyteorder('='))",
+                   name, proxy->descr, name, name);
 }
 
 void Call::read(Array& array, Argument given) {
@@ -118,12 +118,11 @@ void Call::check_overlap(const Array& out, std::initializer_list<const Array*> r
     if (out.fresh || out.size == 0) return;
     const bool in_place = alias != nullptr && same_memory(out, *alias);
     if (alias != nullptr && !in_place && shares_memory(out, *alias))
-        value_error(std::string(out.name) + " overlaps " + alias->name + " in part: pass " + alias->name +
-                    " itself or separate memory");
+        value_error("%s overlaps %s in part: pass %s itself or separate memory", out.name, alias->name, alias->name);
     for (const Array* other : reads) {
         if (!other->present() || !shares_memory(out, *other)) continue;
         if (in_place && same_memory(*other, *alias)) continue;
-        value_error(std::string(out.name) + " shares memory with " + other->name + ": pass separate memory");
+        value_error("%s shares memory with %s: pass separate memory", out.name, other->name);
     }
 }
 

@@ -97,6 +97,11 @@ struct Shape {
     }
 };
 
+// "(3, 4)", as Python writes a tuple.
+std::string text_of(const index_t* dims, int ndim);
+inline std::string text_of(const Array& array) { return text_of(array.shape, array.ndim); }
+inline std::string text_of(const Shape& shape) { return text_of(shape.dims, shape.ndim); }
+
 // Gives the GIL up and takes it back.
 class ReleasedGil {
   public:
@@ -159,7 +164,7 @@ class Call {
     void optional_output(Array& array, Argument given, const Shape& shape, const char* asked_by, bool needed) {
         array.name = given.name;
         if (needed) output(array, given, shape);
-        else if (!given.is_none()) value_error(std::string(asked_by) + " is False, expected None as " + given.name);
+        else if (!given.is_none()) value_error("%s is False, expected None as %s", asked_by, given.name);
     }
     // An array to be changed in place: strictly what is expected.
     void update(Array& array, Argument given, const Shape& shape, int type, Change change = Change::in_place);
@@ -177,6 +182,14 @@ class Call {
     // TypeError unless the array has the call's type.
     void expect_floats(const Array& array) const;
     void expect_shape(const Array& array, const Shape& shape) const;
+    // "x has shape (3,), expected ...", where the shape does not hold what is expected.
+    void expect_shape(bool holds, const Array& array, const char* expected) const {
+        if (!holds) value_error("%s has shape %s, expected %s", array.name, text_of(array).c_str(), expected);
+    }
+    // "rate is 2, expected ...", likewise.
+    void expect(bool holds, Argument given, const char* expected) const {
+        if (!holds) value_error("%s is %R, expected %s", given.name, given.value, expected);
+    }
 
     // ValueError unless `out` is separate from each of `reads`; `alias` may also be exactly `out`, and so may any array
     // that is exactly `alias`.
@@ -220,8 +233,16 @@ class Call {
     // The position of the text in `choices`.
     int choice(Argument given, std::initializer_list<const char*> choices);
 
-    [[noreturn]] void type_error(const std::string& text) const;
-    [[noreturn]] void value_error(const std::string& text) const;
+    // The name of the op, and what PyUnicode_FromFormat() makes of the rest.
+    [[noreturn]] void error(PyObject* type, const char* format, ...) const;
+    template <class... Value>
+    [[noreturn]] void type_error(const char* format, Value... values) const {
+        error(PyExc_TypeError, format, values...);
+    }
+    template <class... Value>
+    [[noreturn]] void value_error(const char* format, Value... values) const {
+        error(PyExc_ValueError, format, values...);
+    }
 
   private:
     static constexpr int max_arrays = 8;
@@ -245,15 +266,9 @@ class Call {
     ResizeLock lock_;
 };
 
-// "(3, 4)", as Python writes a tuple.
-std::string text_of(const index_t* dims, int ndim);
-inline std::string text_of(const Array& array) { return text_of(array.shape, array.ndim); }
-inline std::string text_of(const Shape& shape) { return text_of(shape.dims, shape.ndim); }
-std::string utf8(const py::object& text);
-std::string repr_of(PyObject* value);
 // Advice to pass the array in another shape, empty where that has another number of elements.
 std::string reshaped(const Array& array, const Shape& shape);
-std::string dtype_name(const Array& array);
+inline PyObject* dtype(const Array& array) { return struct_of(array.object)->descr; }
 
 // Calls body(float()) or body(double()) for the type of the call's arrays.
 template <class Body>

@@ -13,14 +13,12 @@ enum class InPlace { no, yes, sign_kept };
 constexpr auto anything = [](const Call&, const auto&...) {};
 
 void expect_alpha(const Call& call, const Real& alpha) {
-    if (!(alpha.number >= 0))
-        call.value_error("alpha is " + repr_of(alpha.value) + ", expected >= 0: backward reads the sign of x off y");
+    call.expect(alpha.number >= 0, alpha, ">= 0: backward reads the sign of x off y");
 }
 
 void expect_limits(const Call& call, const Real& minimum, const Real& maximum) {
     if (!(minimum.number < maximum.number))
-        call.value_error("minimum is " + repr_of(minimum.value) + " and maximum " + repr_of(maximum.value) +
-                         ", expected minimum < maximum");
+        call.value_error("minimum is %R and maximum %R, expected minimum < maximum", minimum.value, maximum.value);
 }
 
 void check_in_place(Call& call, const Array& x, const Array& y, InPlace in_place) {
@@ -31,9 +29,10 @@ void check_in_place(Call& call, const Array& x, const Array& y, InPlace in_place
 // The sign of y has to tell that of x where y takes its memory.
 void expect_sign_kept(const Call& call, const Array& x, const Array& y, const Real& slope) {
     if (!(slope.number >= 0) && y.data == x.data && y.size > 0)  // NaN is refused too
-        call.value_error(std::string(slope.name) + " is " + repr_of(slope.value) +
-                         " and out is x: in place the sign of y would not tell the sign of x any more, and the "
-                         "gradient would be wrong; pass another out");
+        call.value_error(
+            "%s is %R and out is x: in place the sign of y would not tell the sign of x any more, and the gradient "
+            "would be wrong; pass another out",
+            slope.name, slope.value);
 }
 
 // y = op(x, numbers).
@@ -85,7 +84,7 @@ py::object gelu_backward(Call& call, Argument x, Argument dy, Argument approxima
 template <InPlace in_place>
 py::object dropout(Call& call, Argument x_, Argument rate_, Argument key_, Argument counter_, Argument out) {
     const double rate = call.number(rate_);
-    if (!(rate >= 0 && rate < 1)) call.value_error("rate is " + repr_of(rate_.value) + ", expected 0 <= rate < 1");
+    call.expect(rate >= 0 && rate < 1, rate_, "0 <= rate < 1");
     const std::uint64_t key = call.word(key_);
     const std::uint64_t counter = call.word(counter_);
     Array x(call, x_);
@@ -101,11 +100,10 @@ py::object dropout(Call& call, Argument x_, Argument rate_, Argument key_, Argum
 
 // (..., features), and a slope per feature or one for all.
 void expect_slopes(const Call& call, const Array& x, const Array& slope) {
-    if (slope.ndim != 1)
-        call.value_error("slope has shape " + text_of(slope) + ", expected (features,), or (1,) for one slope for all");
+    call.expect_shape(slope.ndim == 1, slope, "(features,), or (1,) for one slope for all");
     if (slope.size != 1 && (x.ndim == 0 || x.shape[x.ndim - 1] != slope.size))
-        call.value_error("x has shape " + text_of(x) + " but slope has " + std::to_string(slope.size) +
-                         " features, expected as many on the last axis of x");
+        call.value_error("x has shape %s but slope has %zd features, expected as many on the last axis of x",
+                         text_of(x).c_str(), slope.size);
 }
 
 int last_axis(const Array& array) { return array.ndim > 0 ? array.ndim - 1 : 0; }

@@ -17,8 +17,8 @@ inline bool is_signed(const Array& array) { return (array.type - first_integer_t
 inline void read_integers(Call& call, Array& array, Argument given) {
     call.read(array, given);
     if (!is_integer(array))
-        call.type_error(std::string(given.name) + " has dtype " + dtype_name(array) + ", expected integers: pass " +
-                        given.name + ".astype(np.int64)");
+        call.type_error("%s has dtype %S, expected integers: pass %s.astype(np.int64)", given.name, dtype(array),
+                        given.name);
 }
 
 // Such an array as an operand.

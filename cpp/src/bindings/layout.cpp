@@ -60,18 +60,17 @@ int common_split(Call& call, std::initializer_list<Array*> arrays) {
 
 void read_contiguous(Call& call, Array& array, Argument given) {
     call.read_floats(array, given);
-    const std::string name = given.name;
     if (!array.contiguous())
-        call.value_error(name + " has shape " + text_of(array) +
-                         " and is not C-contiguous, expected a C-contiguous array: pass np.ascontiguousarray(" + name +
-                         ")");
+        call.value_error(
+            "%s has shape %s and is not C-contiguous, expected a C-contiguous array: pass np.ascontiguousarray(%s)",
+            given.name, text_of(array).c_str(), given.name);
 }
 
 int class_axis(Call& call, const Array& array, Argument axis_) {
     const std::int64_t axis = call.integer(axis_);
     if (axis < -array.ndim || axis >= array.ndim)
-        call.value_error("axis is " + std::to_string(axis) + ", but " + array.name + " has shape " + text_of(array) +
-                         ": expected -ndim <= axis < ndim");
+        call.value_error("axis is %lld, but %s has shape %s: expected -ndim <= axis < ndim",
+                         static_cast<long long>(axis), array.name, text_of(array).c_str());
     return static_cast<int>(axis < 0 ? axis + array.ndim : axis);
 }
 

@@ -38,15 +38,16 @@ struct LossOptions {
         positions = number;
         batch_size = leading > 0 ? leading : 1;
         if (positions == 0 && normalization != Normalization::none)
-            call.value_error(std::string(prediction.name) + " has shape " + text_of(prediction) +
-                             ", and there is no mean over nothing: pass at least one row, or normalization='none'");
+            call.value_error(
+                "%s has shape %s, and there is no mean over nothing: pass at least one row, or normalization='none'",
+                prediction.name, text_of(prediction).c_str());
         if (prediction.ndim > 0 && prediction.shape[0] > 0) positions_per_sample = positions / prediction.shape[0];
     }
     void read_sample_weight(Call& call, const Array& prediction, Argument value) {
         call.read_optional_floats(sample_weight, value);
         if (!sample_weight.present()) return;
         if (prediction.ndim == 0)
-            call.value_error(std::string("sample_weight needs a batch axis, but ") + prediction.name + " has shape ()");
+            call.value_error("sample_weight needs a batch axis, but %s has shape ()", prediction.name);
         call.expect_shape(sample_weight, Shape(prediction, 1));
     }
     // The weights as an operand. Each of them is checked before anything is written.
@@ -106,18 +107,19 @@ struct LossOptions {
                 ? ", but the loss is divided by the sum of the weights: expected at least 0, or a normalization that "
                   "divides by a number of rows ('full', 'batch_size', 'none')"
                 : ", expected finite numbers";
-        call.value_error("sample_weight[" + std::to_string(bad) + "] is " + repr_of(number.ptr()) + expected);
+        call.value_error("sample_weight[%zd] is %R%s", bad, number.ptr(), expected);
     }
 };
 
 // Integers that name one of several: what they are called, and what there are several of.
 struct IndexNames {
     const char* name;
-    const char* of_many;
+    const char* where;
+    const char* several;
     const char* one;
 };
-constexpr IndexNames labels_of_logits = {"labels", "logits have # classes", "label"};
-constexpr IndexNames columns_of_prediction = {"columns", "prediction has # columns", "column"};
+constexpr IndexNames labels_of_logits = {"labels", "logits have", "classes", "label"};
+constexpr IndexNames columns_of_prediction = {"columns", "prediction has", "columns", "column"};
 
 // Such integers as an operand. One out of range is an IndexError that names the first.
 struct Indices {

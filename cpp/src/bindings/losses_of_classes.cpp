@@ -8,7 +8,7 @@ namespace {
 int class_axis_of_logits(Call& call, const Array& logits, Argument axis_) {
     const int axis = class_axis(call, logits, axis_);
     if (logits.shape[axis] == 0)
-        call.value_error("logits has shape " + text_of(logits) + " with no class on axis " + std::to_string(axis));
+        call.value_error("logits has shape %s with no class on axis %d", text_of(logits).c_str(), axis);
     return axis;
 }
 
@@ -40,17 +40,19 @@ void read_labels(Call& call, Array& labels, Argument labels_, const Array& logit
     call.read(labels, labels_);
     const Shape classless = without_axis(logits, axis);
     if (is_integer(labels)) {
-        if (!labels.same_shape(classless.ndim, classless.dims))
-            call.value_error("labels has shape " + text_of(labels) + ", expected " + text_of(classless) +
-                             ", the shape of logits without axis " + std::to_string(axis) +
-                             (labels.same_shape(logits.ndim, logits.shape)
-                                  ? ": where labels are one-hot, pass labels.argmax(axis=" + std::to_string(axis) + ")"
-                                  : reshaped(labels, classless)));
-        return;
+        if (labels.same_shape(classless.ndim, classless.dims)) return;
+        const std::string advice =
+            labels.same_shape(logits.ndim, logits.shape)
+                ? ": where labels are one-hot, pass labels.argmax(axis=" + std::to_string(axis) + ")"
+                : reshaped(labels, classless);
+        call.value_error("labels has shape %s, expected %s, the shape of logits without axis %d%s",
+                         text_of(labels).c_str(), text_of(classless).c_str(), axis, advice.c_str());
     }
     if (labels.type == bool_type || labels.same_shape(classless.ndim, classless.dims))
-        call.type_error("labels has dtype " + dtype_name(labels) +
-                        ", expected integers, or probabilities of the shape of logits: pass labels.astype(np.int64)");
+        call.type_error(
+            "labels has dtype %S, expected integers, or probabilities of the shape of logits: pass "
+            "labels.astype(np.int64)",
+            dtype(labels));
     call.expect_floats(labels);
     call.expect_shape(labels, Shape(logits));
 }
@@ -72,9 +74,7 @@ py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_,
                                  Argument sample_weight_, Argument label_smoothing_, Argument ignore_label_,
                                  Argument normalization_, Argument out) {
     const double smoothing = call.number(label_smoothing_);
-    if (!(smoothing >= 0 && smoothing <= 1))
-        call.value_error("label_smoothing is " + repr_of(label_smoothing_.value) +
-                         ", expected 0 <= label_smoothing <= 1");
+    call.expect(smoothing >= 0 && smoothing <= 1, label_smoothing_, "0 <= label_smoothing <= 1");
     LossOptions common;
     common.read_normalization(call, normalization_);
     Array logits(call, logits_);
@@ -119,11 +119,8 @@ void Indices::check(Call& call, const Placed<ops::Labels>& labels) const {
     const std::int64_t label = labels.view[bad];
     const std::string value =
         labels.view.is_signed ? std::to_string(label) : std::to_string(static_cast<std::uint64_t>(label));
-    const std::string number = std::to_string(many);
-    std::string of_many = names.of_many;
-    of_many.replace(of_many.find('#'), 1, number);
-    throw py::index_error(std::string(call.op()) + ": " + names.name + place + " is " + value + " but " + of_many +
-                          ": expected 0 <= " + names.one + " < " + number);
+    call.error(PyExc_IndexError, "%s%s is %s but %s %zd %s: expected 0 <= %s < %zd", names.name, place.c_str(),
+               value.c_str(), names.where, many, names.several, names.one, many);
 }
 
 void bind_class_losses(py::handle m) {

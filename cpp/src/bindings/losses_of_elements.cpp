@@ -45,9 +45,7 @@ py::object sigmoid_cross_entropy(Call& call, Argument logits_, Argument targets,
 template <class Function, class... Number>
 py::object of_columns(Call& call, LossOptions& common, Array& prediction, Argument target_, Argument columns_,
                       Argument sample_weight, Argument out, Function function, Number... numbers) {
-    if (prediction.ndim != 2)
-        call.value_error("prediction has shape " + text_of(prediction) +
-                         ", expected (batch, outputs) where columns are given");
+    call.expect_shape(prediction.ndim == 2, prediction, "(batch, outputs) where columns are given");
     const Shape by_row(prediction, 1);
     Array target(call, target_);
     call.expect_shape(target, by_row);
@@ -83,8 +81,7 @@ py::object squared_error(Call& call, Argument prediction, Argument target, Argum
 py::object huber(Call& call, Argument prediction, Argument target, Argument columns, Real delta, Argument sample_weight,
                  Argument normalization, Argument out) {
     delta.read(call);
-    if (!(delta.number > 0 && std::isfinite(delta.number)))
-        call.value_error("delta is " + repr_of(delta.value) + ", expected a finite number above 0");
+    call.expect(delta.number > 0 && std::isfinite(delta.number), delta, "a finite number above 0");
     return of_difference(call, prediction, target, columns, sample_weight, normalization, out, RELU_LAYERS_OP(huber),
                          delta);
 }

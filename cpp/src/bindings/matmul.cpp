@@ -17,13 +17,11 @@ double multiply_adds(index_t m, index_t n, index_t k) {
 
 // x (..., in_features), weight (in_features, out_features)
 void expect_dense(const Call& call, const Array& x, const Array& weight) {
-    if (weight.ndim != 2)
-        call.value_error("weight has shape " + text_of(weight) + ", expected (in_features, out_features)");
-    if (x.ndim == 0) call.value_error("x has shape (), expected (batch, in_features)");
+    call.expect_shape(weight.ndim == 2, weight, "(in_features, out_features)");
+    call.expect_shape(x.ndim > 0, x, "(batch, in_features)");
     const index_t columns = x.shape[x.ndim - 1];
     if (columns != weight.shape[0])
-        call.value_error("x has " + std::to_string(columns) + " columns but weight has " +
-                         std::to_string(weight.shape[0]) + " rows");
+        call.value_error("x has %zd columns but weight has %zd rows", columns, weight.shape[0]);
 }
 
 // The slope of the ReLU beside the product, None for no ReLU.
@@ -98,9 +96,8 @@ py::object dense_backward(Call& call, Argument x_, Argument weight_, Argument dy
     if (accumulate && (out[1].is_none() || out[2].is_none()))
         call.value_error("accumulate is True, expected arrays to add to as out[1] and out[2]");
     const Slope slope(call, negative_slope);
-    if (slope.on && !(slope.value >= 0))
-        call.value_error("negative_slope is " + repr_of(negative_slope.value) +
-                         ", expected >= 0: the sign of x would not tell the sign of what the ReLU got");
+    call.expect(!slope.on || slope.value >= 0, negative_slope,
+                ">= 0: the sign of x would not tell the sign of what the ReLU got");
     const bool need_dx = call.flag(need_dx_);
     Array x(call, x_);
     Array weight(call, weight_);
@@ -177,8 +174,9 @@ Shape broadcast_stacks(const Call& call, const Operand& a, const Operand& b) {
             return own >= 0 ? operand.array.shape[own] : 1;
         };
         if (length(a) != length(b) && length(a) != 1 && length(b) != 1)
-            call.value_error("the stacks " + text_of(Shape(a.array, a.stack_ndim())) + " of a and " +
-                             text_of(Shape(b.array, b.stack_ndim())) + " of b do not broadcast");
+            call.value_error("the stacks %s of a and %s of b do not broadcast",
+                             text_of(a.array.shape, a.stack_ndim()).c_str(),
+                             text_of(b.array.shape, b.stack_ndim()).c_str());
         stack.dims[axis] = length(a) == 1 ? length(b) : length(a);
     }
     return stack;
@@ -225,12 +223,9 @@ py::object matmul(Call& call, Argument a_, Argument b_, Argument transpose_a, Ar
     const bool accumulate = call.flag(accumulate_);
     Operand a(call, a_, turn_a);
     Operand b(call, b_, turn_b);
-    for (const Array* array : {&a.array, &b.array})
-        if (array->ndim < 2)
-            call.value_error(std::string(array->name) + " has shape " + text_of(*array) + ", expected at least 2 axes");
+    for (const Array* array : {&a.array, &b.array}) call.expect_shape(array->ndim >= 2, *array, "at least 2 axes");
     if (a.columns() != b.rows())
-        call.value_error("a has " + std::to_string(a.columns()) + " columns but b has " + std::to_string(b.rows()) +
-                         " rows (after transposing)");
+        call.value_error("a has %zd columns but b has %zd rows (after transposing)", a.columns(), b.rows());
     const Shape stack = broadcast_stacks(call, a, b);
     if (accumulate && out.is_none())
         call.value_error("accumulate is True and out is None: pass out, the array to add to");

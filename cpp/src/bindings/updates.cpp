@@ -105,13 +105,12 @@ struct Adam {
           epsilon_hat(call.flag(epsilon_hat_)) {
         number = call.integer(step);
         if (number < 1)
-            call.value_error("step is " + std::to_string(number) + ", expected >= 1: the first update is step 1");
+            call.value_error("step is %lld, expected >= 1: the first update is step 1", static_cast<long long>(number));
     }
     static double decay(Call& call, Argument given) {
         const double beta = call.number(given);
         if (!(beta >= 0 && beta < 1))
-            call.value_error(std::string(given.name) + " is " + repr_of(given.value) + ", expected 0 <= " + given.name +
-                             " < 1");
+            call.value_error("%s is %R, expected 0 <= %s < 1", given.name, given.value, given.name);
         return beta;
     }
     // The rule of each run.
