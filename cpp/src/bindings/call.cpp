@@ -146,6 +146,22 @@ bool Call::shares_memory(const Array& a, const Array& b) {
     return true;
 }
 
+void Call::run_long(const void* state, replay::Code code, Run& run) {
+    protect();
+    const ReleasedGil released;
+    code(state, run);
+}
+
+PyObject* invoke_op(const Signature& signature, Code code, PyObject* const* arguments, Py_ssize_t count,
+                    PyObject* keywords) noexcept {
+    PyObject* values[most_parameters];
+    if (!signature.take(arguments, count, keywords, values)) return nullptr;
+    return translated([&] {
+        Call call(signature.name());
+        return code(&call, values);
+    });
+}
+
 void Call::protect() {
     for (; protected_count_ < seen_count_; ++protected_count_) lock_.add(seen_[protected_count_]);
 }

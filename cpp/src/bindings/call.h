@@ -14,7 +14,7 @@
 
 namespace relu_layers::bindings {
 
-using replay::Placed;
+using replay::Place;
 using replay::Run;
 using replay::Slot;
 
@@ -58,6 +58,9 @@ struct Array {
     bool contiguous() const { return (flags & contiguous_flag) != 0; }
     bool aligned() const { return (flags & aligned_flag) != 0; }
     bool writable() const { return (flags & writable_flag) != 0; }
+    bool is_integer() const { return type >= first_integer_type && type <= last_integer_type; }
+    // NumPy numbers its integers signed, unsigned, signed, ... from int8 on.
+    bool is_signed() const { return (type - first_integer_type) % 2 == 0; }
     // Readable by a pointer.
     bool plain() const { return contiguous() && aligned(); }
     bool same_shape(int n, const index_t* dims) const {
@@ -66,19 +69,7 @@ struct Array {
             if (shape[i] != dims[i]) return false;
         return true;
     }
-    template <class T>
-    T* as() const {
-        return reinterpret_cast<T*>(data);
-    }
-    // A view of the array's memory as the body of Call::run takes it.
-    template <class View>
-    Placed<View> placed(View view) const {
-        return {view, slot};
-    }
-    template <class T>
-    Placed<T*> pointer() const {
-        return {as<T>(), slot};
-    }
+    Place place() const { return {data, slot}; }
 };
 
 // The shape of a result.
@@ -201,21 +192,15 @@ class Call {
     // Keeps every caller's array seen so far from being resized.
     void protect();
 
-    // Runs the body, without the GIL where the work is worth it, and returns the run with its result. While a
-    // program is being recorded the body is kept instead, so it holds everything by value, reaches memory through
-    // Placed views, and touches nothing of Python.
-    template <class Body>
-    Run run(double work, Body body) {
+    // Runs code(state), without the GIL where the work is worth it, and returns the run with its result. While a
+    // program is being recorded both are kept instead, so the state holds everything by value, reaches memory through
+    // a Place, and touches nothing of Python.
+    template <class State>
+    Run run(double work, State state, replay::Code code) {
         Run run;
-        if (recorder_ != nullptr) {
-            recorder_->add(work, std::move(body));
-        } else if (work <= work_worth_releasing) {
-            body(run);
-        } else {
-            protect();
-            const ReleasedGil released;
-            body(run);
-        }
+        if (recorder_ != nullptr) recorder_->add(work, {std::move(state), code});
+        else if (work <= work_worth_releasing) code(&state, run);
+        else run_long(&state, code, run);
         return run;
     }
     // Not null while this thread records.
@@ -255,6 +240,7 @@ class Call {
     void allocate(Array& array, const Shape& shape, int type);
     bool shares_memory(const Array& a, const Array& b);
     double convert_number(Argument given);
+    void run_long(const void* state, replay::Code code, Run& run);
 
     const char* op_;
     Recorder* recorder_;
@@ -283,11 +269,12 @@ inline Array::Array(Call& call, Argument given, const Shape& of) { call.output(*
 inline py::object result(const Array& array) { return array.present() ? borrowed(array.object) : py::none(); }
 
 // An op: its first parameter is the call.
+PyObject* invoke_op(const Signature& signature, Code code, PyObject* const* arguments, Py_ssize_t count,
+                    PyObject* keywords) noexcept;
 template <auto function, class Result, class... Parameters>
-struct FastCall<function, Result (*)(Call&, Parameters...)> : Invocation<function, Result, Parameters...> {
+struct FastCall<function, Result (*)(Call&, Parameters...)> : Invocation<function, Call, Result, Parameters...> {
     static PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
-        Call call(FastCall::signature.name());
-        return FastCall::invoke(arguments, count, keywords, call);
+        return invoke_op(FastCall::signature, &FastCall::run, arguments, count, keywords);
     }
 };
 

@@ -21,17 +21,17 @@ Shape without_axis(const Array& array, int axis) {
 // A number that the labels' type cannot hold matches no label.
 void read_ignore_label(Call& call, LossOptions& common, const Array& labels, Argument value) {
     if (value.is_none()) return;
-    if (!is_integer(labels)) call.value_error("ignore_label needs integer labels, but labels holds probabilities");
+    if (!labels.is_integer()) call.value_error("ignore_label needs integer labels, but labels holds probabilities");
     const py::int_ number = call.index(value);
-    const bool full_words = labels.item_bytes == 8 && !is_signed(labels);
+    const bool full_words = labels.item_bytes == 8 && !labels.is_signed();
     int overflow = 0;
-    common.ignore_label = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
-    common.has_ignore = overflow == 0 && !(full_words && common.ignore_label < 0);
+    common.numbers.ignore_label = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+    common.numbers.has_ignore = overflow == 0 && !(full_words && common.numbers.ignore_label < 0);
     if (overflow > 0 && full_words) {
         const unsigned long long bits = PyLong_AsUnsignedLongLong(number.ptr());
-        common.has_ignore = PyErr_Occurred() == nullptr;
+        common.numbers.has_ignore = PyErr_Occurred() == nullptr;
         PyErr_Clear();
-        common.ignore_label = static_cast<std::int64_t>(bits);  // as ops::Labels reads such a word
+        common.numbers.ignore_label = static_cast<std::int64_t>(bits);  // as ops::Labels reads such a word
     }
 }
 
@@ -39,7 +39,7 @@ void read_ignore_label(Call& call, LossOptions& common, const Array& labels, Arg
 void read_labels(Call& call, Array& labels, Argument labels_, const Array& logits, int axis) {
     call.read(labels, labels_);
     const Shape classless = without_axis(logits, axis);
-    if (is_integer(labels)) {
+    if (labels.is_integer()) {
         if (labels.same_shape(classless.ndim, classless.dims)) return;
         const std::string advice =
             labels.same_shape(logits.ndim, logits.shape)
@@ -62,12 +62,16 @@ struct ClassNumbers {
     Array& weight;
     double smoothing;
 
-    template <class T>
-    auto of(Call& call) const {
-        return [weights = AsNumbers{weight}.of<T>(call), smooth = T(smoothing)](const Run& run) {
-            return ops::ClassOptions<T>{weights(run), smooth};
-        };
-    }
+    struct View {
+        AsNumbers::View weights;
+        double smoothing;
+
+        template <class T>
+        ops::ClassOptions<T> at(const Run& run) const {
+            return {weights.at<T>(run), T(smoothing)};
+        }
+    };
+    View of(Call& call) const { return {AsNumbers{weight}.of(call), smoothing}; }
 };
 
 py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_, Argument axis_, Argument class_weight_,
@@ -97,31 +101,11 @@ py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_,
                              RELU_LAYERS_OP(softmax_cross_entropy), AsRows{logits, axis}, Same{inner}, targets,
                              ClassNumbers{class_weight, smoothing});
     };
-    if (is_integer(labels)) return finish(Indices{labels_of_logits, labels, common, classes});
+    if (labels.is_integer()) return finish(Indices{labels_of_logits, labels, common, classes});
     return finish(AsRows{labels, axis});
 }
 
 }  // namespace
-
-void Indices::check(Call& call, const Placed<ops::Labels>& labels) const {
-    const index_t bad = first_bad(call, [=, has_ignore = options.has_ignore, ignored = options.ignore_label,
-                                         positions = options.positions, classes = many](const Run& run) {
-        return ops::find_bad_label(labels(run), positions, classes, has_ignore, ignored);
-    });
-    if (bad < 0) return;
-    std::string place;
-    index_t position = bad;
-    for (int i = array.ndim - 1; i >= 0; --i) {
-        place = std::to_string(position % array.shape[i]) + (place.empty() ? "" : ", ") + place;
-        position /= array.shape[i];
-    }
-    if (array.ndim > 0) place = "[" + place + "]";
-    const std::int64_t label = labels.view[bad];
-    const std::string value =
-        labels.view.is_signed ? std::to_string(label) : std::to_string(static_cast<std::uint64_t>(label));
-    call.error(PyExc_IndexError, "%s%s is %s but %s %zd %s: expected 0 <= %s < %zd", names.name, place.c_str(),
-               value.c_str(), names.where, many, names.several, names.one, many);
-}
 
 void bind_class_losses(py::handle m) {
     define<&softmax_cross_entropy>(

@@ -10,10 +10,7 @@ struct RowsInCommon {
     Array& array;
     Array& other;
 
-    template <class T>
-    auto of(Call& call) const {
-        return AsRows{array, common_split(call, {&array, &other})}.of<T>(call);
-    }
+    AsRows::View of(Call& call) const { return AsRows{array, common_split(call, {&array, &other})}.of(call); }
 };
 
 // A loss whose positions are the elements.
@@ -33,8 +30,8 @@ py::object sigmoid_cross_entropy(Call& call, Argument logits_, Argument targets,
     LossOptions common;
     common.read_normalization(call, normalization_);
     if (!ignore_label_.is_none()) {
-        common.has_ignore = true;
-        common.ignore_value = call.number(ignore_label_);
+        common.numbers.has_ignore = true;
+        common.numbers.ignore_value = call.number(ignore_label_);
     }
     Array logits(call, logits_);
     return of_elements(call, common, logits, targets, sample_weight, out, work_of_exponential,

@@ -1,6 +1,6 @@
 // What training measures on its way: norms and sums of gradients, active units, right predictions.
 #include "bindings/bindings.h"
-#include "bindings/integers.h"
+#include "bindings/operands.h"
 
 namespace relu_layers::bindings {
 namespace {
@@ -54,8 +54,8 @@ index_t mark_active(Call& call, Argument x_, Argument active_) {
     Array active;
     call.update(active, active_, Shape().add(x.shape[x.ndim - 1]), uint8_type);
     call.check_overlap(active, {&x});
-    const auto mark = [marks = active.pointer<std::uint8_t>()](Run& run, auto xs) {
-        run.inactive = ops::mark_active(xs, marks(run));
+    const auto mark = [marks = active.place()](Run& run, auto xs) {
+        run.inactive = ops::mark_active(xs, marks.in<std::uint8_t>(run));
     };
     return compute(call, double(x.size), mark, ThisRun(), AsRows{x, x.ndim - 1}).inactive;
 }

@@ -42,15 +42,11 @@ class Recorder {
 
     void bind(replay::Slot slot, py::handle array);
 
-    template <class Body>
-    void add(double work, Body body) {
+    void add(double work, replay::Body body) {
         work_ += work;
         program_.add(phase_, std::move(body));
     }
-    template <class Body>
-    void add_check(Body body) {
-        program_.add(replay::Phase::check, std::move(body));
-    }
+    void add_check(replay::Body body) { program_.add(replay::Phase::check, std::move(body)); }
     // Which slot an array belongs to. Every other array stays alive as long as the program.
     replay::Slot slot_of(PyObject* object, const char* data);
     // Has an object live as long as the program.

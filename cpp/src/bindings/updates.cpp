@@ -36,18 +36,18 @@ struct Step {
     template <std::size_t... place, class Op, class... Number>
     void run(Call& call, std::index_sequence<place...>, Op op, Number&&... numbers) {
         compute(call, 2 * double(grad.size), op, Same{grad.size}, Written{param}, AsNumbers{grad},
-                Written{state[place]}..., Rule{*this}, numbers...);
+                Written{state[place]}..., Rule{grad_scale, weight_decay, regularization}, numbers...);
     }
 
   private:
     struct Rule {
-        const Step& step;
+        double grad_scale;
+        double weight_decay;
+        Regularization regularization;
 
         template <class T>
-        auto of(Call&) const {
-            return [scale = step.grad_scale, decay = step.weight_decay, penalty = step.regularization](const Run& run) {
-                return GradientRule<T>{T(scale * run.grad_scale), T(decay), penalty};
-            };
+        GradientRule<T> at(const Run& run) const {
+            return {T(grad_scale * run.grad_scale), T(weight_decay), regularization};
         }
     };
 };
@@ -57,8 +57,8 @@ struct Rate {
     double learning_rate;
 
     template <class T>
-    auto of(Call&) const {
-        return [rate = learning_rate](const Run& run) { return T(rate * run.rate); };
+    T at(const Run& run) const {
+        return T(learning_rate * run.rate);
     }
 };
 
@@ -115,15 +115,9 @@ struct Adam {
     }
     // The rule of each run.
     template <class T>
-    auto of(Call&) const {
-        return [adam = *this](const Run& run) {
-            return adam.rule<T>(adam.learning_rate * run.rate, double(adam.number + run.updates));
-        };
-    }
-
-  private:
-    template <class T>
-    AdamRule<T> rule(double rate, double steps) const {
+    AdamRule<T> at(const Run& run) const {
+        const double rate = learning_rate * run.rate;
+        const double steps = double(number + run.updates);
         const double correction1 = 1 - std::pow(beta1, steps);
         const double correction2 = 1 - std::pow(beta2, steps);
         const double step_size = epsilon_hat ? rate * std::sqrt(correction2) / correction1 : rate / correction1;
