@@ -128,6 +128,12 @@ class ResizeLock {
     PyObject* references_ = nullptr;  // a list, made when first needed
 };
 
+// What an op does to its state, for each type of its arrays.
+struct Codes {
+    replay::Code of_float;
+    replay::Code of_double;
+};
+
 class Call {
   public:
     // Whether the values that an array has are overwritten, or changed.
@@ -192,13 +198,14 @@ class Call {
     // Keeps every caller's array seen so far from being resized.
     void protect();
 
-    // Runs code(state), without the GIL where the work is worth it, and returns the run with its result. While a
+    // Runs the code of the call's type on the state, without the GIL where the work is worth it, and returns the run with its result. While a
     // program is being recorded both are kept instead, so the state holds everything by value, reaches memory through
     // a Place, and touches nothing of Python.
     template <class State>
-    Run run(double work, State state, replay::Code code) {
+    Run run(double work, const State& state, Codes codes) {
         Run run;
-        if (recorder_ != nullptr) recorder_->add(work, {std::move(state), code});
+        const replay::Code code = type_ == float32_type ? codes.of_float : codes.of_double;
+        if (recorder_ != nullptr) recorder_->add(work, {state, code});
         else if (work <= work_worth_releasing) code(&state, run);
         else run_long(&state, code, run);
         return run;
@@ -274,7 +281,7 @@ PyObject* invoke_op(const Signature& signature, Code code, PyObject* const* argu
 template <auto function, class Result, class... Parameters>
 struct FastCall<function, Result (*)(Call&, Parameters...)> : Invocation<function, Call, Result, Parameters...> {
     static PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
-        return invoke_op(FastCall::signature, &FastCall::run, arguments, count, keywords);
+        return invoke_op(*FastCall::signature, &FastCall::run, arguments, count, keywords);
     }
 };
 

@@ -104,7 +104,8 @@ template <auto function, class Receiver, class Result, class... Parameters>
 struct Invocation {
     static constexpr std::size_t size = sizeof...(Parameters);
     static_assert(size <= most_parameters);
-    static inline Signature signature;
+    // Made when the function is defined; lives as long as the process.
+    static inline const Signature* signature = nullptr;
 
     static PyObject* run(void* receiver, PyObject* const* values) {
         if constexpr (std::is_void_v<Receiver>) return spread(values, std::index_sequence_for<Parameters...>());
@@ -114,7 +115,7 @@ struct Invocation {
   private:
     template <class T>
     static decltype(auto) argument(PyObject* const* values, std::size_t i) {
-        if constexpr (std::is_base_of_v<Argument, T>) return T{Argument{signature.parameter(i), values[i]}};
+        if constexpr (std::is_base_of_v<Argument, T>) return T{Argument{signature->parameter(i), values[i]}};
         else return from_python<T>(values[i]);
     }
     template <std::size_t... i, class... First>
@@ -134,15 +135,15 @@ struct FastCall;
 template <auto function, class Result, class... Parameters>
 struct FastCall<function, Result (*)(Parameters...)> : Invocation<function, void, Result, Parameters...> {
     static PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
-        return invoke(FastCall::signature, &FastCall::run, nullptr, arguments, count, keywords);
+        return invoke(*FastCall::signature, &FastCall::run, nullptr, arguments, count, keywords);
     }
 };
 
 template <auto function, class Self, class Result, class... Parameters>
 struct MethodCall : Invocation<function, Self, Result, Parameters...> {
     static PyObject* call(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
-        return invoke(MethodCall::signature, &MethodCall::run, &reinterpret_cast<Object<Self>*>(self)->value, arguments,
-                      count, keywords);
+        return invoke(*MethodCall::signature, &MethodCall::run, &reinterpret_cast<Object<Self>*>(self)->value,
+                      arguments, count, keywords);
     }
 };
 
@@ -154,18 +155,16 @@ struct FastCall<function, Result (Self::*)(Parameters...) const> : MethodCall<fu
 
 template <class Called>
 PyMethodDef definition(const char* signature, const char* receiver) {
-    Called::signature.parse(signature, receiver, Called::size);
-    return {Called::signature.name(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&Called::call)),
-            METH_FASTCALL | METH_KEYWORDS, Called::signature.documentation()};
+    Called::signature = new Signature(signature, receiver, Called::size);
+    return {Called::signature->name(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&Called::call)),
+            METH_FASTCALL | METH_KEYWORDS, Called::signature->documentation()};
 }
 
 // Adds a function to the module.
+void define(py::handle m, PyMethodDef definition);
 template <auto function>
 void define(py::handle m, const char* signature) {
-    using Called = FastCall<function>;
-    static PyMethodDef made = definition<Called>(signature, "");
-    const py::object module_name = owned(PyModule_GetNameObject(m.ptr()));
-    add(m, Called::signature.name(), owned(PyCFunction_NewEx(&made, nullptr, module_name.ptr())));
+    define(m, definition<FastCall<function>>(signature, ""));
 }
 
 // A method, for the table of define_type().

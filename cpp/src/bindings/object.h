@@ -27,7 +27,7 @@ py::object made(Parameters... parameters) {
 template <class T, class... Parameters>
 struct Construction : Invocation<&made<T, Parameters...>, void, py::object, Parameters...> {
     static PyObject* call(PyObject*, PyObject* const* arguments, std::size_t flags, PyObject* keywords) {
-        return invoke(Construction::signature, &Construction::run, nullptr, arguments, PyVectorcall_NARGS(flags),
+        return invoke(*Construction::signature, &Construction::run, nullptr, arguments, PyVectorcall_NARGS(flags),
                       keywords);
     }
 };
@@ -56,28 +56,18 @@ PyGetSetDef property(const char* name) {
     return {name, &Property<function>::get, nullptr, nullptr, nullptr};
 }
 
-// Adds the type to the module; its objects are made from the parameters of the signature.
+// Makes the type and adds it to the module.
+PyTypeObject* define_type(py::handle m, const Signature& signature, std::size_t bytes, destructor destroy,
+                          vectorcallfunc call, std::vector<PyMethodDef> methods, std::vector<PyGetSetDef> properties);
+
+// Its objects are made from the parameters of the signature.
 template <class T, class... Parameters>
-void define_type(py::handle m, const char* signature, std::vector<PyMethodDef> methods_,
-                 std::vector<PyGetSetDef> properties_ = {}) {
+void define_type(py::handle m, const char* signature, std::vector<PyMethodDef> methods,
+                 std::vector<PyGetSetDef> properties = {}) {
     using Made = Construction<T, Parameters...>;
-    static std::vector<PyMethodDef> methods = std::move(methods_);
-    static std::vector<PyGetSetDef> properties = std::move(properties_);
-    methods.push_back({});
-    properties.push_back({});
-    Made::signature.parse(signature, "", Made::size);
-    static const std::string name = std::string("relu_layers._core.") + Made::signature.name();
-    PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(&destroy<T>)},
-                           {Py_tp_methods, methods.data()},
-                           {Py_tp_getset, properties.data()},
-                           {Py_tp_doc, const_cast<char*>(Made::signature.documentation())},
-                           {0, nullptr}};
-    PyType_Spec spec = {name.c_str(), static_cast<int>(sizeof(Object<T>)), 0,
-                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
-    const py::object type = owned(PyType_FromSpec(&spec));
-    Object<T>::type = reinterpret_cast<PyTypeObject*>(py::object(type).release().ptr());
-    Object<T>::type->tp_vectorcall = &Made::call;
-    add(m, Made::signature.name(), type);
+    Made::signature = new Signature(signature, "", Made::size);
+    Object<T>::type = define_type(m, *Made::signature, sizeof(Object<T>), &destroy<T>, &Made::call, std::move(methods),
+                                  std::move(properties));
 }
 
 }  // namespace relu_layers::bindings

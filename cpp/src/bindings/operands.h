@@ -190,7 +190,7 @@ Run compute(Call& call, double work, Function function, Operand&&... operands) {
                        *static_cast<const State*>(kept));
         };
     };
-    return call.run(work, state, call.type() == float32_type ? of_type(float()) : of_type(double()));
+    return call.run(work, state, {of_type(float()), of_type(double())});
 }
 
 // The op of either element type, as an argument of a template.

@@ -21,7 +21,7 @@ void Signature::add(const std::string& parameter) {
     defaults_.push_back(equals == std::string::npos ? nullptr : evaluated(parameter.substr(equals + 1)));
 }
 
-void Signature::parse(const char* text_, const char* receiver, std::size_t size) {
+Signature::Signature(const char* text_, const char* receiver, std::size_t size) {
     const std::string text = text_;
     const auto open = text.find('(');
     std::string listed = text.substr(open + 1, text.rfind(')') - open - 1);
@@ -82,6 +82,12 @@ bool Signature::match(PyObject* const* arguments, Py_ssize_t count, PyObject* ke
         return false;
     }
     return true;
+}
+
+void define(py::handle m, PyMethodDef definition) {
+    const py::object module_name = owned(PyModule_GetNameObject(m.ptr()));
+    auto* const kept = new PyMethodDef(definition);  // as long as the process, as functions live
+    add(m, kept->ml_name, owned(PyCFunction_NewEx(kept, nullptr, module_name.ptr())));
 }
 
 PyObject* invoke(const Signature& signature, Code code, void* receiver, PyObject* const* arguments, Py_ssize_t count,

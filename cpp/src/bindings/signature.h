@@ -13,7 +13,7 @@ class Signature {
   public:
     // `receiver` is what stands before the parameters in the text that Python shows: "$self" for a method. The function
     // has `size` of them.
-    void parse(const char* text, const char* receiver, std::size_t size);
+    Signature(const char* text, const char* receiver, std::size_t size);
 
     const char* parameter(std::size_t i) const { return texts_[i].c_str(); }
     const char* name() const { return name_.c_str(); }
