@@ -10,19 +10,15 @@ bool same_memory(const Array& a, const Array& b) {
     return a.data == b.data && a.type == b.type && a.contiguous() && b.contiguous() && a.same_shape(b.ndim, b.shape);
 }
 
-// The addresses between which an array's elements lie.
-struct Extent {
-    const char* begin;
-    const char* end;
-
-    explicit Extent(const Array& array) : begin(array.data), end(array.data + array.item_bytes) {
-        for (int i = 0; i < array.ndim; ++i) {
-            const index_t reach = (array.shape[i] - 1) * array.strides[i];
-            if (reach < 0) begin += reach;
-            else end += reach;
-        }
+Extent extent_of(const Array& array) {
+    Extent extent{array.data, array.data + array.item_bytes};
+    for (int i = 0; i < array.ndim; ++i) {
+        const index_t reach = (array.shape[i] - 1) * array.strides[i];
+        if (reach < 0) extent.begin += reach;
+        else extent.end += reach;
     }
-};
+    return extent;
+}
 
 }  // namespace
 
@@ -129,10 +125,8 @@ void Call::check_overlap(const Array& out, std::initializer_list<const Array*> r
 bool Call::shares_memory(const Array& a, const Array& b) {
     if (a.size == 0 || b.size == 0 || a.fresh || b.fresh) return false;
     if (a.contiguous() && b.contiguous())
-        return a.data < b.data + b.size * b.item_bytes && b.data < a.data + a.size * a.item_bytes;
-    const Extent left(a);
-    const Extent right(b);
-    if (left.end <= right.begin || right.end <= left.begin) return false;
+        return Extent{a.data, a.data + a.size * a.item_bytes}.meets({b.data, b.data + b.size * b.item_bytes});
+    if (!extent_of(a).meets(extent_of(b))) return false;
     protect();
     // Exact, but within bounds: the problem is hard in general, and what it cannot rule out counts as an overlap.
     const py::object shared = imported("numpy", "shares_memory");

@@ -7,22 +7,12 @@
 #include <initializer_list>
 #include <string>
 
+#include "bindings/capture.h"
 #include "bindings/fastcall.h"
-#include "bindings/numpy.h"
-#include "bindings/recorder.h"
 #include "relu_layers/types.h"
 
 namespace relu_layers::bindings {
 
-using replay::Place;
-using replay::Run;
-using replay::Slot;
-
-constexpr int max_ndim = 64;  // NumPy's own limit
-
-// Releasing the GIL costs some 30 ns: worth it only where one thread is busy for several microseconds. Work is counted
-// in elements of a cheap elementwise op.
-constexpr double work_worth_releasing = 50e3;
 constexpr int work_of_exponential = 4;
 constexpr double work_of_multiply_add = 2.5;
 
@@ -139,7 +129,7 @@ class Call {
     // Whether the values that an array has are overwritten, or changed.
     enum class Change { overwritten, in_place };
 
-    explicit Call(const char* op) : op_(op), recorder_(Recorder::current()) {}
+    explicit Call(const char* op) : op_(op), recorder_(Capture::current()) {}
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
 
@@ -211,7 +201,7 @@ class Call {
         return run;
     }
     // Not null while this thread records.
-    Recorder* recorder() const { return recorder_; }
+    Capture* recorder() const { return recorder_; }
 
     // Scalars. What is not a number is a TypeError that names the argument.
     double number(Argument given) {
@@ -250,7 +240,7 @@ class Call {
     void run_long(const void* state, replay::Code code, Run& run);
 
     const char* op_;
-    Recorder* recorder_;
+    Capture* recorder_;
     int type_ = no_type;
     const char* type_from_ = "";  // the argument that set the type
     PyObject* seen_[max_arrays];
