@@ -214,8 +214,8 @@ MUTATIONS = (
     Mutation(
         "Adam's step off by one",
         "cpp/src/bindings/updates.cpp",
-        literal("const double steps = double(number + more_updates);"),
-        "const double steps = double(number + more_updates + 1);",
+        literal("const double steps = double(number + run.updates);"),
+        "const double steps = double(number + run.updates + 1);",
         "tests/ops/test_agreement.py tests/test_optimizers.py",
     ),
     Mutation(

@@ -15,7 +15,6 @@ void bind_measures(pybind11::handle m);
 void bind_runtime(pybind11::handle m);
 void bind_support(pybind11::handle m);
 void bind_watched(pybind11::handle m);
-void bind_shortcut(pybind11::handle m);
 void bind_capture(pybind11::handle m);
 void bind_training_replay(pybind11::handle m);
 void bind_inference_replay(pybind11::handle m);

@@ -10,19 +10,15 @@ bool same_memory(const Array& a, const Array& b) {
     return a.data == b.data && a.type == b.type && a.contiguous() && b.contiguous() && a.same_shape(b.ndim, b.shape);
 }
 
-// The addresses between which an array's elements lie.
-struct Extent {
-    const char* begin;
-    const char* end;
-
-    explicit Extent(const Array& array) : begin(array.data), end(array.data + array.item_bytes) {
-        for (int i = 0; i < array.ndim; ++i) {
-            const index_t reach = (array.shape[i] - 1) * array.strides[i];
-            if (reach < 0) begin += reach;
-            else end += reach;
-        }
+Extent extent_of(const Array& array) {
+    Extent extent{array.data, array.data + array.item_bytes};
+    for (int i = 0; i < array.ndim; ++i) {
+        const index_t reach = (array.shape[i] - 1) * array.strides[i];
+        if (reach < 0) extent.begin += reach;
+        else extent.end += reach;
     }
-};
+    return extent;
+}
 
 }  // namespace
 
@@ -65,8 +61,8 @@ void Call::look(Array& array, const char* name, PyObject* object) {
     seen_[seen_count_++] = object;
     if (recorder_ != nullptr) array.slot = recorder_->slot_of(object, array.data);
     if (!in_native_order(descr->byteorder))
-        type_error(std::string(name) + " is byte-swapped (" + repr_of(proxy->descr) +
-                   "), expected native byte order: pass " + name + ".astype(" + name + ".dtype.newbyteorder('='))");
+        type_error("%s is byte-swapped (%R), expected native byte order: pass %s.astype(%s.dtype.newbyteorder('='))",
+                   name, proxy->descr, name, name);
 }
 
 void Call::read(Array& array, Argument given) {
@@ -118,22 +114,19 @@ void Call::check_overlap(const Array& out, std::initializer_list<const Array*> r
     if (out.fresh || out.size == 0) return;
     const bool in_place = alias != nullptr && same_memory(out, *alias);
     if (alias != nullptr && !in_place && shares_memory(out, *alias))
-        value_error(std::string(out.name) + " overlaps " + alias->name + " in part: pass " + alias->name +
-                    " itself or separate memory");
+        value_error("%s overlaps %s in part: pass %s itself or separate memory", out.name, alias->name, alias->name);
     for (const Array* other : reads) {
         if (!other->present() || !shares_memory(out, *other)) continue;
         if (in_place && same_memory(*other, *alias)) continue;
-        value_error(std::string(out.name) + " shares memory with " + other->name + ": pass separate memory");
+        value_error("%s shares memory with %s: pass separate memory", out.name, other->name);
     }
 }
 
 bool Call::shares_memory(const Array& a, const Array& b) {
     if (a.size == 0 || b.size == 0 || a.fresh || b.fresh) return false;
     if (a.contiguous() && b.contiguous())
-        return a.data < b.data + b.size * b.item_bytes && b.data < a.data + a.size * a.item_bytes;
-    const Extent left(a);
-    const Extent right(b);
-    if (left.end <= right.begin || right.end <= left.begin) return false;
+        return Extent{a.data, a.data + a.size * a.item_bytes}.meets({b.data, b.data + b.size * b.item_bytes});
+    if (!extent_of(a).meets(extent_of(b))) return false;
     protect();
     // Exact, but within bounds: the problem is hard in general, and what it cannot rule out counts as an overlap.
     const py::object shared = imported("numpy", "shares_memory");
@@ -145,6 +138,22 @@ bool Call::shares_memory(const Array& a, const Array& b) {
     if (PyErr_ExceptionMatches(too_hard.ptr()) == 0) throw Raised();
     PyErr_Clear();
     return true;
+}
+
+void Call::run_long(const void* state, replay::Code code, Run& run) {
+    protect();
+    const ReleasedGil released;
+    code(state, run);
+}
+
+PyObject* invoke_op(const Signature& signature, Code code, PyObject* const* arguments, Py_ssize_t count,
+                    PyObject* keywords) noexcept {
+    PyObject* values[most_parameters];
+    if (!signature.take(arguments, count, keywords, values)) return nullptr;
+    return translated([&] {
+        Call call(signature.name());
+        return code(&call, values);
+    });
 }
 
 void Call::protect() {

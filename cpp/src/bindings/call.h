@@ -7,22 +7,12 @@
 #include <initializer_list>
 #include <string>
 
+#include "bindings/capture.h"
 #include "bindings/fastcall.h"
-#include "bindings/numpy.h"
-#include "bindings/recorder.h"
 #include "relu_layers/types.h"
 
 namespace relu_layers::bindings {
 
-using replay::Placed;
-using replay::Run;
-using replay::Slot;
-
-constexpr int max_ndim = 64;  // NumPy's own limit
-
-// Releasing the GIL costs some 30 ns: worth it only where one thread is busy for several microseconds. Work is counted
-// in elements of a cheap elementwise op.
-constexpr double work_worth_releasing = 50e3;
 constexpr int work_of_exponential = 4;
 constexpr double work_of_multiply_add = 2.5;
 
@@ -58,6 +48,9 @@ struct Array {
     bool contiguous() const { return (flags & contiguous_flag) != 0; }
     bool aligned() const { return (flags & aligned_flag) != 0; }
     bool writable() const { return (flags & writable_flag) != 0; }
+    bool is_integer() const { return type >= first_integer_type && type <= last_integer_type; }
+    // NumPy numbers its integers signed, unsigned, signed, ... from int8 on.
+    bool is_signed() const { return (type - first_integer_type) % 2 == 0; }
     // Readable by a pointer.
     bool plain() const { return contiguous() && aligned(); }
     bool same_shape(int n, const index_t* dims) const {
@@ -66,19 +59,7 @@ struct Array {
             if (shape[i] != dims[i]) return false;
         return true;
     }
-    template <class T>
-    T* as() const {
-        return reinterpret_cast<T*>(data);
-    }
-    // A view of the array's memory as the body of Call::run takes it.
-    template <class View>
-    Placed<View> placed(View view) const {
-        return {view, slot};
-    }
-    template <class T>
-    Placed<T*> pointer() const {
-        return {as<T>(), slot};
-    }
+    Place place() const { return {data, slot}; }
 };
 
 // The shape of a result.
@@ -96,6 +77,11 @@ struct Shape {
         return *this;
     }
 };
+
+// "(3, 4)", as Python writes a tuple.
+std::string text_of(const index_t* dims, int ndim);
+inline std::string text_of(const Array& array) { return text_of(array.shape, array.ndim); }
+inline std::string text_of(const Shape& shape) { return text_of(shape.dims, shape.ndim); }
 
 // Gives the GIL up and takes it back.
 class ReleasedGil {
@@ -132,12 +118,18 @@ class ResizeLock {
     PyObject* references_ = nullptr;  // a list, made when first needed
 };
 
+// What an op does to its state, for each type of its arrays.
+struct Codes {
+    replay::Code of_float;
+    replay::Code of_double;
+};
+
 class Call {
   public:
     // Whether the values that an array has are overwritten, or changed.
     enum class Change { overwritten, in_place };
 
-    explicit Call(const char* op) : op_(op), recorder_(Recorder::current()) {}
+    explicit Call(const char* op) : op_(op), recorder_(Capture::current()) {}
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
 
@@ -159,7 +151,7 @@ class Call {
     void optional_output(Array& array, Argument given, const Shape& shape, const char* asked_by, bool needed) {
         array.name = given.name;
         if (needed) output(array, given, shape);
-        else if (!given.is_none()) value_error(std::string(asked_by) + " is False, expected None as " + given.name);
+        else if (!given.is_none()) value_error("%s is False, expected None as %s", asked_by, given.name);
     }
     // An array to be changed in place: strictly what is expected.
     void update(Array& array, Argument given, const Shape& shape, int type, Change change = Change::in_place);
@@ -177,6 +169,14 @@ class Call {
     // TypeError unless the array has the call's type.
     void expect_floats(const Array& array) const;
     void expect_shape(const Array& array, const Shape& shape) const;
+    // "x has shape (3,), expected ...", where the shape does not hold what is expected.
+    void expect_shape(bool holds, const Array& array, const char* expected) const {
+        if (!holds) value_error("%s has shape %s, expected %s", array.name, text_of(array).c_str(), expected);
+    }
+    // "rate is 2, expected ...", likewise.
+    void expect(bool holds, Argument given, const char* expected) const {
+        if (!holds) value_error("%s is %R, expected %s", given.name, given.value, expected);
+    }
 
     // ValueError unless `out` is separate from each of `reads`; `alias` may also be exactly `out`, and so may any array
     // that is exactly `alias`.
@@ -188,25 +188,20 @@ class Call {
     // Keeps every caller's array seen so far from being resized.
     void protect();
 
-    // Runs the body, without the GIL where the work is worth it, and returns the run with its result. While a
-    // program is being recorded the body is kept instead, so it holds everything by value, reaches memory through
-    // Placed views, and touches nothing of Python.
-    template <class Body>
-    Run run(double work, Body body) {
+    // Runs the code of the call's type on the state, without the GIL where the work is worth it, and returns the run with its result. While a
+    // program is being recorded both are kept instead, so the state holds everything by value, reaches memory through
+    // a Place, and touches nothing of Python.
+    template <class State>
+    Run run(double work, const State& state, Codes codes) {
         Run run;
-        if (recorder_ != nullptr) {
-            recorder_->add(work, std::move(body));
-        } else if (work <= work_worth_releasing) {
-            body(run);
-        } else {
-            protect();
-            const ReleasedGil released;
-            body(run);
-        }
+        const replay::Code code = type_ == float32_type ? codes.of_float : codes.of_double;
+        if (recorder_ != nullptr) recorder_->add(work, {state, code});
+        else if (work <= work_worth_releasing) code(&state, run);
+        else run_long(&state, code, run);
         return run;
     }
     // Not null while this thread records.
-    Recorder* recorder() const { return recorder_; }
+    Capture* recorder() const { return recorder_; }
 
     // Scalars. What is not a number is a TypeError that names the argument.
     double number(Argument given) {
@@ -220,8 +215,16 @@ class Call {
     // The position of the text in `choices`.
     int choice(Argument given, std::initializer_list<const char*> choices);
 
-    [[noreturn]] void type_error(const std::string& text) const;
-    [[noreturn]] void value_error(const std::string& text) const;
+    // The name of the op, and what PyUnicode_FromFormat() makes of the rest.
+    [[noreturn]] void error(PyObject* type, const char* format, ...) const;
+    template <class... Value>
+    [[noreturn]] void type_error(const char* format, Value... values) const {
+        error(PyExc_TypeError, format, values...);
+    }
+    template <class... Value>
+    [[noreturn]] void value_error(const char* format, Value... values) const {
+        error(PyExc_ValueError, format, values...);
+    }
 
   private:
     static constexpr int max_arrays = 8;
@@ -234,9 +237,10 @@ class Call {
     void allocate(Array& array, const Shape& shape, int type);
     bool shares_memory(const Array& a, const Array& b);
     double convert_number(Argument given);
+    void run_long(const void* state, replay::Code code, Run& run);
 
     const char* op_;
-    Recorder* recorder_;
+    Capture* recorder_;
     int type_ = no_type;
     const char* type_from_ = "";  // the argument that set the type
     PyObject* seen_[max_arrays];
@@ -245,15 +249,9 @@ class Call {
     ResizeLock lock_;
 };
 
-// "(3, 4)", as Python writes a tuple.
-std::string text_of(const index_t* dims, int ndim);
-inline std::string text_of(const Array& array) { return text_of(array.shape, array.ndim); }
-inline std::string text_of(const Shape& shape) { return text_of(shape.dims, shape.ndim); }
-std::string utf8(const py::object& text);
-std::string repr_of(PyObject* value);
 // Advice to pass the array in another shape, empty where that has another number of elements.
 std::string reshaped(const Array& array, const Shape& shape);
-std::string dtype_name(const Array& array);
+inline PyObject* dtype(const Array& array) { return struct_of(array.object)->descr; }
 
 // Calls body(float()) or body(double()) for the type of the call's arrays.
 template <class Body>
@@ -268,11 +266,12 @@ inline Array::Array(Call& call, Argument given, const Shape& of) { call.output(*
 inline py::object result(const Array& array) { return array.present() ? borrowed(array.object) : py::none(); }
 
 // An op: its first parameter is the call.
+PyObject* invoke_op(const Signature& signature, Code code, PyObject* const* arguments, Py_ssize_t count,
+                    PyObject* keywords) noexcept;
 template <auto function, class Result, class... Parameters>
-struct FastCall<function, Result (*)(Call&, Parameters...)> : Invocation<function, Result, Parameters...> {
+struct FastCall<function, Result (*)(Call&, Parameters...)> : Invocation<function, Call, Result, Parameters...> {
     static PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
-        Call call(FastCall::signature.name());
-        return FastCall::invoke(arguments, count, keywords, call);
+        return invoke_op(*FastCall::signature, &FastCall::run, arguments, count, keywords);
     }
 };
 

@@ -16,6 +16,7 @@ Expected::Expected(py::handle array) : present(!array.is_none()) {
     ndim = proxy->nd;
     for (int i = 0; i < ndim; ++i) dims[i] = proxy->dimensions[i];
     row_bytes = ndim > 0 && dims[0] > 0 ? bytes_of(array.ptr()) / dims[0] : 0;
+    memory = {proxy->data, proxy->data + bytes_of(array.ptr())};
 }
 
 bool Expected::is_like(PyObject* value, bool any_rows) const {
@@ -33,8 +34,8 @@ bool Expected::is_like(PyObject* value, bool any_rows) const {
 Capture::Capture(py::handle input, py::handle target_, py::handle sample_weight, py::handle output) {
     const auto bind = [&](Slot slot, py::handle array) {
         if (!array.is_none() && !is_array(array.ptr())) throw py::type_error("Capture: expected arrays or None");
-        recorder_.bind(slot, array);
         expected_[static_cast<int>(slot)] = Expected(array);
+        keep(array.ptr());
     };
     bind(Slot::input, input);
     const Target target(target_.ptr());
@@ -46,19 +47,20 @@ Capture::Capture(py::handle input, py::handle target_, py::handle sample_weight,
 
 void Capture::start(int phase) {
     if (phase < 0 || phase >= static_cast<int>(replay::Phase::count)) throw py::value_error("Capture: no such phase");
-    if (!recorder_.start(static_cast<replay::Phase>(phase))) recorder_.fail("another thread is recording");
+    if (active_ != nullptr && active_ != this && owner_->exists()) return fail("another thread is recording");
+    owner_ = Thread::current();
+    active_ = this;
+    phase_ = static_cast<replay::Phase>(phase);
 }
 
-py::object Capture::failure() const {
-    const auto& failure = recorder_.failure();
-    return failure ? owned(PyUnicode_FromString(failure->c_str())) : py::none();
+Slot Capture::slot_of(PyObject* object, const char* data) {
+    for (int i = 1; i < static_cast<int>(Slot::count); ++i)
+        if (data >= expected_[i].memory.begin && data < expected_[i].memory.end) return static_cast<Slot>(i);
+    keep(object);
+    return Slot::fixed;
 }
 
-bool overlap(PyObject* a, PyObject* b) {
-    const char* left = struct_of(a)->data;
-    const char* right = struct_of(b)->data;
-    return left < right + bytes_of(b) && right < left + bytes_of(a);
-}
+py::object Capture::failure() const { return failure_ ? owned(PyUnicode_FromString(failure_->c_str())) : py::none(); }
 
 namespace {
 

@@ -1,70 +1,117 @@
 // Activations and dropout: every element by itself, so inputs of any layout meet in common rows.
+#include <array>
+#include <span>
+
 #include "bindings/bindings.h"
 #include "bindings/operands.h"
-#include "relu_layers/ops.h"
 
 namespace relu_layers::bindings {
 namespace {
 
-// Whether `out` may be the input: sign_kept asks the first number to be at least 0.
-enum class InPlace { no, yes, sign_kept };
+// Whether `out` may be the input, which for sign_kept asks the first number to be at least 0, or dy.
+enum class InPlace { no, yes, sign_kept, dy };
 
 // What an op asks of its numbers, before it looks at the arrays.
-constexpr auto anything = [](const Call&, const auto&...) {};
+using Check = void (*)(const Call&, const Real* numbers);
 
-void expect_alpha(const Call& call, const Real& alpha) {
-    if (!(alpha.number >= 0))
-        call.value_error("alpha is " + repr_of(alpha.value) + ", expected >= 0: backward reads the sign of x off y");
+void anything(const Call&, const Real*) {}
+
+void expect_alpha(const Call& call, const Real* alpha) {
+    call.expect(alpha->number >= 0, *alpha, ">= 0: backward reads the sign of x off y");
 }
 
-void expect_limits(const Call& call, const Real& minimum, const Real& maximum) {
-    if (!(minimum.number < maximum.number))
-        call.value_error("minimum is " + repr_of(minimum.value) + " and maximum " + repr_of(maximum.value) +
-                         ", expected minimum < maximum");
+void expect_limits(const Call& call, const Real* limits) {
+    if (!(limits[0].number < limits[1].number))
+        call.value_error("minimum is %R and maximum %R, expected minimum < maximum", limits[0].value, limits[1].value);
 }
 
-void check_in_place(Call& call, const Array& x, const Array& y, InPlace in_place) {
-    if (in_place == InPlace::no) call.check_overlap(y, {&x});
+void check_in_place(Call& call, const Array& x, const Array& dy, const Array& y, InPlace in_place) {
+    if (in_place == InPlace::dy) call.check_overlap(y, {&x}, &dy);
+    else if (in_place == InPlace::no) call.check_overlap(y, {&x});
     else call.check_overlap(y, {}, &x);
 }
 
 // The sign of y has to tell that of x where y takes its memory.
 void expect_sign_kept(const Call& call, const Array& x, const Array& y, const Real& slope) {
     if (!(slope.number >= 0) && y.data == x.data && y.size > 0)  // NaN is refused too
-        call.value_error(std::string(slope.name) + " is " + repr_of(slope.value) +
-                         " and out is x: in place the sign of y would not tell the sign of x any more, and the "
-                         "gradient would be wrong; pass another out");
+        call.value_error(
+            "%s is %R and out is x: in place the sign of y would not tell the sign of x any more, and the gradient "
+            "would be wrong; pass another out",
+            slope.name, slope.value);
 }
 
-// y = op(x, numbers).
-template <auto op, InPlace in_place, int work, auto check = anything, class... Number>
+// What an op computes from: its input, or what forward took or gave and dy; and up to two numbers.
+struct Operands {
+    AsRows::View x{};
+    AsRows::View dy{};
+    double numbers[2] = {};
+    Written::View y{};
+};
+
+// y = op(x, numbers) or dx = op(x, dy, numbers); `i` counts the numbers.
+template <auto op, bool backward, class T, std::size_t... i>
+void run(const void* kept, Run& run) {
+    const auto& given = *static_cast<const Operands*>(kept);
+    if constexpr (backward) op(given.x.at<T>(run), given.dy.at<T>(run), T(given.numbers[i])..., given.y.at<T>(run));
+    else op(given.x.at<T>(run), T(given.numbers[i])..., given.y.at<T>(run));
+}
+
+// An op as it is described to the function that calls it.
+struct Op {
+    InPlace in_place;
+    int work;
+    Check check;
+    Codes codes;
+};
+
+// dy is null for a forward.
+py::object compute_elements(Call& call, const Op& op, Argument x_, const Argument* dy_, std::span<Real> numbers,
+                            Argument out) {
+    Operands operands;
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+        numbers[i].read(call);
+        operands.numbers[i] = numbers[i].number;
+    }
+    op.check(call, numbers.data());
+    Array x(call, x_);
+    Array dy;
+    if (dy_ != nullptr) {
+        call.read_floats(dy, *dy_);
+        call.expect_shape(dy, Shape(x));
+    }
+    const Array y(call, out, Shape(x));
+    check_in_place(call, x, dy, y, op.in_place);
+    if (op.in_place == InPlace::sign_kept) expect_sign_kept(call, x, y, numbers[0]);
+    const int split = dy_ != nullptr ? common_split(call, {&x, &dy}) : common_split(call, {&x});
+    operands.x = AsRows{x, split}.of(call);
+    if (dy_ != nullptr) operands.dy = AsRows{dy, split}.of(call);
+    operands.y = Written{y}.of(call);
+    call.run(op.work * double(y.size), operands, op.codes);
+    return result(y);
+}
+
+template <auto op, InPlace in_place, int work, Check check, class... Number>
+py::object compute_elements(Call& call, Argument x, const Argument* dy, Argument out, Number... number) {
+    constexpr bool backward = in_place == InPlace::dy;
+    static constexpr Op described = []<std::size_t... i>(std::index_sequence<i...>) {
+        return Op{in_place, work, check, {&run<op, backward, float, i...>, &run<op, backward, double, i...>}};
+    }(std::index_sequence_for<Number...>());
+    std::array<Real, sizeof...(number)> numbers{number...};
+    return compute_elements(call, described, x, dy, numbers, out);
+}
+
+template <auto op, InPlace in_place, int work, Check check = anything, class... Number>
 struct Unary {
-    static py::object call(Call& call, Argument x_, Number... numbers, Argument out) {
-        (numbers.read(call), ...);
-        check(call, numbers...);
-        Array x(call, x_);
-        const Array y(call, out, Shape(x));
-        check_in_place(call, x, y, in_place);
-        if constexpr (in_place == InPlace::sign_kept) expect_sign_kept(call, x, y, numbers...);
-        compute(call, work * double(y.size), op, AsRows{x, common_split(call, {&x})}, numbers..., Written{y});
-        return result(y);
+    static py::object call(Call& call, Argument x, Number... numbers, Argument out) {
+        return compute_elements<op, in_place, work, check>(call, x, nullptr, out, numbers...);
     }
 };
 
-// dx = op(state, dy, numbers), where out may be dy; the state is what forward took or gave.
-template <auto op, auto check = anything, class... Number>
+// The first operand is what forward took or gave.
+template <auto op, Check check = anything, class... Number>
 struct Gradient {
-    static py::object call(Call& call, Argument state_, Argument dy_, Number... numbers, Argument out) {
-        (numbers.read(call), ...);
-        check(call, numbers...);
-        Array state(call, state_);
-        Array dy(call, dy_);
-        call.expect_shape(dy, Shape(state));
-        const Array dx(call, out, Shape(state));
-        call.check_overlap(dx, {&state}, &dy);
-        const int split = common_split(call, {&state, &dy});
-        compute(call, double(dx.size), op, AsRows{state, split}, AsRows{dy, split}, numbers..., Written{dx});
-        return result(dx);
+    static py::object call(Call& call, Argument state, Argument dy, Number... numbers, Argument out) {
+        return compute_elements<op, InPlace::dy, 1, check>(call, state, &dy, out, numbers...);
     }
 };
 
@@ -85,12 +132,12 @@ py::object gelu_backward(Call& call, Argument x, Argument dy, Argument approxima
 template <InPlace in_place>
 py::object dropout(Call& call, Argument x_, Argument rate_, Argument key_, Argument counter_, Argument out) {
     const double rate = call.number(rate_);
-    if (!(rate >= 0 && rate < 1)) call.value_error("rate is " + repr_of(rate_.value) + ", expected 0 <= rate < 1");
+    call.expect(rate >= 0 && rate < 1, rate_, "0 <= rate < 1");
     const std::uint64_t key = call.word(key_);
     const std::uint64_t counter = call.word(counter_);
     Array x(call, x_);
     const Array y(call, out, Shape(x));
-    check_in_place(call, x, y, in_place);
+    check_in_place(call, x, x, y, in_place);
     const auto drop = [=](const Run& run, auto xs, auto* ys) {
         ops::dropout(xs, rate, key, counter + run.forwards, ys);
     };
@@ -101,11 +148,10 @@ py::object dropout(Call& call, Argument x_, Argument rate_, Argument key_, Argum
 
 // (..., features), and a slope per feature or one for all.
 void expect_slopes(const Call& call, const Array& x, const Array& slope) {
-    if (slope.ndim != 1)
-        call.value_error("slope has shape " + text_of(slope) + ", expected (features,), or (1,) for one slope for all");
+    call.expect_shape(slope.ndim == 1, slope, "(features,), or (1,) for one slope for all");
     if (slope.size != 1 && (x.ndim == 0 || x.shape[x.ndim - 1] != slope.size))
-        call.value_error("x has shape " + text_of(x) + " but slope has " + std::to_string(slope.size) +
-                         " features, expected as many on the last axis of x");
+        call.value_error("x has shape %s but slope has %zd features, expected as many on the last axis of x",
+                         text_of(x).c_str(), slope.size);
 }
 
 int last_axis(const Array& array) { return array.ndim > 0 ? array.ndim - 1 : 0; }
@@ -141,11 +187,11 @@ py::object prelu_backward(Call& call, Argument x_, Argument slope_, Argument dy_
 }
 
 // Adds an op to the module; its name in C++ is the one in the signature.
-template <auto op, InPlace in_place, int work, auto check = anything, class... Number>
+template <auto op, InPlace in_place, int work, Check check = anything, class... Number>
 void unary(py::handle m, const char* signature) {
     define<&Unary<op, in_place, work, check, Number...>::call>(m, signature);
 }
-template <auto op, auto check = anything, class... Number>
+template <auto op, Check check = anything, class... Number>
 void gradient(py::handle m, const char* signature) {
     define<&Gradient<op, check, Number...>::call>(m, signature);
 }

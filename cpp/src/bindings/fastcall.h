@@ -91,51 +91,59 @@ decltype(auto) from_python(PyObject* value) {
 
 // --- calls ---
 
-template <auto function, class Type = decltype(function)>
-struct FastCall;
+constexpr std::size_t most_parameters = 16;
 
-// Calls the function with one value for each parameter, and gives its result as a new reference.
-template <auto function, class Result, class... Parameters>
+// Makes the result of a call, a new reference, from one value for each parameter.
+using Code = PyObject* (*)(void* receiver, PyObject* const* values);
+
+PyObject* invoke(const Signature& signature, Code code, void* receiver, PyObject* const* arguments, Py_ssize_t count,
+                 PyObject* keywords) noexcept;
+
+// A function whose first parameter is the receiver (none where that is void), with the Python values of the others.
+template <auto function, class Receiver, class Result, class... Parameters>
 struct Invocation {
     static constexpr std::size_t size = sizeof...(Parameters);
-    static inline Signature signature;
+    static_assert(size <= most_parameters);
+    // Made when the function is defined; lives as long as the process.
+    static inline const Signature* signature = nullptr;
 
-    template <class... Receiver>
-    static PyObject* invoke(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords, Receiver&... receiver) {
-        PyObject* values[size + 1];
-        if (!signature.take(arguments, count, keywords, values)) return nullptr;
-        return translated([&] { return spread(values, std::index_sequence_for<Parameters...>(), receiver...); });
+    static PyObject* run(void* receiver, PyObject* const* values) {
+        if constexpr (std::is_void_v<Receiver>) return spread(values, std::index_sequence_for<Parameters...>());
+        else return spread(values, std::index_sequence_for<Parameters...>(), *static_cast<Receiver*>(receiver));
     }
 
   private:
     template <class T>
     static decltype(auto) argument(PyObject* const* values, std::size_t i) {
-        if constexpr (std::is_base_of_v<Argument, T>) return T{Argument{signature.parameter(i), values[i]}};
+        if constexpr (std::is_base_of_v<Argument, T>) return T{Argument{signature->parameter(i), values[i]}};
         else return from_python<T>(values[i]);
     }
-    template <std::size_t... i, class... Receiver>
-    static PyObject* spread([[maybe_unused]] PyObject* const* values, std::index_sequence<i...>,
-                            Receiver&... receiver) {
+    template <std::size_t... i, class... First>
+    static PyObject* spread([[maybe_unused]] PyObject* const* values, std::index_sequence<i...>, First&... first) {
         if constexpr (std::is_void_v<Result>) {
-            std::invoke(function, receiver..., argument<Parameters>(values, i)...);
+            std::invoke(function, first..., argument<Parameters>(values, i)...);
             Py_RETURN_NONE;
         } else {
-            return to_python(std::invoke(function, receiver..., argument<Parameters>(values, i)...));
+            return to_python(std::invoke(function, first..., argument<Parameters>(values, i)...));
         }
     }
 };
 
+template <auto function, class Type = decltype(function)>
+struct FastCall;
+
 template <auto function, class Result, class... Parameters>
-struct FastCall<function, Result (*)(Parameters...)> : Invocation<function, Result, Parameters...> {
+struct FastCall<function, Result (*)(Parameters...)> : Invocation<function, void, Result, Parameters...> {
     static PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
-        return FastCall::invoke(arguments, count, keywords);
+        return invoke(*FastCall::signature, &FastCall::run, nullptr, arguments, count, keywords);
     }
 };
 
 template <auto function, class Self, class Result, class... Parameters>
-struct MethodCall : Invocation<function, Result, Parameters...> {
+struct MethodCall : Invocation<function, Self, Result, Parameters...> {
     static PyObject* call(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
-        return MethodCall::invoke(arguments, count, keywords, reinterpret_cast<Object<Self>*>(self)->value);
+        return invoke(*MethodCall::signature, &MethodCall::run, &reinterpret_cast<Object<Self>*>(self)->value,
+                      arguments, count, keywords);
     }
 };
 
@@ -147,20 +155,16 @@ struct FastCall<function, Result (Self::*)(Parameters...) const> : MethodCall<fu
 
 template <class Called>
 PyMethodDef definition(const char* signature, const char* receiver) {
-    Called::signature.parse(signature, receiver);
-    if (Called::signature.size() != Called::size)
-        throw std::logic_error(std::string("parameters differ: ") + signature);
-    return {Called::signature.name(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&Called::call)),
-            METH_FASTCALL | METH_KEYWORDS, Called::signature.documentation()};
+    Called::signature = new Signature(signature, receiver, Called::size);
+    return {Called::signature->name(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&Called::call)),
+            METH_FASTCALL | METH_KEYWORDS, Called::signature->documentation()};
 }
 
 // Adds a function to the module.
+void define(py::handle m, PyMethodDef definition);
 template <auto function>
 void define(py::handle m, const char* signature) {
-    using Called = FastCall<function>;
-    static PyMethodDef made = definition<Called>(signature, "");
-    const py::object module_name = owned(PyModule_GetNameObject(m.ptr()));
-    add(m, Called::signature.name(), owned(PyCFunction_NewEx(&made, nullptr, module_name.ptr())));
+    define(m, definition<FastCall<function>>(signature, ""));
 }
 
 // A method, for the table of define_type().

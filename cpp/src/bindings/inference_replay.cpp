@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
-#include "bindings/capture.h"
+#include "bindings/call.h"
 #include "bindings/guard.h"
 #include "bindings/object.h"
 #include "bindings/watched.h"

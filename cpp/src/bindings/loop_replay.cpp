@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
-#include "bindings/capture.h"
+#include "bindings/call.h"
 #include "bindings/guard.h"
 #include "bindings/object.h"
 #include "bindings/shared_numbers.h"

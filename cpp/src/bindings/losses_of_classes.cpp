@@ -8,7 +8,7 @@ namespace {
 int class_axis_of_logits(Call& call, const Array& logits, Argument axis_) {
     const int axis = class_axis(call, logits, axis_);
     if (logits.shape[axis] == 0)
-        call.value_error("logits has shape " + text_of(logits) + " with no class on axis " + std::to_string(axis));
+        call.value_error("logits has shape %s with no class on axis %d", text_of(logits).c_str(), axis);
     return axis;
 }
 
@@ -21,17 +21,17 @@ Shape without_axis(const Array& array, int axis) {
 // A number that the labels' type cannot hold matches no label.
 void read_ignore_label(Call& call, LossOptions& common, const Array& labels, Argument value) {
     if (value.is_none()) return;
-    if (!is_integer(labels)) call.value_error("ignore_label needs integer labels, but labels holds probabilities");
+    if (!labels.is_integer()) call.value_error("ignore_label needs integer labels, but labels holds probabilities");
     const py::int_ number = call.index(value);
-    const bool full_words = labels.item_bytes == 8 && !is_signed(labels);
+    const bool full_words = labels.item_bytes == 8 && !labels.is_signed();
     int overflow = 0;
-    common.ignore_label = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
-    common.has_ignore = overflow == 0 && !(full_words && common.ignore_label < 0);
+    common.numbers.ignore_label = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+    common.numbers.has_ignore = overflow == 0 && !(full_words && common.numbers.ignore_label < 0);
     if (overflow > 0 && full_words) {
         const unsigned long long bits = PyLong_AsUnsignedLongLong(number.ptr());
-        common.has_ignore = PyErr_Occurred() == nullptr;
+        common.numbers.has_ignore = PyErr_Occurred() == nullptr;
         PyErr_Clear();
-        common.ignore_label = static_cast<std::int64_t>(bits);  // as ops::Labels reads such a word
+        common.numbers.ignore_label = static_cast<std::int64_t>(bits);  // as ops::Labels reads such a word
     }
 }
 
@@ -39,18 +39,20 @@ void read_ignore_label(Call& call, LossOptions& common, const Array& labels, Arg
 void read_labels(Call& call, Array& labels, Argument labels_, const Array& logits, int axis) {
     call.read(labels, labels_);
     const Shape classless = without_axis(logits, axis);
-    if (is_integer(labels)) {
-        if (!labels.same_shape(classless.ndim, classless.dims))
-            call.value_error("labels has shape " + text_of(labels) + ", expected " + text_of(classless) +
-                             ", the shape of logits without axis " + std::to_string(axis) +
-                             (labels.same_shape(logits.ndim, logits.shape)
-                                  ? ": where labels are one-hot, pass labels.argmax(axis=" + std::to_string(axis) + ")"
-                                  : reshaped(labels, classless)));
-        return;
+    if (labels.is_integer()) {
+        if (labels.same_shape(classless.ndim, classless.dims)) return;
+        const std::string advice =
+            labels.same_shape(logits.ndim, logits.shape)
+                ? ": where labels are one-hot, pass labels.argmax(axis=" + std::to_string(axis) + ")"
+                : reshaped(labels, classless);
+        call.value_error("labels has shape %s, expected %s, the shape of logits without axis %d%s",
+                         text_of(labels).c_str(), text_of(classless).c_str(), axis, advice.c_str());
     }
     if (labels.type == bool_type || labels.same_shape(classless.ndim, classless.dims))
-        call.type_error("labels has dtype " + dtype_name(labels) +
-                        ", expected integers, or probabilities of the shape of logits: pass labels.astype(np.int64)");
+        call.type_error(
+            "labels has dtype %S, expected integers, or probabilities of the shape of logits: pass "
+            "labels.astype(np.int64)",
+            dtype(labels));
     call.expect_floats(labels);
     call.expect_shape(labels, Shape(logits));
 }
@@ -60,21 +62,23 @@ struct ClassNumbers {
     Array& weight;
     double smoothing;
 
-    template <class T>
-    auto of(Call& call) const {
-        return [weights = AsNumbers{weight}.of<T>(call), smooth = T(smoothing)](const Run& run) {
-            return ops::ClassOptions<T>{weights(run), smooth};
-        };
-    }
+    struct View {
+        AsNumbers::View weights;
+        double smoothing;
+
+        template <class T>
+        ops::ClassOptions<T> at(const Run& run) const {
+            return {weights.at<T>(run), T(smoothing)};
+        }
+    };
+    View of(Call& call) const { return {AsNumbers{weight}.of(call), smoothing}; }
 };
 
 py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_, Argument axis_, Argument class_weight_,
                                  Argument sample_weight_, Argument label_smoothing_, Argument ignore_label_,
                                  Argument normalization_, Argument out) {
     const double smoothing = call.number(label_smoothing_);
-    if (!(smoothing >= 0 && smoothing <= 1))
-        call.value_error("label_smoothing is " + repr_of(label_smoothing_.value) +
-                         ", expected 0 <= label_smoothing <= 1");
+    call.expect(smoothing >= 0 && smoothing <= 1, label_smoothing_, "0 <= label_smoothing <= 1");
     LossOptions common;
     common.read_normalization(call, normalization_);
     Array logits(call, logits_);
@@ -97,34 +101,11 @@ py::object softmax_cross_entropy(Call& call, Argument logits_, Argument labels_,
                              RELU_LAYERS_OP(softmax_cross_entropy), AsRows{logits, axis}, Same{inner}, targets,
                              ClassNumbers{class_weight, smoothing});
     };
-    if (is_integer(labels)) return finish(Indices{labels_of_logits, labels, common, classes});
+    if (labels.is_integer()) return finish(Indices{labels_of_logits, labels, common, classes});
     return finish(AsRows{labels, axis});
 }
 
 }  // namespace
-
-void Indices::check(Call& call, const Placed<ops::Labels>& labels) const {
-    const index_t bad = first_bad(call, [=, has_ignore = options.has_ignore, ignored = options.ignore_label,
-                                         positions = options.positions, classes = many](const Run& run) {
-        return ops::find_bad_label(labels(run), positions, classes, has_ignore, ignored);
-    });
-    if (bad < 0) return;
-    std::string place;
-    index_t position = bad;
-    for (int i = array.ndim - 1; i >= 0; --i) {
-        place = std::to_string(position % array.shape[i]) + (place.empty() ? "" : ", ") + place;
-        position /= array.shape[i];
-    }
-    if (array.ndim > 0) place = "[" + place + "]";
-    const std::int64_t label = labels.view[bad];
-    const std::string value =
-        labels.view.is_signed ? std::to_string(label) : std::to_string(static_cast<std::uint64_t>(label));
-    const std::string number = std::to_string(many);
-    std::string of_many = names.of_many;
-    of_many.replace(of_many.find('#'), 1, number);
-    throw py::index_error(std::string(call.op()) + ": " + names.name + place + " is " + value + " but " + of_many +
-                          ": expected 0 <= " + names.one + " < " + number);
-}
 
 void bind_class_losses(py::handle m) {
     define<&softmax_cross_entropy>(

@@ -10,10 +10,7 @@ struct RowsInCommon {
     Array& array;
     Array& other;
 
-    template <class T>
-    auto of(Call& call) const {
-        return AsRows{array, common_split(call, {&array, &other})}.of<T>(call);
-    }
+    AsRows::View of(Call& call) const { return AsRows{array, common_split(call, {&array, &other})}.of(call); }
 };
 
 // A loss whose positions are the elements.
@@ -33,8 +30,8 @@ py::object sigmoid_cross_entropy(Call& call, Argument logits_, Argument targets,
     LossOptions common;
     common.read_normalization(call, normalization_);
     if (!ignore_label_.is_none()) {
-        common.has_ignore = true;
-        common.ignore_value = call.number(ignore_label_);
+        common.numbers.has_ignore = true;
+        common.numbers.ignore_value = call.number(ignore_label_);
     }
     Array logits(call, logits_);
     return of_elements(call, common, logits, targets, sample_weight, out, work_of_exponential,
@@ -45,9 +42,7 @@ py::object sigmoid_cross_entropy(Call& call, Argument logits_, Argument targets,
 template <class Function, class... Number>
 py::object of_columns(Call& call, LossOptions& common, Array& prediction, Argument target_, Argument columns_,
                       Argument sample_weight, Argument out, Function function, Number... numbers) {
-    if (prediction.ndim != 2)
-        call.value_error("prediction has shape " + text_of(prediction) +
-                         ", expected (batch, outputs) where columns are given");
+    call.expect_shape(prediction.ndim == 2, prediction, "(batch, outputs) where columns are given");
     const Shape by_row(prediction, 1);
     Array target(call, target_);
     call.expect_shape(target, by_row);
@@ -83,8 +78,7 @@ py::object squared_error(Call& call, Argument prediction, Argument target, Argum
 py::object huber(Call& call, Argument prediction, Argument target, Argument columns, Real delta, Argument sample_weight,
                  Argument normalization, Argument out) {
     delta.read(call);
-    if (!(delta.number > 0 && std::isfinite(delta.number)))
-        call.value_error("delta is " + repr_of(delta.value) + ", expected a finite number above 0");
+    call.expect(delta.number > 0 && std::isfinite(delta.number), delta, "a finite number above 0");
     return of_difference(call, prediction, target, columns, sample_weight, normalization, out, RELU_LAYERS_OP(huber),
                          delta);
 }

@@ -1,5 +1,4 @@
 // Matrix products, and the dense layer made of them. Operands of any strides are read in place.
-#include <variant>
 #include <vector>
 
 #include "bindings/bindings.h"
@@ -17,13 +16,11 @@ double multiply_adds(index_t m, index_t n, index_t k) {
 
 // x (..., in_features), weight (in_features, out_features)
 void expect_dense(const Call& call, const Array& x, const Array& weight) {
-    if (weight.ndim != 2)
-        call.value_error("weight has shape " + text_of(weight) + ", expected (in_features, out_features)");
-    if (x.ndim == 0) call.value_error("x has shape (), expected (batch, in_features)");
+    call.expect_shape(weight.ndim == 2, weight, "(in_features, out_features)");
+    call.expect_shape(x.ndim > 0, x, "(batch, in_features)");
     const index_t columns = x.shape[x.ndim - 1];
     if (columns != weight.shape[0])
-        call.value_error("x has " + std::to_string(columns) + " columns but weight has " +
-                         std::to_string(weight.shape[0]) + " rows");
+        call.value_error("x has %zd columns but weight has %zd rows", columns, weight.shape[0]);
 }
 
 // The slope of the ReLU beside the product, None for no ReLU.
@@ -33,38 +30,45 @@ struct Slope {
 
     Slope(Call& call, Argument slope) : on(!slope.is_none()), value(on ? call.number(slope) : 0) {}
     template <class T>
-    auto of(Call&) const {
-        return Same<Rectifier<T>>{{on, T(value)}};
+    Rectifier<T> at(const Run&) const {
+        return {on, T(value)};
     }
 };
 
 // A weight and its panels, in memory of its own. The array must keep its numbers.
 class PackedWeight {
   public:
+    struct View {
+        const void* weight;
+        index_t rows, cols;
+        const void* panels;
+        index_t panel;
+
+        template <class T>
+        ops::PackedWeight<T> at(const Run&) const {
+            return {matrix_of(static_cast<const T*>(weight), rows, cols), static_cast<const T*>(panels), panel};
+        }
+    };
+
     explicit PackedWeight(py::object weight) : weight_(std::move(weight)) {
         Call call("PackedWeight");
         Array array(call, {"weight", weight_.ptr()});
         if (array.ndim != 2 || !array.plain()) throw py::value_error("PackedWeight: expected a C-contiguous matrix");
-        type_ = call.type();
-        for_type(call, [&](auto element) {
-            using T = decltype(element);
-            const index_t size = ops::packed_size<T>(array.shape[0], array.shape[1]);
-            panels_ = new_array(type_, 1, &size);
-            const auto view = matrix_of<T>(array.as<const T>(), array.shape[0], array.shape[1]);
-            packed_ = ops::pack_weight(view, reinterpret_cast<T*>(struct_of(panels_.ptr())->data));
+        for_type(call, [&]<class T>(T) {
+            const auto matrix = matrix_of(reinterpret_cast<const T*>(array.data), array.shape[0], array.shape[1]);
+            const index_t size = ops::packed_size<T>(matrix.rows, matrix.cols);
+            panels_ = new_array(call.type(), 1, &size);
+            auto* const panels = reinterpret_cast<T*>(struct_of(panels_.ptr())->data);
+            view_ = {array.data, matrix.rows, matrix.cols, panels, ops::pack_weight(matrix, panels).panel};
         });
     }
     const py::object& weight() const { return weight_; }
-    template <class T>
-    auto of(Call&) const {
-        return Same<ops::PackedWeight<T>>{std::get<ops::PackedWeight<T>>(packed_)};
-    }
+    const View& view() const { return view_; }
 
   private:
     py::object weight_;
     py::object panels_;
-    int type_ = no_type;
-    std::variant<ops::PackedWeight<float>, ops::PackedWeight<double>> packed_;
+    View view_{};
 };
 
 bool is_packed(PyObject* value) { return Py_TYPE(value) == Object<PackedWeight>::type; }
@@ -86,7 +90,7 @@ py::object dense_forward(Call& call, Argument x_, Argument weight_, Argument bia
     const auto multiply = [&](const auto& weights) {
         compute(call, work, RELU_LAYERS_OP(dense_forward), AsMatrix{x}, weights, AsNumbers{bias}, slope, Written{y});
     };
-    if (packed != nullptr) multiply(*packed);
+    if (packed != nullptr) multiply(packed->view());
     else multiply(AsMatrix{weight});
     return result(y);
 }
@@ -98,9 +102,8 @@ py::object dense_backward(Call& call, Argument x_, Argument weight_, Argument dy
     if (accumulate && (out[1].is_none() || out[2].is_none()))
         call.value_error("accumulate is True, expected arrays to add to as out[1] and out[2]");
     const Slope slope(call, negative_slope);
-    if (slope.on && !(slope.value >= 0))
-        call.value_error("negative_slope is " + repr_of(negative_slope.value) +
-                         ", expected >= 0: the sign of x would not tell the sign of what the ReLU got");
+    call.expect(!slope.on || slope.value >= 0, negative_slope,
+                ">= 0: the sign of x would not tell the sign of what the ReLU got");
     const bool need_dx = call.flag(need_dx_);
     Array x(call, x_);
     Array weight(call, weight_);
@@ -147,10 +150,8 @@ struct Operand {
         index_t stride = 0;
         return !transposed && single_stride(array, 0, array.ndim - 1, stride);
     }
-    template <class T>
-    Placed<Matrix<const T>> of(Call&) const {
-        return array.placed(
-            Matrix<const T>{array.as<const T>(), rows(), columns(), stride(row_axis()), stride(column_axis())});
+    AsMatrix::View of(Call&) const {
+        return {array.place(), rows(), columns(), stride(row_axis()), stride(column_axis())};
     }
     // Offsets, in elements, of the matrices of a stack of shape `stack`.
     std::vector<index_t> offsets(const Shape& stack, index_t number) const {
@@ -177,8 +178,9 @@ Shape broadcast_stacks(const Call& call, const Operand& a, const Operand& b) {
             return own >= 0 ? operand.array.shape[own] : 1;
         };
         if (length(a) != length(b) && length(a) != 1 && length(b) != 1)
-            call.value_error("the stacks " + text_of(Shape(a.array, a.stack_ndim())) + " of a and " +
-                             text_of(Shape(b.array, b.stack_ndim())) + " of b do not broadcast");
+            call.value_error("the stacks %s of a and %s of b do not broadcast",
+                             text_of(a.array.shape, a.stack_ndim()).c_str(),
+                             text_of(b.array.shape, b.stack_ndim()).c_str());
         stack.dims[axis] = length(a) == 1 ? length(b) : length(a);
     }
     return stack;
@@ -186,13 +188,13 @@ Shape broadcast_stacks(const Call& call, const Operand& a, const Operand& b) {
 
 // An output as `rows` rows of `cols` numbers each: the first of a stack.
 struct AsProduct {
-    const Array& array;
+    Place place;
     index_t rows;
     index_t cols;
 
     template <class T>
-    auto of(Call&) const {
-        return array.placed(Rows<T>{array.as<T>(), rows, cols, cols});
+    Rows<T> at(const Run& run) const {
+        return {place.in<T>(run), rows, cols, cols};
     }
 };
 
@@ -205,7 +207,7 @@ void multiply(Call& call, Operand& a, Operand& b, const Shape& stack, bool accum
     const index_t n = b.columns();
     const double work = double(number) * multiply_adds(m, n, a.columns());
     const auto product = [&](const auto& left, index_t rows) {
-        compute(call, work, RELU_LAYERS_OP(matmul), left, b, Same{accumulate}, AsProduct{c, rows, n});
+        compute(call, work, RELU_LAYERS_OP(matmul), left, b, Same{accumulate}, AsProduct{c.place(), rows, n});
     };
     if (number == 1) return product(a, m);
     if (b.stack_ndim() == 0 && a.tall()) return product(AsMatrix{a.array}, number * m);
@@ -215,7 +217,7 @@ void multiply(Call& call, Operand& a, Operand& b, const Shape& stack, bool accum
                            starts = std::move(starts)](auto as, auto bs, auto cs) {
         ops::matmul_stack(number, as, left.data(), bs, right.data(), accumulate, cs, starts.data());
     };
-    compute(call, work, products, a, b, AsProduct{c, m, n});
+    compute(call, work, products, a, b, AsProduct{c.place(), m, n});
 }
 
 py::object matmul(Call& call, Argument a_, Argument b_, Argument transpose_a, Argument transpose_b,
@@ -225,12 +227,9 @@ py::object matmul(Call& call, Argument a_, Argument b_, Argument transpose_a, Ar
     const bool accumulate = call.flag(accumulate_);
     Operand a(call, a_, turn_a);
     Operand b(call, b_, turn_b);
-    for (const Array* array : {&a.array, &b.array})
-        if (array->ndim < 2)
-            call.value_error(std::string(array->name) + " has shape " + text_of(*array) + ", expected at least 2 axes");
+    for (const Array* array : {&a.array, &b.array}) call.expect_shape(array->ndim >= 2, *array, "at least 2 axes");
     if (a.columns() != b.rows())
-        call.value_error("a has " + std::to_string(a.columns()) + " columns but b has " + std::to_string(b.rows()) +
-                         " rows (after transposing)");
+        call.value_error("a has %zd columns but b has %zd rows (after transposing)", a.columns(), b.rows());
     const Shape stack = broadcast_stacks(call, a, b);
     if (accumulate && out.is_none())
         call.value_error("accumulate is True and out is None: pass out, the array to add to");

@@ -1,6 +1,6 @@
 // What training measures on its way: norms and sums of gradients, active units, right predictions.
 #include "bindings/bindings.h"
-#include "bindings/integers.h"
+#include "bindings/operands.h"
 
 namespace relu_layers::bindings {
 namespace {
@@ -50,12 +50,12 @@ py::object l2_penalty(Call& call, Argument param_, Argument grad_, Argument stre
 
 index_t mark_active(Call& call, Argument x_, Argument active_) {
     Array x(call, x_);
-    if (x.ndim == 0) call.value_error("x has shape (), expected (..., units)");
+    call.expect_shape(x.ndim > 0, x, "(..., units)");
     Array active;
     call.update(active, active_, Shape().add(x.shape[x.ndim - 1]), uint8_type);
     call.check_overlap(active, {&x});
-    const auto mark = [marks = active.pointer<std::uint8_t>()](Run& run, auto xs) {
-        run.inactive = ops::mark_active(xs, marks(run));
+    const auto mark = [marks = active.place()](Run& run, auto xs) {
+        run.inactive = ops::mark_active(xs, marks.in<std::uint8_t>(run));
     };
     return compute(call, double(x.size), mark, ThisRun(), AsRows{x, x.ndim - 1}).inactive;
 }
@@ -69,8 +69,7 @@ bool all_finite(Call& call, Argument x_) {
 
 index_t count_correct(Call& call, Argument logits_, Argument labels_) {
     Array logits(call, logits_);
-    if (logits.ndim != 2 || logits.shape[1] == 0)
-        call.value_error("logits has shape " + text_of(logits) + ", expected (batch, classes) with a class");
+    call.expect_shape(logits.ndim == 2 && logits.shape[1] > 0, logits, "(batch, classes) with a class");
     Array labels;
     read_integers(call, labels, labels_);
     call.expect_shape(labels, Shape(logits, 1));

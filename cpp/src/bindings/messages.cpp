@@ -1,5 +1,5 @@
 // The slow side of a call: what cannot be taken as it is, and the errors that say what to pass instead.
-#include <cmath>
+#include <cstdarg>
 
 #include "bindings/call.h"
 
@@ -66,24 +66,20 @@ bool is_true_attribute(py::handle value, const char* attribute) {
 
 }  // namespace
 
-std::string utf8(const py::object& text) {
-    const char* characters = PyUnicode_AsUTF8(text.ptr());
-    if (characters == nullptr) throw Raised();
-    return characters;
-}
-
 std::string text_of(const index_t* dims, int ndim) {
     std::string text = "(";
     for (int i = 0; i < ndim; ++i) text += (i > 0 ? ", " : "") + std::to_string(dims[i]);
     return text + (ndim == 1 ? ",)" : ")");
 }
 
-std::string dtype_name(const Array& array) { return utf8(owned(PyObject_Str(struct_of(array.object)->descr))); }
-
-std::string repr_of(PyObject* value) { return utf8(owned(PyObject_Repr(value))); }
-
-void Call::type_error(const std::string& text) const { throw py::type_error(std::string(op_) + ": " + text); }
-void Call::value_error(const std::string& text) const { throw py::value_error(std::string(op_) + ": " + text); }
+void Call::error(PyObject* type, const char* format, ...) const {
+    std::va_list values;
+    va_start(values, format);
+    PyObject* const text = PyUnicode_FromFormatV(format, values);
+    va_end(values);
+    PyErr_Format(type, "%s: %U", op_, owned(text).ptr());
+    throw Raised();
+}
 
 // A memmap is an ndarray with a file behind it. Other subclasses carry a meaning (a mask, units, matrix products) that
 // the op would drop.
@@ -101,12 +97,11 @@ namespace {
     const std::string advice = is_true_attribute(value, "requires_grad")
                                    ? std::string("it requires grad: pass ") + name + ".detach()"
                                    : std::string("pass a NumPy array, or a dense array in the memory of the CPU");
-    const std::string what = article(short_type_name(value)) + " that could not be read through DLPack (" +
-                             utf8(owned(PyObject_Str(cause.ptr()))) + ")";
-    const std::string text = std::string(call.op()) + ": " + name + " is " + what + "; " + advice;
-    py::object error = owned(PyObject_CallFunction(PyExc_TypeError, "s", text.c_str()));
+    PyErr_Format(PyExc_TypeError, "%s: %s is %s that could not be read through DLPack (%S); %s", call.op(), name,
+                 article(short_type_name(value)).c_str(), cause.ptr(), advice.c_str());
+    const py::object error = taken_exception();
     PyException_SetCause(error.ptr(), borrowed(cause).release().ptr());
-    PyErr_SetObject(PyExc_TypeError, error.ptr());
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
     throw Raised();
 }
 
@@ -121,8 +116,8 @@ void Call::import(Array& array, Argument given) {
     }
     const bool exports = !is_array(value.ptr()) && PyObject_HasAttrString(value.ptr(), "__dlpack__") == 1;
     if (!exports)
-        type_error(std::string(name) + " is " + kind_of(value) +
-                   ", expected a numpy.ndarray: " + remedy(name, value, type_ == no_type ? float32_type : type_));
+        type_error("%s is %s, expected a numpy.ndarray: %s", name, kind_of(value).c_str(),
+                   remedy(name, value, type_ == no_type ? float32_type : type_).c_str());
     array.owned =
         py::reinterpret_steal<py::object>(PyObject_CallOneArg(imported("numpy", "from_dlpack").ptr(), value.ptr()));
     if (!array.owned) raise_unread(*this, name, value);
@@ -131,10 +126,9 @@ void Call::import(Array& array, Argument given) {
 
 void Call::expect_entries(Argument out, Py_ssize_t count) const {
     if (!PyTuple_Check(out.value))
-        type_error("out is " + article(short_type_name(out.value)) + ", expected a tuple of " + std::to_string(count) +
-                   " arrays");
+        type_error("out is %s, expected a tuple of %zd arrays", article(short_type_name(out.value)).c_str(), count);
     const Py_ssize_t came = PyTuple_GET_SIZE(out.value);
-    if (came != count) value_error("out has " + std::to_string(came) + " entries, expected " + std::to_string(count));
+    if (came != count) value_error("out has %zd entries, expected %zd", came, count);
 }
 
 std::string reshaped(const Array& array, const Shape& shape) {
@@ -145,43 +139,45 @@ std::string reshaped(const Array& array, const Shape& shape) {
 }
 
 void Call::expect_floats(const Array& array) const {
-    const std::string name = array.name;
+    const char* const name = array.name;
+    const char* const expected = type_ == no_type ? "float32 or float64" : float_name(type_);
     if (array.type > longdouble_type && array.type != half_type)
-        type_error(name + " has dtype " + dtype_name(array) + ", expected " +
-                   (type_ == no_type ? "float32 or float64" : float_name(type_)));
+        type_error("%s has dtype %S, expected %s", name, dtype(array), expected);
     if (array.type != float32_type && array.type != float64_type)
-        type_error(name + " has dtype " + dtype_name(array) + ", expected " +
-                   (type_ == no_type ? "float32 or float64" : float_name(type_)) + ": pass " + name + ".astype(np." +
-                   float_name(type_ == no_type ? float32_type : type_) + ")");
+        type_error("%s has dtype %S, expected %s: pass %s.astype(np.%s)", name, dtype(array), expected, name,
+                   float_name(type_ == no_type ? float32_type : type_));
     if (type_ != no_type && array.type != type_)
-        type_error(name + " has dtype " + float_name(array.type) + " but " + type_from_ + " has " + float_name(type_) +
-                   ", expected one dtype for all arrays: pass " + name + ".astype(np." + float_name(type_) + ")");
+        type_error("%s has dtype %S but %s has %s, expected one dtype for all arrays: pass %s.astype(np.%s)", name,
+                   dtype(array), type_from_, expected, name, expected);
 }
 
 void Call::expect_shape(const Array& array, const Shape& shape) const {
     if (!array.same_shape(shape.ndim, shape.dims))
-        value_error(std::string(array.name) + " has shape " + text_of(array) + ", expected " + text_of(shape) +
-                    reshaped(array, shape));
+        value_error("%s has shape %s, expected %s%s", array.name, text_of(array).c_str(), text_of(shape).c_str(),
+                    reshaped(array, shape).c_str());
 }
 
 // Says what is wrong with an array that is to be written; the caller found that something is.
 void Call::expect_writable(const Array& array, Argument given, const Shape& shape, int type, Change change) const {
-    const std::string dtype = type == float32_type || type == float64_type ? float_name(type) : "uint8";
+    const std::string expected = type == float32_type || type == float64_type ? float_name(type) : "uint8";
     // An array whose values count must not be made for the call alone: what it learns would be lost.
     const std::string advice =
         change == Change::overwritten
-            ? ": pass np.empty(" + text_of(shape) + ", np." + dtype + ")"
-            : ", since it is changed in place: keep one C-contiguous, writable array of " + dtype + " and pass that";
+            ? ": pass np.empty(" + text_of(shape) + ", np." + expected + ")"
+            : ", since it is changed in place: keep one C-contiguous, writable array of " + expected + " and pass that";
+    const char* const name = array.name;
     if (!array.present())
-        type_error(std::string(array.name) + " is " + kind_of(given.value) + ", expected a numpy.ndarray to write to" +
-                   advice);
-    const std::string name = array.name;
-    if (array.type != type) type_error(name + " has dtype " + dtype_name(array) + ", expected " + dtype + advice);
+        type_error("%s is %s, expected a numpy.ndarray to write to%s", name, kind_of(given.value).c_str(),
+                   advice.c_str());
+    if (array.type != type)
+        type_error("%s has dtype %S, expected %s%s", name, dtype(array), expected.c_str(), advice.c_str());
     if (!array.same_shape(shape.ndim, shape.dims))
-        value_error(name + " has shape " + text_of(array) + ", expected " + text_of(shape) + advice);
-    if (!array.writable()) value_error(name + " is read-only, expected a writable array" + advice);
-    if (!array.contiguous()) value_error(name + " is not C-contiguous, expected an array that is" + advice);
-    value_error(name + " is misaligned, expected an aligned array" + advice);
+        value_error("%s has shape %s, expected %s%s", name, text_of(array).c_str(), text_of(shape).c_str(),
+                    advice.c_str());
+    const char* const what = !array.writable()     ? "read-only, expected a writable array"
+                             : !array.contiguous() ? "not C-contiguous, expected an array that is"
+                                                   : "misaligned, expected an aligned array";
+    value_error("%s is %s%s", name, what, advice.c_str());
 }
 
 double Call::convert_number(Argument given) {
@@ -189,10 +185,9 @@ double Call::convert_number(Argument given) {
     const py::handle value = given.value;
     protect();
     const auto fail = [&] {
-        type_error(std::string(name) + " is " + kind_of(value) + ", expected a number" +
-                   (!is_array(value.ptr()) && converts(PyNumber_Float, value.ptr())
-                        ? std::string(": pass float(") + name + ")"
-                        : ""));
+        const bool convertible = !is_array(value.ptr()) && converts(PyNumber_Float, value.ptr());
+        type_error(convertible ? "%s is %s, expected a number: pass float(%s)" : "%s is %s, expected a number", name,
+                   kind_of(value).c_str(), name);
     };
     if (is_array(value.ptr()) && struct_of(value.ptr())->nd > 0) fail();
     const double number = PyFloat_AsDouble(value.ptr());
@@ -203,7 +198,7 @@ double Call::convert_number(Argument given) {
     }
     if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
         PyErr_Clear();
-        value_error(std::string(name) + " is an integer too large for a float");
+        value_error("%s is an integer too large for a float", name);
     }
     throw Raised();
 }
@@ -216,26 +211,25 @@ py::int_ Call::index(Argument given) {
     if (index != nullptr) return py::reinterpret_steal<py::int_>(index);
     if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw Raised();
     PyErr_Clear();
-    type_error(std::string(name) + " is " + kind_of(value) + ", expected an integer" +
-               (converts(PyNumber_Long, value.ptr()) ? std::string(": pass int(") + name + ")" : ""));
+    const bool convertible = converts(PyNumber_Long, value.ptr());
+    type_error(convertible ? "%s is %s, expected an integer: pass int(%s)" : "%s is %s, expected an integer", name,
+               kind_of(value).c_str(), name);
 }
 
 std::int64_t Call::integer(Argument given) {
     const py::int_ number = index(given);
     int overflow = 0;
     const long long found = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
-    if (overflow != 0)
-        value_error(std::string(given.name) + " is " + repr_of(number.ptr()) + ", expected an integer of 64 bits");
+    expect(overflow == 0, {given.name, number.ptr()}, "an integer of 64 bits");
     return found;
 }
 
 std::uint64_t Call::word(Argument given) {
     const py::int_ number = index(given);
-    const std::string name = given.name;
     const unsigned long long found = PyLong_AsUnsignedLongLong(number.ptr());
     if (found == static_cast<unsigned long long>(-1) && PyErr_Occurred() != nullptr) {
         PyErr_Clear();
-        value_error(name + " is " + repr_of(number.ptr()) + ", expected 0 <= " + name + " < 2**64");
+        value_error("%s is %R, expected 0 <= %s < 2**64", given.name, number.ptr(), given.name);
     }
     return found;
 }
@@ -245,7 +239,7 @@ bool Call::flag(Argument given) {
     if (value == Py_True || value == Py_False) return value == Py_True;
     protect();
     if (Py_TYPE(value) != reinterpret_cast<PyTypeObject*>(imported("numpy", "bool_").ptr()))
-        type_error(std::string(given.name) + " is " + repr_of(value) + ", expected True or False");
+        type_error("%s is %R, expected True or False", given.name, value);
     return PyObject_IsTrue(value) == 1;
 }
 
@@ -261,7 +255,8 @@ int Call::choice(Argument given, std::initializer_list<const char*> choices) {
     protect();
     std::string listed;
     for (const char* text : choices) listed += (listed.empty() ? "'" : ", '") + std::string(text) + "'";
-    value_error(std::string(given.name) + " is " + repr_of(value) + ", expected one of " + listed);
+    expect(false, given, ("one of " + listed).c_str());
+    return 0;
 }
 
 }  // namespace relu_layers::bindings

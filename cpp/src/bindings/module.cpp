@@ -19,7 +19,6 @@ void fill(py::handle m) {
     bind_runtime(m);
     bind_support(m);
     bind_watched(m);
-    bind_shortcut(m);
     bind_capture(m);
     bind_training_replay(m);
     bind_inference_replay(m);

@@ -18,6 +18,8 @@ constexpr int float64_type = 12;
 constexpr int longdouble_type = 13;
 constexpr int half_type = 23;
 
+constexpr int max_ndim = 64;  // NumPy's own limit
+
 constexpr int contiguous_flag = 0x1;
 constexpr int aligned_flag = 0x100;
 constexpr int writable_flag = 0x400;
@@ -58,6 +60,22 @@ inline index_t bytes_of(PyObject* array) {
     index_t bytes = dtype_of(array)->item_bytes;
     for (int i = 0; i < struct_of(array)->nd; ++i) bytes *= struct_of(array)->dimensions[i];
     return bytes;
+}
+
+// The addresses between which an array's elements lie.
+struct Extent {
+    const char* begin;
+    const char* end;
+
+    bool meets(const Extent& other) const { return begin < other.end && other.begin < end; }
+};
+
+// Whether the memory of two arrays, both contiguous, has a byte in common.
+inline bool overlap(PyObject* a, PyObject* b) {
+    const auto extent = [](PyObject* array) {
+        return Extent{struct_of(array)->data, struct_of(array)->data + bytes_of(array)};
+    };
+    return extent(a).meets(extent(b));
 }
 
 // A new C-contiguous array.

@@ -9,47 +9,36 @@
 namespace relu_layers::bindings {
 
 template <class T, class... Parameters>
-class Type {
-  public:
-    static PyObject* make(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {
-        return translated(
-            [&] { return construct(type, arguments, keywords, std::index_sequence_for<Parameters...>()); });
-    }
-    static void destroy(PyObject* self) {
-        PyTypeObject* const type = Py_TYPE(self);
-        reinterpret_cast<Object<T>*>(self)->value.~T();
+py::object made(Parameters... parameters) {
+    PyTypeObject* const type = Object<T>::type;
+    PyObject* const self = type->tp_alloc(type, 0);
+    if (self == nullptr) throw Raised();
+    try {
+        new (&reinterpret_cast<Object<T>*>(self)->value) T(std::forward<Parameters>(parameters)...);
+    } catch (...) {
         type->tp_free(self);
         Py_DECREF(type);
+        throw;
     }
+    return owned(self);
+}
 
-    static inline Signature signature;
-
-  private:
-    template <std::size_t... i>
-    static PyObject* construct(PyTypeObject* type, PyObject* arguments, PyObject* keywords, std::index_sequence<i...>) {
-        // As a vectorcall has them: the values by position, those by keyword, and the names of the latter.
-        std::vector<PyObject*> given;
-        for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(arguments); ++k) given.push_back(PyTuple_GET_ITEM(arguments, k));
-        py::object names;
-        if (keywords != nullptr) {
-            names = owned(PySequence_Tuple(keywords));
-            for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(names.ptr()); ++k)
-                given.push_back(PyDict_GetItem(keywords, PyTuple_GET_ITEM(names.ptr(), k)));
-        }
-        PyObject* values[sizeof...(Parameters) + 1];
-        if (!signature.take(given.data(), PyTuple_GET_SIZE(arguments), names.ptr(), values)) return nullptr;
-        PyObject* const self = type->tp_alloc(type, 0);
-        if (self == nullptr) return nullptr;
-        try {
-            new (&reinterpret_cast<Object<T>*>(self)->value) T(from_python<Parameters>(values[i])...);
-        } catch (...) {
-            type->tp_free(self);
-            Py_DECREF(type);
-            throw;
-        }
-        return self;
+// The call of a type.
+template <class T, class... Parameters>
+struct Construction : Invocation<&made<T, Parameters...>, void, py::object, Parameters...> {
+    static PyObject* call(PyObject*, PyObject* const* arguments, std::size_t flags, PyObject* keywords) {
+        return invoke(*Construction::signature, &Construction::run, nullptr, arguments, PyVectorcall_NARGS(flags),
+                      keywords);
     }
 };
+
+template <class T>
+void destroy(PyObject* self) {
+    PyTypeObject* const type = Py_TYPE(self);
+    reinterpret_cast<Object<T>*>(self)->value.~T();
+    type->tp_free(self);
+    Py_DECREF(type);
+}
 
 // A property that is read through a function of the object.
 template <auto function>
@@ -67,27 +56,18 @@ PyGetSetDef property(const char* name) {
     return {name, &Property<function>::get, nullptr, nullptr, nullptr};
 }
 
-// Adds the type to the module; its objects are made from the parameters of the signature.
+// Makes the type and adds it to the module.
+PyTypeObject* define_type(py::handle m, const Signature& signature, std::size_t bytes, destructor destroy,
+                          vectorcallfunc call, std::vector<PyMethodDef> methods, std::vector<PyGetSetDef> properties);
+
+// Its objects are made from the parameters of the signature.
 template <class T, class... Parameters>
-void define_type(py::handle m, const char* signature, std::vector<PyMethodDef> methods_,
-                 std::vector<PyGetSetDef> properties_ = {}) {
-    using Made = Type<T, Parameters...>;
-    static std::vector<PyMethodDef> methods = std::move(methods_);
-    static std::vector<PyGetSetDef> properties = std::move(properties_);
-    methods.push_back({});
-    properties.push_back({});
-    Made::signature.parse(signature);
-    static const std::string name = std::string("relu_layers._core.") + Made::signature.name();
-    PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(&Made::make)},
-                           {Py_tp_dealloc, reinterpret_cast<void*>(&Made::destroy)},
-                           {Py_tp_methods, methods.data()},
-                           {Py_tp_getset, properties.data()},
-                           {Py_tp_doc, const_cast<char*>(Made::signature.documentation())},
-                           {0, nullptr}};
-    PyType_Spec spec = {name.c_str(), static_cast<int>(sizeof(Object<T>)), 0, Py_TPFLAGS_DEFAULT, slots};
-    const py::object type = owned(PyType_FromSpec(&spec));
-    Object<T>::type = reinterpret_cast<PyTypeObject*>(py::object(type).release().ptr());
-    add(m, Made::signature.name(), type);
+void define_type(py::handle m, const char* signature, std::vector<PyMethodDef> methods,
+                 std::vector<PyGetSetDef> properties = {}) {
+    using Made = Construction<T, Parameters...>;
+    Made::signature = new Signature(signature, "", Made::size);
+    Object<T>::type = define_type(m, *Made::signature, sizeof(Object<T>), &destroy<T>, &Made::call, std::move(methods),
+                                  std::move(properties));
 }
 
 }  // namespace relu_layers::bindings

@@ -1,30 +1,49 @@
-// What an op is computed from, and the call of it: operands become views for the element type of the call once every
-// array is checked. operand.of<T>(call) is a function of the run that gives what the op takes.
+// What an op is computed from, and the call of it: once every array is checked, operand.of(call) is a view, and
+// view.at<T>(run) what the op takes in a run for elements of type T. What needs no array is a view itself.
 #pragma once
 
 #include <tuple>
-#include <utility>
 
-#include "bindings/layout.h"
+#include "bindings/call.h"
+#include "relu_layers/ops.h"
 
 namespace relu_layers::bindings {
 
-// An input in rows of the axes [split, ndim).
+// --- how arrays of any layout lie in memory ---
+
+// The number of elements of axes [begin, end).
+index_t count(const Array& array, int begin, int end);
+
+// Whether axes [begin, end) are one axis in memory with a single stride (in bytes), which is stored. An axis group of
+// at most one element has stride 0.
+bool single_stride(const Array& array, int begin, int end, index_t& stride);
+
+// The first axis of the rows in which all arrays, of one shape, can be read together; copies those that cannot.
+int common_split(Call& call, std::initializer_list<Array*> arrays);
+
+// The axis that holds the classes, counted from the front.
+int class_axis(Call& call, const Array& array, Argument axis);
+
+// --- arrays ---
+
+// An input that the op reads as one run of numbers, of any shape: C-contiguous, else a ValueError.
+void read_contiguous(Call& call, Array& array, Argument given);
+
+// An input in rows of the axes [split, ndim). Copies the array first where it must.
 struct AsRows {
     Array& array;
     int split;
 
-    // Copies the array first where it must.
-    template <class T>
-    Placed<Rows<const T>> of(Call& call) const {
-        if (!row_contiguous(array, split)) call.copy(array);
-        index_t stride = 0;
-        const index_t n = count(array, 0, split);
-        const index_t cols = count(array, split, array.ndim);
-        if (array.plain()) return array.placed(Rows<const T>{array.as<const T>(), n, cols, cols});
-        single_stride(array, 0, split, stride);
-        return array.placed(Rows<const T>{array.as<const T>(), n, cols, stride / array.item_bytes});
-    }
+    struct View {
+        Place place;
+        index_t rows, cols, stride;
+
+        template <class T>
+        Rows<const T> at(const Run& run) const {
+            return {place.in<const T>(run), rows, cols, stride};
+        }
+    };
+    View of(Call& call) const;
 };
 
 // An input as a matrix: all axes before the last, and the last. Copies the array where the axes before have no single
@@ -32,31 +51,56 @@ struct AsRows {
 struct AsMatrix {
     Array& array;
 
-    template <class T>
-    Placed<Matrix<const T>> of(Call& call) const {
-        const int last = array.ndim - 1;
-        index_t row_stride = 0;
-        const bool readable = array.aligned() && single_stride(array, 0, last, row_stride) &&
-                              row_stride % array.item_bytes == 0 &&
-                              (array.shape[last] <= 1 || array.strides[last] % array.item_bytes == 0);
-        if (!readable) {
-            call.copy(array);
-            single_stride(array, 0, last, row_stride);
+    struct View {
+        Place place;
+        index_t rows, cols, row_stride, col_stride;
+
+        template <class T>
+        Matrix<const T> at(const Run& run) const {
+            return {place.in<const T>(run), rows, cols, row_stride, col_stride};
         }
-        return array.placed(Matrix<const T>{array.as<const T>(), count(array, 0, last), array.shape[last],
-                                            row_stride / array.item_bytes, array.strides[last] / array.item_bytes});
-    }
+    };
+    View of(Call& call) const;
 };
 
-// An input as one run of numbers, nullptr for an absent one.
+// An input as one run of numbers, nullptr for an absent one. Copies the array where it must.
 struct AsNumbers {
     Array& array;
 
-    // Copies the array where it must.
-    template <class T>
-    Placed<const T*> of(Call& call) const {
+    struct View {
+        Place place;
+
+        template <class T>
+        const T* at(const Run& run) const {
+            return place.in<const T>(run);
+        }
+    };
+    View of(Call& call) const {
         if (array.present() && !array.plain()) call.copy(array);
-        return array.pointer<const T>();
+        return {array.place()};
+    }
+};
+
+// Integers of any width, expected of the argument.
+void read_integers(Call& call, Array& array, Argument given);
+
+// Such an array. Copies it where it must.
+struct AsIntegers {
+    Array& array;
+
+    struct View {
+        Place place;
+        int item_bytes;
+        bool is_signed;
+
+        template <class T = void>
+        ops::Labels at(const Run& run) const {
+            return {place.in<const void>(run), item_bytes, is_signed};
+        }
+    };
+    View of(Call& call) const {
+        if (!array.plain()) call.copy(array);
+        return {array.place(), static_cast<int>(array.item_bytes), array.is_signed()};
     }
 };
 
@@ -64,11 +108,18 @@ struct AsNumbers {
 struct Written {
     const Array& array;
 
-    template <class T>
-    auto of(Call&) const {
-        return array.pointer<T>();
-    }
+    struct View {
+        Place place;
+
+        template <class T>
+        T* at(const Run& run) const {
+            return place.in<T>(run);
+        }
+    };
+    View of(Call&) const { return {array.place()}; }
 };
+
+// --- views without an array ---
 
 // What is the same in every run, whatever the element type.
 template <class Value>
@@ -76,10 +127,9 @@ struct Same {
     Value value;
 
     template <class T>
-    auto of(Call&) const {
-        return *this;
+    const Value& at(const Run&) const {
+        return value;
     }
-    const Value& operator()(const Run&) const { return value; }
 };
 template <class Value>
 Same(Value) -> Same<Value>;  // Clang 14 deduces none for an aggregate
@@ -87,10 +137,9 @@ Same(Value) -> Same<Value>;  // Clang 14 deduces none for an aggregate
 // The run itself, for what it adds to a number, or for the op's result.
 struct ThisRun {
     template <class T>
-    auto of(Call&) const {
-        return *this;
+    Run& at(Run& run) const {
+        return run;
     }
-    Run& operator()(Run& run) const { return run; }
 };
 
 // A number, which the op takes as one of its element type.
@@ -99,16 +148,16 @@ struct Real : Argument {
 
     void read(Call& call) { number = call.number(*this); }
     template <class T>
-    auto of(Call&) const {
-        return Same<T>{T(number)};
+    T at(const Run&) const {
+        return T(number);
     }
 };
 
 // A number that stays of double precision.
 struct Wide : Real {
     template <class T>
-    auto of(Call&) const {
-        return Same<double>{number};
+    double at(const Run&) const {
+        return number;
     }
 };
 
@@ -118,21 +167,30 @@ struct Switch : Argument {
 
     void read(Call& call) { on = call.flag(*this); }
     template <class T>
-    auto of(Call&) const {
-        return Same<bool>{on};
+    bool at(const Run&) const {
+        return on;
     }
 };
 
-// Runs function(operands...), or records it, and returns the run with its result. Operands are made in their order, as
-// checks in them have to be.
+// --- calls ---
+
+// Runs function(operands...), or records it, and returns the run with its result. Views are made in the order of the
+// operands, as checks in them have to be.
 template <class Function, class... Operand>
 Run compute(Call& call, double work, Function function, Operand&&... operands) {
-    return for_type(call, [&](auto element) {
-        return call.run(work,
-                        [function, views = std::tuple{operands.template of<decltype(element)>(call)...}](Run& run) {
-                            std::apply([&](const auto&... view) { function(view(run)...); }, views);
-                        });
-    });
+    const auto view = [&](auto& operand) {
+        if constexpr (requires { operand.of(call); }) return operand.of(call);
+        else return operand;
+    };
+    const std::tuple state{function, view(operands)...};
+    using State = std::remove_const_t<decltype(state)>;
+    const auto of_type = [](auto element) -> replay::Code {
+        return [](const void* kept, Run& run) {
+            std::apply([&](const auto& op, const auto&... views) { op(views.template at<decltype(element)>(run)...); },
+                       *static_cast<const State*>(kept));
+        };
+    };
+    return call.run(work, state, {of_type(float()), of_type(double())});
 }
 
 // The op of either element type, as an argument of a template.

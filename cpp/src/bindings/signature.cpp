@@ -1,4 +1,4 @@
-#include "bindings/signature.h"
+#include "bindings/fastcall.h"
 
 namespace relu_layers::bindings {
 namespace {
@@ -21,7 +21,7 @@ void Signature::add(const std::string& parameter) {
     defaults_.push_back(equals == std::string::npos ? nullptr : evaluated(parameter.substr(equals + 1)));
 }
 
-void Signature::parse(const char* text_, const char* receiver) {
+Signature::Signature(const char* text_, const char* receiver, std::size_t size) {
     const std::string text = text_;
     const auto open = text.find('(');
     std::string listed = text.substr(open + 1, text.rfind(')') - open - 1);
@@ -36,7 +36,8 @@ void Signature::parse(const char* text_, const char* receiver) {
         if (by_position) positional_ = static_cast<Py_ssize_t>(names_.size());
         listed = comma == std::string::npos ? "" : listed.substr(comma + 2);
     }
-    for (std::size_t i = 0; i < names_.size(); ++i)
+    if (names_.size() != size) throw std::logic_error("parameters differ: " + text);
+    for (std::size_t i = 0; i < size; ++i)
         if (defaults_[i] == nullptr) required_ = static_cast<Py_ssize_t>(i) + 1;
 }
 
@@ -81,6 +82,19 @@ bool Signature::match(PyObject* const* arguments, Py_ssize_t count, PyObject* ke
         return false;
     }
     return true;
+}
+
+void define(py::handle m, PyMethodDef definition) {
+    const py::object module_name = owned(PyModule_GetNameObject(m.ptr()));
+    auto* const kept = new PyMethodDef(definition);  // as long as the process, as functions live
+    add(m, kept->ml_name, owned(PyCFunction_NewEx(kept, nullptr, module_name.ptr())));
+}
+
+PyObject* invoke(const Signature& signature, Code code, void* receiver, PyObject* const* arguments, Py_ssize_t count,
+                 PyObject* keywords) noexcept {
+    PyObject* values[most_parameters];
+    if (!signature.take(arguments, count, keywords, values)) return nullptr;
+    return translated([&] { return code(receiver, values); });
 }
 
 }  // namespace relu_layers::bindings

@@ -11,10 +11,10 @@ namespace relu_layers::bindings {
 
 class Signature {
   public:
-    // `receiver` is what stands before the parameters in the text that Python shows: "$self" for a method.
-    void parse(const char* text, const char* receiver = "");
+    // `receiver` is what stands before the parameters in the text that Python shows: "$self" for a method. The function
+    // has `size` of them.
+    Signature(const char* text, const char* receiver, std::size_t size);
 
-    std::size_t size() const { return names_.size(); }
     const char* parameter(std::size_t i) const { return texts_[i].c_str(); }
     const char* name() const { return name_.c_str(); }
     // What __text_signature__ and __doc__ are read from.

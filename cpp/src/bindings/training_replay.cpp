@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
-#include "bindings/capture.h"
+#include "bindings/call.h"
 #include "bindings/guard.h"
 #include "bindings/object.h"
 #include "bindings/rate.h"
@@ -212,13 +212,8 @@ class TrainingReplay {
         for (PyObject* array : batch) lock.add(array);
     }
     bool touch_gradients(const Batch& batch) const {
-        const char* const begin = reinterpret_cast<const char*>(gradients_.data());
-        const char* const end = begin + gradient_bytes_;
-        for (PyObject* array : batch) {
-            if (array == Py_None) continue;
-            const char* const data = struct_of(array)->data;
-            if (data < end && begin < data + bytes_of(array)) return true;
-        }
+        for (PyObject* array : batch)
+            if (array != Py_None && overlap(array, gradients_.array())) return true;
         return false;
     }
 
@@ -252,7 +247,7 @@ class TrainingReplay {
                 stretch.rows != expected.dims[0])
                 return false;
             stretch.sources[i] = {reinterpret_cast<const std::byte*>(proxy->data),
-                                  reinterpret_cast<std::byte*>(const_cast<char*>(capture.recorded(batch_slots[i]))),
+                                  reinterpret_cast<std::byte*>(const_cast<char*>(expected.memory.begin)),
                                   expected.row_bytes};
         }
         return true;

@@ -36,18 +36,18 @@ struct Step {
     template <std::size_t... place, class Op, class... Number>
     void run(Call& call, std::index_sequence<place...>, Op op, Number&&... numbers) {
         compute(call, 2 * double(grad.size), op, Same{grad.size}, Written{param}, AsNumbers{grad},
-                Written{state[place]}..., Rule{*this}, numbers...);
+                Written{state[place]}..., Rule{grad_scale, weight_decay, regularization}, numbers...);
     }
 
   private:
     struct Rule {
-        const Step& step;
+        double grad_scale;
+        double weight_decay;
+        Regularization regularization;
 
         template <class T>
-        auto of(Call&) const {
-            return [scale = step.grad_scale, decay = step.weight_decay, penalty = step.regularization](const Run& run) {
-                return GradientRule<T>{T(scale * run.grad_scale), T(decay), penalty};
-            };
+        GradientRule<T> at(const Run& run) const {
+            return {T(grad_scale * run.grad_scale), T(weight_decay), regularization};
         }
     };
 };
@@ -57,8 +57,8 @@ struct Rate {
     double learning_rate;
 
     template <class T>
-    auto of(Call&) const {
-        return [rate = learning_rate](const Run& run) { return T(rate * run.rate); };
+    T at(const Run& run) const {
+        return T(learning_rate * run.rate);
     }
 };
 
@@ -105,26 +105,19 @@ struct Adam {
           epsilon_hat(call.flag(epsilon_hat_)) {
         number = call.integer(step);
         if (number < 1)
-            call.value_error("step is " + std::to_string(number) + ", expected >= 1: the first update is step 1");
+            call.value_error("step is %lld, expected >= 1: the first update is step 1", static_cast<long long>(number));
     }
     static double decay(Call& call, Argument given) {
         const double beta = call.number(given);
         if (!(beta >= 0 && beta < 1))
-            call.value_error(std::string(given.name) + " is " + repr_of(given.value) + ", expected 0 <= " + given.name +
-                             " < 1");
+            call.value_error("%s is %R, expected 0 <= %s < 1", given.name, given.value, given.name);
         return beta;
     }
     // The rule of each run.
     template <class T>
-    auto of(Call&) const {
-        return [adam = *this](const Run& run) {
-            return adam.rule<T>(adam.learning_rate * run.rate, double(adam.number + run.updates));
-        };
-    }
-
-  private:
-    template <class T>
-    AdamRule<T> rule(double rate, double steps) const {
+    AdamRule<T> at(const Run& run) const {
+        const double rate = learning_rate * run.rate;
+        const double steps = double(number + run.updates);
         const double correction1 = 1 - std::pow(beta1, steps);
         const double correction2 = 1 - std::pow(beta2, steps);
         const double step_size = epsilon_hat ? rate * std::sqrt(correction2) / correction1 : rate / correction1;

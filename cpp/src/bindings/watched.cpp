@@ -1,7 +1,10 @@
 #include "bindings/watched.h"
 
 #include <cmath>
+#include <cstddef>
 #include <new>
+
+#include <structmember.h>
 
 #include "bindings/bindings.h"
 #include "bindings/fastcall.h"
@@ -13,11 +16,15 @@ PyTypeObject* watched_type = nullptr;
 
 struct Watched {
     PyObject_HEAD Changes changes;  // null while nothing looks at the object
-    PyObject* shortcut;             // null for none
+    PyObject* shortcut;             // what a method of the object asks first; null for none
     std::int64_t assignments;
 };
 
 Watched& watched(PyObject* object) { return *reinterpret_cast<Watched*>(object); }
+Watched& checked(py::handle object) {
+    if (PyObject_TypeCheck(object.ptr(), watched_type) == 0) throw py::type_error("expected a Watched object");
+    return watched(object.ptr());
+}
 
 PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
     PyObject* const self = type->tp_alloc(type, 0);
@@ -74,9 +81,7 @@ int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
 
 // Counts a change of what no public attribute holds.
 void configuration_changed(py::handle object) {
-    if (PyObject_TypeCheck(object.ptr(), watched_type) == 0)
-        throw py::type_error("configuration_changed: expected a Watched object");
-    if (watched(object.ptr()).changes) ++*watched(object.ptr()).changes;
+    if (const Changes& changes = checked(object).changes) ++*changes;
 }
 
 // A class of Python's own making, for a pybind11 class would cost every subclass its metaclass.
@@ -94,30 +99,107 @@ py::object type_of_watched() {
     return owned(PyType_FromSpec(&spec));
 }
 
+// A method with a shortcut. A step of a small network is shorter than Python takes for the call of one function from
+// another, so the method that people call asks the object's replay first, without a frame of its own.
+struct Shortcut {
+    PyObject_HEAD PyObject* function;
+    PyObject* dict;
+    vectorcallfunc call;
+    Py_ssize_t least, most;  // arguments by position, the object itself included
+};
+
+Shortcut& shortcut(PyObject* object) { return *reinterpret_cast<Shortcut*>(object); }
+
+// What the object's shortcut returns, unless that is None: then what the function returns, and so for every call that
+// names an argument or does not fit.
+PyObject* call_shortcut(PyObject* self, PyObject* const* arguments, std::size_t flags, PyObject* keywords) {
+    const Shortcut& own = shortcut(self);
+    const Py_ssize_t count = PyVectorcall_NARGS(flags);
+    if (keywords == nullptr && count >= own.least && count <= own.most) {
+        const bool is_watched = PyObject_TypeCheck(arguments[0], watched_type) != 0;
+        if (PyObject* const first = is_watched ? watched(arguments[0]).shortcut : nullptr; first != nullptr) {
+            Py_INCREF(first);
+            PyObject* const result =
+                PyObject_Vectorcall(first, arguments + 1, static_cast<std::size_t>(count - 1), nullptr);
+            Py_DECREF(first);
+            if (result != Py_None) return result;
+            Py_DECREF(result);
+        }
+    }
+    return PyObject_Vectorcall(own.function, arguments, flags, keywords);
+}
+
+// Shortcut(function)
+PyObject* make_shortcut(PyTypeObject* type, PyObject* arguments, PyObject*) {
+    PyObject* function = nullptr;
+    if (PyArg_ParseTuple(arguments, "O!", &PyFunction_Type, &function) == 0) return nullptr;
+    PyObject* const self = type->tp_alloc(type, 0);
+    if (self == nullptr) return nullptr;
+    Shortcut& own = shortcut(self);
+    own.function = Py_NewRef(function);
+    own.call = &call_shortcut;
+    PyObject* const defaults = PyFunction_GetDefaults(function);
+    own.most = reinterpret_cast<PyCodeObject*>(PyFunction_GetCode(function))->co_argcount;
+    own.least = own.most - (defaults == nullptr ? 0 : PyTuple_GET_SIZE(defaults));
+    if (own.least < 1) own.least = 1;
+    return self;
+}
+
+void destroy_shortcut(PyObject* self) {
+    PyTypeObject* const type = Py_TYPE(self);
+    Py_CLEAR(shortcut(self).function);
+    Py_CLEAR(shortcut(self).dict);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyObject* bind_to(PyObject* self, PyObject* instance, PyObject*) {
+    return instance == nullptr ? Py_NewRef(self) : PyMethod_New(self, instance);
+}
+
+PyObject* shown(PyObject* self) { return PyObject_Repr(shortcut(self).function); }
+
+py::object type_of_shortcuts() {
+    static PyMemberDef members[] = {
+        {"__vectorcalloffset__", T_PYSSIZET, offsetof(Shortcut, call), READONLY, nullptr},
+        {"__dictoffset__", T_PYSSIZET, offsetof(Shortcut, dict), READONLY, nullptr},
+        {nullptr, 0, 0, 0, nullptr},
+    };
+    static PyGetSetDef properties[] = {
+        {"__dict__", &PyObject_GenericGetDict, &PyObject_GenericSetDict, nullptr, nullptr},
+        {nullptr, nullptr, nullptr, nullptr, nullptr},
+    };
+    static PyType_Slot slots[] = {
+        {Py_tp_new, reinterpret_cast<void*>(&make_shortcut)},
+        {Py_tp_dealloc, reinterpret_cast<void*>(&destroy_shortcut)},
+        {Py_tp_call, reinterpret_cast<void*>(&PyVectorcall_Call)},
+        {Py_tp_descr_get, reinterpret_cast<void*>(&bind_to)},
+        {Py_tp_repr, reinterpret_cast<void*>(&shown)},
+        {Py_tp_members, members},
+        {Py_tp_getset, properties},
+        {Py_tp_doc, const_cast<char*>("Shortcut(function)\n--\n\nA method of Watched objects that returns what the "
+                                      "shortcut of its object returns, unless that is None.")},
+        {0, nullptr},
+    };
+    static PyType_Spec spec = {"relu_layers._core.Shortcut", static_cast<int>(sizeof(Shortcut)), 0,
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR, slots};
+    return owned(PyType_FromSpec(&spec));
+}
+
+// The callable must not lead back to the object: that circle nothing could collect.
+void set_shortcut(py::handle object, py::handle callable) {
+    Py_XSETREF(checked(object).shortcut, callable.is_none() ? nullptr : Py_NewRef(callable.ptr()));
+}
+
 }  // namespace
 
 Changes changes_of(py::handle object) {
-    if (PyObject_TypeCheck(object.ptr(), watched_type) == 0) throw py::type_error("expected a list of Watched objects");
-    Changes& changes = watched(object.ptr()).changes;
+    Changes& changes = checked(object).changes;
     if (!changes) changes = std::make_shared<std::int64_t>(0);
     return changes;
 }
 
-const std::int64_t* assignments_of(py::handle object) {
-    if (PyObject_TypeCheck(object.ptr(), watched_type) == 0) throw py::type_error("expected a Watched object");
-    return &watched(object.ptr()).assignments;
-}
-
-PyObject* shortcut_of(PyObject* object) {
-    return PyObject_TypeCheck(object, watched_type) != 0 ? watched(object).shortcut : nullptr;
-}
-
-void replace_shortcut(py::handle object, PyObject* callable) {
-    if (PyObject_TypeCheck(object.ptr(), watched_type) == 0)
-        throw py::type_error("set_shortcut: expected a Watched object");
-    Py_XINCREF(callable);
-    Py_XSETREF(watched(object.ptr()).shortcut, callable);
-}
+const std::int64_t* assignments_of(py::handle object) { return &checked(object).assignments; }
 
 Configuration::Configuration(py::handle objects) {
     for_each(objects, [&](py::handle object) { changes_.push_back(changes_of(object)); });
@@ -129,6 +211,8 @@ void bind_watched(py::handle m) {
     watched_type = reinterpret_cast<PyTypeObject*>(py::object(type).release().ptr());
     add(m, "Watched", type);
     define<&configuration_changed>(m, "configuration_changed(object)");
+    add(m, "Shortcut", type_of_shortcuts());
+    define<&set_shortcut>(m, "set_shortcut(object, callable)");
 }
 
 }  // namespace relu_layers::bindings

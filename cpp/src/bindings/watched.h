@@ -19,11 +19,6 @@ Changes changes_of(py::handle watched);
 // How often an attribute of a Watched object has been set, whatever its name; valid as long as the object.
 const std::int64_t* assignments_of(py::handle watched);
 
-// What a method of the object asks first, see shortcut.cpp: borrowed, null for none and for what is not Watched.
-PyObject* shortcut_of(PyObject* object);
-// It must not lead back to the object: that circle nothing could collect.
-void replace_shortcut(py::handle watched, PyObject* callable);
-
 // Several objects, and whether one of them has changed since this was made or renewed. Guarded by the GIL.
 class Configuration {
   public:

@@ -33,50 +33,35 @@ struct Run {
     bool refused = false;                               // result of `check`
 };
 
-// A view whose memory may lie elsewhere in each run: view(run) is the view of that run.
-template <class View>
-struct Placed {
-    View view;
+// Memory that may lie elsewhere in each run.
+struct Place {
+    const void* recorded;
     Slot slot;
 
-    View operator()(const Run& run) const {
-        View there = view;
-        move(there.data, run);
-        return there;
-    }
-
-  private:
     template <class T>
-    void move(T*& data, const Run& run) const {
-        if (slot != Slot::fixed)
-            data = reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(data) + run.shift[static_cast<int>(slot)]);
+    T* in(const Run& run) const {
+        return reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(recorded) + run.shift[static_cast<int>(slot)]);
     }
 };
 
-template <class T>
-struct Placed<T*> {
-    T* view;
-    Slot slot;
-
-    T* operator()(const Run& run) const {
-        if (slot == Slot::fixed) return view;
-        return reinterpret_cast<T*>(reinterpret_cast<std::intptr_t>(view) + run.shift[static_cast<int>(slot)]);
-    }
-};
+// What a body does, to the state that it is called with.
+using Code = void (*)(const void* state, Run& run);
 
 // A function object of any type. Unlike a std::function it is never empty, so that a call looks for nothing.
 class Body {
   public:
+    template <class State>
+    Body(State state, Code code)
+        : state_(new State(std::move(state)), [](void* kept) { delete static_cast<State*>(kept); }), code_(code) {}
     template <class Function>
     explicit Body(Function function)
-        : state_(new Function(std::move(function)), [](void* state) { delete static_cast<Function*>(state); }),
-          call_([](void* state, Run& run) { (*static_cast<const Function*>(state))(run); }) {}
+        : Body(std::move(function), [](const void* state, Run& run) { (*static_cast<const Function*>(state))(run); }) {}
 
-    void operator()(Run& run) const { call_(state_.get(), run); }
+    void operator()(Run& run) const { code_(state_.get(), run); }
 
   private:
     std::unique_ptr<void, void (*)(void*)> state_;
-    void (*call_)(void*, Run&);
+    Code code_;
 };
 
 class Program {
