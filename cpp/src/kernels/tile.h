@@ -22,8 +22,7 @@ struct Heights {
 // Adds what c holds, where `add`, then the bias of the columns, null for none. `last` are the lanes in use of the last of
 // a row's N vectors.
 template <int R, int N, class Use>
-RELU_LAYERS_INLINE void add_old_and_bias(V (&sum)[R][N], const T* c, index_t c_row, bool add, const T* bias,
-                                         Use last) {
+RELU_LAYERS_INLINE void add_old_and_bias(V (&sum)[R][N], const T* c, index_t c_row, bool add, const T* bias, Use last) {
     if (add) {
         RL_UNROLL
         for (int r = 0; r < R; ++r, c += c_row) {
