@@ -36,6 +36,11 @@ for version in "${versions[@]}"; do
   python=$root/usr/bin/python$version
   patchelf --set-interpreter "$libraries/ld-linux-x86-64.so.2" --set-rpath "$libraries" --force-rpath "$python"
   sed -i "s#'/usr/share/python-wheels/#'$root/usr/share/python-wheels/#" "usr/lib/python$version"/_sysconfigdata*.py
+  # Debian keeps what depends on the processor in a folder that only the system's own compiler searches. It is the same
+  # for both that wheels are made for.
+  for processor in x86_64 aarch64; do
+    ln -sfn ../x86_64-linux-gnu "usr/include/python$version/$processor-linux-gnu"
+  done
   ln -sf "$python" "bin/python$version"
 done
 echo "$root/bin holds" "${versions[@]/#/python}"

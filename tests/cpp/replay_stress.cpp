@@ -77,15 +77,18 @@ struct Network {
         const Place input{x.data(), Slot::input};
         const Place target{labels.data(), Slot::target};
         program.add(Phase::check, [target](Run& run) {
-            run.refused = ops::find_bad_label(ops::labels_of(target.in<const std::int64_t>(run)), rows, outputs, false, 0) >= 0;
+            run.refused =
+                ops::find_bad_label(ops::labels_of(target.in<const std::int64_t>(run)), rows, outputs, false, 0) >= 0;
         });
         program.add(Phase::forward, [this, input, target](Run& run) {
-            ops::dense_forward(matrix_of(input.in<const float>(run), rows, inputs), matrix_of<float>(weight1(), inputs, hidden),
-                               bias1(), Rectifier<float>{true, 0.1F}, y1.data());
+            ops::dense_forward(matrix_of(input.in<const float>(run), rows, inputs),
+                               matrix_of<float>(weight1(), inputs, hidden), bias1(), Rectifier<float>{true, 0.1F},
+                               y1.data());
             ops::dense_forward(matrix_of<float>(y1.data(), rows, hidden), matrix_of<float>(weight2(), hidden, outputs),
                                bias2(), Rectifier<float>{false, 0}, y2.data());
-            run.number = ops::softmax_cross_entropy(rows_of<float>(y2.data(), rows, outputs), 1,
-                                                    ops::labels_of(target.in<const std::int64_t>(run)), {}, {}, dy2.data());
+            run.number =
+                ops::softmax_cross_entropy(rows_of<float>(y2.data(), rows, outputs), 1,
+                                           ops::labels_of(target.in<const std::int64_t>(run)), {}, {}, dy2.data());
         });
         program.add(Phase::backward, [this, input](Run& run) {
             float* grad1 = grads.data();
@@ -93,9 +96,10 @@ struct Network {
             ops::dense_backward(matrix_of<float>(y1.data(), rows, hidden), matrix_of<float>(weight2(), hidden, outputs),
                                 matrix_of<float>(dy2.data(), rows, outputs), Rectifier<float>{true, 0.1F}, dy1.data(),
                                 grad2, grad2 + hidden * outputs);
-            ops::dense_backward(matrix_of(input.in<const float>(run), rows, inputs), matrix_of<float>(weight1(), inputs, hidden),
-                                matrix_of<float>(dy1.data(), rows, hidden), Rectifier<float>{false, 0},
-                                static_cast<float*>(nullptr), grad1, grad1 + inputs * hidden);
+            ops::dense_backward(matrix_of(input.in<const float>(run), rows, inputs),
+                                matrix_of<float>(weight1(), inputs, hidden), matrix_of<float>(dy1.data(), rows, hidden),
+                                Rectifier<float>{false, 0}, static_cast<float*>(nullptr), grad1,
+                                grad1 + inputs * hidden);
         });
         program.add(Phase::collect, [this](Run&) { ops::accumulate(parameters, sum.data(), grads.data()); });
         program.add(Phase::combine, [this](Run&) { ops::accumulate(parameters, grads.data(), sum.data()); });
