@@ -188,9 +188,9 @@ class Call {
     // Keeps every caller's array seen so far from being resized.
     void protect();
 
-    // Runs the code of the call's type on the state, without the GIL where the work is worth it, and returns the run with its result. While a
-    // program is being recorded both are kept instead, so the state holds everything by value, reaches memory through
-    // a Place, and touches nothing of Python.
+    // Runs the code of the call's type on the state, without the GIL where the work is worth it, and returns the run
+    // with its result. While a program is being recorded both are kept instead, so the state holds everything by value,
+    // reaches memory through a Place, and touches nothing of Python.
     template <class State>
     Run run(double work, const State& state, Codes codes) {
         Run run;
