@@ -15,8 +15,8 @@ from relu_layers import _core
 TARGETS = rl.build_info()["targets"]
 DTYPES = [np.float32, np.float64]
 SLOPES = [0.0, 0.01, 1.0, 2.5]
-# Shapes (batch, in, out) at the edges: nothing, one of each, around the vector widths, around the blocks of 512 along
-# k and 224 along the rows, and operands that are packed.
+# Shapes (batch, in, out) at the edges: nothing, one of each, around the vector widths and their halves, around the
+# blocks of 512 along k and 224 along the rows, and operands that are packed, or exchanged.
 EDGES = [
     *[
         (0, 3, 2),
@@ -31,6 +31,7 @@ EDGES = [
     ],
     *[(16, 31, 33), (17, 2, 30), (33, 30, 1), (40, 784, 10), (225, 40, 17), (513, 20, 3), (1, 700, 300)],
     *[(30, 520, 520), (24, 512, 513), (2, 40, 2100)],
+    *[(10, 9, 20), (31, 100, 36), (19, 64, 100), (16, 300, 96), (24, 66, 130), (47, 230, 600)],
 ]
 
 
@@ -263,3 +264,20 @@ def test_a_transposed_operand_has_the_bits_of_its_copy(
         rl.ops.matmul(x, y, accumulate=accumulate, out=found)
         rl.ops.matmul(np.ascontiguousarray(x), y, accumulate=accumulate, out=wanted)
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [95, 96, 130, 513, 1100])
+def test_contiguous_columns_have_the_bits_of_their_copy(everywhere: Any, dtype: Any, k: int) -> None:
+    """A gradient by x, whatever reads the weight: few rows, exchanged sides, panels. Nothing is written behind it."""
+    rng = np.random.default_rng(k)
+    for m in (4, 8, 12, 16, 17, 20, 24, 33, 64, 91, 121, 241):
+        for n in (63, 64, 75, 230):
+            x = rng.standard_normal((m, k)).astype(dtype)
+            columns = rng.standard_normal((n, k)).astype(dtype)
+            for accumulate in (False, True):
+                found, wanted = np.ones((2, m * n + 32), dtype)
+                for b, out in ((columns.T, found), (np.ascontiguousarray(columns.T), wanted)):
+                    rl.ops.matmul(x, b, accumulate=accumulate, out=out[: m * n].reshape(m, n))
+                assert (found[m * n :] == 1).all()
+                np.testing.assert_array_equal(found, wanted, err_msg=f"{m} x {k} @ {k} x {n}")

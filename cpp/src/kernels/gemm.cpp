@@ -18,24 +18,27 @@
 //
 // A tile keeps R rows x V vectors of c in registers; each step loads V vectors of b and broadcasts R numbers of a.
 // Vectors lie along n, never along k. Every tile that leaves room for its row of b and one number of a is instantiated,
-// so rows are dealt out evenly (64 rows as 13+13+13+13+12) and few rows take more vectors; the last vector is masked.
+// so rows are dealt out evenly (64 rows as 8 times 8) and few rows take more vectors; the last vector is masked.
 //
 //   registers   largest tile, rows x vectors            fewer rows
-//   32          14 x 2                                  9 x 3, 6 x 4, 5 x 5, 4 x 6, 3 x 7, 2 x 8, 1 x 8
+//   32           9 x 3                                  6 x 4, 5 x 5, 4 x 6, 3 x 7, 2 x 8, 1 x 8
 //   16 and FMA   6 x 2                                  4 x 3 (3 x 3), 2 x 5, 1 x 7
 //   16           4 x 2                                  as far as they fit
 //
-// NEON takes the first line, by reasoning and not by timing: no ARM processor was at hand. Its vectors are a quarter as
-// long, and 14 x 2 loads 16 times for 28 fused multiply-adds; a core with two pipes for each can feed that.
+// 14 x 2 fits 32 registers too, and was 1 to 4 % slower (Zen 4): it stores into 14 rows of c, which fall on few sets of a
+// cache, and reads a as often for two vectors as 9 x 3 for three. NEON takes the first line, by reasoning and not by
+// timing: no ARM processor was at hand. Its vectors are a quarter as long, and 9 x 3 loads 12 times for 27 fused
+// multiply-adds; a core with two pipes for each can feed that.
 #define RELU_LAYERS_KERNELS "table/products.def"
 #include "kernels/tile.h"
+#include "simd/transpose.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
 #if defined(__FMA__) || defined(__aarch64__)
 constexpr int spare_registers = 1;  // the number of a
-constexpr int most_rows = vector_registers == 32 ? 14 : 6;
+constexpr int most_rows = vector_registers == 32 ? 9 : 6;
 #else
 constexpr int spare_registers = 2;  // and a product
 constexpr int most_rows = 4;
@@ -63,14 +66,19 @@ struct Block {
     bool add;
 };
 
+// How the last vector of a row is computed. Where a mask costs nothing, one body serves full vectors and others, and
+// half a vector's worth of arithmetic is done where that is enough: it takes half the time where the units are 256 bits
+// wide (Zen 4).
+enum Last { full, masked, halved };
 // One tile; `last` lanes of the last vector are in use. The rows of a are addressed in threes from one pointer each (p,
 // p + stride, p + 2 strides are single addresses), which keeps all fourteen in the general registers.
-template <int R, int V, bool masked>
+template <int R, int N, Last kind>
 void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index_t last) {
     const auto lanes = [=] {
-        if constexpr (masked) return Tail{last};
-        else return Full{};
+        if constexpr (kind == full) return Full{};
+        else return Tail{last};
     }();
+    constexpr int whole = kind == halved ? N - 1 : N;
     constexpr int groups = (R + 2) / 3;
     const index_t a_row = block.a_row;
     const index_t a_col = block.a_col;
@@ -78,43 +86,66 @@ void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index
     const T* from[groups];
     RL_UNROLL
     for (int g = 0; g < groups; ++g) from[g] = a + 3 * g * a_row;
-    Vec<T> sum[R][V];
+    Vec<T> sum[R][N];
+    Half half_sum[R];
     RL_UNROLL
-    for (int r = 0; r < R; ++r) RL_UNROLL
-    for (int v = 0; v < V; ++v) sum[r][v] = Vec<T>{};
-    for (index_t left = block.k; left > 0; --left) {
-        Vec<T> row[V];
+    for (int r = 0; r < R; ++r) {
+        half_sum[r] = Half{};
         RL_UNROLL
-        for (int v = 0; v < V - 1; ++v) row[v] = load(b + v * width<T>);
-        row[V - 1] = get(b + (V - 1) * width<T>, lanes);
+        for (int v = 0; v < N; ++v) sum[r][v] = Vec<T>{};
+    }
+    for (index_t left = block.k; left > 0; --left) {
+        Vec<T> row[N];
+        Half half_row{};
+        RL_UNROLL
+        for (int v = 0; v < N - 1; ++v) row[v] = load(b + v * width<T>);
+        const T* end = b + (N - 1) * width<T>;
+        if constexpr (kind == halved) half_row = load_first_of_half(end, last);
+        else if (kind == masked && halves && last == width<T>) row[N - 1] = load(end);
+        else row[N - 1] = get(end, lanes);
         RL_UNROLL
         for (int r = 0; r < R; ++r) {
-            const Vec<T> x = broadcast(from[r / 3][r % 3 * a_row]);
+            const T number = from[r / 3][r % 3 * a_row];
+            if constexpr (whole == 0) {
+                half_sum[r] = fma(broadcast_to_half(number), half_row, half_sum[r]);
+                continue;
+            }
+            const Vec<T> x = broadcast(number);
             RL_UNROLL
-            for (int v = 0; v < V; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
+            for (int v = 0; v < whole; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
+            if constexpr (kind == halved) half_sum[r] = fma(half_of(x), half_row, half_sum[r]);
         }
         RL_UNROLL
         for (int g = 0; g < groups; ++g) from[g] += a_col;
         b += b_row;
     }
+    if constexpr (kind == halved) {
+        RL_UNROLL
+        for (int r = 0; r < R; ++r) sum[r][N - 1] = widened(half_sum[r]);
+    }
     add_old_and_bias(sum, c, block.c_row, block.add, bias, lanes);
-    write(sum, c, block.c_row, lanes);
+    // A mask costs nothing as a vector is read, but some four cycles as it is stored (Zen 4).
+    if (kind == masked && halves && last == width<T>) write(sum, c, block.c_row, Full{});
+    else write(sum, c, block.c_row, lanes);
 }
 
 using Tile = void (*)(const Block&, const T*, const T*, T*, const T*, index_t);
 
+// The second of each pair where `is_short`.
 struct Tiles {
-    Tile full[most_rows][most_vectors];
-    Tile masked[most_rows][most_vectors];
+    Tile of[2][most_rows][most_vectors];
 };
 
-template <int R, int V>
+constexpr Last longer = halves ? masked : full;
+constexpr Last shorter = halves ? halved : masked;
+
+template <int R, int N>
 constexpr void fill(Tiles& tiles) {
-    if constexpr (fits(R, V)) {
-        tiles.full[R - 1][V - 1] = &tile<R, V, false>;
-        tiles.masked[R - 1][V - 1] = &tile<R, V, true>;
+    if constexpr (fits(R, N)) {
+        tiles.of[0][R - 1][N - 1] = &tile<R, N, longer>;
+        tiles.of[1][R - 1][N - 1] = &tile<R, N, shorter>;
     }
-    if constexpr (V < most_vectors) fill<R, V + 1>(tiles);
+    if constexpr (N < most_vectors) fill<R, N + 1>(tiles);
     else if constexpr (R < most_rows) fill<R + 1, 1>(tiles);
 }
 constexpr Tiles all_tiles() {
@@ -123,6 +154,9 @@ constexpr Tiles all_tiles() {
     return tiles;
 }
 constexpr Tiles tiles = all_tiles();
+
+// `last` lanes of the last vector are in use.
+RELU_LAYERS_INLINE bool is_short(index_t last) { return halves ? last <= width<T> / 2 : last < width<T>; }
 
 struct Widest {
     index_t vectors[most_rows + 1];
@@ -142,14 +176,34 @@ index_t row_limit(const Matrix<const T>& a) {
 }
 
 // A finished tile goes to a c whose rows are not contiguous: the bias belongs to the row then.
-void scatter(const T* tile, index_t tile_row, index_t rows, index_t columns, T* c, index_t c_row, index_t c_col,
-             const T* bias, index_t bias_row, bool add) {
-    for (index_t j = 0; j < columns; ++j, c += c_col)
-        for (index_t r = 0; r < rows; ++r) {
-            T y = tile[r * tile_row + j];
-            if (add) y = c[r * c_row] + y;
-            c[r * c_row] = bias == nullptr ? y : y + bias[r * bias_row];
+RELU_LAYERS_NOINLINE void scatter(const T* tile, index_t tile_row, index_t rows, index_t columns, T* c, index_t c_row,
+                                  index_t c_col, const T* bias, index_t bias_row, bool add) {
+    if (c_row != 1 || (bias != nullptr && bias_row != 1)) {
+        for (index_t j = 0; j < columns; ++j, c += c_col)
+            for (index_t r = 0; r < rows; ++r) {
+                T y = tile[r * tile_row + j];
+                if (add) y = c[r * c_row] + y;
+                c[r * c_row] = bias == nullptr ? y : y + bias[r * bias_row];
+            }
+        return;
+    }
+    for (index_t r = 0; r < rows; r += width<T>) {
+        const Some those{rows - r < width<T> ? rows - r : width<T>};
+        const V shift = bias == nullptr ? V{} : get(bias + r, those);
+        for (index_t j = 0; j < columns; j += width<T>) {
+            V square[width<T>];
+            load_edge<T>(square, tile + r * tile_row + j, tile_row, those.n, width<T>);
+            RL_UNROLL
+            for (int i = 0; i < width<T>; ++i) {
+                if (j + i >= columns) break;
+                T* to = c + (j + i) * c_col + r;
+                V y = square[i];
+                if (add) y = get(to, those) + y;
+                if (bias != nullptr) y = y + shift;
+                put(to, y, those);
+            }
         }
+    }
 }
 
 }  // namespace
@@ -178,7 +232,7 @@ void gemm_small(const Matrix<const T>& a, const Rows<const T>& b, const Rows<T>&
         const index_t columns = n - j < vectors * width<T> ? n - j : vectors * width<T>;
         const index_t used = (columns + width<T> - 1) / width<T>;
         const index_t last = columns - (used - 1) * width<T>;
-        const auto& table = last == width<T> ? tiles.full : tiles.masked;
+        const auto& table = tiles.of[is_short(last)];
         const T* shift = bias == nullptr ? nullptr : bias + j;
         for (index_t i = 0; i < m; i += height) {
             const index_t rows = m - i < height ? m - i : height;
@@ -200,7 +254,7 @@ void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_strid
         const index_t columns = c.cols - j < panel ? c.cols - j : panel;
         const index_t vectors = ceil_div(columns, width<T>);
         const index_t last = columns - (vectors - 1) * width<T>;
-        const auto& table = last == width<T> ? tiles.full : tiles.masked;
+        const auto& table = tiles.of[is_short(last)];
         const T* x = a.data;
         T* y = c.data + j * c.col_stride;
         index_t row = 0;

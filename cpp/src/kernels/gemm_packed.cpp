@@ -63,8 +63,9 @@ struct Coming {
     index_t step;
 };
 
-// One tile. Where the last vector has unused lanes, b holds zeros there: only what happens after the sums differs.
-template <int R, int N>
+// One tile. Where the last vector has unused lanes, b holds zeros there: only what happens after the sums differs. Half a
+// vector's worth of arithmetic is done where that is enough, see gemm.cpp.
+template <int R, int N, bool halved>
 void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last, Coming coming) {
     constexpr int panels = (N + per_panel - 1) / per_panel;
     constexpr int groups = (R + 2) / 3;
@@ -77,9 +78,13 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last
     RL_UNROLL
     for (int p = 0; p < panels; ++p) lines[p] = b + p * job.k * panel;
     V sum[R][N];
+    Half half_sum[R];
     RL_UNROLL
-    for (int r = 0; r < R; ++r) RL_UNROLL
-    for (int v = 0; v < N; ++v) sum[r][v] = V{};
+    for (int r = 0; r < R; ++r) {
+        half_sum[r] = Half{};
+        RL_UNROLL
+        for (int v = 0; v < N; ++v) sum[r][v] = V{};
+    }
     for (index_t left = job.k; left > 0; --left) {
         if constexpr (R <= few_rows) {
             V x[R];
@@ -91,7 +96,13 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last
                 RL_UNROLL
                 for (int r = 0; r < R; ++r) sum[r][v] = fma(x[r], row, sum[r][v]);
             }
+        } else if constexpr (halved && N == 1) {
+            const Half row = load_half(lines[0]);
+            RL_UNROLL
+            for (int r = 0; r < R; ++r)
+                half_sum[r] = fma(broadcast_to_half(from[r / 3][r % 3 * a_row]), row, half_sum[r]);
         } else {
+            constexpr int whole = halved ? N - 1 : N;
             V row[N];
             RL_UNROLL
             for (int v = 0; v < N; ++v) row[v] = load(lines[v / per_panel] + v % per_panel * width<T>);
@@ -99,7 +110,8 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last
             for (int r = 0; r < R; ++r) {
                 const V x = broadcast(from[r / 3][r % 3 * a_row]);
                 RL_UNROLL
-                for (int v = 0; v < N; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
+                for (int v = 0; v < whole; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
+                if constexpr (halved) half_sum[r] = fma(half_of(x), half_of(row[N - 1]), half_sum[r]);
             }
         }
         RL_UNROLL
@@ -110,6 +122,10 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last
         coming.line += coming.step;
         RL_UNROLL
         for (int g = 0; g < groups; ++g) from[g] += a_col;
+    }
+    if constexpr (halved) {
+        RL_UNROLL
+        for (int r = 0; r < R; ++r) sum[r][N - 1] = widened(half_sum[r]);
     }
     add_old_and_bias(sum, c, job.c_row, job.add, bias, last);
     if (job.relu.on) {
@@ -131,12 +147,14 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last
 using Tile = void (*)(const Job&, const T*, const T*, T*, const T*, Some, Coming);
 
 struct Tiles {
-    Tile of[most_rows][most_vectors];
+    Tile of[2][most_rows][most_vectors];
 };
 
 template <int R, int N>
 constexpr void fill(Tiles& tiles) {
-    tiles.of[R - 1][N - 1] = &tile<R, N>;
+    constexpr bool can_be_short = halves && R > few_rows;
+    tiles.of[0][R - 1][N - 1] = &tile<R, N, false>;
+    tiles.of[1][R - 1][N - 1] = &tile<R, N, can_be_short>;
     if constexpr (N < vectors_of(R)) fill<R, N + 1>(tiles);
     else if constexpr (R < most_rows) fill<R + 1, 1>(tiles);
 }
@@ -188,6 +206,7 @@ void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const
         const index_t columns = c.cols - j < together ? c.cols - j : together;
         const index_t vectors = (columns + width<T> - 1) / width<T>;
         const Some last{columns - (vectors - 1) * width<T>};
+        const bool is_short = halves && last.n <= width<T> / 2;
         const T* x = a.data;
         T* y = c.data + j;
         for (index_t i = 0; i < count; ++i) {
@@ -196,7 +215,8 @@ void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const
             Coming coming{from + lines_ahead * per_panel / vectors_there * panel, panel};
             if (count > 1) coming = {from + together * a.cols + i * a.cols * share, share};
             if (a_packed) job.a_col = height;
-            tiles.of[height - 1][vectors - 1](job, x, from, y, bias == nullptr ? nullptr : bias + j, last, coming);
+            const Tile compute = tiles.of[is_short][height - 1][vectors - 1];
+            compute(job, x, from, y, bias == nullptr ? nullptr : bias + j, last, coming);
             x += height * (a_packed ? a.cols : a.row_stride);
             y += height * c.stride;
         }

@@ -6,6 +6,10 @@
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
+// Whether half of a last vector is computed where that is enough.
+constexpr bool halves = vector_bytes == 64;
+using Half = decltype(half_of(V{}));
+
 // Divisions cost more than a small tile: most counts here are 1.
 constexpr index_t ceil_div(index_t a, index_t b) { return a <= b ? 1 : (a + b - 1) / b; }
 

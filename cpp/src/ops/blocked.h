@@ -7,14 +7,19 @@
 //   columns   gemm_columns: b's columns streamed    few rows of a, b's columns contiguous
 //   dots      gemm_dots: likewise                   one row of a: the one product with another order along k
 //   tiles     gemm, b in place or packed            everything else
-//   Each also with both sides exchanged, c^T = b^T @ a^T, where the columns of c would fill their vectors badly.
+//   Each also with both sides exchanged, c^T = b^T @ a^T, where the columns of c would fill their vectors badly, and
+//   where b's columns are contiguous and a is the smaller one to pack.
 //
 //   block     what                                 chosen because
 //   512       rows of b: part of the definition    accuracy at large k
-//   224       rows of a per pass over the panels   16 tiles of 14; 224 x 512 floats fit a 1 MiB second-level cache
+//   224       rows of a per pass over the panels   224 x 512 floats fit a 1 MiB second-level cache
 //   2048      columns of b packed at a time        512 x 2048 floats, 4 MiB, fit the third level
 //   a panel   of b packed, where one pass is all   it is used while in the second level
 //   120, 60   rows of a per pass (float32, 64)     24 rows and more: 240 kB of 512 columns, half of a 512 KiB cache
+//   With vectors of 64 bytes each row of a panel is whole lines, and b is read in place but where it is large and a has
+//   many rows (Zen 4: 0.82 to 0.88 of the time of packing it with 24 to 64 rows of 784 x 512 and 1024 x 1024; 1000 x 1000
+//   with 200 rows took 1.25 in float32, 0.9 in float64). A transposed a is read in place too: 0.92 to 0.98. With
+//   shorter ones:
 //   700 kB    b is packed from this size on        packing from 300 kB on cost 7 % at 64 x 784 x 128 (Zen 4, float32)
 //   6 MB      the same for 5 rows and more         0.5 to 0.9 of the time from memory: 1000 x 1000 float64, 2000 x 2000
 //   300 kB    where a takes several passes         0.80 to 0.86 of the time of 784 x 128 with 128 and 256 rows (Zen 3)
@@ -40,6 +45,8 @@ constexpr index_t short_k = 4;
 constexpr index_t long_row_bytes = 1024;
 // A shorter k does not pay for the tiles' way into the columns of c.
 constexpr index_t scatter_k = 96;
+// With fewer columns there is little of b to pack.
+constexpr index_t few_columns = 64;
 // A shorter k would not fill the lanes of gemm_dots. The same on every target, because its order of operations shows.
 constexpr index_t dots_k = 16;
 // b is packed from this size on, or where its rows fall on the same cache sets, if so many rows of a share the cost.
@@ -51,6 +58,10 @@ constexpr index_t pack_bytes_of_some_rows = 6 * 1000 * 1000;
 constexpr index_t strips_bytes = 2048;
 // Where a has more rows than go over the panels at a time: in place, all of them would, and leave the second level.
 constexpr index_t pack_bytes_of_many_rows = 300 * 1000;
+// The same where a row of a panel is whole lines: larger b are packed from more rows of a than these on.
+constexpr index_t pack_bytes_in_whole_lines = 3500 * 1000;
+template <class T>
+constexpr index_t pack_rows_in_whole_lines = sizeof(T) == 4 ? 128 : 224;
 // A result of at most this size lies in the second level when its last panel is done: half of 512 KiB.
 constexpr index_t rectified_bytes = 256 * 1024;
 
@@ -102,6 +113,10 @@ Method method_of(const KernelTable<T>& kernel, const Matrix<const T>& a, const M
     if ((a.rows <= few_rows && length >= long_row_bytes) || (a.cols <= short_k && length >= long_row_bytes / 4))
         return Method::rows;
     const index_t bytes = b.rows * b.cols * index_t(sizeof(T));
+    if (kernel.gemm_lanes * index_t(sizeof(T)) == 64) {
+        const bool large = a.rows > pack_rows_in_whole_lines<T> && bytes > pack_bytes_in_whole_lines;
+        return large ? Method::packed_tiles : Method::tiles;
+    }
     if (a.rows < pack_rows) {
         const bool in_strips = a.col_stride == 1 && bytes > pack_bytes_of_some_rows && length >= strips_bytes;
         return in_strips ? Method::packed_tiles : Method::tiles;
@@ -121,6 +136,33 @@ Matrix<const T> with_plain_strides(Matrix<const T> a) {
     return a;
 }
 
+// Whether c^T = b^T @ a^T pays though the rows of a are many: it reads b's contiguous columns as they are, and packs a
+// instead. Its tiles are transposed on their way into c, which a shorter k does not pay for. Time over that of packing b,
+// 784 x 512 and 1024 x 1024, 24 to 64 rows: 0.77 to 0.95 in float32, 0.75 to 0.9 in float64 (Zen 4, both targets); over
+// that of gemm_columns with 16 rows 0.62 to 0.8, where they fill their vectors.
+template <class T>
+bool packs_the_smaller(const KernelTable<T>& kernel, const Matrix<const T>& a, const Matrix<const T>& b) {
+    if (b.row_stride != 1 || b.col_stride == 1 || a.col_stride != 1 || b.cols < few_columns) return false;
+    const bool large = b.rows * b.cols * index_t(sizeof(T)) > pack_bytes;
+    const index_t most = large ? 2 * rows_at_once<T> : rows_at_once<T> * 3 / 4;
+    if (a.cols < scatter_k || a.rows > most) return false;
+    const index_t lanes = kernel.gemm_lanes;
+    const index_t vector = lanes * index_t(sizeof(T));
+    // Vectors of 16 bytes have no masks: tiles read what is left of a row number by number.
+    if (a.rows <= kernel.gemm_columns_rows || vector == 16) return a.rows % lanes == 0;
+    return a.rows * 4 >= rounded_up(a.rows, vector == 64 ? lanes / 2 : lanes) * 3;
+}
+
+// The plan of c^T = b^T @ a^T.
+template <class T>
+Plan<T> exchanged(const Product<T>& p, Method method, const Matrix<const T>& a, const Matrix<const T>& b,
+                  const Matrix<T>& c) {
+    const Matrix<const T> b_t = transposed(b);
+    FusedRelu<T> relu_t = p.relu;
+    relu_t.output = transposed(relu_t.output);
+    return {method, b_t, transposed(a), transposed(c), p.bias, 1, 0, p.accumulate, relu_t, gathers(b_t)};
+}
+
 template <class T>
 Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
     const Matrix<const T> a = with_plain_strides(p.a);
@@ -136,16 +178,13 @@ Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
                               (a.cols > short_k && (b.cols * 4 <= lanes || a.rows >= 4 * lanes));
         const bool in_place = a.row_stride == 1 && (single || a.cols >= scatter_k);
         if (streamed || in_place) {
-            const Matrix<const T> b_t = transposed(b);
-            const Matrix<const T> a_t = transposed(a);
             const Matrix<T> c_t = transposed(c);
-            Method method = method_of(kernel, b_t, a_t);
+            Method method = method_of(kernel, transposed(b), transposed(a));
             if (method == Method::rows && (c_t.col_stride != 1 || p.bias != nullptr)) method = Method::tiles;
-            FusedRelu<T> relu_t = p.relu;
-            relu_t.output = transposed(relu_t.output);
-            return {method, b_t, a_t, c_t, p.bias, 1, 0, p.accumulate, relu_t, gathers(b_t)};
+            return exchanged(p, method, a, b, c);
         }
     }
+    if (packs_the_smaller(kernel, a, b)) return exchanged(p, Method::packed_tiles, a, b, c);
     Method method = method_of(kernel, a, b);
     if (method == Method::columns && a.rows == 1 && a.col_stride == 1 && a.cols >= dots_k && p.bias == nullptr)
         method = Method::dots;

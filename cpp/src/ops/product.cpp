@@ -42,13 +42,14 @@ struct Split {
 template <class T>
 Split split_of(const Plan<T>& plan) {
     // Of two threads each reads half of one operand and all of the other: halve the larger one. Columns also where b is
-    // packed, or each thread would pack all of it.
+    // packed, or each thread would pack all of it, unless that is little beside a.
     constexpr index_t column_unit = 256 / index_t(sizeof(T));
     constexpr index_t row_unit = 8;
     const index_t threads = num_threads();
     const index_t by_columns = rounded_up(plan.c.cols, column_unit) / column_unit;
     const index_t by_rows = rounded_up(plan.c.rows, row_unit) / row_unit;
-    const bool prefer_columns = plan.c.rows <= plan.c.cols || plan.method == Method::packed_tiles;
+    const bool packed = plan.method == Method::packed_tiles && plan.c.rows <= 4 * plan.c.cols;
+    const bool prefer_columns = plan.c.rows <= plan.c.cols || packed;
     const bool columns = by_columns >= (prefer_columns ? std::min(threads, by_rows) : by_rows + 1);
     const index_t count = columns ? by_columns : by_rows;
     return {columns, columns ? column_unit : row_unit, count,
