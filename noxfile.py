@@ -245,7 +245,7 @@ def compilers(session: nox.Session) -> None:
 @nox.session(default=False)
 def wheels(session: nox.Session) -> None:
     """Wheels for old systems and other processors by zig, without containers; those for this machine are tried out."""
-    session.install("auditwheel", "wheel", "ziglang")
+    session.install("auditwheel", "wheel", "ziglang", "zopflipy")
     session.run("python", "packaging/wheels.py", "--work", session.create_tmp(), *session.posargs)
 
 
@@ -265,7 +265,7 @@ def aarch64(session: nox.Session) -> None:
             "needs qemu-aarch64-static (apt-get install qemu-user-static) and RELU_LAYERS_ARM64_ROOT, a folder that "
             "packaging/arm64_root.sh fills with Debian's Python for arm64"
         )
-    session.install("auditwheel", "wheel", "ziglang")
+    session.install("auditwheel", "wheel", "ziglang", "zopflipy")
     session.run("python", "packaging/aarch64.py", "--root", root, "--work", session.create_tmp())
 
 
@@ -277,7 +277,8 @@ def oldest(session: nox.Session) -> None:
         for entry in reversed(requirements("test"))
         if (match := re.match(r"([\w.-]+)>=(\d+)((?:\.\d+)*)", entry))
     }
-    session.install(".", *lowest.values(), "scipy<1.15")
+    # Of their time too, for newer ones break the oldest scikit-learn and matplotlib.
+    session.install(".", *lowest.values(), "scipy<1.15", "pyparsing<3.3")
     # Old packages use what is deprecated in the newest ones that they need.
     old = "ignore::DeprecationWarning"
     session.run("python", "-W", old, "-m", "pytest", "-W", old, *session.posargs)

@@ -76,6 +76,7 @@ template <int R, int N, Last kind>
 void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index_t last) {
     const auto lanes = [=] {
         if constexpr (kind == full) return Full{};
+        else if constexpr (kind == masked && has_halves) return Some{last};
         else return Tail{last};
     }();
     constexpr int whole = kind == halved ? N - 1 : N;
@@ -100,8 +101,8 @@ void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index
         RL_UNROLL
         for (int v = 0; v < N - 1; ++v) row[v] = load(b + v * width<T>);
         const T* end = b + (N - 1) * width<T>;
-        if constexpr (kind == halved) half_row = load_first_of_half(end, last);
-        else if (kind == masked && halves && last == width<T>) row[N - 1] = load(end);
+        if constexpr (kind == halved) half_row = load_half(end, last);
+        else if (is_whole(lanes)) row[N - 1] = load(end);
         else row[N - 1] = get(end, lanes);
         RL_UNROLL
         for (int r = 0; r < R; ++r) {
@@ -124,9 +125,7 @@ void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index
         for (int r = 0; r < R; ++r) sum[r][N - 1] = widened(half_sum[r]);
     }
     add_old_and_bias(sum, c, block.c_row, block.add, bias, lanes);
-    // A mask costs nothing as a vector is read, but some four cycles as it is stored (Zen 4).
-    if (kind == masked && halves && last == width<T>) write(sum, c, block.c_row, Full{});
-    else write(sum, c, block.c_row, lanes);
+    write(sum, c, block.c_row, lanes);
 }
 
 using Tile = void (*)(const Block&, const T*, const T*, T*, const T*, index_t);
@@ -136,8 +135,8 @@ struct Tiles {
     Tile of[2][most_rows][most_vectors];
 };
 
-constexpr Last longer = halves ? masked : full;
-constexpr Last shorter = halves ? halved : masked;
+constexpr Last longer = has_halves ? masked : full;
+constexpr Last shorter = has_halves ? halved : masked;
 
 template <int R, int N>
 constexpr void fill(Tiles& tiles) {
@@ -156,7 +155,7 @@ constexpr Tiles all_tiles() {
 constexpr Tiles tiles = all_tiles();
 
 // `last` lanes of the last vector are in use.
-RELU_LAYERS_INLINE bool is_short(index_t last) { return halves ? last <= width<T> / 2 : last < width<T>; }
+RELU_LAYERS_INLINE bool is_short(index_t last) { return has_halves ? last <= width<T> / 2 : last < width<T>; }
 
 struct Widest {
     index_t vectors[most_rows + 1];

@@ -6,7 +6,7 @@
 //   row k-1[ v v ]   row k-1[ v v ]
 //
 // Elements of c are one chain over k in order, from 0, as in gemm.cpp; `add` and `bias` mean the same. Then the ReLU,
-// with relu.cpp's formula, while the numbers are in registers.
+// with relu.cpp's formula, while a tile is in the first-level cache: in every tile it would be half of their code.
 //
 // b is read once from wherever it lies for all rows of a: in order, so that the processor's own prefetching works, and
 // across pages with the help of ours. Few rows take several panels at once, or their chains would wait for each other:
@@ -54,7 +54,6 @@ struct Job {
     index_t a_row, a_col;
     index_t c_row;
     bool add;
-    Rectifier<T> relu;
 };
 
 // Lines of b that are asked for before they are needed: in each step one for each panel, `step` elements further on.
@@ -97,7 +96,7 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last
                 for (int r = 0; r < R; ++r) sum[r][v] = fma(x[r], row, sum[r][v]);
             }
         } else if constexpr (halved && N == 1) {
-            const Half row = load_half(lines[0]);
+            const Half row = half_of(load(lines[0]));
             RL_UNROLL
             for (int r = 0; r < R; ++r)
                 half_sum[r] = fma(broadcast_to_half(from[r / 3][r % 3 * a_row]), row, half_sum[r]);
@@ -128,20 +127,18 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last
         for (int r = 0; r < R; ++r) sum[r][N - 1] = widened(half_sum[r]);
     }
     add_old_and_bias(sum, c, job.c_row, job.add, bias, last);
-    if (job.relu.on) {
-        const V zero = broadcast(T(0));
-        const V slope = broadcast(job.relu.negative_slope);
-        if (job.relu.negative_slope == T(0)) {
-            RL_UNROLL
-            for (int r = 0; r < R; ++r) RL_UNROLL
-            for (int v = 0; v < N; ++v) sum[r][v] = sum[r][v] < zero ? zero : sum[r][v];
-        } else {
-            RL_UNROLL
-            for (int r = 0; r < R; ++r) RL_UNROLL
-            for (int v = 0; v < N; ++v) sum[r][v] = sum[r][v] > zero ? sum[r][v] : sum[r][v] * slope;
-        }
-    }
     write(sum, c, job.c_row, last);
+}
+
+RELU_LAYERS_NOINLINE void rectify(T* c, index_t c_row, index_t rows, index_t columns, T negative_slope) {
+    const V zero = broadcast(T(0));
+    const V slope = broadcast(negative_slope);
+    const bool flat = negative_slope == T(0);
+    for (index_t r = 0; r < rows; ++r, c += c_row)
+        for_each_vector<T>(columns, [=](index_t j, auto lanes) {
+            const V v = get(c + j, lanes);
+            put(c + j, flat ? (v < zero ? zero : v) : (v > zero ? v : v * slope), lanes);
+        });
 }
 
 using Tile = void (*)(const Job&, const T*, const T*, T*, const T*, Some, Coming);
@@ -152,7 +149,7 @@ struct Tiles {
 
 template <int R, int N>
 constexpr void fill(Tiles& tiles) {
-    constexpr bool can_be_short = halves && R > few_rows;
+    constexpr bool can_be_short = has_halves && R > few_rows;
     tiles.of[0][R - 1][N - 1] = &tile<R, N, false>;
     tiles.of[1][R - 1][N - 1] = &tile<R, N, can_be_short>;
     if constexpr (N < vectors_of(R)) fill<R, N + 1>(tiles);
@@ -193,7 +190,7 @@ void gemm_pack_rows(const Matrix<const T>& a, T* packed) {
 
 void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const Rows<T>& c, const T* bias, bool add,
                  const Rectifier<T>& relu) {
-    Job job{a.cols, a_packed ? 1 : a.row_stride, a.col_stride, c.stride, add, relu};
+    Job job{a.cols, a_packed ? 1 : a.row_stride, a.col_stride, c.stride, add};
     const index_t offset = a.row_stride * index_t(sizeof(T)) & 4095;
     const bool collide = !a_packed && a.col_stride == 1 && (offset < 32 || offset > 4096 - 32);
     const Heights heights(a.rows, collide ? most_colliding_rows : most_rows);
@@ -206,7 +203,7 @@ void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const
         const index_t columns = c.cols - j < together ? c.cols - j : together;
         const index_t vectors = (columns + width<T> - 1) / width<T>;
         const Some last{columns - (vectors - 1) * width<T>};
-        const bool is_short = halves && last.n <= width<T> / 2;
+        const bool is_short = has_halves && last.n <= width<T> / 2;
         const T* x = a.data;
         T* y = c.data + j;
         for (index_t i = 0; i < count; ++i) {
@@ -217,6 +214,7 @@ void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const
             if (a_packed) job.a_col = height;
             const Tile compute = tiles.of[is_short][height - 1][vectors - 1];
             compute(job, x, from, y, bias == nullptr ? nullptr : bias + j, last, coming);
+            if (relu.on) rectify(y, c.stride, height, columns, relu.negative_slope);
             x += height * (a_packed ? a.cols : a.row_stride);
             y += height * c.stride;
         }

@@ -135,35 +135,6 @@ RELU_LAYERS_INLINE void store_first(float* p, f32 v, index_t n) {
 RELU_LAYERS_INLINE void store_first(double* p, f64 v, index_t n) {
     _mm512_mask_storeu_pd(p, first_lanes(p, n), (__m512d)v);
 }
-// Half a vector: where the units are 256 bits wide, its arithmetic takes half the time.
-using f32_half = float __attribute__((vector_size(32)));
-using f64_half = double __attribute__((vector_size(32)));
-RELU_LAYERS_INLINE f64_half half_of(f64 v) { return (f64_half)_mm512_maskz_extractf64x4_pd(0xf, (__m512d)v, 0); }
-RELU_LAYERS_INLINE f32_half half_of(f32 v) { return (f32_half)half_of((f64)v); }
-RELU_LAYERS_INLINE f32_half broadcast_to_half(float x) { return (f32_half)_mm256_set1_ps(x); }
-RELU_LAYERS_INLINE f64_half broadcast_to_half(double x) { return (f64_half)_mm256_set1_pd(x); }
-RELU_LAYERS_INLINE f64 widened(f64_half v) {
-    return (f64)_mm512_maskz_insertf64x4(0xff, _mm512_setzero_pd(), (__m256d)v, 0);
-}
-RELU_LAYERS_INLINE f32 widened(f32_half v) { return (f32)widened((f64_half)v); }
-RELU_LAYERS_INLINE f32_half fma(f32_half a, f32_half b, f32_half c) {
-    return (f32_half)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-}
-RELU_LAYERS_INLINE f64_half fma(f64_half a, f64_half b, f64_half c) {
-    return (f64_half)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
-}
-template <class T>
-RELU_LAYERS_INLINE auto load_half(const T* p) {
-    decltype(half_of(Vec<T>{})) v;
-    __builtin_memcpy(&v, p, sizeof(v));
-    return v;
-}
-RELU_LAYERS_INLINE f32_half load_first_of_half(const float* p, index_t n) {
-    return (f32_half)_mm256_maskz_loadu_ps(static_cast<__mmask8>(first_lanes(p, n)), p);
-}
-RELU_LAYERS_INLINE f64_half load_first_of_half(const double* p, index_t n) {
-    return (f64_half)_mm256_maskz_loadu_pd(first_lanes(p, n), p);
-}
 #elif defined(__AVX2__)
 RELU_LAYERS_INLINE f32 broadcast(float x) { return (f32)_mm256_set1_ps(x); }
 RELU_LAYERS_INLINE f64 broadcast(double x) { return (f64)_mm256_set1_pd(x); }
@@ -240,32 +211,6 @@ RELU_LAYERS_INLINE Vec<T> load_first(const T* p, index_t n) {
 template <class T>
 RELU_LAYERS_INLINE void store_first(T* p, Vec<T> v, index_t n) {
     for (index_t i = 0; i < n; ++i) p[i] = v[i];
-}
-#endif
-
-#if !defined(__AVX512F__)
-// Half a vector would save nothing: a whole one.
-using f32_half = f32;
-using f64_half = f64;
-template <class V>
-RELU_LAYERS_INLINE V half_of(V v) {
-    return v;
-}
-template <class V>
-RELU_LAYERS_INLINE V widened(V half) {
-    return half;
-}
-template <class T>
-RELU_LAYERS_INLINE Vec<T> broadcast_to_half(T x) {
-    return broadcast(x);
-}
-template <class T>
-RELU_LAYERS_INLINE Vec<T> load_half(const T* p) {
-    return load(p);
-}
-template <class T>
-RELU_LAYERS_INLINE Vec<T> load_first_of_half(const T* p, index_t n) {
-    return load_first(p, n);
 }
 #endif
 
