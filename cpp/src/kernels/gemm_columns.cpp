@@ -64,19 +64,21 @@ RELU_LAYERS_INLINE void add_square(V (&sum)[R], const T* x, index_t x_row, const
 }
 
 // A square at the edges, or one of more rows than fit the registers: `columns` columns, of which `count` numbers are
-// left. Lane j of rows[i] becomes number i of column j.
-RELU_LAYERS_NOINLINE void read_edge(const T* from, index_t stride, index_t columns, index_t count, T* rows) {
+// left. Number i of column j goes to rows[i * row + j]; whole vectors are stored.
+RELU_LAYERS_NOINLINE void read_edge(const T* from, index_t stride, index_t columns, index_t count, T* rows,
+                                    index_t row) {
     V square[W];
     load_edge<T>(square, from, stride, columns, count);
     RL_UNROLL
-    for (int i = 0; i < W; ++i) store(rows + i * W, square[i]);
+    for (int i = 0; i < W; ++i)
+        if (i < count) store(rows + i * row, square[i]);
 }
 
 template <int R>
 RELU_LAYERS_INLINE void add_edge(V (&sum)[R], const T* x, index_t x_row, const T* from, index_t stride, index_t columns,
                                  index_t count) {
     alignas(vector_bytes) T rows[W * W];
-    read_edge(from, stride, columns, count, rows);
+    read_edge(from, stride, columns, count, rows, W);
     for (index_t i = 0; i < count; ++i) {
         const V row = load(rows + i * W);
         RL_UNROLL
@@ -121,8 +123,8 @@ void strip(const T* x, index_t x_row, index_t k, const T* from, index_t stride, 
     for (int r = 0; r < R; ++r) store(to + r * to_row, sum[r]);
 }
 
-// The numbers of `rows` rows of a, those of one column side by side: x[p * rows + r]. Whole vectors are stored: what is
-// beyond a column's numbers is overwritten by the next column, and x has room for a vector after the last.
+// The numbers of `rows` rows of a, those of one column side by side: x[p * rows + r]. Whole vectors are stored, the last
+// rows first: what is beyond a column's numbers is overwritten by the next, and x has room for a vector after the last.
 RELU_LAYERS_NOINLINE void interleave(const T* a, index_t row_stride, index_t col_stride, index_t rows, index_t k,
                                      T* x) {
     if (col_stride != 1) {
@@ -130,15 +132,11 @@ RELU_LAYERS_NOINLINE void interleave(const T* a, index_t row_stride, index_t col
             for (index_t r = 0; r < rows; ++r) x[p * rows + r] = a[r * row_stride];
         return;
     }
-    constexpr index_t most_squares = (most_rows + W - 1) / W;
-    alignas(vector_bytes) T squares[most_squares][W * W];
-    for (index_t p = 0; p < k; p += W) {
-        const index_t count = k - p < W ? k - p : W;
-        for (index_t r = 0; r < rows; r += W)
-            read_edge(a + r * row_stride + p, row_stride, rows - r < W ? rows - r : W, count, squares[r / W]);
-        for (index_t i = 0; i < count; ++i)
-            for (index_t r = 0; r < rows; r += W) store(x + (p + i) * rows + r, load(squares[r / W] + i * W));
-    }
+    const index_t last = (rows - 1) / W * W;
+    for (index_t p = 0; p < k; p += W)
+        for (index_t r = last; r >= 0; r -= W)
+            read_edge(a + r * row_stride + p, row_stride, rows - r < W ? rows - r : W, k - p < W ? k - p : W,
+                      x + p * rows + r, rows);
 }
 
 // The rows one after another, each in order.
@@ -147,19 +145,36 @@ RELU_LAYERS_NOINLINE void gather(const T* a, index_t row_stride, index_t col_str
         for (index_t p = 0; p < k; ++p) *x++ = a[p * col_stride];
 }
 
-// Rows [row, row + R) of c.
+using Strip = void (*)(const T*, index_t, index_t, const T*, index_t, index_t, T*, index_t);
+
+struct Strips {
+    Strip of[most_rows + 1];
+};
 template <int R>
-void rows_of(const Matrix<const T>& a, index_t row, const Rows<const T>& columns, const Output& out) {
-    T buffer[R * most_k + W];
+constexpr void fill(Strips& strips) {
+    strips.of[R] = &strip<R>;
+    if constexpr (R < most_rows) fill<R + 1>(strips);
+}
+constexpr Strips all_strips() {
+    Strips strips{};
+    fill<1>(strips);
+    return strips;
+}
+constexpr Strips strips = all_strips();
+
+// Rows [row, row + rows) of c.
+void rows_of(index_t rows, const Matrix<const T>& a, index_t row, const Rows<const T>& columns, const Output& out) {
+    T buffer[most_rows * most_k + W];
     const T* x = a.data + row * a.row_stride;
     index_t x_row = a.row_stride;
-    if (R > most_pointers || a.col_stride != 1) {
-        if (R > most_pointers) interleave(x, a.row_stride, a.col_stride, R, a.cols, buffer);
-        else gather(x, a.row_stride, a.col_stride, R, a.cols, buffer);
+    if (rows > most_pointers || a.col_stride != 1) {
+        if (rows > most_pointers) interleave(x, a.row_stride, a.col_stride, rows, a.cols, buffer);
+        else gather(x, a.row_stride, a.col_stride, rows, a.cols, buffer);
         x = buffer;
         x_row = a.cols;
     }
-    alignas(vector_bytes) T sums[R * W];
+    alignas(vector_bytes) T sums[most_rows * W];
+    const Strip compute = strips.of[rows];
     const bool plain = !out.add && out.bias == nullptr;
     const index_t c_row = out.c.row_stride;
     const index_t c_col = out.c.col_stride;
@@ -167,25 +182,17 @@ void rows_of(const Matrix<const T>& a, index_t row, const Rows<const T>& columns
         const index_t n = columns.rows - j < W ? columns.rows - j : W;
         T* to = out.c.data + row * c_row + j * c_col;
         if (plain && c_col == 1 && n == W) {
-            strip<R>(x, x_row, a.cols, columns.row(j), columns.stride, n, to, c_row);
+            compute(x, x_row, a.cols, columns.row(j), columns.stride, n, to, c_row);
             continue;
         }
-        strip<R>(x, x_row, a.cols, columns.row(j), columns.stride, n, sums, W);
-        if (!plain) {
-            finish(out, sums, row, R, j, n);
-            continue;
-        }
-        for (index_t i = 0; i < n; ++i) {
-            RL_UNROLL
-            for (int r = 0; r < R; ++r) to[r * c_row + i * c_col] = sums[r * W + i];
-        }
+        compute(x, x_row, a.cols, columns.row(j), columns.stride, n, sums, W);
+        if (plain && c_col == 1)
+            for (index_t r = 0; r < rows; ++r) store_first(to + r * c_row, load(sums + r * W), n);
+        else if (plain)
+            for (index_t i = 0; i < n; ++i)
+                for (index_t r = 0; r < rows; ++r) to[r * c_row + i * c_col] = sums[r * W + i];
+        else finish(out, sums, row, rows, j, n);
     }
-}
-
-template <int R>
-void any_rows_of(index_t rows, const Matrix<const T>& a, index_t row, const Rows<const T>& columns, const Output& out) {
-    if (rows == R) rows_of<R>(a, row, columns, out);
-    else if constexpr (R > 1) any_rows_of<R - 1>(rows, a, row, columns, out);
 }
 
 }  // namespace
@@ -197,7 +204,7 @@ void gemm_columns(Matrix<const T> a, Rows<const T> columns, Matrix<T> c, const T
     index_t row = 0;
     for (index_t i = 0; i < count; ++i) {
         const index_t rows = a.rows / count + (i < a.rows % count ? 1 : 0);
-        any_rows_of<most_rows>(rows, a, row, columns, out);
+        rows_of(rows, a, row, columns, out);
         row += rows;
     }
 }
