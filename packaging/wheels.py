@@ -74,6 +74,8 @@ def build(python: Path, target: str, work: Path, out: Path) -> Path:
         "CMAKE_SYSTEM_NAME": "Linux",
         "CMAKE_SYSTEM_PROCESSOR": processor,
         "CMAKE_CXX_COMPILER": str(program),
+        # Exceptions pass through no kernel: what debuggers would need to walk through them is 20 kB of a wheel.
+        "CMAKE_CXX_FLAGS": "-fno-asynchronous-unwind-tables",
         # zig links and has no program that strips; symbols are left out as the module is linked.
         "CMAKE_MODULE_LINKER_FLAGS": f"-s {no_demangler}",
         # pybind11 asks for these, which nothing uses; zig would compile its C++ library again for each.

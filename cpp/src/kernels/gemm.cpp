@@ -135,14 +135,16 @@ struct Tiles {
     Tile of[2][most_rows][most_vectors];
 };
 
+// Of more vectors than these, half of the last one is little.
+constexpr int most_with_half = 4;
 constexpr Last longer = has_halves ? masked : full;
-constexpr Last shorter = has_halves ? halved : masked;
+constexpr Last shorter(int vectors) { return has_halves && vectors <= most_with_half ? halved : masked; }
 
 template <int R, int N>
 constexpr void fill(Tiles& tiles) {
     if constexpr (fits(R, N)) {
         tiles.of[0][R - 1][N - 1] = &tile<R, N, longer>;
-        tiles.of[1][R - 1][N - 1] = &tile<R, N, shorter>;
+        tiles.of[1][R - 1][N - 1] = &tile<R, N, shorter(N)>;
     }
     if constexpr (N < most_vectors) fill<R, N + 1>(tiles);
     else if constexpr (R < most_rows) fill<R + 1, 1>(tiles);
