@@ -63,7 +63,6 @@ struct Block {
     index_t a_row, a_col;
     index_t b_row;
     index_t c_row;
-    bool add;
 };
 
 // How the last vector of a row is computed. Where a mask costs nothing, one body serves full vectors and others, and
@@ -124,7 +123,7 @@ void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index
         RL_UNROLL
         for (int r = 0; r < R; ++r) sum[r][N - 1] = widened(half_sum[r]);
     }
-    add_old_and_bias(sum, c, block.c_row, block.add, bias, lanes);
+    add_bias(sum, bias, lanes);
     write(sum, c, block.c_row, lanes);
 }
 
@@ -224,7 +223,7 @@ index_t gemm_panel(Matrix<const T> a, index_t n) {
 void gemm_small(const Matrix<const T>& a, const Rows<const T>& b, const Rows<T>& c, const T* bias) {
     const index_t m = c.rows;
     const index_t n = c.cols;
-    const Block block{b.rows, a.row_stride, a.col_stride, b.stride, c.stride, false};
+    const Block block{b.rows, a.row_stride, a.col_stride, b.stride, c.stride};
     const index_t count = ceil_div(m, most_rows);
     const index_t height = count == 1 ? m : ceil_div(m, count);
     const index_t all = (n + width<T> - 1) / width<T>;
@@ -246,7 +245,7 @@ void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_strid
           index_t bias_row, bool add) {
     const bool direct = c.col_stride == 1 && (bias == nullptr || bias_row == 0);
     alignas(vector_bytes) T buffer[vector_registers * width<T>];
-    const Block block{a.cols, a.row_stride, a.col_stride, b.stride, direct ? c.row_stride : panel, direct && add};
+    const Block block{a.cols, a.row_stride, a.col_stride, b.stride, direct && !add ? c.row_stride : panel};
     const index_t fitting = rows_that_fit(static_cast<int>(panel / width<T>));
     const index_t limit = row_limit(a);
     const Heights heights(a.rows, fitting < limit ? fitting : limit);
@@ -262,8 +261,11 @@ void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_strid
         for (index_t i = 0; i < heights.count; ++i) {
             const index_t height = heights.of(i);
             const Tile compute = table[height - 1][vectors - 1];
-            if (direct) {
+            if (direct && !add) {
                 compute(block, x, from, y, bias == nullptr ? nullptr : bias + j, last);
+            } else if (direct) {
+                compute(block, x, from, buffer, nullptr, last);
+                add_tile(buffer, panel, height, columns, y, c.row_stride, bias == nullptr ? nullptr : bias + j);
             } else {
                 compute(block, x, from, buffer, nullptr, last);
                 scatter(buffer, panel, height, columns, y, c.row_stride, c.col_stride,

@@ -53,7 +53,6 @@ struct Job {
     index_t k;
     index_t a_row, a_col;
     index_t c_row;
-    bool add;
 };
 
 // Lines of b that are asked for before they are needed: in each step one for each panel, `step` elements further on.
@@ -126,7 +125,7 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last
         RL_UNROLL
         for (int r = 0; r < R; ++r) sum[r][N - 1] = widened(half_sum[r]);
     }
-    add_old_and_bias(sum, c, job.c_row, job.add, bias, last);
+    add_bias(sum, bias, last);
     write(sum, c, job.c_row, last);
 }
 
@@ -190,13 +189,14 @@ void gemm_pack_rows(const Matrix<const T>& a, T* packed) {
 
 void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const Rows<T>& c, const T* bias, bool add,
                  const Rectifier<T>& relu) {
-    Job job{a.cols, a_packed ? 1 : a.row_stride, a.col_stride, c.stride, add};
     const index_t offset = a.row_stride * index_t(sizeof(T)) & 4095;
     const bool collide = !a_packed && a.col_stride == 1 && (offset < 32 || offset > 4096 - 32);
     const Heights heights(a.rows, collide ? most_colliding_rows : most_rows);
     const index_t count = heights.count;
     const index_t together = vectors_of(static_cast<int>(heights.most())) * width<T>;
     const index_t vectors_there = together / width<T>;
+    alignas(vector_bytes) T buffer[vector_registers * width<T>];
+    Job job{a.cols, a_packed ? 1 : a.row_stride, a.col_stride, add ? together : c.stride};
     const index_t share = (panel + count - 1) / count;
     const T* from = panels;
     for (index_t j = 0; j < c.cols; j += together, from += together * a.cols) {
@@ -213,7 +213,13 @@ void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const
             if (count > 1) coming = {from + together * a.cols + i * a.cols * share, share};
             if (a_packed) job.a_col = height;
             const Tile compute = tiles.of[is_short][height - 1][vectors - 1];
-            compute(job, x, from, y, bias == nullptr ? nullptr : bias + j, last, coming);
+            const T* shift = bias == nullptr ? nullptr : bias + j;
+            if (add) {
+                compute(job, x, from, buffer, nullptr, last, coming);
+                add_tile(buffer, together, height, columns, y, c.stride, shift);
+            } else {
+                compute(job, x, from, y, shift, last, coming);
+            }
             if (relu.on) rectify(y, c.stride, height, columns, relu.negative_slope);
             x += height * (a_packed ? a.cols : a.row_stride);
             y += height * c.stride;

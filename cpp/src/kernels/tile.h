@@ -22,18 +22,9 @@ struct Heights {
     RELU_LAYERS_INLINE index_t most() const { return longer > 0 ? rows + 1 : rows; }
 };
 
-// Adds what c holds, where `add`, then the bias of the columns, null for none. `last` are the lanes in use of the last of
-// a row's N vectors.
+// Adds the bias of the columns, null for none. `last` are the lanes in use of the last of a row's N vectors.
 template <int R, int N, class Use>
-RELU_LAYERS_INLINE void add_old_and_bias(V (&sum)[R][N], const T* c, index_t c_row, bool add, const T* bias, Use last) {
-    if (add) {
-        RL_UNROLL
-        for (int r = 0; r < R; ++r, c += c_row) {
-            RL_UNROLL
-            for (int v = 0; v < N - 1; ++v) sum[r][v] = load(c + v * width<T>) + sum[r][v];
-            sum[r][N - 1] = get(c + (N - 1) * width<T>, last) + sum[r][N - 1];
-        }
-    }
+RELU_LAYERS_INLINE void add_bias(V (&sum)[R][N], const T* bias, Use last) {
     if (bias == nullptr) return;
     RL_UNROLL
     for (int v = 0; v < N; ++v) {
@@ -41,6 +32,16 @@ RELU_LAYERS_INLINE void add_old_and_bias(V (&sum)[R][N], const T* c, index_t c_r
         RL_UNROLL
         for (int r = 0; r < R; ++r) sum[r][v] = sum[r][v] + shift;
     }
+}
+
+// Adds a finished tile to c, then the bias of the columns, null for none. In every tile this would be a fourth of the code.
+RELU_LAYERS_NOINLINE void add_tile(const T* tile, index_t tile_row, index_t rows, index_t columns, T* c, index_t c_row,
+                                   const T* bias) {
+    for (index_t r = 0; r < rows; ++r, c += c_row, tile += tile_row)
+        for_each_vector<T>(columns, [=](index_t j, auto lanes) {
+            const V sum = get(c + j, lanes) + load(tile + j);
+            put(c + j, bias == nullptr ? sum : sum + get(bias + j, lanes), lanes);
+        });
 }
 
 // A mask costs next to nothing as a vector is read, but some four cycles as it is stored (Zen 4).
