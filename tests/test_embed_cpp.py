@@ -208,6 +208,13 @@ def test_the_sources_are_a_project_of_their_own_that_optimises(tmp_path: Path) -
         assert words.index("-ffp-contract=off") > words.index("-fno-fast-math")
 
 
+def test_a_configuration_is_asked_for_alone() -> None:
+    """CMake 3.18, the oldest that is served, knows $<CONFIG:name> with one name only."""
+    written = (Path(rl.get_source_dir()) / "CMakeLists.txt").read_text()
+    assert "$<CONFIG:" in written
+    assert not re.search(r"\$<CONFIG:[^>]*,", written)
+
+
 def test_what_is_installed_is_small_and_has_no_archive() -> None:
     """A wheel serves every compiler, and is small: the library comes as sources, without the bindings."""
     files = [
