@@ -36,7 +36,7 @@ from relu_layers.sources.csv_layout import (
 )
 from relu_layers.sources.csv_lines import CsvLines, opened
 from relu_layers.sources.csv_numbers import is_number, office_numbers, plain_numbers, real, whole
-from relu_layers.sources.csv_quick import lines_in, polars_for, quick_columns, quick_dtype
+from relu_layers.sources.csv_quick import polars_for, quick_columns, quick_dtype
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -310,7 +310,6 @@ def _blocks(
     refused = 0
     while block:
         yield table.block(list(zip(*block, strict=True)))
-        at_once = most
         # One column may have blank lines, and blanks that separate cells are no part of any.
         if len(names) > 1 and separator != " " and refused < _MOST_REFUSED:
             by_row = sum(sum(map(len, row), len(row)) for row in block) / len(block)
@@ -323,14 +322,15 @@ def _blocks(
                 quick = quick_columns(ahead, table.dtype, separator, polars)
                 if quick is None:
                     refused += 1
-                    before, at_once = line, lines_in(ahead)
+                    before = line
                     lines.put_back(ahead)
                     reader = csv.reader(iter(lines), strict=True, **dialect(separator))
                     rows = _rows(path, reader, names, table.form, table.notes, before)
                     break
                 yield table.block(quick.columns)
                 line += quick.lines
-        block = list(itertools.islice(rows, at_once))
+        # Up to where a block would end had no line been read in compiled code: what is found depends on no reader.
+        block = list(itertools.islice(rows, most - table.rows % most))
 
 
 class _Table:
