@@ -16,7 +16,7 @@
 // The columns of c may lie col_stride apart, for products with both sides exchanged, c^T = b^T @ a^T; then the bias
 // belongs to the rows, `bias_row` (0 or 1) apart. Where col_stride is 1 it belongs to the columns.
 //
-// A tile keeps R rows x V vectors of c in registers; each step loads V vectors of b and broadcasts R numbers of a.
+// A tile keeps R rows x N vectors of c in registers; each step loads N vectors of b and broadcasts R numbers of a.
 // Vectors lie along n, never along k. Every tile that leaves room for its row of b and one number of a is instantiated,
 // so rows are dealt out evenly (64 rows as 8 times 8) and few rows take more vectors; the last vector is masked.
 //
@@ -69,8 +69,9 @@ struct Block {
 // half a vector's worth of arithmetic is done where that is enough: it takes half the time where the units are 256 bits
 // wide (Zen 4).
 enum Last { full, masked, halved };
+
 // One tile; `last` lanes of the last vector are in use. The rows of a are addressed in threes from one pointer each (p,
-// p + stride, p + 2 strides are single addresses), which keeps all fourteen in the general registers.
+// p + stride, p + 2 strides are single addresses), which keeps all of them in the general registers.
 template <int R, int N, Last kind>
 void tile(const Block& block, const T* a, const T* b, T* c, const T* bias, index_t last) {
     const auto lanes = [=] {

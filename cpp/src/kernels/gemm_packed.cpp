@@ -6,7 +6,7 @@
 //   row k-1[ v v ]   row k-1[ v v ]
 //
 // Elements of c are one chain over k in order, from 0, as in gemm.cpp; `add` and `bias` mean the same. Then the ReLU,
-// with relu.cpp's formula, while a tile is in the first-level cache: in every tile it would be half of their code.
+// by relu.cpp, while a tile is in the first-level cache: in every tile it would be half of their code.
 //
 // b is read once from wherever it lies for all rows of a: in order, so that the processor's own prefetching works, and
 // across pages with the help of ours. Few rows take several panels at once, or their chains would wait for each other:
@@ -25,6 +25,10 @@
 #include "kernels/tile.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
+
+// relu.cpp
+void relu_forward(const T* x, T* y, index_t n, bool streaming, T negative_slope);
+
 namespace {
 
 constexpr int per_panel = gemm_packed_vectors;
@@ -129,17 +133,6 @@ void tile(const Job& job, const T* a, const T* b, T* c, const T* bias, Some last
     write(sum, c, job.c_row, last);
 }
 
-RELU_LAYERS_NOINLINE void rectify(T* c, index_t c_row, index_t rows, index_t columns, T negative_slope) {
-    const V zero = broadcast(T(0));
-    const V slope = broadcast(negative_slope);
-    const bool flat = negative_slope == T(0);
-    for (index_t r = 0; r < rows; ++r, c += c_row)
-        for_each_vector<T>(columns, [=](index_t j, auto lanes) {
-            const V v = get(c + j, lanes);
-            put(c + j, flat ? (v < zero ? zero : v) : (v > zero ? v : v * slope), lanes);
-        });
-}
-
 using Tile = void (*)(const Job&, const T*, const T*, T*, const T*, Some, Coming);
 
 struct Tiles {
@@ -220,7 +213,9 @@ void gemm_packed(const Matrix<const T>& a, bool a_packed, const T* panels, const
             } else {
                 compute(job, x, from, y, shift, last, coming);
             }
-            if (relu.on) rectify(y, c.stride, height, columns, relu.negative_slope);
+            if (relu.on)
+                for (T* row = y; row < y + height * c.stride; row += c.stride)
+                    relu_forward(row, row, columns, false, relu.negative_slope);
             x += height * (a_packed ? a.cols : a.row_stride);
             y += height * c.stride;
         }
