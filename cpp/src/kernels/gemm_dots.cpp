@@ -10,7 +10,6 @@
 #define RELU_LAYERS_KERNELS "table/products.def"
 #include "kernels/kernel.h"
 #include "simd/lanes.h"
-#include "simd/transpose.h"
 
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
@@ -71,15 +70,20 @@ RELU_LAYERS_INLINE void collect_all(const T* a, const T* column, index_t stride,
         collect<count>(a, column + part * count * stride, stride, k, sums + part * count);
 }
 
-// The sums of W columns from one vector each.
-RELU_LAYERS_INLINE V fold(V* square) {
-    transpose<T>(*reinterpret_cast<V(*)[W]>(square));
+// n columns, fewer than W.
+RELU_LAYERS_INLINE void collect_some(const T* a, const T* column, index_t stride, index_t k, index_t n, V* sums) {
+    index_t j = 0;
+    if constexpr (W > 4)
+        for (; j + 4 <= n; j += 4) collect<4>(a, column + j * stride, stride, k, sums + j);
+    for (; j < n; ++j) collect<1>(a, column + j * stride, stride, k, sums + j);
+}
+
+// The sums of n columns from one vector each; the last stands for those that do not exist.
+RELU_LAYERS_INLINE V fold(const V* sums, index_t n) {
+    V rows[W];
     RL_UNROLL
-    for (int half = static_cast<int>(W) / 2; half > 0; half /= 2) {
-        RL_UNROLL
-        for (int i = 0; i < half; ++i) square[i] = square[i] + square[i + half];
-    }
-    return square[0];
+    for (int i = 0; i < W; ++i) rows[i] = sums[i < n ? i : n - 1];
+    return fold_rows<T>(rows, [](V left, V right) { return left + right; });
 }
 
 // W columns of more than one block, up to most_blocks of them: each group of columns is read whole, since memory comes
@@ -94,7 +98,7 @@ void long_columns(const T* a, const T* column, index_t stride, index_t k, V (&sq
 
 }  // namespace
 
-void gemm_dots(const T* a, Rows<const T> columns, T* c, bool add) {
+void gemm_dots(const T* a, const Rows<const T>& columns, T* c, bool add) {
     const bool collide = lines_collide<T>(columns.stride);
     V square[most_blocks][W];
     for (index_t j = 0; j < columns.rows; j += W) {
@@ -105,8 +109,7 @@ void gemm_dots(const T* a, Rows<const T> columns, T* c, bool add) {
             const T* column = columns.row(j) + p;
             index_t k = left < block_k ? left : block_k;
             if (n < W) {
-                for (index_t i = 0; i < W; ++i) square[0][i] = V{};
-                for (index_t i = 0; i < n; ++i) collect<1>(a + p, column + i * columns.stride, 0, k, square[0] + i);
+                collect_some(a + p, column, columns.stride, k, n, square[0]);
             } else if (left > block_k) {
                 k = left < most_blocks * block_k ? left : most_blocks * block_k;
                 if (collide) long_columns<colliding>(a + p, column, columns.stride, k, square);
@@ -117,7 +120,7 @@ void gemm_dots(const T* a, Rows<const T> columns, T* c, bool add) {
                 collect_all<side_by_side>(a + p, column, columns.stride, k, square[0]);
             }
             for (index_t q = 0; q < k; q += block_k) {
-                const V sums = fold(square[q / block_k]);
+                const V sums = n == W ? fold(square[q / block_k], W) : fold(square[q / block_k], n);
                 total = p + q == 0 ? sums : total + sums;
             }
             p += k;
