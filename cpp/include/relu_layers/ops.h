@@ -22,83 +22,84 @@ namespace relu_layers::ops {
 
 // y = x where x > 0, else negative_slope * x; with slope 0: +0 where x < 0, else x, so that NaN stays NaN.
 template <class T>
-void relu_forward(Rows<const T> x, T negative_slope, T* y);
+void relu_forward(const Rows<const T>& x, T negative_slope, T* y);
 // dx = negative_slope * dy where x <= 0, else dy: a select, so an infinite dy is no NaN. With a slope >= 0, x may be y.
 template <class T>
-void relu_backward(Rows<const T> x, Rows<const T> dy, T negative_slope, T* dx);
+void relu_backward(const Rows<const T>& x, const Rows<const T>& dy, T negative_slope, T* dx);
 // y = value where x <= threshold, else x; dx = 0 there, else dy.
 template <class T>
-void threshold_forward(Rows<const T> x, T threshold, T value, T* y);
+void threshold_forward(const Rows<const T>& x, T threshold, T value, T* y);
 template <class T>
-void threshold_backward(Rows<const T> x, Rows<const T> dy, T threshold, T* dx);
+void threshold_backward(const Rows<const T>& x, const Rows<const T>& dy, T threshold, T* dx);
 // y = x where x > 0, else alpha * (exp(x) - 1), alpha >= 0; the backward pass works from y: dx = dy where y > 0, else
 // dy * (y + alpha).
 template <class T>
-void elu_forward(Rows<const T> x, T alpha, T* y);
+void elu_forward(const Rows<const T>& x, T alpha, T* y);
 template <class T>
-void elu_backward(Rows<const T> y, Rows<const T> dy, T alpha, T* dx);
+void elu_backward(const Rows<const T>& y, const Rows<const T>& dy, T alpha, T* dx);
 // y = 1 / (1 + exp(-x)); dx = dy * y * (1 - y).
 template <class T>
-void sigmoid_forward(Rows<const T> x, T* y);
+void sigmoid_forward(const Rows<const T>& x, T* y);
 template <class T>
-void sigmoid_backward(Rows<const T> y, Rows<const T> dy, T* dx);
+void sigmoid_backward(const Rows<const T>& y, const Rows<const T>& dy, T* dx);
 // y = x * s with s = 1 / (1 + exp(-x)), -0 at -inf; dx = dy * s * (1 + x * (1 - s)), its limits at infinity.
 template <class T>
-void silu_forward(Rows<const T> x, T* y);
+void silu_forward(const Rows<const T>& x, T* y);
 template <class T>
-void silu_backward(Rows<const T> x, Rows<const T> dy, T* dx);
+void silu_backward(const Rows<const T>& x, const Rows<const T>& dy, T* dx);
 // y = x * P(x), P the normal distribution, -0 at -inf; dx = dy * (P(x) + x * p(x)), p its density.
 template <class T>
-void gelu_forward(Rows<const T> x, T* y);
+void gelu_forward(const Rows<const T>& x, T* y);
 template <class T>
-void gelu_backward(Rows<const T> x, Rows<const T> dy, T* dx);
+void gelu_backward(const Rows<const T>& x, const Rows<const T>& dy, T* dx);
 // The same with P(x) approximated by (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2.
 template <class T>
-void gelu_tanh_forward(Rows<const T> x, T* y);
+void gelu_tanh_forward(const Rows<const T>& x, T* y);
 template <class T>
-void gelu_tanh_backward(Rows<const T> x, Rows<const T> dy, T* dx);
+void gelu_tanh_backward(const Rows<const T>& x, const Rows<const T>& dy, T* dx);
 // y = x between minimum and maximum, else the nearer of them, minimum < maximum; the backward pass works from y:
 // dx = dy where minimum < y < maximum, else 0.
 template <class T>
-void clip_forward(Rows<const T> x, T minimum, T maximum, T* y);
+void clip_forward(const Rows<const T>& x, T minimum, T maximum, T* y);
 template <class T>
-void clip_backward(Rows<const T> y, Rows<const T> dy, T minimum, T maximum, T* dx);
+void clip_backward(const Rows<const T>& y, const Rows<const T>& dy, T minimum, T maximum, T* dx);
 // y = s * x where x > 0, else s * a * (exp(x) - 1), s = 1.0507... and a = 1.6732...; the backward pass works from y.
 template <class T>
-void selu_forward(Rows<const T> x, T* y);
+void selu_forward(const Rows<const T>& x, T* y);
 template <class T>
-void selu_backward(Rows<const T> y, Rows<const T> dy, T* dx);
+void selu_backward(const Rows<const T>& y, const Rows<const T>& dy, T* dx);
 // y = log(1 + exp(x)); the backward pass works from y: dx = dy * (1 - exp(-y)).
 template <class T>
-void softplus_forward(Rows<const T> x, T* y);
+void softplus_forward(const Rows<const T>& x, T* y);
 template <class T>
-void softplus_backward(Rows<const T> y, Rows<const T> dy, T* dx);
+void softplus_backward(const Rows<const T>& y, const Rows<const T>& dy, T* dx);
 // y = tanh(x); dx = dy * (1 - y) * (1 + y).
 template <class T>
-void tanh_forward(Rows<const T> x, T* y);
+void tanh_forward(const Rows<const T>& x, T* y);
 template <class T>
-void tanh_backward(Rows<const T> y, Rows<const T> dy, T* dx);
+void tanh_backward(const Rows<const T>& y, const Rows<const T>& dy, T* dx);
 // relu_forward with a slope for each column: x is (rows, features); slope has `features` entries, or one that all share
 // (slope_count 1).
 template <class T>
-void prelu_forward(Rows<const T> x, const T* slope, index_t slope_count, T* y);
+void prelu_forward(const Rows<const T>& x, const T* slope, index_t slope_count, T* y);
 // dx may be null. dslope, of slope_count entries, sums x * dy where x <= 0.
 template <class T>
-void prelu_backward(Rows<const T> x, const T* slope, index_t slope_count, Rows<const T> dy, T* dx, T* dslope);
+void prelu_backward(const Rows<const T>& x, const T* slope, index_t slope_count, const Rows<const T>& dy, T* dx,
+                    T* dslope);
 // Element i (row-major) is kept where word i of Philox4x32-10(key, counter) >= floor(rate * 2^32), scaled by
 // 1/(1-rate). The backward pass is the same function of dy.
 template <class T>
-void dropout(Rows<const T> x, double rate, std::uint64_t key, std::uint64_t counter, T* y);
+void dropout(const Rows<const T>& x, double rate, std::uint64_t key, std::uint64_t counter, T* y);
 
 // ---- Products. a.cols == b.rows; any strides, so that a transpose costs no copy.
 
 // c (a.rows, b.cols) = a @ b, or c + a @ b in place when accumulate.
 template <class T>
-void matmul(Matrix<const T> a, Matrix<const T> b, bool accumulate, Rows<T> c);
+void matmul(const Matrix<const T>& a, const Matrix<const T>& b, bool accumulate, const Rows<T>& c);
 // `count` products of the same shapes; the i-th starts a_offsets[i], b_offsets[i], c_offsets[i] elements into a, b, c.
 template <class T>
-void matmul_stack(index_t count, Matrix<const T> a, const index_t* a_offsets, Matrix<const T> b,
-                  const index_t* b_offsets, bool accumulate, Rows<T> c, const index_t* c_offsets);
+void matmul_stack(index_t count, const Matrix<const T>& a, const index_t* a_offsets, const Matrix<const T>& b,
+                  const index_t* b_offsets, bool accumulate, const Rows<T>& c, const index_t* c_offsets);
 // y (batch, out) = x (batch, in) @ weight (in, out) + bias (out), through the ReLU where it is on; bias may be null.
 template <class T>
 void dense_forward(const Matrix<const T>& x, const Matrix<const T>& weight, const T* bias, Rectifier<T> relu, T* y);
@@ -114,7 +115,7 @@ struct PackedWeight {
 template <class T>
 index_t packed_size(index_t in_features, index_t out_features);
 template <class T>
-PackedWeight<T> pack_weight(Matrix<const T> weight, T* panels);
+PackedWeight<T> pack_weight(const Matrix<const T>& weight, T* panels);
 // The bits of dense_forward with the weight itself.
 template <class T>
 void dense_forward(const Matrix<const T>& x, const PackedWeight<T>& weight, const T* bias, Rectifier<T> relu, T* y);
@@ -129,14 +130,14 @@ void dense_backward(const Matrix<const T>& x, const Matrix<const T>& weight, con
 
 // y = exp(x) / sum(exp(x)); a row with NaN or +inf, or of -inf only, is NaN. dx = y * (dy - sum(y * dy)).
 template <class T>
-void softmax_forward(Rows<const T> x, index_t inner, T* y);
+void softmax_forward(const Rows<const T>& x, index_t inner, T* y);
 template <class T>
-void softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx);
+void softmax_backward(const Rows<const T>& y, const Rows<const T>& dy, index_t inner, T* dx);
 // y = x - log(sum(exp(x))); dx = dy - exp(y) * sum(dy).
 template <class T>
-void log_softmax_forward(Rows<const T> x, index_t inner, T* y);
+void log_softmax_forward(const Rows<const T>& x, index_t inner, T* y);
 template <class T>
-void log_softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx);
+void log_softmax_backward(const Rows<const T>& y, const Rows<const T>& dy, index_t inner, T* dx);
 
 // ---- Losses. Each returns the loss and writes its gradient.
 
@@ -177,27 +178,30 @@ index_t find_bad_label(Labels labels, index_t positions, index_t classes, bool h
 
 // Of softmax(logits): -log(softmax)[label], from log-sum-exp and never clamped. dlogits has the shape of logits.
 template <class T>
-double softmax_cross_entropy(Rows<const T> logits, index_t inner, Labels labels, ClassOptions<T> options,
-                             LossWeights<T> weights, T* dlogits);
+double softmax_cross_entropy(const Rows<const T>& logits, index_t inner, Labels labels, ClassOptions<T> options,
+                             const LossWeights<T>& weights, T* dlogits);
 // The same with labels as probabilities, of the shape of logits.
 template <class T>
-double softmax_cross_entropy(Rows<const T> logits, index_t inner, Rows<const T> probabilities, ClassOptions<T> options,
-                             LossWeights<T> weights, T* dlogits);
+double softmax_cross_entropy(const Rows<const T>& logits, index_t inner, const Rows<const T>& probabilities,
+                             ClassOptions<T> options, const LossWeights<T>& weights, T* dlogits);
 // Targets in [0, 1], one for each logit.
 template <class T>
-double sigmoid_cross_entropy(Rows<const T> logits, Rows<const T> targets, LossWeights<T> weights, T* dlogits);
+double sigmoid_cross_entropy(const Rows<const T>& logits, const Rows<const T>& targets, const LossWeights<T>& weights,
+                             T* dlogits);
 // scale * sum(weight * (prediction - target)^2) / divisor.
 template <class T>
-double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, LossWeights<T> weights, T* dprediction);
+double squared_error(const Rows<const T>& prediction, const Rows<const T>& target, T scale,
+                     const LossWeights<T>& weights, T* dprediction);
 // The same of one element of each row i alone: prediction[i, columns[i]] against target[i], the gradient 0 elsewhere.
 template <class T>
-double squared_error(Rows<const T> prediction, Labels columns, const T* target, T scale, LossWeights<T> weights,
-                     T* dprediction);
+double squared_error(const Rows<const T>& prediction, Labels columns, const T* target, T scale,
+                     const LossWeights<T>& weights, T* dprediction);
 // sum(weight * l) / divisor with l = d^2 / 2 where |d| <= delta, else delta * (|d| - delta / 2); d = prediction - target.
 template <class T>
-double huber(Rows<const T> prediction, Rows<const T> target, T delta, LossWeights<T> weights, T* dprediction);
+double huber(const Rows<const T>& prediction, const Rows<const T>& target, T delta, const LossWeights<T>& weights,
+             T* dprediction);
 template <class T>
-double huber(Rows<const T> prediction, Labels columns, const T* target, T delta, LossWeights<T> weights,
+double huber(const Rows<const T>& prediction, Labels columns, const T* target, T delta, const LossWeights<T>& weights,
              T* dprediction);
 
 // ---- Updates, in place on contiguous arrays of n entries: param and the optimizer's memory, which starts as zeros.
@@ -222,7 +226,7 @@ void adam_update(index_t n, T* param, const T* grad, T* mean, T* square_mean, Gr
 // ---- Helpers of training.
 
 template <class T>
-double sum_of_squares(Rows<const T> x);
+double sum_of_squares(const Rows<const T>& x);
 // total += grad.
 template <class T>
 void accumulate(index_t n, T* total, const T* grad);
@@ -231,15 +235,15 @@ template <class T>
 double l2_penalty(index_t n, const T* param, T* grad, double strength, double divisor);
 // active[j] = 1 where any x[i][j] > 0; returns how many entries are still 0.
 template <class T>
-index_t mark_active(Rows<const T> x, std::uint8_t* active);
+index_t mark_active(const Rows<const T>& x, std::uint8_t* active);
 // Whether none of n numbers is NaN or infinite.
 template <class T>
 bool all_finite(index_t n, const T* x);
 // Rows whose first largest logit is that of the label; NaN counts as the largest, as in np.argmax.
 template <class T>
-index_t count_correct(Rows<const T> logits, Labels labels);
+index_t count_correct(const Rows<const T>& logits, Labels labels);
 // Elements with (logit > 0) == (target > 1/2); NaN among the logits is wrong.
 template <class T>
-index_t count_agreeing(Rows<const T> logits, Rows<const T> targets);
+index_t count_agreeing(const Rows<const T>& logits, const Rows<const T>& targets);
 
 }  // namespace relu_layers::ops

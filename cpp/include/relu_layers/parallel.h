@@ -32,6 +32,7 @@ void parallel_ranges(index_t count, index_t grain, double nanoseconds, RangeBody
 template <class Body>
 void parallel_for(index_t count, index_t grain, double nanoseconds, Body&& body) {
     using Plain = typename std::remove_reference<Body>::type;
+    if (0 < count && count <= grain) return body(index_t(0), count);
     parallel_ranges(
         count, grain, nanoseconds,
         [](void* context, index_t begin, index_t end) noexcept { (*static_cast<Plain*>(context))(begin, end); }, &body);

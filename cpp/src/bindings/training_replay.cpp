@@ -86,8 +86,8 @@ class TrainingReplay {
             kept = *found;
         }
         const Entry& entry = **found;
-        Training training;
-        if (touch_gradients(batch) || !prepare(training, entry)) return py::none();
+        if (touch_gradients(batch) || !ready(entry)) return py::none();
+        const Training training = training_of(entry);
         Number loss;
         const Capture& capture = *entry.capture;
         Run run;
@@ -123,9 +123,8 @@ class TrainingReplay {
             stretch.one_rate = rate_.constant(rates[0]);
             const bool rated = stretch.one_rate || scheduled_rates(stretch.steps, rates);
             const std::shared_ptr<const Entry> entry = entry_of(capture);
-            Training training;
-            if (rated && current() && entry != nullptr && prepare(training, *entry) &&
-                locate(stretch, capture, sources)) {
+            if (rated && current() && entry != nullptr && ready(*entry) && locate(stretch, capture, sources)) {
+                const Training training = training_of(*entry);
                 stretch.rates = rates.data();
                 stretch.close_last = close_last && stretch.steps == steps;
                 stretch.order = SharedNumbers<index_t>(order).data();
@@ -155,8 +154,8 @@ class TrainingReplay {
         stretch.first_row = first_row;
         stretch.rows = rows;
         stretch.steps = 1;
-        Training training;
-        if (!prepare(training, *entry) || !locate(stretch, capture, sources)) return py::none();
+        if (!ready(*entry) || !locate(stretch, capture, sources)) return py::none();
+        const Training training = training_of(*entry);
         stretch.order = SharedNumbers<index_t>(order).data();
         Run run;
         const Outcome outcome =
@@ -173,8 +172,8 @@ class TrainingReplay {
         double rate = 0;
         if (!rate_.after(*updates_, rate)) return false;
         const std::shared_ptr<const Entry> entry = entry_of(capture);
-        Training training;
-        if (!current() || entry == nullptr || !prepare(training, *entry)) return false;
+        if (!current() || entry == nullptr || !ready(*entry)) return false;
+        const Training training = training_of(*entry);
         Run run;
         return run_released(capture.long_enough(),
                             [&] { return replay::update(training, run, rate, count) == Outcome::done; });
@@ -218,21 +217,21 @@ class TrainingReplay {
     }
 
     // False where the recorded numbers no longer say what the objects hold.
-    bool prepare(Training& training, const Entry& entry) const {
-        if (!counters_.in_step(entry.counters)) return false;
-        if (progress_.data()[1] > 0 && sum_.data() == nullptr) return false;
-        training = {.program = &entry.capture->program(),
-                    .progress = {progress_.data(), progress_.data() + 1, updates_.data(), last_rate_.data()},
-                    .gradients = gradients_.data(),
-                    .sum = sum_.data(),
-                    .gradient_bytes = gradient_bytes_,
-                    .clip_norm = *clip_norm_,
-                    .accumulate = accumulate_,
-                    .recorded_updates = entry.updates,
-                    .counters = counters_.places().data(),
-                    .counter_count = counters_.places().size(),
-                    .recorded_counter = entry.counters.empty() ? 0 : entry.counters[0]};
-        return true;
+    bool ready(const Entry& entry) const {
+        return counters_.in_step(entry.counters) && (progress_.data()[1] == 0 || sum_.data() != nullptr);
+    }
+    Training training_of(const Entry& entry) const {
+        return {.program = &entry.capture->program(),
+                .progress = {progress_.data(), progress_.data() + 1, updates_.data(), last_rate_.data()},
+                .gradients = gradients_.data(),
+                .sum = sum_.data(),
+                .gradient_bytes = gradient_bytes_,
+                .clip_norm = *clip_norm_,
+                .accumulate = accumulate_,
+                .recorded_updates = entry.updates,
+                .counters = counters_.places().data(),
+                .counter_count = counters_.places().size(),
+                .recorded_counter = entry.counters.empty() ? 0 : entry.counters[0]};
     }
 
     // Fills in where the rows of the stretch come from; false where the arrays are not what the capture was made for.

@@ -79,6 +79,11 @@ int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
     return failed;
 }
 
+// Whoever inherits how attributes are set has the type: a look that spares the walk through the bases.
+bool is_watched(PyObject* object) {
+    return Py_TYPE(object)->tp_setattro == &set_attribute || PyObject_TypeCheck(object, watched_type) != 0;
+}
+
 // Counts a change of what no public attribute holds.
 void configuration_changed(py::handle object) {
     if (const Changes& changes = checked(object).changes) ++*changes;
@@ -116,8 +121,8 @@ PyObject* call_shortcut(PyObject* self, PyObject* const* arguments, std::size_t 
     const Shortcut& own = shortcut(self);
     const Py_ssize_t count = PyVectorcall_NARGS(flags);
     if (keywords == nullptr && count >= own.least && count <= own.most) {
-        const bool is_watched = PyObject_TypeCheck(arguments[0], watched_type) != 0;
-        if (PyObject* const first = is_watched ? watched(arguments[0]).shortcut : nullptr; first != nullptr) {
+        const bool found = is_watched(arguments[0]);
+        if (PyObject* const first = found ? watched(arguments[0]).shortcut : nullptr; first != nullptr) {
             Py_INCREF(first);
             PyObject* const result =
                 PyObject_Vectorcall(first, arguments + 1, static_cast<std::size_t>(count - 1), nullptr);

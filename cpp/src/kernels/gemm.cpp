@@ -210,7 +210,7 @@ RELU_LAYERS_NOINLINE void scatter(const T* tile, index_t tile_row, index_t rows,
 }  // namespace
 
 // Columns of one panel for a product with this a and n columns.
-index_t gemm_panel(Matrix<const T> a, index_t n) {
+index_t gemm_panel(const Matrix<const T>& a, index_t n) {
     const index_t rows = ceil_div(a.rows, ceil_div(a.rows, row_limit(a)));
     const index_t wanted = ceil_div(n, width<T>);
     index_t vectors = vectors_that_fit(static_cast<int>(rows));
@@ -242,8 +242,8 @@ void gemm_small(const Matrix<const T>& a, const Rows<const T>& b, const Rows<T>&
     }
 }
 
-void gemm(Matrix<const T> a, Rows<const T> b, index_t panel, index_t panel_stride, Matrix<T> c, const T* bias,
-          index_t bias_row, bool add) {
+void gemm(const Matrix<const T>& a, const Rows<const T>& b, index_t panel, index_t panel_stride, const Matrix<T>& c,
+          const T* bias, index_t bias_row, bool add) {
     const bool direct = c.col_stride == 1 && (bias == nullptr || bias_row == 0);
     alignas(vector_bytes) T buffer[vector_registers * width<T>];
     const Block block{a.cols, a.row_stride, a.col_stride, b.stride, direct && !add ? c.row_stride : panel};

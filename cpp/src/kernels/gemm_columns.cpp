@@ -197,8 +197,8 @@ void rows_of(index_t rows, const Matrix<const T>& a, index_t row, const Rows<con
 
 }  // namespace
 
-void gemm_columns(Matrix<const T> a, Rows<const T> columns, Matrix<T> c, const T* bias, index_t bias_row,
-                  index_t bias_col, bool add) {
+void gemm_columns(const Matrix<const T>& a, const Rows<const T>& columns, const Matrix<T>& c, const T* bias,
+                  index_t bias_row, index_t bias_col, bool add) {
     const Output out{c, bias, bias_row, bias_col, add};
     const index_t count = (a.rows + most_rows - 1) / most_rows;
     index_t row = 0;

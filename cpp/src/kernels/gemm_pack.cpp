@@ -17,7 +17,7 @@ constexpr index_t side_by_side = 4;
 constexpr index_t rows_ahead = 8;
 
 // Rows of b are contiguous.
-void pack_rows(Rows<const T> b, index_t panel, T* packed) {
+void pack_rows(const Rows<const T>& b, index_t panel, T* packed) {
     const index_t together = side_by_side * panel;
     for (index_t j = 0; j < b.cols; j += together, packed += together * b.rows) {
         const index_t n = b.cols - j < together ? b.cols - j : together;
@@ -64,7 +64,7 @@ void pack_columns(const T* b, index_t stride, index_t k, index_t columns, index_
 
 }  // namespace
 
-void gemm_pack(Matrix<const T> b, index_t panel, T* packed) {
+void gemm_pack(const Matrix<const T>& b, index_t panel, T* packed) {
     if (b.col_stride == 1) return pack_rows({b.data, b.rows, b.cols, b.row_stride}, panel, packed);
     for (index_t j = 0; j < b.cols; j += panel, packed += b.rows * panel) {
         const index_t columns = b.cols - j < panel ? b.cols - j : panel;

@@ -86,7 +86,7 @@ void rows(const Matrix<const T>& a, const T* b, index_t b_row, T* c, index_t c_r
 
 }  // namespace
 
-void gemm_rows(Matrix<const T> a, Rows<const T> b, Rows<T> c, const T* bias, bool add) {
+void gemm_rows(const Matrix<const T>& a, const Rows<const T>& b, const Rows<T>& c, const T* bias, bool add) {
     alignas(64) T buffer[sums_bytes / sizeof(T)];
     // One row alone has room for longer stretches of b's rows, which come faster.
     const index_t together = a.rows < most_rows ? a.rows : most_rows;
@@ -110,7 +110,7 @@ void gemm_rows(Matrix<const T> a, Rows<const T> b, Rows<T> c, const T* bias, boo
 }
 
 // sum[j] = the sum of column j, a chain of additions in order from 0; added to what sum holds where `add`.
-void column_sums(Rows<const T> x, T* sum, bool add) {
+void column_sums(const Rows<const T>& x, T* sum, bool add) {
     constexpr int group = 4;
     index_t j = 0;
     for (; j + group * width<T> <= x.cols; j += group * width<T>) {

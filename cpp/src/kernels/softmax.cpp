@@ -9,7 +9,7 @@
 namespace relu_layers::RELU_LAYERS_NAMESPACE {
 namespace {
 
-RELU_LAYERS_INLINE void softmax_group(ClassRows<const T> x, ClassRows<T> y) {
+RELU_LAYERS_INLINE void softmax_group(const ClassRows<const T>& x, const ClassRows<T>& y) {
     PerRow maxima;
     PerRow inverse;
     maxima.set(group_maxima(x));
@@ -24,14 +24,14 @@ RELU_LAYERS_INLINE void softmax_group(ClassRows<const T> x, ClassRows<T> y) {
 }
 
 template <class Use>
-RELU_LAYERS_INLINE void softmax_column(ClassRows<const T> x, ClassRows<T> y, Use lanes) {
+RELU_LAYERS_INLINE void softmax_column(const ClassRows<const T>& x, const ClassRows<T>& y, Use lanes) {
     const V maximum = column_maximum(x, lanes);
     const V others = column_sums_of_others(x, maximum, lanes, [&](index_t c, V, V e) { put(y.of_class(c), e, lanes); });
     const V inverse = T(1) / (T(1) + others);
     for (index_t c = 0; c < y.classes; ++c) put(y.of_class(c), get(y.of_class(c), lanes) * inverse, lanes);
 }
 
-RELU_LAYERS_INLINE void log_softmax_group(ClassRows<const T> x, ClassRows<T> y) {
+RELU_LAYERS_INLINE void log_softmax_group(const ClassRows<const T>& x, const ClassRows<T>& y) {
     PerRow maxima;
     PerRow log_sums;
     maxima.set(group_maxima(x));
@@ -50,13 +50,14 @@ RELU_LAYERS_INLINE void log_softmax_group(ClassRows<const T> x, ClassRows<T> y) 
 }
 
 template <class Use>
-RELU_LAYERS_INLINE void log_softmax_column(ClassRows<const T> x, ClassRows<T> y, Use lanes) {
+RELU_LAYERS_INLINE void log_softmax_column(const ClassRows<const T>& x, const ClassRows<T>& y, Use lanes) {
     const V maximum = column_maximum(x, lanes);
     const V log_sum = log_one_plus<T>(column_sums_of_others(x, maximum, lanes, [](index_t, V, V) {}));
     for (index_t c = 0; c < x.classes; ++c) put(y.of_class(c), (get(x.of_class(c), lanes) - maximum) - log_sum, lanes);
 }
 
-RELU_LAYERS_INLINE void backward_group(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
+RELU_LAYERS_INLINE void backward_group(const ClassRows<const T>& y, const ClassRows<const T>& dy,
+                                       const ClassRows<T>& dx) {
     PerRow dots;
     dots.set(group_sums(y.rows, y.classes, [&](index_t r) {
         return [ys = y.row(r), dys = dy.row(r)](index_t i, V sum, auto lanes) {
@@ -74,7 +75,8 @@ RELU_LAYERS_INLINE void backward_group(ClassRows<const T> y, ClassRows<const T> 
     }
 }
 
-RELU_LAYERS_INLINE void log_backward_group(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
+RELU_LAYERS_INLINE void log_backward_group(const ClassRows<const T>& y, const ClassRows<const T>& dy,
+                                           const ClassRows<T>& dx) {
     PerRow totals;
     totals.set(group_sums(y.rows, y.classes, [&](index_t r) {
         return [dys = dy.row(r)](index_t i, V sum, auto lanes) { return sum + get(dys + i, lanes); };
@@ -91,7 +93,8 @@ RELU_LAYERS_INLINE void log_backward_group(ClassRows<const T> y, ClassRows<const
 }
 
 template <class Use>
-RELU_LAYERS_INLINE void backward_column(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx, Use lanes) {
+RELU_LAYERS_INLINE void backward_column(const ClassRows<const T>& y, const ClassRows<const T>& dy,
+                                        const ClassRows<T>& dx, Use lanes) {
     const V dot = column_sums_of(
         y.classes, [&](index_t c, V sum) { return fma(get(y.of_class(c), lanes), get(dy.of_class(c), lanes), sum); });
     for (index_t c = 0; c < y.classes; ++c)
@@ -99,7 +102,8 @@ RELU_LAYERS_INLINE void backward_column(ClassRows<const T> y, ClassRows<const T>
 }
 
 template <class Use>
-RELU_LAYERS_INLINE void log_backward_column(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx, Use lanes) {
+RELU_LAYERS_INLINE void log_backward_column(const ClassRows<const T>& y, const ClassRows<const T>& dy,
+                                            const ClassRows<T>& dx, Use lanes) {
     const V total = column_sums_of(y.classes, [&](index_t c, V sum) { return sum + get(dy.of_class(c), lanes); });
     for (index_t c = 0; c < y.classes; ++c)
         put(dx.of_class(c), get(dy.of_class(c), lanes) - exponential<T>(get(y.of_class(c), lanes)) * total, lanes);
@@ -108,7 +112,7 @@ RELU_LAYERS_INLINE void log_backward_column(ClassRows<const T> y, ClassRows<cons
 // Rows that lie side by side, and transposed blocks of rows of few classes, by column(x, y, lanes); other rows
 // by group(x, y).
 template <class Group, class Column>
-RELU_LAYERS_INLINE void for_rows(ClassRows<const T> x, ClassRows<T> y, Group&& group, Column&& column) {
+RELU_LAYERS_INLINE void for_rows(const ClassRows<const T>& x, const ClassRows<T>& y, Group&& group, Column&& column) {
     if (x.class_stride != 1)
         return for_side_by_side(x.rows,
                                 [&](index_t i, index_t, auto lanes) { column(x.part(i, 1), y.part(i, 1), lanes); });
@@ -128,8 +132,9 @@ RELU_LAYERS_INLINE void for_rows(ClassRows<const T> x, ClassRows<T> y, Group&& g
 
 // The same with two inputs. Transposing three blocks pays up to `most_transposed` classes.
 template <class Group, class Column>
-RELU_LAYERS_INLINE void for_backward_rows(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx,
-                                          index_t most_transposed, Group&& group, Column&& column) {
+RELU_LAYERS_INLINE void for_backward_rows(const ClassRows<const T>& y, const ClassRows<const T>& dy,
+                                          const ClassRows<T>& dx, index_t most_transposed, Group&& group,
+                                          Column&& column) {
     if (y.class_stride != 1)
         return for_side_by_side(
             y.rows, [&](index_t i, index_t, auto lanes) { column(y.part(i, 1), dy.part(i, 1), dx.part(i, 1), lanes); });
@@ -151,20 +156,20 @@ RELU_LAYERS_INLINE void for_backward_rows(ClassRows<const T> y, ClassRows<const 
 
 }  // namespace
 
-void softmax_forward(ClassRows<const T> x, ClassRows<T> y) {
+void softmax_forward(const ClassRows<const T>& x, const ClassRows<T>& y) {
     for_rows(x, y, [](auto... rows) { softmax_group(rows...); }, [](auto... rows) { softmax_column(rows...); });
 }
 
-void softmax_backward(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
+void softmax_backward(const ClassRows<const T>& y, const ClassRows<const T>& dy, const ClassRows<T>& dx) {
     for_backward_rows(
         y, dy, dx, 8, [](auto... rows) { backward_group(rows...); }, [](auto... rows) { backward_column(rows...); });
 }
 
-void log_softmax_forward(ClassRows<const T> x, ClassRows<T> y) {
+void log_softmax_forward(const ClassRows<const T>& x, const ClassRows<T>& y) {
     for_rows(x, y, [](auto... rows) { log_softmax_group(rows...); }, [](auto... rows) { log_softmax_column(rows...); });
 }
 
-void log_softmax_backward(ClassRows<const T> y, ClassRows<const T> dy, ClassRows<T> dx) {
+void log_softmax_backward(const ClassRows<const T>& y, const ClassRows<const T>& dy, const ClassRows<T>& dx) {
     for_backward_rows(
         y, dy, dx, transposed_classes, [](auto... rows) { log_backward_group(rows...); },
         [](auto... rows) { log_backward_column(rows...); });

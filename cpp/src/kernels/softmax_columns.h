@@ -52,7 +52,7 @@ RELU_LAYERS_INLINE I class_index(index_t c) { return I{} + static_cast<typename 
 
 // Of a vector of rows that lie side by side, from x.data on; `lanes` of them are in use.
 template <class Use>
-RELU_LAYERS_INLINE V column_maximum(ClassRows<const T> x, Use lanes) {
+RELU_LAYERS_INLINE V column_maximum(const ClassRows<const T>& x, Use lanes) {
     V maximum = broadcast(minus_infinity);
     for (index_t c = 0; c < x.classes; ++c) maximum = greater_of(get(x.of_class(c), lanes), maximum);
     return maximum + T(0);
@@ -65,7 +65,7 @@ struct ColumnTerms {
 
 // The terms of exp(x - maximum) of classes [start, start + n), as in Terms; keep(c, s, e).
 template <class Use, class Keep>
-RELU_LAYERS_INLINE ColumnTerms column_terms(ClassRows<const T> x, index_t start, index_t n, V maximum, Use lanes,
+RELU_LAYERS_INLINE ColumnTerms column_terms(const ClassRows<const T>& x, index_t start, index_t n, V maximum, Use lanes,
                                             Keep&& keep) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
@@ -84,7 +84,7 @@ RELU_LAYERS_INLINE ColumnTerms column_terms(ClassRows<const T> x, index_t start,
 
 // group_sums_of_others of such rows: keep(c, s, e).
 template <class Use, class Keep>
-RELU_LAYERS_INLINE V column_sums_of_others(ClassRows<const T> x, V maximum, Use lanes, Keep&& keep) {
+RELU_LAYERS_INLINE V column_sums_of_others(const ClassRows<const T>& x, V maximum, Use lanes, Keep&& keep) {
     BlockSums others(T(-1));
     for_blocks(x.classes, [&](index_t start, index_t n) {
         const ColumnTerms terms = column_terms(x, start, n, maximum, lanes, keep);

@@ -51,8 +51,8 @@ RELU_LAYERS_INLINE V gradient_at_label(V shifted, V e, V others, V inverse, V fa
     return (shifted == T(0) ? -(others * inverse) : e * inverse - T(1)) * factor;
 }
 
-RELU_LAYERS_INLINE void labels_group(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss,
-                                     ClassRows<T> dx) {
+RELU_LAYERS_INLINE void labels_group(const ClassRows<const T>& x, const std::int64_t* label, const T* factor, T* loss,
+                                     const ClassRows<T>& dx) {
     PerRow maxima;
     PerRow shifted{};
     PerRow own{};
@@ -85,8 +85,8 @@ RELU_LAYERS_INLINE void labels_group(ClassRows<const T> x, const std::int64_t* l
 }
 
 template <class Use>
-RELU_LAYERS_INLINE void labels_column(ClassRows<const T> x, const ColumnLabels& row, T* loss, ClassRows<T> dx,
-                                      Use lanes) {
+RELU_LAYERS_INLINE void labels_column(const ClassRows<const T>& x, const ColumnLabels& row, T* loss,
+                                      const ClassRows<T>& dx, Use lanes) {
     const V zero = broadcast(T(0));
     const V maximum = column_maximum(x, lanes);
     V shifted = zero;
@@ -166,7 +166,7 @@ RELU_LAYERS_NOINLINE TargetTerms written_target_terms(TargetRow row, const T* x,
 }
 
 // One row. `label` < 0 with labels: the row does not count.
-RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const TargetRow& row, T factor, T* dx) {
+RELU_LAYERS_INLINE T targets_row(const ClassRows<const T>& x, const TargetRow& row, T factor, T* dx) {
     const index_t classes = x.classes;
     if (row.label < 0) {
         for_each_vector<T>(classes, [&](index_t i, auto lanes) { put(dx + i, broadcast(T(0)), lanes); });
@@ -195,9 +195,9 @@ RELU_LAYERS_INLINE T targets_row(ClassRows<const T> x, const TargetRow& row, T f
 }
 
 template <class Use>
-RELU_LAYERS_INLINE void targets_column(ClassRows<const T> x, const SoftTargets<T>& targets,
-                                       ClassRows<const T> probability, const ColumnLabels& row, T* loss,
-                                       ClassRows<T> dx, Use lanes) {
+RELU_LAYERS_INLINE void targets_column(const ClassRows<const T>& x, const SoftTargets<T>& targets,
+                                       const ClassRows<const T>& probability, const ColumnLabels& row, T* loss,
+                                       const ClassRows<T>& dx, Use lanes) {
     const V zero = broadcast(T(0));
     const V one = broadcast(T(1));
     const V weight = row.factor;
@@ -248,7 +248,8 @@ RELU_LAYERS_INLINE const std::int64_t* labels_from(const SoftTargets<T>& targets
 
 }  // namespace
 
-void cross_entropy_labels(ClassRows<const T> x, const std::int64_t* label, const T* factor, T* loss, ClassRows<T> dx) {
+void cross_entropy_labels(const ClassRows<const T>& x, const std::int64_t* label, const T* factor, T* loss,
+                          const ClassRows<T>& dx) {
     const auto labels_of = [&](index_t row, index_t n) { return ColumnLabels(label + row, factor + row, n); };
     if (x.class_stride != 1)
         return for_side_by_side(x.rows, [&](index_t i, index_t n, auto lanes) {
@@ -270,7 +271,8 @@ void cross_entropy_labels(ClassRows<const T> x, const std::int64_t* label, const
     }
 }
 
-void cross_entropy_targets(ClassRows<const T> x, SoftTargets<T> targets, const T* factor, T* loss, ClassRows<T> dx) {
+void cross_entropy_targets(const ClassRows<const T>& x, const SoftTargets<T>& targets, const T* factor, T* loss,
+                           const ClassRows<T>& dx) {
     const auto labels_of = [&](index_t row, index_t n) {
         return ColumnLabels(labels_from(targets, row), factor + row, n);
     };

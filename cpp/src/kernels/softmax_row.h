@@ -120,7 +120,7 @@ RELU_LAYERS_INLINE V lane_maxima(const T* x, index_t n) {
 }
 
 // -inf where a row holds nothing but NaN; never -0, whose sign would depend on the order.
-RELU_LAYERS_INLINE V group_maxima(ClassRows<const T> x) {
+RELU_LAYERS_INLINE V group_maxima(const ClassRows<const T>& x) {
     V rows[width<T>];
     for (index_t r = 0; r < x.rows; ++r) rows[r] = lane_maxima(x.row(r), x.classes);
     return fold_group(rows, x.rows, larger) + T(0);
@@ -166,8 +166,8 @@ struct GroupTerms {
 };
 
 // Of classes [start, start + n); the exponentials are written to e, which may be x.
-RELU_LAYERS_NOINLINE void written_terms(ClassRows<const T> x, index_t start, index_t n, const PerRow& maxima,
-                                        ClassRows<T> e, GroupTerms& terms) {
+RELU_LAYERS_NOINLINE void written_terms(const ClassRows<const T>& x, index_t start, index_t n, const PerRow& maxima,
+                                        const ClassRows<T>& e, GroupTerms& terms) {
     for (index_t r = 0; r < x.rows; ++r) {
         T* to = e.row(r) + start;
         terms.set(r, row_terms(x.row(r) + start, n, maxima.of[r],
@@ -178,7 +178,7 @@ RELU_LAYERS_NOINLINE void written_terms(ClassRows<const T> x, index_t start, ind
 // The sums of exp(x - maximum) over the rows of a group, each without the 1 of one maximum; terms_of(start, n, terms)
 // sets those of classes [start, start + n).
 template <class TermsOf>
-RELU_LAYERS_INLINE V group_sums_of_others(ClassRows<const T> x, TermsOf&& terms_of) {
+RELU_LAYERS_INLINE V group_sums_of_others(const ClassRows<const T>& x, TermsOf&& terms_of) {
     BlockSums others(T(-1));
     for_blocks(x.classes, [&](index_t start, index_t n) {
         GroupTerms terms;

@@ -107,6 +107,12 @@ bool gathers(const Matrix<const T>& a) {
     return a.cols >= (a.col_stride * index_t(sizeof(T)) % 2048 == 0 ? gathered_k_colliding : gathered_k);
 }
 
+// Whether a product with contiguous columns is the one that is defined by dot products.
+template <class T>
+bool is_dots(const Matrix<const T>& a, const T* bias) {
+    return a.rows == 1 && a.col_stride == 1 && a.cols >= dots_k && bias == nullptr;
+}
+
 template <class T>
 Method method_of(const KernelTable<T>& kernel, const Matrix<const T>& a, const Matrix<const T>& b) {
     if (b.col_stride != 1)
@@ -190,8 +196,7 @@ Plan<T> plan_of(const KernelTable<T>& kernel, const Product<T>& p) {
     }
     if (packs_the_smaller(kernel, a, b)) return exchanged(p, Method::packed_tiles, a, b, c);
     Method method = method_of(kernel, a, b);
-    if (method == Method::columns && a.rows == 1 && a.col_stride == 1 && a.cols >= dots_k && p.bias == nullptr)
-        method = Method::dots;
+    if (method == Method::columns && is_dots(a, p.bias)) method = Method::dots;
     return {method, a, b, c, p.bias, 0, 1, p.accumulate, p.relu, gathers(a)};
 }
 

@@ -12,7 +12,7 @@ constexpr double nanoseconds_per_element = 0.5;
 
 // kernel(rows of each input..., rows of y), y being contiguous.
 template <class T, class Kernel, class... Input>
-void for_class_rows(Kernel kernel, index_t inner, T* y, Rows<const T> x, Input... others) {
+void for_class_rows(Kernel kernel, index_t inner, T* y, const Rows<const T>& x, Input... others) {
     const index_t classes = inner > 0 ? x.cols / inner : 0;
     if (classes == 0 || x.rows == 0) return;
     const Rows<T> to{y, x.rows, x.cols, x.cols};
@@ -28,19 +28,19 @@ void for_class_rows(Kernel kernel, index_t inner, T* y, Rows<const T> x, Input..
 }  // namespace
 
 template <class T>
-void softmax_forward(Rows<const T> x, index_t inner, T* y) {
+void softmax_forward(const Rows<const T>& x, index_t inner, T* y) {
     for_class_rows(kernels<T>().softmax_forward, inner, y, x);
 }
 template <class T>
-void log_softmax_forward(Rows<const T> x, index_t inner, T* y) {
+void log_softmax_forward(const Rows<const T>& x, index_t inner, T* y) {
     for_class_rows(kernels<T>().log_softmax_forward, inner, y, x);
 }
 template <class T>
-void softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx) {
+void softmax_backward(const Rows<const T>& y, const Rows<const T>& dy, index_t inner, T* dx) {
     for_class_rows(kernels<T>().softmax_backward, inner, dx, y, dy);
 }
 template <class T>
-void log_softmax_backward(Rows<const T> y, Rows<const T> dy, index_t inner, T* dx) {
+void log_softmax_backward(const Rows<const T>& y, const Rows<const T>& dy, index_t inner, T* dx) {
     for_class_rows(kernels<T>().log_softmax_backward, inner, dx, y, dy);
 }
 

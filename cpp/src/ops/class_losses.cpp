@@ -52,8 +52,8 @@ double no_loss(T* dlogits, index_t size) {
 
 // `labels` may be null: then every position has probabilities.
 template <class T>
-double loss_of(Rows<const T> logits, index_t inner, const Labels* labels, Rows<const T> probabilities,
-               ClassOptions<T> options, LossWeights<T> weights, T* dlogits) {
+double loss_of(const Rows<const T>& logits, index_t inner, const Labels* labels, const Rows<const T>& probabilities,
+               ClassOptions<T> options, const LossWeights<T>& weights, T* dlogits) {
     const index_t classes = inner > 0 ? logits.cols / inner : 0;
     const index_t positions = logits.rows * inner;
     const index_t size = logits.rows * logits.cols;
@@ -116,20 +116,22 @@ double loss_of(Rows<const T> logits, index_t inner, const Labels* labels, Rows<c
 }  // namespace
 
 template <class T>
-double softmax_cross_entropy(Rows<const T> logits, index_t inner, Labels labels, ClassOptions<T> options,
-                             LossWeights<T> weights, T* dlogits) {
+double softmax_cross_entropy(const Rows<const T>& logits, index_t inner, Labels labels, ClassOptions<T> options,
+                             const LossWeights<T>& weights, T* dlogits) {
     return loss_of(logits, inner, &labels, {}, options, weights, dlogits);
 }
 
 template <class T>
-double softmax_cross_entropy(Rows<const T> logits, index_t inner, Rows<const T> probabilities, ClassOptions<T> options,
-                             LossWeights<T> weights, T* dlogits) {
+double softmax_cross_entropy(const Rows<const T>& logits, index_t inner, const Rows<const T>& probabilities,
+                             ClassOptions<T> options, const LossWeights<T>& weights, T* dlogits) {
     return loss_of(logits, inner, nullptr, probabilities, options, weights, dlogits);
 }
 
 #define RELU_LAYERS_INSTANTIATE(T)                                                                              \
-    template double softmax_cross_entropy(Rows<const T>, index_t, Labels, ClassOptions<T>, LossWeights<T>, T*); \
-    template double softmax_cross_entropy(Rows<const T>, index_t, Rows<const T>, ClassOptions<T>, LossWeights<T>, T*);
+    template double softmax_cross_entropy(const Rows<const T>&, index_t, Labels, ClassOptions<T>,               \
+                                          const LossWeights<T>&, T*);                                           \
+    template double softmax_cross_entropy(const Rows<const T>&, index_t, const Rows<const T>&, ClassOptions<T>, \
+                                          const LossWeights<T>&, T*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)
 #undef RELU_LAYERS_INSTANTIATE

@@ -16,7 +16,7 @@ inline index_t rows_per_task(index_t classes, index_t inner) {
 
 // `count` rows from row `first` on, all of one slab, of an array whose rows (classes * inner) are a view's.
 template <class T>
-ClassRows<T> class_rows(Rows<T> a, index_t inner, index_t first, index_t count) {
+ClassRows<T> class_rows(const Rows<T>& a, index_t inner, index_t first, index_t count) {
     if (inner == 1) return {a.row(first), count, a.cols, a.stride, 1};
     return {a.row(first / inner) + first % inner, count, a.cols / inner, 1, inner};
 }

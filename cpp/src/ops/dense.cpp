@@ -57,7 +57,7 @@ void add_all_blocks(const Matrix<const T>& x, index_t first, index_t n, T* sum, 
 }
 
 template <class T>
-void column_sums(Matrix<const T> x, T* sum, bool accumulate) {
+void column_sums(const Matrix<const T>& x, T* sum, bool accumulate) {
     if (x.rows == 0) return std::fill(sum, sum + (accumulate ? 0 : x.cols), T(0));
     constexpr index_t grain = 256 / index_t(sizeof(T));
     constexpr double element_ns = 0.05;
@@ -87,7 +87,7 @@ index_t packed_size(index_t in_features, index_t out_features) {
 }
 
 template <class T>
-PackedWeight<T> pack_weight(Matrix<const T> weight, T* panels) {
+PackedWeight<T> pack_weight(const Matrix<const T>& weight, T* panels) {
     return pack(kernels<T>(), weight, panels);
 }
 
@@ -127,7 +127,7 @@ void dense_backward(const Matrix<const T>& x, const Matrix<const T>& weight, con
 #define RELU_LAYERS_INSTANTIATE(T)                                                                                     \
     template void dense_forward(const Matrix<const T>&, const Matrix<const T>&, const T*, Rectifier<T>, T*);           \
     template index_t packed_size<T>(index_t, index_t);                                                                 \
-    template PackedWeight<T> pack_weight(Matrix<const T>, T*);                                                         \
+    template PackedWeight<T> pack_weight(const Matrix<const T>&, T*);                                                  \
     template void dense_forward(const Matrix<const T>&, const PackedWeight<T>&, const T*, Rectifier<T>, T*);           \
     template void dense_backward(const Matrix<const T>&, const Matrix<const T>&, const Matrix<const T>&, Rectifier<T>, \
                                  T*, T*, T*, bool);

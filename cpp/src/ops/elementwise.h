@@ -13,7 +13,7 @@ constexpr index_t elementwise_grain = 4096;
 // Calls run(begin, n) with contiguous pieces of a (rows, cols) array: `begin` maps to a pointer by at(view, begin).
 // `nanoseconds` is the price of one element.
 template <class T, class Run>
-void for_pieces(Rows<const T> a, bool all_contiguous, double nanoseconds, Run&& run) {
+void for_pieces(const Rows<const T>& a, bool all_contiguous, double nanoseconds, Run&& run) {
     const index_t total = a.rows * a.cols;
     if (all_contiguous) {
         parallel_for(total, elementwise_grain, nanoseconds * double(total),
@@ -33,7 +33,7 @@ struct Exactly {
 
 // One input, one contiguous output: kernel(x piece, y piece, n, streaming, scalars...).
 template <class T, class... Scalar>
-void map1(void (*kernel)(const T*, T*, index_t, bool, Scalar...), Rows<const T> x, T* y, double nanoseconds,
+void map1(void (*kernel)(const T*, T*, index_t, bool, Scalar...), const Rows<const T>& x, T* y, double nanoseconds,
           typename Exactly<Scalar>::Type... scalars) {
     const bool streaming = y != x.data && x.contiguous() && beyond_caches<T>(2, x.rows * x.cols);
     for_pieces(x, x.contiguous(), nanoseconds, [&](index_t row, index_t begin, index_t n) {
@@ -43,8 +43,8 @@ void map1(void (*kernel)(const T*, T*, index_t, bool, Scalar...), Rows<const T> 
 
 // Two inputs of the same shape, one contiguous output: kernel(a piece, b piece, y piece, n, streaming, scalars...).
 template <class T, class... Scalar>
-void map2(void (*kernel)(const T*, const T*, T*, index_t, bool, Scalar...), Rows<const T> a, Rows<const T> b, T* y,
-          double nanoseconds, typename Exactly<Scalar>::Type... scalars) {
+void map2(void (*kernel)(const T*, const T*, T*, index_t, bool, Scalar...), const Rows<const T>& a,
+          const Rows<const T>& b, T* y, double nanoseconds, typename Exactly<Scalar>::Type... scalars) {
     const bool contiguous = a.contiguous() && b.contiguous();
     const bool streaming = y != a.data && y != b.data && contiguous && beyond_caches<T>(3, a.rows * a.cols);
     for_pieces(a, contiguous, nanoseconds, [&](index_t row, index_t begin, index_t n) {

@@ -10,7 +10,7 @@ namespace {
 
 // Elements [first, first + n) of a in row-major order: in place where they are one piece, else copied to `room`.
 template <class T>
-const T* piece(Rows<const T> a, index_t first, index_t n, T* room) {
+const T* piece(const Rows<const T>& a, index_t first, index_t n, T* room) {
     if (a.contiguous()) return a.data + first;
     index_t row = first / a.cols;
     index_t col = first % a.cols;
@@ -26,8 +26,8 @@ const T* piece(Rows<const T> a, index_t first, index_t n, T* room) {
 
 // run(prediction, target, weight or null, gradient, n, factor) for each block; returns the sum over n, the normalizer.
 template <class T, class Run>
-double blocks(Rows<const T> prediction, Rows<const T> target, const LossWeights<T>& weights, T* gradient, double n,
-              double nanoseconds, Run&& run) {
+double blocks(const Rows<const T>& prediction, const Rows<const T>& target, const LossWeights<T>& weights, T* gradient,
+              double n, double nanoseconds, Run&& run) {
     const index_t size = prediction.rows * prediction.cols;
     if (n == 0.0 || size == 0) {
         std::fill(gradient, gradient + size, T(0));
@@ -48,8 +48,8 @@ double blocks(Rows<const T> prediction, Rows<const T> target, const LossWeights<
 
 // The same for one element of each row, that of its column; the gradient is 0 elsewhere.
 template <class T, class Run>
-double blocks_of_columns(Rows<const T> prediction, Labels columns, const T* target, const LossWeights<T>& weights,
-                         T* gradient, double n, Run&& run) {
+double blocks_of_columns(const Rows<const T>& prediction, Labels columns, const T* target,
+                         const LossWeights<T>& weights, T* gradient, double n, Run&& run) {
     const index_t rows = prediction.rows;
     const index_t cols = prediction.cols;
     if (n == 0.0 || rows == 0) {
@@ -95,14 +95,14 @@ auto with_number(Kernel kernel, T number) {
 }
 
 template <class T, class Kernel>
-double of_difference(Kernel kernel, T number, Rows<const T> prediction, Rows<const T> target,
+double of_difference(Kernel kernel, T number, const Rows<const T>& prediction, const Rows<const T>& target,
                      const LossWeights<T>& weights, T* dprediction) {
     const double n = normalizer_of_all(weights, prediction.rows * prediction.cols);
     return blocks(prediction, target, weights, dprediction, n, 0.2, with_number(kernel, number));
 }
 
 template <class T, class Kernel>
-double of_difference(Kernel kernel, T number, Rows<const T> prediction, Labels columns, const T* target,
+double of_difference(Kernel kernel, T number, const Rows<const T>& prediction, Labels columns, const T* target,
                      const LossWeights<T>& weights, T* dprediction) {
     const double n = normalizer_of_all(weights, prediction.rows);
     return blocks_of_columns(prediction, columns, target, weights, dprediction, n, with_number(kernel, number));
@@ -111,7 +111,8 @@ double of_difference(Kernel kernel, T number, Rows<const T> prediction, Labels c
 }  // namespace
 
 template <class T>
-double sigmoid_cross_entropy(Rows<const T> logits, Rows<const T> targets, LossWeights<T> weights, T* dlogits) {
+double sigmoid_cross_entropy(const Rows<const T>& logits, const Rows<const T>& targets, const LossWeights<T>& weights,
+                             T* dlogits) {
     const index_t size = logits.rows * logits.cols;
     // No number equals NaN, so NaN ignores nothing.
     const T ignore = weights.has_ignore ? static_cast<T>(weights.ignore_value) : std::numeric_limits<T>::quiet_NaN();
@@ -139,29 +140,31 @@ double sigmoid_cross_entropy(Rows<const T> logits, Rows<const T> targets, LossWe
 }
 
 template <class T>
-double squared_error(Rows<const T> prediction, Rows<const T> target, T scale, LossWeights<T> weights, T* dprediction) {
+double squared_error(const Rows<const T>& prediction, const Rows<const T>& target, T scale,
+                     const LossWeights<T>& weights, T* dprediction) {
     return of_difference(kernels<T>().squared_error, scale, prediction, target, weights, dprediction);
 }
 
 template <class T>
-double squared_error(Rows<const T> prediction, Labels columns, const T* target, T scale, LossWeights<T> weights,
-                     T* dprediction) {
+double squared_error(const Rows<const T>& prediction, Labels columns, const T* target, T scale,
+                     const LossWeights<T>& weights, T* dprediction) {
     return of_difference(kernels<T>().squared_error, scale, prediction, columns, target, weights, dprediction);
 }
 
 template <class T>
-double huber(Rows<const T> prediction, Rows<const T> target, T delta, LossWeights<T> weights, T* dprediction) {
+double huber(const Rows<const T>& prediction, const Rows<const T>& target, T delta, const LossWeights<T>& weights,
+             T* dprediction) {
     return of_difference(kernels<T>().huber, delta, prediction, target, weights, dprediction);
 }
 
 template <class T>
-double huber(Rows<const T> prediction, Labels columns, const T* target, T delta, LossWeights<T> weights,
+double huber(const Rows<const T>& prediction, Labels columns, const T* target, T delta, const LossWeights<T>& weights,
              T* dprediction) {
     return of_difference(kernels<T>().huber, delta, prediction, columns, target, weights, dprediction);
 }
 
 template <class T>
-index_t count_agreeing(Rows<const T> logits, Rows<const T> targets) {
+index_t count_agreeing(const Rows<const T>& logits, const Rows<const T>& targets) {
     const auto kernel = kernels<T>().count_agreeing;
     const index_t size = logits.rows * logits.cols;
     return static_cast<index_t>(sum_of_blocks(size, 0.1 * double(size), [&](index_t first, index_t count) {
@@ -171,13 +174,13 @@ index_t count_agreeing(Rows<const T> logits, Rows<const T> targets) {
     }));
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                                           \
-    template index_t count_agreeing(Rows<const T>, Rows<const T>);                           \
-    template double sigmoid_cross_entropy(Rows<const T>, Rows<const T>, LossWeights<T>, T*); \
-    template double squared_error(Rows<const T>, Rows<const T>, T, LossWeights<T>, T*);      \
-    template double squared_error(Rows<const T>, Labels, const T*, T, LossWeights<T>, T*);   \
-    template double huber(Rows<const T>, Rows<const T>, T, LossWeights<T>, T*);              \
-    template double huber(Rows<const T>, Labels, const T*, T, LossWeights<T>, T*);
+#define RELU_LAYERS_INSTANTIATE(T)                                                                                \
+    template index_t count_agreeing(const Rows<const T>&, const Rows<const T>&);                                  \
+    template double sigmoid_cross_entropy(const Rows<const T>&, const Rows<const T>&, const LossWeights<T>&, T*); \
+    template double squared_error(const Rows<const T>&, const Rows<const T>&, T, const LossWeights<T>&, T*);      \
+    template double squared_error(const Rows<const T>&, Labels, const T*, T, const LossWeights<T>&, T*);          \
+    template double huber(const Rows<const T>&, const Rows<const T>&, T, const LossWeights<T>&, T*);              \
+    template double huber(const Rows<const T>&, Labels, const T*, T, const LossWeights<T>&, T*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)
 #undef RELU_LAYERS_INSTANTIATE

@@ -67,7 +67,7 @@ index_t find_bad_label(Labels labels, index_t positions, index_t classes, bool h
 }
 
 template <class T>
-index_t count_correct(Rows<const T> logits, Labels labels) {
+index_t count_correct(const Rows<const T>& logits, Labels labels) {
     const auto kernel = kernels<T>().count_correct;
     const double cost = 0.1 * double(logits.rows * logits.cols);
     return static_cast<index_t>(sum_of_blocks(logits.rows, cost, [&](index_t first, index_t count) {
@@ -77,7 +77,7 @@ index_t count_correct(Rows<const T> logits, Labels labels) {
     }));
 }
 
-template index_t count_correct(Rows<const float>, Labels);
-template index_t count_correct(Rows<const double>, Labels);
+template index_t count_correct(const Rows<const float>&, Labels);
+template index_t count_correct(const Rows<const double>&, Labels);
 
 }  // namespace relu_layers::ops

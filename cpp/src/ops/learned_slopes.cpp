@@ -40,7 +40,7 @@ T sum_of_blocks(const T* block, index_t count, index_t stride) {
 }  // namespace
 
 template <class T>
-void prelu_forward(Rows<const T> x, const T* slope, index_t slope_count, T* y) {
+void prelu_forward(const Rows<const T>& x, const T* slope, index_t slope_count, T* y) {
     const auto kernel = kernels<T>().prelu_forward;
     const bool shared = slope_count == 1;
     for_pieces(x, shared && x.contiguous(), 0.15, [=](index_t row, index_t begin, index_t n) {
@@ -49,7 +49,8 @@ void prelu_forward(Rows<const T> x, const T* slope, index_t slope_count, T* y) {
 }
 
 template <class T>
-void prelu_backward(Rows<const T> x, const T* slope, index_t slope_count, Rows<const T> dy, T* dx, T* dslope) {
+void prelu_backward(const Rows<const T>& x, const T* slope, index_t slope_count, const Rows<const T>& dy, T* dx,
+                    T* dslope) {
     const auto& k = kernels<T>();
     const index_t blocks = (x.rows + block_rows - 1) / block_rows;
     const bool shared = slope_count == 1;

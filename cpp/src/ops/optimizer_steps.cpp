@@ -68,7 +68,7 @@ void accumulate(index_t n, T* total, const T* grad) {
 }
 
 template <class T>
-double sum_of_squares(Rows<const T> x) {
+double sum_of_squares(const Rows<const T>& x) {
     // Fixed pieces, added in order: the sum does not depend on the threads.
     const index_t total = x.rows * x.cols;
     if (total == 0) return 0.0;
@@ -111,7 +111,7 @@ namespace {
 
 // Marks the units that rows from `first` on make active, looking at those alone that are not yet; returns how many.
 template <class T>
-index_t mark_columns(Rows<const T> x, index_t first, std::uint8_t* active) {
+index_t mark_columns(const Rows<const T>& x, index_t first, std::uint8_t* active) {
     index_t found = 0;
     for (index_t j = 0; j < x.cols; ++j) {
         if (active[j] != 0) continue;
@@ -127,7 +127,7 @@ index_t mark_columns(Rows<const T> x, index_t first, std::uint8_t* active) {
 }  // namespace
 
 template <class T>
-index_t mark_active(Rows<const T> x, std::uint8_t* active) {
+index_t mark_active(const Rows<const T>& x, std::uint8_t* active) {
     const auto kernel = kernels<T>().mark_active;
     const auto count_inactive = [=] { return static_cast<index_t>(std::count(active, active + x.cols, 0)); };
     // Training asks after every step. Soon most units have been active, and those few that never are have a column each.

@@ -47,7 +47,7 @@ void run_packed(const KernelTable<T>& kernel, const PackedProduct<T>& product, i
 }
 
 template <class T>
-PackedWeight<T> pack(const KernelTable<T>& kernel, Matrix<const T> weight, T* panels) {
+PackedWeight<T> pack(const KernelTable<T>& kernel, const Matrix<const T>& weight, T* panels) {
     const index_t panel = kernel.gemm_packed_panel;
     const index_t padded = rounded_up(weight.cols, panel);
     std::memset(panels, 0, sizeof(T) * static_cast<std::size_t>(weight.rows * padded));

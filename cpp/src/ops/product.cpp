@@ -114,7 +114,7 @@ bool done_without_work(const Product<T>& p) {
 constexpr index_t small_work = 64 * 1024;
 
 // How a small product that lies well for the tiles is computed; none for any other. `exchanged` is c^T = b^T @ a^T.
-enum class Small { none, exchanged, in_place, columns };
+enum class Small { none, exchanged, in_place, columns, dots };
 
 template <class T>
 Small small_form(const KernelTable<T>& kernel, const Product<T>& p) {
@@ -124,7 +124,9 @@ Small small_form(const KernelTable<T>& kernel, const Product<T>& p) {
     if (m * n * k > small_work || k > block_k || p.accumulate) return Small::none;
     if (n == 1 && m > 1 && p.a.row_stride == 1 && p.c.stride == 1 && p.bias == nullptr) return Small::exchanged;
     if (p.b.col_stride == 1 && (n > 1 || m <= 16)) return Small::in_place;
-    return p.b.row_stride == 1 && m > 1 && m <= kernel.gemm_columns_rows ? Small::columns : Small::none;
+    if (p.b.row_stride != 1 || m > kernel.gemm_columns_rows) return Small::none;
+    if (m > 1) return Small::columns;
+    return n > 1 && is_dots(p.a, p.bias) ? Small::dots : Small::none;
 }
 
 // Computes a small product; false, and nothing done, for any other.
@@ -133,22 +135,26 @@ bool multiply_small(const KernelTable<T>& kernel, const Product<T>& p) {
     const index_t m = p.c.rows;
     const index_t n = p.c.cols;
     const index_t k = p.a.cols;
-    const Matrix<T> c{p.c.data, m, n, p.c.stride, 1};
+    // Made where it is used: a copy of a view waits for the stores of its numbers.
+    const auto c = [&] { return Matrix<T>{p.c.data, m, n, p.c.stride, 1}; };
     switch (small_form(kernel, p)) {
         case Small::none:
             return false;
         case Small::exchanged:
-            kernel.gemm_small({p.b.data, 1, k, 0, p.b.row_stride}, {p.a.data, k, m, p.a.col_stride}, {c.data, 1, m, m},
-                              nullptr);
+            kernel.gemm_small({p.b.data, 1, k, 0, p.b.row_stride}, {p.a.data, k, m, p.a.col_stride},
+                              {p.c.data, 1, m, m}, nullptr);
             break;
         case Small::in_place:
             kernel.gemm_small(p.a, {p.b.data, k, n, p.b.row_stride}, p.c, p.bias);
             break;
         case Small::columns:
-            kernel.gemm_columns(p.a, {p.b.data, n, k, p.b.col_stride}, c, p.bias, 0, 1, false);
+            kernel.gemm_columns(p.a, {p.b.data, n, k, p.b.col_stride}, c(), p.bias, 0, 1, false);
+            break;
+        case Small::dots:
+            kernel.gemm_dots(p.a.data, {p.b.data, n, k, p.b.col_stride}, p.c.data, false);
             break;
     }
-    rectify(kernel, p.relu, c);
+    if (p.relu.on) rectify(kernel, p.relu, c());
     return true;
 }
 
@@ -191,7 +197,7 @@ void multiply(const Product<T>& p) {
 }
 
 template <class T>
-void multiply_packed(Matrix<const T> a, const PackedWeight<T>& b, const T* bias, Rectifier<T> relu, T* c) {
+void multiply_packed(const Matrix<const T>& a, const PackedWeight<T>& b, const T* bias, Rectifier<T> relu, T* c) {
     const KernelTable<T>& kernel = kernels<T>();
     const PackedProduct<T> product{a, b, bias, relu, c};
     const index_t m = a.rows;
@@ -221,17 +227,19 @@ namespace {
 template <class T>
 void multiply_stack(const Product<T>& p, index_t count, const index_t* a_offsets, const index_t* b_offsets,
                     const index_t* c_offsets) {
-    const auto item = [&](index_t i) {
-        Product<T> one = p;
-        one.a.data += a_offsets[i];
-        one.b.data += b_offsets[i];
-        one.c.data += c_offsets[i];
-        return one;
+    const auto with_item = [&](index_t i, auto&& use) {
+        Matrix<const T> a = p.a;
+        Matrix<const T> b = p.b;
+        Rows<T> c = p.c;
+        a.data += a_offsets[i];
+        b.data += b_offsets[i];
+        c.data += c_offsets[i];
+        use(Product<T>{a, b, p.bias, p.accumulate, c});
     };
     // Few large products are split themselves; otherwise whole products are dealt out.
     constexpr double large_ns = 200e3;
     if (count == 1 || nanoseconds(p) > large_ns || done_without_work(Product<T>{p.a, p.b, nullptr, true, p.c})) {
-        for (index_t i = 0; i < count; ++i) multiply(item(i));
+        for (index_t i = 0; i < count; ++i) with_item(i, [](const Product<T>& one) { multiply(one); });
         return;
     }
     const KernelTable<T>& kernel = kernels<T>();
@@ -241,7 +249,8 @@ void multiply_stack(const Product<T>& p, index_t count, const index_t* a_offsets
     const index_t grain = std::max<index_t>(1, (count + 4 * threads - 1) / (4 * threads));
     parallel_for(count, grain, double(count) * nanoseconds(p), [&](index_t begin, index_t end) {
         scratch_memory.with_piece(begin == 0 && end == count, [&](T* memory) {
-            for (index_t i = begin; i < end; ++i) run(kernel, plan_of(kernel, item(i)), memory);
+            for (index_t i = begin; i < end; ++i)
+                with_item(i, [&](const Product<T>& one) { run(kernel, plan_of(kernel, one), memory); });
         });
     });
 }
@@ -249,23 +258,23 @@ void multiply_stack(const Product<T>& p, index_t count, const index_t* a_offsets
 }  // namespace
 
 template <class T>
-void matmul(Matrix<const T> a, Matrix<const T> b, bool accumulate, Rows<T> c) {
+void matmul(const Matrix<const T>& a, const Matrix<const T>& b, bool accumulate, const Rows<T>& c) {
     multiply<T>({a, b, nullptr, accumulate, c});
 }
 
 template <class T>
-void matmul_stack(index_t count, Matrix<const T> a, const index_t* a_offsets, Matrix<const T> b,
-                  const index_t* b_offsets, bool accumulate, Rows<T> c, const index_t* c_offsets) {
+void matmul_stack(index_t count, const Matrix<const T>& a, const index_t* a_offsets, const Matrix<const T>& b,
+                  const index_t* b_offsets, bool accumulate, const Rows<T>& c, const index_t* c_offsets) {
     multiply_stack<T>({a, b, nullptr, accumulate, c}, count, a_offsets, b_offsets, c_offsets);
 }
 
-#define RELU_LAYERS_INSTANTIATE(T)                                                                              \
-    template void reserve(const Product<T>&);                                                                   \
-    template void multiply(const Product<T>&);                                                                  \
-    template void multiply_packed(Matrix<const T>, const PackedWeight<T>&, const T*, Rectifier<T>, T*);         \
-    template void matmul(Matrix<const T>, Matrix<const T>, bool, Rows<T>);                                      \
-    template void matmul_stack(index_t, Matrix<const T>, const index_t*, Matrix<const T>, const index_t*, bool, \
-                               Rows<T>, const index_t*);
+#define RELU_LAYERS_INSTANTIATE(T)                                                                             \
+    template void reserve(const Product<T>&);                                                                  \
+    template void multiply(const Product<T>&);                                                                 \
+    template void multiply_packed(const Matrix<const T>&, const PackedWeight<T>&, const T*, Rectifier<T>, T*); \
+    template void matmul(const Matrix<const T>&, const Matrix<const T>&, bool, const Rows<T>&);                \
+    template void matmul_stack(index_t, const Matrix<const T>&, const index_t*, const Matrix<const T>&,        \
+                               const index_t*, bool, const Rows<T>&, const index_t*);
 RELU_LAYERS_INSTANTIATE(float)
 RELU_LAYERS_INSTANTIATE(double)
 #undef RELU_LAYERS_INSTANTIATE

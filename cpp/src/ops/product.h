@@ -15,14 +15,15 @@ struct FusedRelu {
 };
 
 // c = a @ b (+ c when accumulate) (+ bias, one number per column, or null), then through `relu`, which excludes
-// accumulate. See blocked.h for the order of operations.
+// accumulate. See blocked.h for the order of operations. References, because a copy of a view that was just made waits
+// for the stores of its numbers, which takes as long as a small product.
 template <class T>
 struct Product {
-    Matrix<const T> a;
-    Matrix<const T> b;
+    const Matrix<const T>& a;
+    const Matrix<const T>& b;
     const T* bias;
     bool accumulate;
-    Rows<T> c;
+    const Rows<T>& c;
     FusedRelu<T> relu = {};
 };
 
@@ -35,6 +36,6 @@ void multiply(const Product<T>& product);
 
 // c = a @ b + bias, through the ReLU, with c contiguous: the bits of multiply(). Throws nothing.
 template <class T>
-void multiply_packed(Matrix<const T> a, const PackedWeight<T>& b, const T* bias, Rectifier<T> relu, T* c);
+void multiply_packed(const Matrix<const T>& a, const PackedWeight<T>& b, const T* bias, Rectifier<T> relu, T* c);
 
 }  // namespace relu_layers::ops

@@ -8,11 +8,12 @@
 
 namespace relu_layers::ops {
 
-// c becomes what `relu` makes of it: the ReLU's output, or, where relu.output is given, the gradient of the input of
-// the ReLU that had this output. Whichever axis of c is contiguous.
+// The matrix becomes what `relu` makes of it: the ReLU's output, or, where relu.output is given, the gradient of the input of
+// the ReLU that had this output. Whichever axis of it is contiguous.
 template <class T>
-void rectify(const KernelTable<T>& kernel, FusedRelu<T> relu, Matrix<T> c) {
+void rectify(const KernelTable<T>& kernel, const FusedRelu<T>& relu, const Matrix<T>& matrix) {
     if (!relu.on) return;
+    Matrix<T> c = matrix;
     Matrix<const T> x = relu.output;
     if (c.col_stride != 1 && c.row_stride == 1) {
         c = transposed(c);

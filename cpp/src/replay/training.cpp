@@ -71,7 +71,7 @@ Outcome update(const Training& t, Run& run, double rate, std::int64_t count) {
         if (norm > t.clip_norm) scale = t.clip_norm / norm;
     }
     run.rate = rate;
-    run.grad_scale = scale / double(count);
+    run.grad_scale = count == 1 ? scale : scale / double(count);  // a division takes as long as a small op's arithmetic
     run.updates = *t.progress.updates - t.recorded_updates;
     t.program->run(Phase::update, run);
     *t.progress.summed = 0;
