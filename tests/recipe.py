@@ -150,8 +150,8 @@ EDITS: tuple[tuple[str, str, str], ...] = (
     # 5
     (
         "python/relu_layers/layers/built_in.py",
-        "from relu_layers.layers.tanh",
-        "from relu_layers.layers.square import Square\n",
+        "    from relu_layers.layers.tanh",
+        "    from relu_layers.layers.square import Square\n",
     ),
     ("python/relu_layers/layers/built_in.py", '    "Tanh",', '    "Square",\n'),
     # 6

@@ -64,7 +64,7 @@ ORDER = [
 # The outer ring: its parts do not import each other, and the core none of them.
 OUTER = ORDER[ORDER.index("sanity") : ORDER.index("cli")]
 # Modules that import by a name held as text: the table of formats and its reader on the command line, what packages
-# reach lazily, the ops namespace in a model's pickle, the benchmark's opponents.
+# reach lazily (layers by their files too), the ops namespace in a model's pickle, the benchmark's opponents.
 IMPORT_BY_NAME = {
     "sources/_reading_process.py",  # in the process beside this one, what it was started for
     "__init__.py",
@@ -73,6 +73,7 @@ IMPORT_BY_NAME = {
     "cli/__init__.py",
     "cli/inspect.py",
     "interop/__init__.py",
+    "layers/built_in.py",
     "model.py",
     "sklearn/__init__.py",
 }

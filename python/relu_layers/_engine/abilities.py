@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
-from relu_layers.layers import BUILT_IN, Layer, ReLU
+from relu_layers.layers import Layer, ReLU
+from relu_layers.layers.base import METHODS
 
-# What the built-in layers compute with, to see whether something was put in its place.
-_METHODS = {kind: (kind.forward, kind.backward) for kind in BUILT_IN.values()}
+# Those whose files have been imported: a layer of another kind cannot be there.
+BUILT_IN_LAYERS = METHODS.keys()
 _OTHER = None, None
-
-
-BUILT_IN_LAYERS = frozenset(BUILT_IN.values())
 # Numbers of layers that run in one call: one, or a layer and the ReLU whose work it does.
 Units = list[tuple[int, ...]]
 
@@ -117,9 +115,9 @@ def is_replaced(layer: Any) -> bool:
     """Return whether a built-in layer computes with a function that was put in place of its own."""
     attributes = layer.__dict__
     if "forward" in attributes or "backward" in attributes:
-        return type(layer) in _METHODS
+        return type(layer) in METHODS
     kind = type(layer)
-    forward, backward = _METHODS.get(kind, _OTHER)
+    forward, backward = METHODS.get(kind, _OTHER)
     return forward is not None and (kind.forward is not forward or kind.backward is not backward)
 
 

@@ -19,10 +19,11 @@ from relu_layers._engine.abilities import BUILT_IN_LAYERS, Abilities, Units
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
 from relu_layers.layers import ReLU
+from relu_layers.layers.base import METHODS
 from relu_layers.layers.mapping import checked_value
 from relu_layers.losses import Loss
 
-_FORWARD, _BACKWARD = ReLU.forward, ReLU.backward
+_FORWARD, _BACKWARD = METHODS[ReLU]
 # An inference workspace above this size is given back after use: allocating it again costs less than what it
 # computes.
 _BYTES_KEPT = 64 * 2**20

@@ -9,7 +9,7 @@ Built-in layers add the keyword ``out=`` (a model hands them its workspace, then
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,6 +17,10 @@ import numpy as np
 from relu_layers._support.configured import Array, Configured
 from relu_layers.initializers import Initializer
 from relu_layers.layers.mapping import ArrayMapping
+
+_PLACE = "relu_layers.layers."
+# Forward and backward of the package's layers, as their files define them: of those that have been imported.
+METHODS: dict[type, tuple[Callable[..., Array], Callable[..., Array]]] = {}
 
 
 class LayerLike(Protocol):
@@ -52,6 +56,12 @@ class Layer(Configured):
     # Whether `forward` and `backward` can do the work of a ReLU beside the layer: they take `negative_slope`.
     fuses_relu: bool = False
     _saved: Any = None
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Note what a layer of the package computes with, to see whether something is put in its place."""
+        super().__init_subclass__(**settings)
+        if cls.__module__.startswith(_PLACE) and cls.__module__ != __name__:
+            METHODS[cls] = cls.forward, cls.backward
 
     def forward(self, x: Array, training: bool = False, *, out: Array | None = None) -> Array:
         """Return y; what `backward` needs is kept with ``training=True`` only."""
