@@ -12,14 +12,16 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from relu_layers._support.arguments import boolean, fraction, integer, real
 from relu_layers._support.configured import Array, Configured
-from relu_layers._support.files import AnyPath
 from relu_layers.schedules import Constant
+
+if TYPE_CHECKING:
+    from relu_layers._support.files import AnyPath
 
 # Of the progress line: seconds between two drawings, columns of the bar.
 _REFRESH_SECONDS, _WIDTH = 0.1, 24

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from relu_layers._support.arguments import nearest
 from relu_layers._support.configured import Array
-from relu_layers._support.files import AnyPath, write_text
+
+if TYPE_CHECKING:
+    from relu_layers._support.files import AnyPath
 
 _ROWS_SHOWN = 12
 
@@ -97,6 +99,8 @@ class History:
         """Write one line per epoch; a column of several numbers becomes ``name_0``, ``name_1``, ..."""
         import csv
         import io
+
+        from relu_layers._support.files import write_text
 
         columns: dict[str, list[Any]] = {"epoch": list(range(1, len(self) + 1))}
         for name in self.names:

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import ModuleType
-from typing import Any, ClassVar, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 import numpy as np
 
@@ -20,8 +20,6 @@ from relu_layers._engine.frozen import FrozenModel as FrozenModel
 from relu_layers._engine.inference import Inference
 from relu_layers._engine.loop_captures import LoopCaptures
 from relu_layers._engine.passes import Passes
-from relu_layers._engine.summary import summary
-from relu_layers._files.formats import save_model
 from relu_layers._support.arguments import (
     choice,
     integer,
@@ -31,12 +29,14 @@ from relu_layers._support.arguments import (
 )
 from relu_layers._support.attributes import Fixed, assigned
 from relu_layers._support.configured import Array, Ops
-from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.spelling import ACTIVATION_NAMES, ACTIVATIONS, plain_name
 from relu_layers._support.usage import alone, still
 from relu_layers.layers import Dense, Dropout, Layer, ReLU, built_in
 from relu_layers.layers.mapping import ArrayMapping, checked_value, in_order, unknown_key
+
+if TYPE_CHECKING:
+    from relu_layers._support.files import AnyPath
 
 
 class Sequential(Inference, Fixed):
@@ -360,6 +360,8 @@ class Sequential(Inference, Fixed):
 
     def summary(self) -> str:
         """Return a table of layers, shapes, parameter counts and bytes."""
+        from relu_layers._engine.summary import summary
+
         return summary(self)
 
     def save(self, path: AnyPath, **options: Any) -> None:
@@ -378,6 +380,8 @@ class Sequential(Inference, Fixed):
         ...     rl.load(f"{folder}/model.npz")
         Sequential(Dense(2, 8), ReLU(), Dense(8, 3), dtype=np.float32)
         """
+        from relu_layers._files.formats import save_model
+
         save_model(self, path, **options)
 
     def astype(self, dtype: Any) -> Self:

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from relu_layers import checkpoint
 from relu_layers._support.arguments import boolean, integer, strict_array
 from relu_layers._support.arrays import zeros
 from relu_layers._support.configured import Array, Watched, shortcut
-from relu_layers._support.files import AnyPath
 from relu_layers._support.generators import renew_after_fork
 from relu_layers._support.spelling import check_loss
 from relu_layers._support.targets import Target
@@ -36,6 +34,7 @@ from relu_layers.model import Sequential
 from relu_layers.optimizers import Optimizer
 
 if TYPE_CHECKING:
+    from relu_layers._support.files import AnyPath
     from relu_layers._training.team import Team
 
 __all__ = ["DivergenceError", "Trainer"]
@@ -522,6 +521,8 @@ class Trainer(Copied, Settings, Watched):
         nothing.
         """
         if self._rank == 0:
+            from relu_layers import checkpoint
+
             checkpoint.save_trainer(self, path)
 
     @classmethod
@@ -541,6 +542,8 @@ class Trainer(Copied, Settings, Watched):
         made, and it gets the state from the file. Otherwise it is a ValueError that names it. The ranks of
         ``communicator`` may be as many as divide the minibatches of an update, and all read the file.
         """
+        from relu_layers import checkpoint
+
         made: dict[str, Any] = {"model": model, "loss": loss, "optimizer": optimizer, "callbacks": callbacks}
         trainer: Self = checkpoint.restore_trainer(cls, path, communicator=communicator, **made)
         return trainer

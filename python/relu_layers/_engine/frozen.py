@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from relu_layers._engine.inference import Inference
 from relu_layers._engine.passes import Passes
 from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
-from relu_layers._support.files import AnyPath
 from relu_layers.layers import Dense, ParameterLayer
+
+if TYPE_CHECKING:
+    from relu_layers._support.files import AnyPath
 
 
 class FrozenModel(Inference):

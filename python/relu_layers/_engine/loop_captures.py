@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from relu_layers._support.arrays import empty
 from relu_layers._support.configured import Array
 from relu_layers._support.phases import BACKWARD, FORWARD
 from relu_layers.layers import Dropout
-from relu_layers.losses import Loss
+
+if TYPE_CHECKING:
+    from relu_layers.losses import Loss
 
 
 class LoopCaptures:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from relu_layers._support.configured import Array
 from relu_layers.layers import ReLU
 from relu_layers.layers.base import METHODS
 from relu_layers.layers.mapping import checked_value
-from relu_layers.losses import Loss
+
+if TYPE_CHECKING:
+    from relu_layers.losses import Loss
 
 _FORWARD, _BACKWARD = METHODS[ReLU]
 # An inference workspace above this size is given back after use: allocating it again costs less than what it
@@ -434,10 +436,9 @@ class Passes:
 
     def _new_workspace(self, shape: Shape) -> TrainingWorkspace:
         """Make the buffers that serve all training on batches of ``shape``."""
-        workspace = self.workspace(shape)
         if len(self._workspaces) >= SHAPES_KEPT:
             self._workspaces.pop(next(iter(self._workspaces)))
-        self._workspaces[shape] = workspace
+        workspace = self._workspaces[shape] = self.workspace(shape)
         return workspace
 
     # --- layers one by one ---
