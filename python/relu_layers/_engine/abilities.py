@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 from relu_layers.layers import Layer, ReLU
 from relu_layers.layers.base import METHODS
@@ -17,7 +17,7 @@ _OTHER = None, None
 Units = list[tuple[int, ...]]
 
 
-class Abilities(NamedTuple):
+class Abilities:
     """What the layers of a model can do, one entry per layer.
 
     Attributes
@@ -34,31 +34,17 @@ class Abilities(NamedTuple):
         Does nothing outside training.
     """
 
-    managed: tuple[bool, ...]
-    keeps_shape: tuple[bool, ...]
-    skips_dx: tuple[bool, ...]
-    skips_gradients: tuple[bool, ...]
-    adds: tuple[bool, ...]
-    fuses: tuple[bool, ...]
-    fusible: tuple[bool, ...]
-    idle: tuple[bool, ...]
-
-    @classmethod
-    def of(cls, layers: tuple[Any, ...]) -> Self:
-        """Return what these layers can do."""
-        return cls(
-            managed=tuple(map(is_managed, layers)),
-            keeps_shape=tuple(
-                isinstance(layer, Layer) and type(layer).output_shape is Layer.output_shape
-                for layer in layers
-            ),
-            skips_dx=tuple(accepts(layer, "backward", "need_dx") for layer in layers),
-            skips_gradients=tuple(accepts(layer, "backward", "need_gradients") for layer in layers),
-            adds=tuple(accepts(layer, "backward", "accumulate") for layer in layers),
-            fuses=tuple(map(fuses_relu, layers)),
-            fusible=tuple(map(is_fusible_relu, layers)),
-            idle=tuple(isinstance(layer, Layer) and layer.identity_at_inference for layer in layers),
+    def __init__(self, layers: tuple[Any, ...]) -> None:
+        self.managed = tuple(map(is_managed, layers))
+        self.keeps_shape = tuple(
+            isinstance(layer, Layer) and type(layer).output_shape is Layer.output_shape for layer in layers
         )
+        self.skips_dx = tuple(accepts(layer, "backward", "need_dx") for layer in layers)
+        self.skips_gradients = tuple(accepts(layer, "backward", "need_gradients") for layer in layers)
+        self.adds = tuple(accepts(layer, "backward", "accumulate") for layer in layers)
+        self.fuses = tuple(map(fuses_relu, layers))
+        self.fusible = tuple(map(is_fusible_relu, layers))
+        self.idle = tuple(isinstance(layer, Layer) and layer.identity_at_inference for layer in layers)
 
     def units(self, order: Sequence[int]) -> Units:
         """Cut an order of layers into units: a layer and the ReLU that comes next, if it can do its work, or one layer.

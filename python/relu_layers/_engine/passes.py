@@ -138,7 +138,7 @@ class Passes:
             (flat_arrays.own_views(p, layer.params), flat_arrays.own_views(g, layer.params))
             for layer, (p, g) in zip(layers, views, strict=True)
         ]
-        self.abilities = Abilities.of(layers)
+        self.abilities = Abilities(layers)
         # Backward may stop where no layer before has anything to learn.
         self._learning = tuple(i for i in range(len(layers)) if views[i][0] or not self.abilities.managed[i])
         # Layers of a user's keep what backward needs in themselves, so that they serve one pass at a time: which.

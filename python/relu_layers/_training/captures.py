@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +47,7 @@ _BUILT_IN_SCHEDULES = frozenset(
 )
 
 
-class Captured(NamedTuple):
+class Captured:
     """A capture, and the arrays that its replays leave their traces in.
 
     ``outputs`` is what the loss looked at. ``batch`` takes the rows that `fit` gathers: input, target, weights.
@@ -55,14 +55,14 @@ class Captured(NamedTuple):
     is left to measure.
     """
 
-    capture: _core.Capture
-    outputs: Array
-    batch: tuple[Any, ...]
-    counted: int
-    measured: bool
+    def __init__(
+        self, capture: _core.Capture, outputs: Array, batch: tuple[Any, ...], counted: int, measured: bool
+    ) -> None:
+        self.capture, self.outputs, self.batch = capture, outputs, batch
+        self.counted, self.measured = counted, measured
 
 
-class StepParts(NamedTuple):
+class StepParts:
     """What a captured step shares with the trainer beside the trainer's public attributes.
 
     Attributes
@@ -81,12 +81,17 @@ class StepParts(NamedTuple):
         ``outputs(x)`` returns what the loss looks at.
     """
 
-    passes: Any
-    depth: int
-    progress: Array
-    group_sum: Callable[[], Array]
-    penalize: Callable[[int, Array | None], float]
-    outputs: Callable[[Array], Array]
+    def __init__(
+        self,
+        passes: Any,
+        depth: int,
+        progress: Array,
+        group_sum: Callable[[], Array],
+        penalize: Callable[[int, Array | None], float],
+        outputs: Callable[[Array], Array],
+    ) -> None:
+        self.passes, self.depth, self.progress = passes, depth, progress
+        self.group_sum, self.penalize, self.outputs = group_sum, penalize, outputs
 
 
 class _RecordingRefusedError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,29 +12,38 @@ from relu_layers import ops as native_ops
 from relu_layers._support.configured import Array, Ops
 
 
-class Segment(NamedTuple):
+class Segment:
     """Parameters that lie side by side and are updated by one call of the op: views into every flat array.
 
     ``missed`` is the number of the optimizer's updates that these parameters were frozen in.
     """
 
-    param: Array
-    grad: Array
-    slots: tuple[Array, ...]
-    rate: float
-    decay: float
-    missed: int
-    ops: Ops
+    __slots__ = ("decay", "grad", "missed", "ops", "param", "rate", "slots")
+
+    def __init__(
+        self,
+        param: Array,
+        grad: Array,
+        slots: tuple[Array, ...],
+        rate: float,
+        decay: float,
+        missed: int,
+        ops: Ops,
+    ) -> None:
+        self.param, self.grad, self.slots = param, grad, slots
+        self.rate, self.decay, self.missed, self.ops = rate, decay, missed, ops
 
 
-class Target(NamedTuple):
+class Target:
     """A model, or a pair of arrays: flat parameters and gradients, and what parts them by name."""
 
-    owner: Any
-    flat_params: Array
-    flat_grads: Array
-    sizes: dict[str, int]
-    ops: Ops
+    __slots__ = ("flat_grads", "flat_params", "ops", "owner", "sizes")
+
+    def __init__(
+        self, owner: Any, flat_params: Array, flat_grads: Array, sizes: dict[str, int], ops: Ops
+    ) -> None:
+        self.owner, self.flat_params, self.flat_grads = owner, flat_params, flat_grads
+        self.sizes, self.ops = sizes, ops
 
     def is_of(self, owner: Any) -> bool:
         """Return whether this is ``owner``: the same model, or a pair of the same arrays."""
