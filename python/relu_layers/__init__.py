@@ -11,13 +11,8 @@ from relu_layers._support.program import leave_on_interrupt
 # First: what follows imports NumPy, and takes most of the time that the program takes to start.
 leave_on_interrupt()
 
-from relu_layers import ops, schedules
 from relu_layers._support.spelling import unknown_name
 from relu_layers.layers import built_in
-from relu_layers.layers.built_in import *
-from relu_layers.losses import Huber, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from relu_layers.model import FrozenModel, Sequential, freeze, mlp
-from relu_layers.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from relu_layers.runtime import (
     __version__,
     build_info,
@@ -40,10 +35,12 @@ if TYPE_CHECKING:
         initializers,
         layers,
         losses,
+        ops,
         optimizers,
         plot,
         preprocessing,
         runtime,
+        schedules,
         sources,
     )
     from relu_layers.callbacks import Callback, CSVLog, EarlyStopping, ModelCheckpoint, ReduceOnPlateau
@@ -51,6 +48,10 @@ if TYPE_CHECKING:
     from relu_layers.explanation import Explanation, explain
     from relu_layers.gradient_check import gradcheck
     from relu_layers.history import History
+    from relu_layers.layers.built_in import *
+    from relu_layers.losses import Huber, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+    from relu_layers.model import FrozenModel, Sequential, freeze, mlp
+    from relu_layers.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
     from relu_layers.sanity import sanity_check
     from relu_layers.trainer import DivergenceError, Trainer
 
@@ -73,18 +74,25 @@ _MODULES = (
     "layers",
     "losses",
     "model",
+    "ops",
     "optimizers",
     "plot",
     "preprocessing",
     "runtime",
     "sanity",
+    "schedules",
     "sklearn",
     "sources",
     "trainer",
 )
-# What trains, what reads files, and functions of the outer ring, with the modules that have them: a program that only
-# predicts does without.
+# Classes and functions likewise, with the modules that have them: a program takes the time of what it uses.
 _LATER = {
+    **dict.fromkeys(built_in.__all__, "relu_layers.layers"),
+    **dict.fromkeys(("FrozenModel", "Sequential", "freeze", "mlp"), "relu_layers.model"),
+    **dict.fromkeys(
+        ("Huber", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"), "relu_layers.losses"
+    ),
+    **dict.fromkeys(("AdaDelta", "AdaGrad", "Adam", "AdamW", "RMSProp", "SGD"), "relu_layers.optimizers"),
     **dict.fromkeys(("DivergenceError", "Trainer"), "relu_layers.trainer"),
     **dict.fromkeys(
         ("CSVLog", "Callback", "EarlyStopping", "ModelCheckpoint", "ReduceOnPlateau"), "relu_layers.callbacks"
@@ -155,7 +163,7 @@ del built_in
 
 
 def __getattr__(name: str) -> Any:
-    """Import a module, class or function when it is first asked for: the core stays quick to import."""
+    """Import a module, class or function when it is first asked for: the package stays quick to import."""
     if name in _MODULES:
         return import_module(f"relu_layers.{name}")
     if name in _LATER:
