@@ -150,6 +150,19 @@ class TrainingReplay:
         sums: object,
         losses: object,
     ) -> tuple[int, int]: ...
+    def epochs(
+        self,
+        parts: list[tuple[Capture, int, int, int, float]],
+        x: object,
+        y: object,
+        sample_weight: object,
+        orders: object,
+        seconds: float,
+        active: list[Any],
+        sums: object,
+        correct: object,
+        dead: object,
+    ) -> tuple[int, int]: ...
     @property
     def current(self) -> bool: ...
 

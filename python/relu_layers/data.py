@@ -155,6 +155,29 @@ class Ordered:
             return np.array(order, dtype=np.intp)  # whoever returned it may change it
         return np.asarray(self._rng.permutation(self.rows), dtype=np.intp)
 
+    def draw_ahead(self, passes: int) -> tuple[Array | None, Callable[[int], None]]:
+        """Return the orders that `draw` would return for so many passes, (passes, rows), None for rows in order.
+
+        Also a function that takes draws back: after it, as many have been drawn as it is given. Not for orders that
+        a function of the caller returns.
+        """
+        if not self.shuffle:
+            return None, lambda kept: None
+        bits = self._rng.bit_generator
+        before = bits.state
+
+        def draw(count: int) -> Array:
+            lines = np.empty((count, self.rows), dtype=np.intp)
+            lines[:] = np.arange(self.rows, dtype=np.intp)
+            # Line by line, with the draws of `Generator.permutation`.
+            return self._rng.permuted(lines, axis=1, out=lines)
+
+        def keep(count: int) -> None:
+            bits.state = before
+            draw(count)
+
+        return draw(passes), keep
+
     def batch(self, number: int, order: Array | None) -> tuple[Array, ...]:
         """Return minibatch ``number``, counted from 0: valid until the next call."""
         raise NotImplementedError

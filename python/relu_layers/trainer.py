@@ -438,7 +438,8 @@ class Trainer(Copied, Settings, Watched):
     ) -> None:
         """Run the epochs of one fit: what it is given is checked, and the model is this thread's alone."""
         captures, history, former = self._captures, self.history, self._moments
-        loop: Any = Loop(self, batches, moments, captures, self._interrupts, self._run_step, epochs=epochs)
+        settings: dict[str, Any] = {"epochs": epochs, "alone": validation is None}
+        loop: Any = Loop(self, batches, moments, captures, self._interrupts, self._run_step, **settings)
         evaluate: Callable[[Examples], dict[str, float]] = self._evaluate
         if self._team is not None:
             loop, evaluate = self._team.loop(batches, moments, epochs), self._team.evaluate
@@ -449,18 +450,16 @@ class Trainer(Copied, Settings, Watched):
                 self._interrupts.release()
                 for begin in moments.on_fit_begin:
                     begin(self)
-                before = history.epochs
-                for epoch in range(before + 1, before + epochs + 1):
-                    if self._stopping:
-                        break
-                    row = loop.epoch(epoch)
-                    if validation is not None:
-                        row |= {f"validation_{name}": v for name, v in evaluate(validation).items()}
-                    dead = captures.meter.dead_units()
-                    row |= {"learning_rate": self.optimizer.last_learning_rate, "dead_units": dead}
-                    history.append(row)
-                    for end in moments.on_epoch_end:
-                        end(self, history.last())
+                epoch, last = history.epochs, history.epochs + epochs
+                while epoch < last and not self._stopping:
+                    for row, dead in loop.epochs(epoch + 1, last - epoch):
+                        epoch += 1
+                        if validation is not None:
+                            row |= {f"validation_{name}": v for name, v in evaluate(validation).items()}
+                        row |= {"learning_rate": self.optimizer.last_learning_rate, "dead_units": dead}
+                        history.append(row)
+                        for end in moments.on_epoch_end:
+                            end(self, history.last())
                 for end in moments.on_fit_end:
                     end(self, history)
             finally:

@@ -1,6 +1,7 @@
 // Replaying the steps of one trainer: what `trainer.step` calls first, and what `fit` runs many steps with.
 #include <array>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -138,6 +139,42 @@ class TrainingReplay {
         return owned(Py_BuildValue("nn", done, stretch.correct));
     }
 
+    // Whole epochs, as many as `sums` has rows, each of the same parts: (capture, first_row, rows, steps, share), as
+    // stretch() takes them. orders is (epochs, rows), or None for the rows as they lie; active has an array of marks for
+    // each ReLU layer. sums (epochs, 3), correct (epochs,) and dead (epochs, layers), int64, get the results; sums and
+    // correct are zeros. Returns how many epochs are done, and how many steps of the next, which then has to go on in
+    // the layers themselves; (0, 0), too, where the rate is no constant.
+    py::object epochs(py::handle parts, py::handle x, py::handle y, py::handle sample_weight, py::handle orders,
+                      double seconds, py::handle active, py::handle sums, py::handle correct, py::handle dead) {
+        const Batch sources = batch_of(x, y, sample_weight);
+        replay::Epochs epochs{};
+        index_t done = 0;
+        double rate = 0;
+        if (current() && guard_->may_step()) {
+            const UsageGuard::Step in_use(*guard_);
+            ResizeLock lock;
+            add_to(lock, sources);
+            for (const py::handle array : {orders, sums, correct, dead}) lock.add(array.ptr());
+            std::vector<std::shared_ptr<const Entry>> kept;
+            if (rate_.constant(rate) && current() && add_parts(epochs, kept, parts, sources, rate)) {
+                for_each(active, [&](py::handle array) {
+                    lock.add(array.ptr());
+                    const SharedNumbers<std::uint8_t> marks(array);
+                    epochs.layers.push_back({marks.data(), bytes_of(array.ptr())});
+                });
+                epochs.count = struct_of(sums.ptr())->dimensions[0];
+                epochs.rows = struct_of(x.ptr())->dimensions[0];
+                epochs.orders = SharedNumbers<index_t>(orders).data();
+                epochs.seconds = seconds;
+                epochs.sums = SharedNumbers<double>(sums).data();
+                epochs.correct = SharedNumbers<index_t>(correct).data();
+                epochs.dead = SharedNumbers<index_t>(dead).data();
+                done = run_released(true, [&] { return replay::run_epochs(epochs); });
+            }
+        }
+        return owned(Py_BuildValue("nn", done, epochs.steps));
+    }
+
     // The two halves of a step, between which several processes add their gradients. gradient() fills the gradients
     // from `rows` rows from first_row on, in the given order or as they lie, and returns the loss, how many
     // predictions were right, and the penalty. The counters of dropout stay. None is what it is for step().
@@ -234,6 +271,31 @@ class TrainingReplay {
                 .recorded_counter = entry.counters.empty() ? 0 : entry.counters[0]};
     }
 
+    // False where one of the parts is not what its capture was made for. The last of them ends its group of minibatches.
+    bool add_parts(replay::Epochs& epochs, std::vector<std::shared_ptr<const Entry>>& kept, py::handle parts,
+                   const Batch& sources, const double& rate) const {
+        bool fit = true;
+        for_each(parts, [&](py::handle part) {
+            PyObject* const given = part.ptr();
+            const Capture& capture = object_of<Capture>(PyTuple_GET_ITEM(given, 0));
+            const std::shared_ptr<const Entry> entry = entry_of(capture);
+            replay::Stretch stretch{};
+            stretch.first_row = from_python<index_t>(PyTuple_GET_ITEM(given, 1));
+            stretch.rows = from_python<index_t>(PyTuple_GET_ITEM(given, 2));
+            stretch.steps = from_python<index_t>(PyTuple_GET_ITEM(given, 3));
+            stretch.share = from_python<double>(PyTuple_GET_ITEM(given, 4));
+            stretch.seconds = std::numeric_limits<double>::infinity();
+            stretch.rates = &rate;
+            stretch.one_rate = true;
+            fit = fit && entry != nullptr && ready(*entry) && locate(stretch, capture, sources);
+            if (!fit) return;
+            epochs.parts.push_back({training_of(*entry), stretch});
+            kept.push_back(entry);
+        });
+        if (fit && !epochs.parts.empty()) epochs.parts.back().stretch.close_last = true;
+        return fit;
+    }
+
     // Fills in where the rows of the stretch come from; false where the arrays are not what the capture was made for.
     bool locate(replay::Stretch& stretch, const Capture& capture, const Batch& sources) const {
         if (touch_gradients(sources)) return false;
@@ -300,6 +362,8 @@ void bind_training_replay(py::handle m) {
          method<&TrainingReplay::renew>("renew()"), method<&TrainingReplay::step>("step(x, y, sample_weight=None)"),
          method<&TrainingReplay::gradient>("gradient(capture, x, y, sample_weight, order, first_row, rows)"),
          method<&TrainingReplay::update>("update(capture, count)"),
+         method<&TrainingReplay::epochs>("epochs(parts, x, y, sample_weight, orders, seconds, active, sums, correct, "
+                                         "dead)"),
          method<&TrainingReplay::stretch>("stretch(capture, x, y, sample_weight, order, first_row, rows, steps, "
                                           "seconds, close_last, share, sums, losses)")},
         {property<&TrainingReplay::current>("current")});

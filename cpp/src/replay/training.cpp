@@ -1,5 +1,6 @@
 #include "replay/training.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -20,6 +21,10 @@ Outcome take_gradient(const Training& t, Run& run, double rate, bool close) {
     if (count > 1) t.program->run(Phase::combine, run);
     return update(t, run, rate, count);
 }
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 // Bytes that are on their way from memory while others are copied.
 constexpr std::size_t bytes_ahead = 6144;
@@ -113,7 +118,6 @@ Outcome step(const Training& t, Run& run, double rate, bool close) {
 }
 
 index_t run_steps(const Training& t, Stretch& stretch) {
-    using Clock = std::chrono::steady_clock;
     const auto begin = Clock::now();
     index_t next_look = 1;
     const std::int64_t first_update = *t.progress.updates;
@@ -132,12 +136,34 @@ index_t run_steps(const Training& t, Stretch& stretch) {
         stretch.correct += run.correct;
         if (i + 1 < next_look) continue;
         // Reading the clock costs as much as a small op: a look every 20 us will do.
-        const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+        const double seconds = seconds_since(begin);
         if (seconds >= stretch.seconds) return i + 1;
         const double steps = 20e-6 / seconds * double(i + 1);
         next_look += 1 + static_cast<index_t>(steps < 64 ? steps : 64);
     }
     return stretch.steps;
+}
+
+index_t run_epochs(Epochs& epochs) {
+    const auto begin = Clock::now();
+    index_t* dead = epochs.dead;
+    for (index_t epoch = 0; epoch < epochs.count; ++epoch) {
+        for (const Units& layer : epochs.layers) std::fill_n(layer.active, layer.count, std::uint8_t(0));
+        epochs.steps = 0;
+        for (Part& part : epochs.parts) {
+            part.stretch.order = epochs.orders == nullptr ? nullptr : epochs.orders + epoch * epochs.rows;
+            part.stretch.sums = epochs.sums + 3 * epoch;
+            const index_t done = run_steps(part.training, part.stretch);
+            epochs.steps += done;
+            epochs.correct[epoch] += part.stretch.correct;
+            if (done < part.stretch.steps) return epoch;
+        }
+        epochs.steps = 0;
+        for (const Units& layer : epochs.layers)
+            *dead++ = std::count(layer.active, layer.active + layer.count, std::uint8_t(0));
+        if (seconds_since(begin) >= epochs.seconds) return epoch + 1;
+    }
+    return epochs.count;
 }
 
 }  // namespace relu_layers::replay

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "replay/program.h"
 
@@ -72,5 +73,30 @@ Outcome gradient(const Training& training, const Stretch& stretch, Run& run);
 
 // Runs steps until all are done, the time is over or one ends otherwise. Returns how many are done.
 index_t run_steps(const Training& training, Stretch& stretch);
+
+// Epochs that are all alike: the same stretches one after another, through all rows.
+struct Part {
+    Training training;
+    Stretch stretch;  // without order and sums
+};
+struct Units {
+    std::uint8_t* active;  // of one ReLU layer: which of its units were positive in this epoch
+    index_t count;
+};
+struct Epochs {
+    std::vector<Part> parts;
+    std::vector<Units> layers;
+    index_t count;
+    index_t rows;           // of an epoch
+    const index_t* orders;  // (count, rows), null for the rows as they lie
+    double seconds;         // returns after the epoch in which they are over
+    double* sums;           // result: (count, 3), of each epoch what a stretch adds
+    index_t* correct;       // result: (count), likewise
+    index_t* dead;          // result: (count, layers), units that no row made positive
+    index_t steps = 0;      // result: those done of the epoch that could not be ended
+};
+
+// Runs epochs until all are done, the time is over or a step ends otherwise. Returns how many are done.
+index_t run_epochs(Epochs& epochs);
 
 }  // namespace relu_layers::replay

@@ -1,8 +1,9 @@
-"""The loop over the minibatches of an epoch: one by one in the layers, or in stretches of captured steps."""
+"""The loop over minibatches: one by one in the layers, in stretches of captured steps, or in whole short epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,14 +11,18 @@ import numpy as np
 from relu_layers._support.configured import Array
 from relu_layers._training.captures import Captured, StepCaptures
 from relu_layers._training.interrupts import Interrupts
-from relu_layers._training.meter import StepResult
+from relu_layers._training.meter import EpochRow, StepResult
 from relu_layers.callbacks import Moments
-from relu_layers.data import Ordered
+from relu_layers.data import Minibatches, Ordered
 
 # Seconds after which a stretch of captured steps lets Python look for a signal.
 _LONGEST_STRETCH = 0.05
+# Seconds of an epoch below which several are run in one call, and of such a call; the numbers in their orders.
+_SHORT_EPOCH, _SHORT_CALL, _ORDERS_AHEAD = 0.001, 0.004, 2**16
 # The capture of a minibatch, and what the mean of its loss divides by, None where its targets decide on that.
 _Known: TypeAlias = tuple[Captured, float | None]
+# The same, with the first of its rows, the rows of a minibatch and how many of them follow each other.
+_Part: TypeAlias = tuple[Captured, int, int, int, float]
 
 
 class Loop:
@@ -38,6 +43,8 @@ class Loop:
         ``run_step(*batch, close=..., place=(epoch, batch))`` runs one step in the layers.
     epochs : int
         How many there will be.
+    alone : bool
+        Whether nothing has to be done between two epochs but what callbacks do.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class Loop:
         run_step: Callable[..., StepResult],
         *,
         epochs: int,
+        alone: bool,
     ) -> None:
         self._trainer, self._batches, self._moments = trainer, batches, moments
         self._captures, self._interrupts, self._run_step = captures, interrupts, run_step
@@ -59,16 +67,38 @@ class Loop:
         self._replay = captures.replay
         self._record = captures.worth_it(epochs * self._total)
         self._seconds = min(_LONGEST_STRETCH, moments.seconds_between_steps)
+        watched = moments.on_epoch_begin or moments.on_epoch_end or moments.on_step_end
+        plain = isinstance(batches, Minibatches) and not callable(batches.shuffle)
+        # How many epochs to run in one call; 0 where something is to be done between them.
+        self._together = 4 if alone and plain and not watched and not moments.on_gradients_ready else 0
+        self._epoch_seconds = float("inf")
 
-    def epoch(self, epoch: int) -> dict[str, Any]:
+    def epochs(self, first: int, most: int) -> Iterator[EpochRow]:
+        """Run epoch ``first`` and perhaps some after it, ``most`` in all, and yield what each measured.
+
+        Whoever takes the rows takes all: the epochs have been run.
+        """
+        done = 0
+        if most > 1 and self._together and self._epoch_seconds < _SHORT_EPOCH:
+            for row in self._several(first, most):
+                done += 1
+                yield row
+        if not done:
+            began = perf_counter()
+            yield self._epoch(first), self._captures.meter.dead_units()
+            self._epoch_seconds = perf_counter() - began
+
+    def _epoch(self, epoch: int) -> dict[str, Any]:
         """Run one epoch and return the columns that its batches gave."""
-        batches, trainer, captures = self._batches, self._trainer, self._captures
         for begin in self._moments.on_epoch_begin:
-            begin(trainer, epoch)
-        captures.meter.begin()
-        order = batches.draw()
+            begin(self._trainer, epoch)
+        self._captures.meter.begin()
+        return self._from(0, self._batches.draw(), epoch)
+
+    def _from(self, number: int, order: Array | None, epoch: int) -> dict[str, Any]:
+        """Run an epoch from minibatch ``number`` on."""
+        trainer, captures = self._trainer, self._captures
         ends = self._moments.on_step_end
-        number = 0
         while number < self._total:
             done = self._stretch(order, number)
             value = captures.meter.last_loss if done and ends else 0.0
@@ -78,6 +108,58 @@ class Loop:
             for end in ends:
                 end(trainer, trainer.steps, value)
         return captures.meter.record()
+
+    def _several(self, first: int, most: int) -> Iterator[EpochRow]:
+        """Run several epochs in one call; yield nothing where the next has to be run by itself."""
+        parts, captures, batches = self._parts(), self._captures, self._batches
+        meter = captures.meter
+        active = meter.active()
+        count = min(most, self._together, _ORDERS_AHEAD // batches.rows)
+        if parts is None or active is None or count < 2:
+            return
+        arrays = batches.window(0, None)[0]
+        weight = arrays[2] if len(arrays) > 2 else None
+        orders, keep = batches.draw_ahead(count)
+        sums, correct = np.zeros((count, 3)), np.zeros(count, dtype=np.intp)
+        dead = np.empty((count, len(active)), dtype=np.intp)
+        given = [(known.capture, start, rows, steps, share) for known, start, rows, steps, share in parts]
+        measured = [(steps, rows, known.counted, share) for known, _, rows, steps, share in parts]
+        self._interrupts.hold()
+        try:
+            began = perf_counter()
+            done, steps = captures.replay.epochs(
+                given, arrays[0], arrays[1], weight, orders, self._seconds, active, sums, correct, dead
+            )
+            if done < count:
+                keep(done + (steps > 0))
+            elif perf_counter() - began < _SHORT_CALL / 2:
+                self._together *= 2
+            elif perf_counter() - began > _SHORT_CALL:
+                self._together = max(2, self._together // 2)
+            columns = meter.records(sums[:done], correct[:done], measured)
+            yield from zip(columns, map(tuple, dead[:done].tolist()), strict=True)
+        finally:
+            self._interrupts.release()
+        if steps:
+            order = None if orders is None else orders[done]
+            meter.begin_with(sums[done], int(correct[done]), steps, measured)
+            yield self._from(steps, order, first + done), meter.dead_units()
+
+    def _parts(self) -> list[_Part] | None:
+        """Return the stretches of a whole epoch; None unless all of them are captured and measure all there is."""
+        if not self._captures.replay.current or self._replay is not self._captures.replay:
+            return None
+        size, rows = self._batches.batch_size, self._batches.rows
+        parts: list[_Part] = []
+        for start, height in ((0, size), (rows // size * size, rows % size)):
+            steps = (rows - start) // height if height else 0
+            if not steps:
+                continue
+            captured, share = self._known.get(height, (None, None))
+            if captured is None or share is None or not captured.measured:
+                return None
+            parts.append((captured, start, height, steps, share))
+        return parts
 
     def _step(self, order: Array | None, number: int, epoch: int) -> float:
         """Run one minibatch in the layers."""

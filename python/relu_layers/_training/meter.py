@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from relu_layers._support.configured import Array
 from relu_layers.layers import ReLU
 from relu_layers.losses import Loss
+
+# Minibatches of an epoch that are alike: how many, their rows, the predictions counted in each, and its share.
+Part: TypeAlias = tuple[int, int, int, float]
+# The columns that the batches of an epoch gave, and for each ReLU layer its dead units.
+EpochRow: TypeAlias = tuple[dict[str, Any], tuple[int, ...]]
 
 
 class StepResult(NamedTuple):
@@ -66,12 +71,15 @@ class EpochMeter:
 
     def begin(self) -> None:
         """Forget the last epoch."""
-        self.sums.fill(0.0)
-        self._share_sum = self._rows = 0.0
-        self._right = self._counted = 0.0
+        self._forget_sums()
         for active in self._active:
             if active is not None:
                 active.fill(0)
+
+    def _forget_sums(self) -> None:
+        self.sums.fill(0.0)
+        self._share_sum = self._rows = 0.0
+        self._right = self._counted = 0.0
 
     def add(self, result: StepResult, target: Array, sample_weight: Array | None = None) -> None:
         """Add a batch that ran in the layers, and what it was compared with."""
@@ -175,19 +183,49 @@ class EpochMeter:
     def record(self) -> dict[str, Any]:
         """Return the epoch's columns."""
         loss, penalty, _ = self.sums.tolist()
+        return self._columns(loss, penalty, self._right)
+
+    def _columns(self, loss: float, penalty: float, right: float) -> dict[str, Any]:
+        """Return the columns of an epoch with these sums."""
         if self._loss.normalization != "none":
             loss = loss / self._share_sum if self._share_sum else 0.0
         record: dict[str, Any] = {"loss": loss}
         if self._penalized:
             record["penalty"] = penalty / self._rows
         if self._counted:
-            record["accuracy"] = self._right / self._counted
+            record["accuracy"] = right / self._counted
         return record
+
+    def records(self, sums: Array, correct: Array, parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
+        """Yield the columns of epochs that captures ran whole, each of the same parts.
+
+        ``sums`` (epochs, 3) has what they added to `sums`, ``correct`` the right predictions.
+        """
+        self.begin()
+        for steps, rows, counted, share in parts:
+            self.add_stretch(steps, rows, 0, counted, share)
+        for (loss, penalty, _), right in zip(sums.tolist(), correct.tolist(), strict=True):
+            yield self._columns(loss, penalty, right)
+
+    def begin_with(self, sums: Array, correct: int, steps: int, parts: Sequence[Part]) -> None:
+        """Go on from the first ``steps`` steps of an epoch, which captures ran: its marks are there already."""
+        self._forget_sums()
+        self.sums[:] = sums
+        self._right += correct
+        for most, rows, counted, share in parts:
+            now = min(steps, most)
+            self.add_stretch(now, rows, 0, counted, share)
+            steps -= now
 
     def dead_units(self) -> tuple[int, ...]:
         """Return for each ReLU layer the number of units that no row of the epoch made positive."""
         # Quicker than NumPy's counting, and than a generator, where units and layers are few.
         return tuple([0 if active is None else active.tobytes().count(0) for active in self._active])
+
+    def active(self) -> list[Array] | None:
+        """Return the marks of each ReLU layer, None unless there are some of each: captures write them."""
+        marks = [active for active in self._active if active is not None]
+        return marks if len(marks) == len(self._active) else None
 
     def marks(self) -> bytes:
         """Return which units of this epoch were active: what another rank's `add_marks` takes."""

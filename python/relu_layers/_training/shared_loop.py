@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from relu_layers._support.configured import Array
 from relu_layers._training.agreement import agree
 from relu_layers._training.captures import Captured, StepCaptures
-from relu_layers._training.meter import BatchMeasure
+from relu_layers._training.meter import BatchMeasure, EpochRow
 from relu_layers._training.ranks import Place, Ranks
 from relu_layers._training.shared_steps import SharedSteps
 from relu_layers.callbacks import Moments
@@ -68,7 +68,11 @@ class SharedLoop:
         self._record = captures.worth_it(epochs * len(batches))
         self._last: Captured | None = None
 
-    def epoch(self, epoch: int) -> dict[str, Any]:
+    def epochs(self, first: int, most: int) -> Iterator[EpochRow]:
+        """Run one epoch, as `Loop.epochs` does where they are longer."""
+        yield self._epoch(first), self._captures.meter.dead_units()
+
+    def _epoch(self, epoch: int) -> dict[str, Any]:
         """Run one epoch and return the columns that the batches of all ranks gave."""
         batches, ranks, meter = self._batches, self._ranks, self._captures.meter
         for begin in self._moments.on_epoch_begin:
