@@ -34,6 +34,8 @@ from relu_layers.runtime import __version__
 
 # Numbers of work memory, for one row, up to which a batch has it for four on the stack: 64 KiB of floats.
 _MOST_WORK_BY_FOUR = 4096
+# Layers with fewer outputs have code of their own: what is left after whole vectors would be most of their time.
+_NARROW = 16
 
 
 def save(model: Sequential, path: AnyPath, *, name: str | None = None) -> None:
@@ -87,7 +89,7 @@ class _Piece(NamedTuple):
         if together == 1:
             return self.call.format(x=x, y=y, n=n)
         if self.function == "dense":
-            return self.call.format(x=x, y=y, n=n).replace("@_dense(", f"@_dense_{together}(")
+            return self.call.format(x=x, y=y, n=n).replace(self.call.split("(")[0], f"@_dense_{together}", 1)
         if not self.by_row:
             return self.call.format(x=x, y=y, n=n * together)
         return " ".join(self.call.format(x=x, y=f"{y} + {row * n}", n=n) for row in range(together))
@@ -234,7 +236,8 @@ def _dense(layer: Any, index: str, model: Sequential, name: str) -> _Piece:
     if layer.bias:
         bias = f"{name}_bias{index}"
         tables.append(numbers(bias, model.params[f"{index}.bias"]))
-    call = f"@_dense({{x}}, {layer.in_features}, @_weight{index}, {bias}, {{n}}, {{y}});"
+    function = "@_dense_narrow" if layer.out_features < _NARROW else "@_dense"
+    call = f"{function}({{x}}, {layer.in_features}, @_weight{index}, {bias}, {{n}}, {{y}});"
     return _Piece("dense", call, tuple(tables))
 
 

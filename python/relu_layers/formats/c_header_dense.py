@@ -46,8 +46,15 @@ static inline REAL @_multiply_add(REAL a, REAL b, REAL c)
 #endif
 }
 
+/* Compilers keep sums in registers only where they know how many there are. */
+#ifdef __GNUC__
+#define @U_INLINE static inline __attribute__((always_inline))
+#else
+#define @U_INLINE static inline
+#endif
+
 /* `width` <= 16 columns of a dense layer; `stride` is the number of all columns; bias may be 0. */
-static inline void @_columns(const REAL *x, int inputs, const REAL *weight, int stride, const REAL *bias,
+@U_INLINE void @_columns(const REAL *x, int inputs, const REAL *weight, int stride, const REAL *bias,
                              int width, REAL *y)
 {
     REAL total[16] = {0}, sum[16];
@@ -180,8 +187,8 @@ static inline void @_two_vectors_4(const REAL *x, int inputs, const REAL *weight
 }
 #endif
 
-/* y = x times weight, plus bias; weight is (inputs, outputs), row by row. */
-static inline void @_dense(const REAL *x, int inputs, const REAL *weight, const REAL *bias, int outputs, REAL *y)
+/* y = x times weight, plus bias; weight is (inputs, outputs), row by row. For few outputs. */
+@U_INLINE void @_dense_narrow(const REAL *x, int inputs, const REAL *weight, const REAL *bias, int outputs, REAL *y)
 {
     int first = 0;
 #ifdef @U_BYTES
@@ -198,6 +205,12 @@ static inline void @_dense(const REAL *x, int inputs, const REAL *weight, const 
         @_columns(x, inputs, weight + first, outputs, bias ? bias + first : bias, 16, y + first);
     if (first < outputs)
         @_columns(x, inputs, weight + first, outputs, bias ? bias + first : bias, outputs - first, y + first);
+}
+
+/* The same for any number, one copy for all layers. */
+static inline void @_dense(const REAL *x, int inputs, const REAL *weight, const REAL *bias, int outputs, REAL *y)
+{
+    @_dense_narrow(x, inputs, weight, bias, outputs, y);
 }
 
 #ifdef @U_BYTES
@@ -281,7 +294,7 @@ static inline void @_dense_4(const REAL *x, int inputs, const REAL *weight, cons
     for (; outputs - first >= 2 * @U_LANES; first += 2 * @U_LANES)
         @_two_vectors_4(x, inputs, weight + first, outputs, bias ? bias + first : bias, y + first);
     for (; first < outputs && outputs >= @U_LANES; first += @U_LANES) {
-        /* As in @_dense; the columns in common are computed from the beginning again. */
+        /* As in @_dense_narrow; the columns in common are computed from the beginning again. */
         if (first > outputs - @U_LANES) first = outputs - @U_LANES;
         @_one_vector_4(x, inputs, weight + first, outputs, bias ? bias + first : bias, y + first);
     }
