@@ -137,6 +137,7 @@ RESULTS = {
     "TrainingReplay.find": "Capture | None",
     "TrainingReplay.gradient": "tuple[float, int, float] | None",
     "TrainingReplay.step": "float | None",
+    "TrainingReplay.epochs": "tuple[int, int]",
     "TrainingReplay.stretch": "tuple[int, int]",
     "TrainingReplay.update": "bool",
     "UpdateReplay.update": "float",

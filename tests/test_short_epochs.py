@@ -155,6 +155,20 @@ def test_an_interrupt_leaves_history_generator_and_parameters_together() -> None
     np.testing.assert_array_equal(own.history["loss"], again.history["loss"])
 
 
+def test_a_callback_may_end_a_fit_with_any_exception() -> None:
+    x, y = examples(8, 3, "float32")
+    for moment in rl.callbacks.MOMENTS:
+        for error in (StopIteration, GeneratorExit, ValueError):
+
+            def end(*arguments: Any, error: type[BaseException] = error) -> None:
+                raise error("enough")
+
+            callback = rl.Callback()
+            setattr(callback, moment, end)
+            with pytest.raises(error, match="enough"):
+                trainer().fit(x, y, epochs=3, callbacks=[callback])
+
+
 def test_another_thread_ends_a_fit_of_short_epochs() -> None:
     x, y = examples(8, 3, "float32")
     own = trainer()

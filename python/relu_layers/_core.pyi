@@ -134,6 +134,19 @@ class TrainingReplay:
         rows: int,
     ) -> tuple[float, int, float] | None: ...
     def update(self, capture: Capture, count: int) -> bool: ...
+    def epochs(
+        self,
+        parts: object,
+        x: object,
+        y: object,
+        sample_weight: object,
+        orders: object,
+        seconds: float,
+        active: object,
+        sums: object,
+        correct: object,
+        dead: object,
+    ) -> tuple[int, int]: ...
     def stretch(
         self,
         capture: Capture,
@@ -149,19 +162,6 @@ class TrainingReplay:
         share: float,
         sums: object,
         losses: object,
-    ) -> tuple[int, int]: ...
-    def epochs(
-        self,
-        parts: list[tuple[Capture, int, int, int, float]],
-        x: object,
-        y: object,
-        sample_weight: object,
-        orders: object,
-        seconds: float,
-        active: list[Any],
-        sums: object,
-        correct: object,
-        dead: object,
     ) -> tuple[int, int]: ...
     @property
     def current(self) -> bool: ...

@@ -443,6 +443,15 @@ class Trainer(Copied, Settings, Watched):
         evaluate: Callable[[Examples], dict[str, float]] = self._evaluate
         if self._team is not None:
             loop, evaluate = self._team.loop(batches, moments, epochs), self._team.evaluate
+
+        def record(row: dict[str, Any], dead_units: tuple[int, ...]) -> None:
+            if validation is not None:
+                row |= {f"validation_{name}": v for name, v in evaluate(validation).items()}
+            row |= {"learning_rate": self.optimizer.last_learning_rate, "dead_units": dead_units}
+            history.append(row)
+            for end in moments.on_epoch_end:
+                end(self, history.last())
+
         self._stopping = False
         self._watch(moments)
         with self._interrupts:
@@ -452,14 +461,7 @@ class Trainer(Copied, Settings, Watched):
                     begin(self)
                 epoch, last = history.epochs, history.epochs + epochs
                 while epoch < last and not self._stopping:
-                    for row, dead in loop.epochs(epoch + 1, last - epoch):
-                        epoch += 1
-                        if validation is not None:
-                            row |= {f"validation_{name}": v for name, v in evaluate(validation).items()}
-                        row |= {"learning_rate": self.optimizer.last_learning_rate, "dead_units": dead}
-                        history.append(row)
-                        for end in moments.on_epoch_end:
-                            end(self, history.last())
+                    epoch += loop.epochs(epoch + 1, last - epoch, record)
                 for end in moments.on_fit_end:
                     end(self, history)
             finally:

@@ -155,8 +155,8 @@ class TrainingReplay {
             ResizeLock lock;
             add_to(lock, sources);
             for (const py::handle array : {orders, sums, correct, dead}) lock.add(array.ptr());
-            std::vector<std::shared_ptr<const Entry>> kept;
-            if (rate_.constant(rate) && current() && add_parts(epochs, kept, parts, sources, rate)) {
+            const auto kept = entries_;
+            if (rate_.constant(rate) && current() && add_parts(epochs, parts, sources, rate)) {
                 for_each(active, [&](py::handle array) {
                     lock.add(array.ptr());
                     const SharedNumbers<std::uint8_t> marks(array);
@@ -272,8 +272,7 @@ class TrainingReplay {
     }
 
     // False where one of the parts is not what its capture was made for. The last of them ends its group of minibatches.
-    bool add_parts(replay::Epochs& epochs, std::vector<std::shared_ptr<const Entry>>& kept, py::handle parts,
-                   const Batch& sources, const double& rate) const {
+    bool add_parts(replay::Epochs& epochs, py::handle parts, const Batch& sources, const double& rate) const {
         bool fit = true;
         for_each(parts, [&](py::handle part) {
             PyObject* const given = part.ptr();
@@ -288,9 +287,7 @@ class TrainingReplay {
             stretch.rates = &rate;
             stretch.one_rate = true;
             fit = fit && entry != nullptr && ready(*entry) && locate(stretch, capture, sources);
-            if (!fit) return;
-            epochs.parts.push_back({training_of(*entry), stretch});
-            kept.push_back(entry);
+            if (fit) epochs.parts.push_back({training_of(*entry), stretch});
         });
         if (fit && !epochs.parts.empty()) epochs.parts.back().stretch.close_last = true;
         return fit;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ import numpy as np
 from relu_layers._support.configured import Array
 from relu_layers._training.captures import Captured, StepCaptures
 from relu_layers._training.interrupts import Interrupts
-from relu_layers._training.meter import EpochRow, StepResult
+from relu_layers._training.meter import Record, StepResult
 from relu_layers.callbacks import Moments
 from relu_layers.data import Minibatches, Ordered
 
@@ -73,20 +73,20 @@ class Loop:
         self._together = 4 if alone and plain and not watched and not moments.on_gradients_ready else 0
         self._epoch_seconds = float("inf")
 
-    def epochs(self, first: int, most: int) -> Iterator[EpochRow]:
-        """Run epoch ``first`` and perhaps some after it, ``most`` in all, and yield what each measured.
+    def epochs(self, first: int, most: int, record: Record) -> int:
+        """Run epoch ``first`` and perhaps some after it, ``most`` in all; return how many.
 
-        Whoever takes the rows takes all: the epochs have been run.
+        ``record(columns, dead_units)`` is called for each, in order: by itself an epoch ends with that.
         """
         done = 0
         if most > 1 and self._together and self._epoch_seconds < _SHORT_EPOCH:
-            for row in self._several(first, most):
-                done += 1
-                yield row
+            done = self._several(first, most, record)
         if not done:
-            began = perf_counter()
-            yield self._epoch(first), self._captures.meter.dead_units()
+            done, began = 1, perf_counter()
+            columns = self._epoch(first)
             self._epoch_seconds = perf_counter() - began
+            record(columns, self._captures.meter.dead_units())
+        return done
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         """Run one epoch and return the columns that its batches gave."""
@@ -109,14 +109,14 @@ class Loop:
                 end(trainer, trainer.steps, value)
         return captures.meter.record()
 
-    def _several(self, first: int, most: int) -> Iterator[EpochRow]:
-        """Run several epochs in one call; yield nothing where the next has to be run by itself."""
+    def _several(self, first: int, most: int, record: Record) -> int:
+        """Run several epochs in one call; return 0 where the next has to be run by itself."""
         parts, captures, batches = self._parts(), self._captures, self._batches
         meter = captures.meter
         active = meter.active()
         count = min(most, self._together, _ORDERS_AHEAD // batches.rows)
         if parts is None or active is None or count < 2:
-            return
+            return 0
         arrays = batches.window(0, None)[0]
         weight = arrays[2] if len(arrays) > 2 else None
         orders, keep = batches.draw_ahead(count)
@@ -137,13 +137,16 @@ class Loop:
             elif perf_counter() - began > _SHORT_CALL:
                 self._together = max(2, self._together // 2)
             columns = meter.records(sums[:done], correct[:done], measured)
-            yield from zip(columns, map(tuple, dead[:done].tolist()), strict=True)
+            for row, units in zip(columns, dead[:done].tolist(), strict=True):
+                record(row, tuple(units))
         finally:
             self._interrupts.release()
         if steps:
             order = None if orders is None else orders[done]
             meter.begin_with(sums[done], int(correct[done]), steps, measured)
-            yield self._from(steps, order, first + done), meter.dead_units()
+            record(self._from(steps, order, first + done), meter.dead_units())
+            done += 1
+        return int(done)
 
     def _parts(self) -> list[_Part] | None:
         """Return the stretches of a whole epoch; None unless all of them are captured and measure all there is."""

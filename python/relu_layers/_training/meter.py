@@ -13,8 +13,8 @@ from relu_layers.losses import Loss
 
 # Minibatches of an epoch that are alike: how many, their rows, the predictions counted in each, and its share.
 Part: TypeAlias = tuple[int, int, int, float]
-# The columns that the batches of an epoch gave, and for each ReLU layer its dead units.
-EpochRow: TypeAlias = tuple[dict[str, Any], tuple[int, ...]]
+# Takes the columns that the batches of an epoch gave, and for each ReLU layer its dead units.
+Record: TypeAlias = Callable[[dict[str, Any], tuple[int, ...]], None]
 
 
 class StepResult(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from relu_layers._support.configured import Array
 from relu_layers._training.agreement import agree
 from relu_layers._training.captures import Captured, StepCaptures
-from relu_layers._training.meter import BatchMeasure, EpochRow
+from relu_layers._training.meter import BatchMeasure, Record
 from relu_layers._training.ranks import Place, Ranks
 from relu_layers._training.shared_steps import SharedSteps
 from relu_layers.callbacks import Moments
@@ -68,9 +68,10 @@ class SharedLoop:
         self._record = captures.worth_it(epochs * len(batches))
         self._last: Captured | None = None
 
-    def epochs(self, first: int, most: int) -> Iterator[EpochRow]:
+    def epochs(self, first: int, most: int, record: Record) -> int:
         """Run one epoch, as `Loop.epochs` does where they are longer."""
-        yield self._epoch(first), self._captures.meter.dead_units()
+        record(self._epoch(first), self._captures.meter.dead_units())
+        return 1
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         """Run one epoch and return the columns that the batches of all ranks gave."""
