@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -268,11 +269,11 @@ def test_a_transposed_operand_has_the_bits_of_its_copy(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("k", [95, 96, 130, 513, 1100])
+@pytest.mark.parametrize("k", [95, 96, 130, 512, 513, 1024, 1100])
 def test_contiguous_columns_have_the_bits_of_their_copy(everywhere: Any, dtype: Any, k: int) -> None:
     """A gradient by x, whatever reads the weight: few rows, exchanged sides, panels. Nothing is written behind it."""
     rng = np.random.default_rng(k)
-    for m in (4, 8, 12, 16, 17, 20, 24, 33, 64, 91, 121, 241):
+    for m in (4, 5, 8, 12, 16, 17, 20, 24, 33, 64, 91, 121, 241):
         for n in (63, 64, 75, 230):
             x = rng.standard_normal((m, k)).astype(dtype)
             columns = rng.standard_normal((n, k)).astype(dtype)
@@ -282,3 +283,23 @@ def test_contiguous_columns_have_the_bits_of_their_copy(everywhere: Any, dtype: 
                     rl.ops.matmul(x, b, accumulate=accumulate, out=out[: m * n].reshape(m, n))
                 assert (found[m * n :] == 1).all()
                 np.testing.assert_array_equal(found, wanted, err_msg=f"{m} x {k} @ {k} x {n}")
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8, 13, 20, 33])
+@pytest.mark.parametrize("k", [16, 29, 40])
+def test_one_row_against_contiguous_columns_is_folded_from_lanes(everywhere: Any, k: int, n: int) -> None:
+    """Decision 0007: eight float64 lanes, each a chain of fused multiply-adds, folded lane j with lane j + half."""
+    if rl.target() == "baseline":
+        pytest.skip("has no fused multiply-add")
+    rng = np.random.default_rng(k + n)
+    a, columns = rng.standard_normal(k), rng.standard_normal((n, k))
+    expected = []
+    for column in columns:
+        lanes = [0.0] * 8
+        for i in range(k):  # a Fraction becomes a float with one rounding
+            lanes[i % 8] = float(Fraction(a[i]) * Fraction(column[i]) + Fraction(lanes[i % 8]))
+        while len(lanes) > 1:
+            half = len(lanes) // 2
+            lanes = [lanes[j] + lanes[j + half] for j in range(half)]
+        expected.append(lanes[0])
+    np.testing.assert_array_equal(rl.ops.matmul(a[None], columns.T)[0], expected)

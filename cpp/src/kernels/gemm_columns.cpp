@@ -21,12 +21,11 @@ namespace {
 
 constexpr index_t W = width<T>;
 constexpr int most_rows = static_cast<int>(gemm_columns_rows);
-// With 32 registers so many running sums fit beside a square of b, and as many are worth a transposition where its lines
-// collide. More take its rows from memory: written once, they cost less than packing b (dx of 16 rows, 784 x 512, Zen
-// 4: 0.7 of the packed product's time in float32, 0.5 in float64). With 16 it is quicker to let the compiler spill: dx of 5
-// to 12 rows took 0.75 of the time in float64, 0.87 in float32 (Zen 3). No more than RL_UNROLL unrolls.
+// With 32 registers so many running sums fit beside a square of b. More take its rows from memory: written once, they cost
+// less than packing b (dx of 16 rows, 784 x 512, Zen 4: 0.7 of the packed product's time in float32, 0.5 in float64). With
+// 16 it is quicker to let the compiler spill: dx of 5 to 12 rows took 0.75 of the time in float64, 0.87 in float32 (Zen
+// 3). No more than RL_UNROLL unrolls.
 constexpr int most_in_registers = vector_registers == 32 ? 28 - static_cast<int>(W) : most_rows;
-constexpr int most_colliding = vector_registers == 32 ? 4 : most_rows;
 constexpr index_t most_k = 512;
 
 struct Output {
@@ -113,8 +112,6 @@ void strip(const T* x, index_t x_row, index_t k, const T* from, index_t stride, 
     if constexpr (R <= most_in_registers) {
         if (n == W && !collide)
             for (; left >= W; left -= W, from += W, x += step) add_square<R, false>(sum, x, x_row, from, stride);
-    }
-    if constexpr (R <= most_colliding) {
         if (n == W && collide)
             for (; left >= W; left -= W, from += W, x += step) add_square<R, true>(sum, x, x_row, from, stride);
     }
