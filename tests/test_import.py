@@ -82,6 +82,19 @@ def test_the_command_info_loads_no_model() -> None:
     assert not found & {"pathlib", "rich"}
 
 
+def test_commands_import_generators_before_an_interrupt_raises() -> None:
+    """Cython clears a KeyboardInterrupt that comes while it makes a module, so that the command would go on."""
+    pytest.importorskip("click")
+    code = (
+        "import sys\n"
+        "from relu_layers.cli import errors\n"
+        "def look(): assert 'numpy.random' in sys.modules; print('looked')\n"
+        "errors.take_interrupts = look\n"
+        "with errors.readable(): pass\n"
+    )
+    assert run(code).strip() == "looked"
+
+
 def test_all_names_are_there_when_they_are_asked_for() -> None:
     assert run("import relu_layers as rl\nprint([n for n in rl.__all__ if n not in dir(rl)])").strip() == "[]"
     run("from relu_layers import *\nDense, GELU, Huber, mlp, ops.relu_forward, schedules.Step, Trainer")

@@ -26,6 +26,9 @@ class Problem(click.ClickException):
 @contextmanager
 def readable() -> Iterator[None]:
     """Turn the errors of bad data, files and options into a `Problem` with their message; Ctrl-C into 130."""
+    # What every command needs, before Ctrl-C raises: Cython clears an exception that comes while it makes a module.
+    import numpy.random  # noqa: F401
+
     take_interrupts()
     try:
         yield
