@@ -64,7 +64,7 @@ ORDER = [
 # The outer ring: its parts do not import each other, and the core none of them.
 OUTER = ORDER[ORDER.index("sanity") : ORDER.index("cli")]
 # Modules that import by a name held as text: the table of formats and its reader on the command line, what packages
-# reach lazily (layers by their files, the ops), the ops namespace in a model's pickle, the benchmark's opponents.
+# reach lazily (layers by their files), the ops namespace in a model's pickle, the benchmark's opponents.
 IMPORT_BY_NAME = {
     "sources/_reading_process.py",  # in the process beside this one, what it was started for
     "__init__.py",
@@ -75,7 +75,6 @@ IMPORT_BY_NAME = {
     "interop/__init__.py",
     "layers/built_in.py",
     "model.py",
-    "ops/__init__.py",
     "sklearn/__init__.py",
 }
 # Third-party packages and the only module that may import each.

@@ -11,6 +11,8 @@ from relu_layers._support.program import leave_on_interrupt
 # First: what follows imports NumPy, and takes most of the time that the program takes to start.
 leave_on_interrupt()
 
+# The ops with it: what computes must not import anything when it is first called, where memory may be short.
+from relu_layers import ops
 from relu_layers._support.spelling import unknown_name
 from relu_layers.layers import built_in
 from relu_layers.runtime import (
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
         initializers,
         layers,
         losses,
-        ops,
         optimizers,
         plot,
         preprocessing,
@@ -74,7 +75,6 @@ _MODULES = (
     "layers",
     "losses",
     "model",
-    "ops",
     "optimizers",
     "plot",
     "preprocessing",
