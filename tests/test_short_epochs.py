@@ -91,6 +91,29 @@ def test_orders_of_short_epochs_are_drawn_together(monkeypatch: pytest.MonkeyPat
     assert len(drawn) < 100
 
 
+def test_a_fit_with_a_schedule_draws_ahead_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its epochs cannot run together: to draw for them again and again would cost more than they do."""
+    tries = []
+    draw = Minibatches.draw_ahead
+    monkeypatch.setattr(
+        Minibatches, "draw_ahead", lambda self, passes: tries.append(passes) or draw(self, passes)
+    )
+    rate = rl.schedules.Step(0.1, gamma=0.5, every=7)
+    trainer(optimizer=rl.SGD(rate)).fit(*examples(10, 3, "float32"), epochs=100, batch_size=4)
+    assert len(tries) == 1
+
+
+def test_marks_stay_while_rows_are_made() -> None:
+    """An epoch that goes on in the layers has the units that were active before."""
+    own = trainer()
+    own.fit(*examples(10, 3, "float32"), epochs=2, batch_size=4)
+    meter = own._captures.meter
+    before = meter.marks()
+    assert any(before[8:])
+    assert list(meter.records(np.zeros((0, 3)), np.zeros(0, np.intp), [])) == []
+    assert meter.marks() == before
+
+
 def test_a_call_whose_time_is_over_takes_back_the_orders_that_it_did_not_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

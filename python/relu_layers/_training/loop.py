@@ -132,6 +132,8 @@ class Loop:
             )
             if done < count:
                 keep(done + (steps > 0))
+                if not done and not steps:  # a schedule, say: the next would draw in vain too
+                    self._together = 0
             elif perf_counter() - began < _SHORT_CALL / 2:
                 self._together *= 2
             elif perf_counter() - began > _SHORT_CALL:

@@ -199,9 +199,10 @@ class EpochMeter:
     def records(self, sums: Array, correct: Array, parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
         """Yield the columns of epochs that captures ran whole, each of the same parts.
 
-        ``sums`` (epochs, 3) has what they added to `sums`, ``correct`` the right predictions.
+        ``sums`` (epochs, 3) has what they added to `sums`, ``correct`` the right predictions. The marks stay:
+        they may be those of an epoch that goes on.
         """
-        self.begin()
+        self._forget_sums()
         for steps, rows, counted, share in parts:
             self.add_stretch(steps, rows, 0, counted, share)
         for (loss, penalty, _), right in zip(sums.tolist(), correct.tolist(), strict=True):
